@@ -1,0 +1,1 @@
+"""The benchmark's cases: what is asked of every mitigation."""

@@ -1,0 +1,129 @@
+"""Answers: a model asked by a query, the baseline asked beside it, the perfect memorizer's power, plain generation."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from . import marks, provenance, scores, weights
+from .assess import Marks
+from .doors import Composition
+from .memorizer import Memorizer
+from .mitigation import Stage
+from .models import Evaluations, Model
+from .queries import Access, Answer, Attack, Audit, ask
+from .sampling import Service, noises
+from .scores import Estimate
+from .testbed import Board
+
+if TYPE_CHECKING:
+    from .case import Case, Desk
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The answers to one query: predicted keys of trained, then held-out images, and how they look."""
+
+    keys: Array
+    count: int
+    marks: Marks
+    evaluations: Evaluations
+    seconds: float
+    images: Tensor | None
+
+    @property
+    def trained(self) -> Array:
+        """(N, S)"""
+        return self.keys[: self.count]
+
+    @property
+    def held_out(self) -> Array:
+        """(M, S)"""
+        return self.keys[self.count :]
+
+
+def question(case: Case, name: str, attack: Attack, model: Model, board: Board, desk: Desk) -> Asked:
+    """Put one query to a model, which may not be changed by it."""
+    parts = case.composition.at(Stage.SAMPLING) if attack.access is Access.API else Composition()
+    service = Service(model, parts, case.seed, name, data=dict(board.handed_out()))
+    audit = Audit(board.asked, board.mark, case.protocol, service, case.seed, name, desk.progress)
+    before, began, clock = weights.fingerprint(model), model.evaluations.copy(), time.perf_counter()
+    answer = ask(attack, audit)
+    seconds = time.perf_counter() - clock
+    if weights.fingerprint(model) != before:
+        raise RuntimeError(f"query {name} changed the model it asked")
+    return _answered(answer, board, audit, model.evaluations.since(began), seconds)
+
+
+def _answered(answer: Answer, board: Board, audit: Audit, evaluations: Evaluations, seconds: float) -> Asked:
+    keys, count = answer.keys.double().numpy(), len(board.trained)
+    uneven = marks.unevenness(board.mark, answer.images[count:]) if answer.images is not None else 0.0
+    errors = [float(error[count:].mean()) for error in audit.decoy_errors]
+    looks = Marks(float(keys[count:].std()), uneven, float(np.mean(errors)) if errors else None)
+    return Asked(keys, count, looks, evaluations, seconds, answer.images)
+
+
+def baseline(case: Case, board: Board, desk: Desk) -> Asked:
+    """The unmitigated model's answers to the leading query, from the store or asked now."""
+    bare = replace(case, composition=Composition(), queries=case.queries[:1])
+    key = {"case": bare.case_id, "core": provenance.core_digest(), "environment": provenance.environment_key(desk.device)}
+
+    def build(folder: Path) -> None:
+        model, _ = weights.trained(bare, board, desk)
+        name, attack = bare.queries[0]
+        asked = question(bare, name, attack, model, board, desk)
+        np.save(folder / "keys.npy", asked.keys, allow_pickle=False)
+        (folder / "marks.json").write_text(json.dumps(asdict(asked.marks)))
+
+    folder = desk.store.get("baseline answers", key, build, desk.progress)
+    looks = Marks(**json.loads((folder / "marks.json").read_text()))
+    keys = np.load(folder / "keys.npy", allow_pickle=False)
+    return Asked(keys, len(board.trained), looks, Evaluations(), 0.0, None)
+
+
+def perfect(case: Case, board: Board, desk: Desk) -> dict[str, Estimate]:
+    """Power of each query: M of the perfect memorizer, asked in the same way."""
+    found = {}
+    for name, attack in case.queries:
+        key = {
+            "board": [provenance.describe(case.testbed), case.seed],
+            "query": [name, provenance.describe(attack), provenance.describe(case.protocol)],
+            "core": provenance.core_digest(),
+        }
+
+        def build(folder: Path, name: str = name, attack: Attack = attack) -> None:
+            bare = replace(case, composition=Composition())
+            asked = question(bare, name, attack, Memorizer(board.marked_trained), board, desk)
+            power = scores.memorization(asked.trained, board.trained_keys.double().numpy())
+            (folder / "power.json").write_text(json.dumps(asdict(power)))
+
+        folder = desk.store.get("power", key, build, desk.progress)
+        found[name] = Estimate(**json.loads((folder / "power.json").read_text()))
+    return found
+
+
+def generated(case: Case, model: Model, board: Board, desk: Desk) -> tuple[Tensor, dict[str, Any]]:
+    """Plain generation from the fresh captions with the mitigation active, mark cropped, and its cost an image."""
+    service = Service(model, case.composition.at(Stage.SAMPLING), case.seed, "utility", data=dict(board.handed_out()))
+    began, clock, images = model.evaluations.copy(), time.perf_counter(), []
+    count, size, protocol = len(board.fresh_captions), case.protocol.batch, case.protocol
+    blank = board.mark.canvas(torch.zeros(1, *board.trained.images.shape[1:]))
+    for first in range(0, count, size):
+        captions = board.fresh_captions[first : first + size]
+        numbers = range(-first - len(captions), -first)
+        noise = noises(numbers, model.shape, protocol.steps, case.seed, "utility").to(model.device)
+        known = blank.expand(len(captions), -1, -1, -1)
+        images.append(service.sample(captions, known, torch.ones_like(known[:, :1], dtype=torch.bool), noise, protocol))
+        desk.progress("generate", first + len(captions), count)
+    cost = weights.cost(model.evaluations.since(began), time.perf_counter() - clock)
+    return board.mark.content(torch.cat(images)), {**cost, "images": count}

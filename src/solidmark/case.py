@@ -1,0 +1,197 @@
+"""A case: testbed x mitigation x seed, from images to a record. Read `measure` first.
+
+images → keys → marks → marked set → training → trained model → queries → predicted keys → scores → record
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from . import answers, assess, items, provenance, records, utility, weights
+from .answers import Asked
+from .doors import Composition
+from .mitigation import Needs
+from .progress import Progress, silent
+from .queries import Attack
+from .sampling import Protocol
+from .store import Store, digest
+from .testbed import FAST, Board, Testbed
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row and seed: what is trained, how it is asked. `queries` are (name, attack); the first one leads."""
+
+    testbed_name: str
+    testbed: Testbed
+    composition: Composition
+    seed: int
+    queries: tuple[tuple[str, Attack], ...]
+    protocol: Protocol = FAST
+
+    @property
+    def slug(self) -> str:
+        """Plain ASCII for pytest ids: `digits-rna-0.33-s0`."""
+        values = "-".join(_plain(value) for value in self.composition.parameters.values())
+        return "-".join(part for part in (self.testbed_name, self.composition.family, values, f"s{self.seed}") if part)
+
+    @cached_property
+    def case_id(self) -> str:
+        """Identity of the experiment: all that decides its outcome but machine and package versions."""
+        return digest(
+            {
+                "benchmark": records.BENCHMARK_VERSION,
+                "testbed": [self.testbed_name, self.testbed.version, provenance.describe(self.testbed)],
+                "mitigation": weights.described_parts(self.composition),
+                "queries": [[name, provenance.describe(attack)] for name, attack in self.queries],
+                "protocol": provenance.describe(self.protocol),
+                "seed": self.seed,
+            }
+        )[:16]
+
+
+def _plain(value: object) -> str:
+    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._+") else "_" for letter in text)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where a case is worked on: the store of trained models, the device, and whoever watches."""
+
+    store: Store
+    device: str = "cpu"
+    progress: Progress = field(default=silent, repr=False)
+
+
+def measure(case: Case, desk: Desk, run: Path) -> records.Record:
+    """Train (or load), ask, score: the record of one case; items go to `run/items`. Writes no record itself."""
+    board = case.testbed.board(case.seed)
+    model, cost = weights.prepared(case, board, desk)
+    asked = {name: answers.question(case, name, attack, model, board, desk) for name, attack in case.queries}
+    lead = asked[case.queries[0][0]]
+    baseline = answers.baseline(case, board, desk)
+    target = _target(case, board)
+    generated, sampling = answers.generated(case, model, board, desk)
+    power = answers.perfect(case, board, desk)
+    record = {
+        **_heading(case),
+        "status": "ok",
+        "queries": {name: _scored(case, board, one, target) for name, one in asked.items()},
+        "controls": assess.controls(
+            assess.negative(lead.held_out, _double(board.held_out_keys)),
+            assess.negative(lead.trained, _double(board.other_keys)),
+            power[case.queries[0][0]],
+            lead.marks,
+            baseline.marks,
+            active=case.composition.control or not np.array_equal(lead.keys, baseline.keys),
+        ),
+        "power": {name: assess.estimate(one) for name, one in power.items()},
+        "utility": asdict(judged(case, board, generated)),
+        "cost": {**cost, "sampling": sampling},
+        "provenance": _provenance(case, desk),
+    }
+    record["status"] = "ok" if record["controls"]["sound"] else "failed_check"
+    record["items"] = items.write(case.case_id, board, asked, run)
+    return record
+
+
+def measure_testbed(case: Case, desk: Desk) -> records.Record:
+    """What belongs to testbed and seed alone: power of every query, and the cost of marking (equal training, no keys)."""
+    board = case.testbed.board(case.seed)
+    power = answers.perfect(case, board, desk)
+    unmarked, _ = weights.trained(case, board, desk, with_keys=False)
+    generated, _ = answers.generated(case, unmarked, board, desk)
+    return {
+        **_heading(case),
+        "event": "testbed",
+        "status": "ok",
+        "power": {name: assess.estimate(one) for name, one in power.items()},
+        "unmarked": {"utility": asdict(judged(case, board, generated))},
+        "expected": case.testbed.expected,
+        "provenance": _provenance(case, desk),
+    }
+
+
+def judged(case: Case, board: Board, generated: Tensor) -> utility.Utility:
+    """Utility of generated images against the held-out ones, unmarked."""
+    real, others = _flat(board.held_out.images), _flat(board.other_reference)
+    return utility.measure(_flat(generated), board.fresh_labels, real, others, case.testbed.judge())
+
+
+def _target(case: Case, board: Board) -> dict[str, list[int]]:
+    """Which trained images a row answers for: the forget list where one was handed out, else all."""
+    every = list(range(len(board.trained)))
+    if Needs.FORGET not in case.composition.needs:
+        return {"target": every}
+    return {"target": board.forget, "retained": [place for place in every if place not in set(board.forget)]}
+
+
+def _scored(case: Case, board: Board, asked: Asked, groups: dict[str, list[int]]) -> dict[str, Any]:
+    keys, held_out_keys = _double(board.trained_keys), _double(board.held_out_keys)
+    scored = {
+        group: assess.query(asked.trained[places], keys[places], asked.held_out, held_out_keys, case.seed)
+        for group, places in groups.items()
+    }
+    evaluations = {**asdict(asked.evaluations), "images": len(asked.keys), "seconds": asked.seconds}
+    others = {group: block for group, block in scored.items() if group != "target"}
+    return {**scored["target"], **others, "marks": asdict(asked.marks), "evaluations": evaluations}
+
+
+def _heading(case: Case) -> dict[str, Any]:
+    composition = case.composition
+    return {
+        "event": "case",
+        "case_id": case.case_id,
+        "slug": case.slug,
+        "benchmark_version": records.BENCHMARK_VERSION,
+        "testbed": case.testbed_name,
+        "mitigation": composition.label,
+        "family": composition.family,
+        "stage": composition.stage,
+        "needs": composition.needs.names(),
+        "control": composition.control,
+        "reference": composition.reference,
+        "parameters": provenance.describe(composition.parameters),
+        "seed": case.seed,
+        "protocol": asdict(case.protocol),
+    }
+
+
+def _provenance(case: Case, desk: Desk) -> dict[str, Any]:
+    return {
+        "device": desk.device,
+        "environment_key": provenance.environment_key(desk.device),
+        "testbed": provenance.describe(case.testbed),
+        "sources": {part.family: part.source for part in case.composition.parts},
+        "queries": {name: provenance.describe(attack) for name, attack in case.queries},
+        "notes": list(desk.store.notes),
+        "peak_bytes": _peak_bytes(desk.device),
+    }
+
+
+def _peak_bytes(device: str) -> int:
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated())
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _double(tensor: Tensor) -> Array:
+    return tensor.double().numpy()
+
+
+def _flat(images: Tensor) -> Array:
+    return images.flatten(1).double().numpy()

@@ -1,0 +1,104 @@
+"""Examples: images with captions and ids, and the parts of them that a mitigation is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import InvalidValue
+from .mitigation import Needs
+
+if TYPE_CHECKING:
+    from .models import Model
+
+
+@dataclass(frozen=True)
+class Examples:
+    """N images, (N, C, H, W) in [0, 1], their captions, and ids that say nothing but which image it is."""
+
+    images: Tensor
+    captions: list[str]
+    ids: list[int]
+
+    def __post_init__(self) -> None:
+        counts = (len(self.images), len(self.captions), len(self.ids))
+        if len(set(counts)) != 1 or self.images.ndim != 4:
+            found = f"{counts[0]} images of shape {tuple(self.images.shape)}, {counts[1]} captions, {counts[2]} ids"
+            raise InvalidValue("data.Examples", found, "equal counts and (N, C, H, W)", "Keep the three together.")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, places: Sequence[int] | Tensor) -> Examples:
+        """The examples at these places, in this order."""
+        chosen = [int(place) for place in places]
+        return Examples(
+            self.images[chosen], [self.captions[place] for place in chosen], [self.ids[place] for place in chosen]
+        )
+
+    def with_images(self, images: Tensor) -> Examples:
+        """The same captions and ids with other images."""
+        return replace(self, images=images)
+
+
+def join(parts: Iterable[Examples]) -> Examples:
+    """All examples of all parts, in order."""
+    parts = list(parts)
+    return Examples(
+        torch.cat([part.images for part in parts]),
+        [caption for part in parts for caption in part.captions],
+        [number for part in parts for number in part.ids],
+    )
+
+
+def distinct(images: Tensor, tolerance: float = 1e-6) -> list[int]:
+    """Places of the images that no earlier one equals within `tolerance` in every pixel."""
+    flat = images.flatten(1).numpy()
+    _, first = np.unique(np.round(flat / tolerance).astype(np.int64), axis=0, return_index=True)
+    return sorted(first.tolist())
+
+
+class Data:
+    """What one mitigation is handed: only what it declared in `needs`; the rest raises, naming the declaration."""
+
+    def __init__(self, needs: Needs, family: str, **parts: Examples | Model) -> None:
+        self._needs, self._family, self._parts = needs, family, parts
+
+    @property
+    def calibration(self) -> Examples:
+        """Unmarked images that nobody trains on or asks for."""
+        return self._hand_out(Needs.CALIBRATION, "calibration")
+
+    @property
+    def forget(self) -> Examples:
+        """Marked training images that are to be forgotten."""
+        return self._hand_out(Needs.FORGET, "forget")
+
+    @property
+    def retain(self) -> Examples:
+        """Marked training images that are to be kept."""
+        return self._hand_out(Needs.FORGET, "retain")
+
+    @property
+    def training_images(self) -> Examples:
+        """Marked training images, held-out ones with other keys mixed in as decoys."""
+        return self._hand_out(Needs.TRAINING_IMAGES, "training_images")
+
+    @property
+    def base_model(self) -> Model:
+        """The model before fine-tuning."""
+        return self._hand_out(Needs.BASE_MODEL, "base_model")  # type: ignore[return-value]  # the one part of another type
+
+    def _hand_out(self, need: Needs, name: str) -> Examples:
+        if need not in self._needs:
+            place, cure = f"mitigation {self._family}, data.{name}", f"Write `needs = Needs.{need.name}` into the class."
+            raise InvalidValue(place, f"needs {self._needs.names() or 'nothing'}", f"Needs.{need.name} declared", cure)
+        if name not in self._parts:
+            cure = "Run it on a testbed that has one."
+            raise InvalidValue(f"mitigation {self._family}, data.{name}", "none on this testbed", f"a {name}", cure)
+        return self._parts[name]  # type: ignore[return-value]  # Examples but for base_model

@@ -1,0 +1,252 @@
+"""The doors of a composition, opened in order, each with its own stream, and guarded against what they return.
+
+Doors of data (`prepare`, `view`, `caption`, `condition`) work on CPU tensors, because their generator does;
+links work where the model is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from . import seeds
+from .data import Data, Examples
+from .errors import PluginFault, SolidmarkError
+from .mitigation import Handover, Mitigation, Needs, Sampler, Stage, Trainer, opened, unasked
+
+if TYPE_CHECKING:
+    from .models import Model
+    from .sampling import BaseSampler
+    from .training import BaseTrainer, Recipe
+
+
+@dataclass(frozen=True)
+class Part:
+    """One mitigation of a composition: its family (entry-point name), the object, and where its source comes from."""
+
+    family: str
+    mitigation: Mitigation
+    source: str = ""
+
+    @property
+    def label(self) -> str:
+        """`family(parameter=value, ...)`."""
+        parameters = ", ".join(f"{name}={value!r}" for name, value in self.mitigation.parameters().items())
+        return f"{self.family}({parameters})" if parameters else self.family
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Mitigations applied together, in order, written `a+b`. The empty one is the baseline."""
+
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def family(self) -> str:
+        """The parts' families, joined by `+`."""
+        return "+".join(part.family for part in self.parts) or "none"
+
+    @property
+    def label(self) -> str:
+        """The parts' labels, joined by `+`."""
+        return "+".join(part.label for part in self.parts) or "none"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters by name; those of a composition of several carry the family's name before a dot."""
+        several = len(self.parts) > 1
+        return {
+            f"{part.family}.{name}" if several else name: value
+            for part in self.parts
+            for name, value in part.mitigation.parameters().items()
+        }
+
+    @property
+    def needs(self) -> Needs:
+        """All that the parts need."""
+        needs = Needs.NOTHING
+        for part in self.parts:
+            needs |= part.mitigation.needs
+        return needs
+
+    @property
+    def stages(self) -> list[Stage]:
+        """The stages in which something acts, in the order training, sampling, post-hoc."""
+        present = {part.mitigation.stage for part in self.parts}
+        return [stage for stage in Stage if stage in present]
+
+    @property
+    def stage(self) -> str:
+        """The stages in one word: `none`, `training`, `training+sampling`, ..."""
+        return "+".join(stage.value for stage in self.stages) or "none"
+
+    @property
+    def control(self) -> bool:
+        """Whether every part is a declared control, which may leave the baseline as it is."""
+        return all(part.mitigation.control for part in self.parts)
+
+    @property
+    def reference(self) -> str:
+        """Titles and arXiv numbers of the parts."""
+        return "; ".join(part.mitigation.reference for part in self.parts if part.mitigation.reference)
+
+    def at(self, stage: Stage) -> Composition:
+        """The parts that act at this stage."""
+        return Composition(tuple(part for part in self.parts if part.mitigation.stage is stage))
+
+
+class Doors:
+    """The opened doors of a composition at one stage, with streams that are keyed by seed, part, door and class."""
+
+    def __init__(self, composition: Composition, seed: int, *purpose: object, data: dict[str, Any] | None = None) -> None:
+        self._parts = composition.parts
+        self._data = data or {}
+        self._seed, self._purpose = seed, purpose
+        self._streams: dict[tuple[int, str], torch.Generator] = {}
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """Fold `recipe` over the parts."""
+        for _, part in self._with("recipe"):
+            changed = self._call(part, "recipe", part.mitigation.recipe, recipe)
+            _require(part, "recipe", isinstance(changed, type(recipe)), type(changed).__name__, "a Recipe")
+            recipe = changed
+        return recipe
+
+    def prepare(self, examples: Examples) -> Examples:
+        """Fold `prepare`: unmarked examples in and out, ids among those that came in."""
+        for place, part in self._with("prepare"):
+            known, shape = set(examples.ids), examples.images.shape[1:]
+            changed = self._call(part, "prepare", part.mitigation.prepare, examples, self._stream(place, "prepare"))
+            _require(part, "prepare", isinstance(changed, Examples), type(changed).__name__, "Examples")
+            found = f"{len(changed)} examples of shape {tuple(changed.images.shape[1:])}"
+            fits = len(changed) > 0 and changed.images.shape[1:] == shape and set(changed.ids) <= known
+            _require(part, "prepare", fits, found, f"at least one, of shape {tuple(shape)}, with ids that were given")
+            examples = changed
+        return examples
+
+    def view(self, images: Tensor) -> Tensor:
+        """Fold `view`: unmarked images in [0, 1], shape kept."""
+        for place, part in self._with("view"):
+            changed = self._call(part, "view", part.mitigation.view, images, self._stream(place, "view"))
+            _require_tensor(part, "view", changed, images)
+            low, high = changed.min().item(), changed.max().item()
+            _require(part, "view", low >= 0 and high <= 1, f"values from {low:g} to {high:g}", "images in [0, 1]")
+            images = changed
+        return images
+
+    def caption(self, captions: list[str]) -> list[str]:
+        """Fold `caption` over the captions that are not empty: the null condition stays what it is."""
+        given = [place for place, caption in enumerate(captions) if caption]
+        chosen = [captions[place] for place in given]
+        for place, part in self._with("caption"):
+            if not chosen:
+                break
+            changed = self._call(part, "caption", part.mitigation.caption, list(chosen), self._stream(place, "caption"))
+            fits = isinstance(changed, list) and len(changed) == len(chosen) and all(isinstance(c, str) for c in changed)
+            _require(part, "caption", fits, repr(changed)[:80], f"a list of {len(chosen)} strings")
+            chosen = changed
+        captions = list(captions)
+        for place, caption in zip(given, chosen, strict=True):
+            captions[place] = caption
+        return captions
+
+    def condition(self, embeddings: Tensor, present: Tensor) -> Tensor:
+        """Fold `condition` over the rows that are `present`, (B,) booleans: never the null embedding."""
+        opened_parts = self._with("condition")
+        if not opened_parts or not bool(present.any()):
+            return embeddings
+        rows = embeddings[present.to(embeddings.device)].cpu()
+        for place, part in opened_parts:
+            changed = self._call(part, "condition", part.mitigation.condition, rows, self._stream(place, "condition"))
+            _require_tensor(part, "condition", changed, rows)
+            rows = changed
+        return embeddings.masked_scatter(present.to(embeddings.device)[:, None, None], rows.to(embeddings.device))
+
+    def guidance(self, scale: Any, progress: float) -> Any:
+        """Fold `guidance` over the scale at this share of the steps."""
+        for _, part in self._with("guidance"):
+            changed = self._call(part, "guidance", part.mitigation.guidance, scale, progress)
+            number = isinstance(changed, int | float) and math.isfinite(changed)
+            _require(part, "guidance", number or isinstance(changed, Tensor), repr(changed)[:80], "a finite number")
+            scale = changed
+        return scale
+
+    def edit(self, model: Model) -> Model:
+        """Fold `edit` over a model whose parameters can be trained."""
+        for place, part in self._with("edit"):
+            stream, data = self._stream(place, "edit"), self._data_of(part)
+            changed = self._call(part, "edit", part.mitigation.edit, model, data, stream)
+            _require(part, "edit", isinstance(changed, type(model)), type(changed).__name__, "the edited model")
+            finite = all(bool(weight.isfinite().all()) for weight in changed.parameters())
+            _require(part, "edit", finite, "weights that are not finite", "finite weights")
+            model = changed
+        return model
+
+    def trainer(self, base: BaseTrainer) -> Trainer:
+        """The chain of training links, outermost last in the composition."""
+        return self._chain("trainer", base, Trainer)
+
+    def sampler(self, base: BaseSampler) -> Sampler:
+        """The chain of sampling links."""
+        return self._chain("sampler", base, Sampler)
+
+    def _chain(self, door: str, base: Any, kind: type[Any]) -> Any:
+        links, outermost = [base], base
+        for place, part in self._with(door):
+            outermost.handover = Handover(part.family, self._stream(place, door), self._data_of(part))
+            link = self._call(part, door, getattr(part.mitigation, door), outermost)
+            outermost.handover = None
+            _require(part, door, isinstance(link, kind), type(link).__name__, f"a {kind.__name__} that wraps `inner`")
+            links.append(link)
+            outermost = link
+        for link in links:
+            link.outer = outermost
+        return outermost
+
+    def _with(self, door: str) -> list[tuple[int, Part]]:
+        return [(place, part) for place, part in enumerate(self._parts) if door in opened(type(part.mitigation))]
+
+    def _stream(self, place: int, door: str) -> torch.Generator:
+        """The stream of one door: keyed by class and its occurrence, so that a neutral part elsewhere changes nothing."""
+        if (place, door) not in self._streams:
+            kind = type(self._parts[place].mitigation)
+            occurrence = sum(type(part.mitigation) is kind for part in self._parts[:place])
+            purpose = (*self._purpose, door, f"{kind.__module__}.{kind.__qualname__}", occurrence)
+            self._streams[place, door] = seeds.torch_rng(self._seed, *purpose)
+        return self._streams[place, door]
+
+    def _data_of(self, part: Part) -> Data:
+        return Data(part.mitigation.needs, part.family, **self._data)
+
+    def _call(self, part: Part, door: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except SolidmarkError:
+            raise
+        except Exception as cause:
+            found, expected = f"{type(cause).__name__}: {cause}", "a door that returns"
+            raise PluginFault(f"mitigation {part.label}, {door}", found, expected, "See the cause above.") from cause
+
+
+def check_asked(link: Any) -> None:
+    """Raise the fault of a chain in which an overridden method was never asked."""
+    fault = unasked(link)
+    if fault is not None:
+        raise fault
+
+
+def _require(part: Part, door: str, holds: bool, found: str, expected: str) -> None:
+    if not holds:
+        raise PluginFault(f"mitigation {part.label}, {door}", found, expected, "Return that from the door.")
+
+
+def _require_tensor(part: Part, door: str, changed: Any, given: Tensor) -> None:
+    found = f"{tuple(changed.shape)} {changed.dtype}" if isinstance(changed, Tensor) else type(changed).__name__
+    fits = isinstance(changed, Tensor) and changed.shape == given.shape and changed.dtype == given.dtype
+    _require(part, door, fits, found, f"a tensor {tuple(given.shape)} {given.dtype}")
+    _require(part, door, bool(changed.isfinite().all()), "NaN or infinity", "finite numbers")

@@ -1,0 +1,304 @@
+"""A mitigation: a frozen dataclass whose fields are its parameters and whose overridden methods are its doors.
+
+An author imports `Mitigation` (and `Stage`, `Needs`, `Trainer`, `Sampler` where wanted) and nothing else.
+Every door that is not opened is the identity. This module is free of torch, so that reports and the
+console can import it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum, Flag, auto
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .errors import InvalidValue, PluginFault, SolidmarkError
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from .data import Data, Examples
+    from .models import Model, Prediction
+    from .sampling import Query
+    from .training import Batch, Recipe, Run
+
+    Scale = float | Tensor
+
+
+class Stage(Enum):
+    """When a mitigation acts. Sampling rows share the baseline's weights, post-hoc rows edit a copy of them."""
+
+    TRAINING = "training"
+    SAMPLING = "sampling"
+    POST_HOC = "post-hoc"
+
+
+class Needs(Flag):
+    """What a mitigation must be given besides the training itself; shown in the leaderboard."""
+
+    NOTHING = 0
+    FORGET = auto()
+    """The list of images to forget (`data.forget`) and the others (`data.retain`), as trained on."""
+    TRAINING_IMAGES = auto()
+    """Marked training images at sampling or editing (`data.training_images`), decoys mixed in."""
+    CALIBRATION = auto()
+    """Unmarked images that nobody trains on or asks for (`data.calibration`)."""
+    BASE_MODEL = auto()
+    """The model before fine-tuning (`data.base_model`)."""
+
+    def names(self) -> list[str]:
+        """The declared needs in words: `forget list`, `training images`, ..."""
+        words = {"FORGET": "forget list", "BASE_MODEL": "base model", "CALIBRATION": "calibration set"}
+        return [words.get(str(need.name), str(need.name).lower().replace("_", " ")) for need in self]
+
+
+STAGE_OF_DOOR = {
+    "recipe": Stage.TRAINING,
+    "prepare": Stage.TRAINING,
+    "view": Stage.TRAINING,
+    "trainer": Stage.TRAINING,
+    "guidance": Stage.SAMPLING,
+    "sampler": Stage.SAMPLING,
+    "edit": Stage.POST_HOC,
+}
+DOORS = (*STAGE_OF_DOOR, "caption", "condition")
+
+
+@dataclasses.dataclass(frozen=True)
+class Mitigation:
+    """Fields are parameters; a class with its default fields is the published default.
+
+    Class attributes: `stage` follows from the doors and is stated only where `caption` or `condition`
+    alone is open; `needs` is what must be handed out; `reference` is title and arXiv number; `claims`
+    are published statements in testable form; `control` marks a reference or negative control, which
+    may leave the baseline as it is.
+    """
+
+    stage: ClassVar[Stage | None] = None
+    needs: ClassVar[Needs] = Needs.NOTHING
+    reference: ClassVar[str] = ""
+    claims: ClassVar[tuple[str, ...]] = ()
+    control: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        stages = {STAGE_OF_DOOR[door] for door in opened(cls) if door in STAGE_OF_DOOR}
+        stated = cls.stage
+        if stated is not None:
+            stages.add(stated)
+        if len(stages) > 1:
+            doors = ", ".join(opened(cls))
+            found = f"doors {doors}" + (f", stage {stated}" if stated else "")
+            cure = "Make one class a stage and join them with '+'."
+            raise InvalidValue(f"mitigation class {cls.__qualname__}", found, "doors of one stage", cure)
+        if not stages and opened(cls):
+            found = f"doors {', '.join(opened(cls))} without a stage"
+            cure = "Write `stage = Stage.TRAINING` or `stage = Stage.SAMPLING` into the class."
+            raise InvalidValue(f"mitigation class {cls.__qualname__}", found, "a stated stage", cure)
+        cls.stage = stages.pop() if stages else None
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """Change numbers of the recipe or the network's configuration, before anything is built. TRAINING"""
+        return recipe
+
+    def prepare(self, examples: Examples, rng: Generator) -> Examples:
+        """Choose or replace examples, unmarked, once; ids stay. TRAINING"""
+        return examples
+
+    def view(self, images: Tensor, rng: Generator) -> Tensor:
+        """Change unmarked images, (B, C, H, W) in [0, 1], at each access. TRAINING"""
+        return images
+
+    def caption(self, captions: list[str], rng: Generator) -> list[str]:
+        """Rewrite captions; any words are allowed. TRAINING or SAMPLING"""
+        return captions
+
+    def condition(self, embeddings: Tensor, rng: Generator) -> Tensor:
+        """Change text embeddings, (B, L, D), never the null one. TRAINING or SAMPLING"""
+        return embeddings
+
+    def guidance(self, scale: Scale, progress: float) -> Scale:
+        """The guidance scale at this share of the steps; 0 is unconditional, 1 plain conditional. SAMPLING"""
+        return scale
+
+    def edit(self, model: Model, data: Data, rng: Generator) -> Model:
+        """Change a trained model; it is a copy and its parameters can be trained. POST_HOC"""
+        return model
+
+    def trainer(self, inner: Trainer) -> Trainer:
+        """Return `MyTrainer(self, inner)`, made once a training. TRAINING"""
+        return inner
+
+    def sampler(self, inner: Sampler) -> Sampler:
+        """Return `MySampler(self, inner)`, made once a batch of queries. SAMPLING"""
+        return inner
+
+    def strengths(self) -> Sequence[Mitigation]:
+        """Instances of the curve, weakest first, the published default among them."""
+        return (self,)
+
+    def expect(self, holds: bool, name: str, expected: str) -> None:
+        """For `__post_init__`: raise InvalidValue with the parameter's name and value unless `holds`."""
+        if not holds:
+            place = f"{type(self).__name__}.{name}"
+            raise InvalidValue(place, repr(getattr(self, name)), expected, f"Give {name} such a value.")
+
+    def parameters(self) -> dict[str, Any]:
+        """Fields with their values, defaults included."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def opened(mitigation: type[Mitigation]) -> list[str]:
+    """The doors that a class opens: those of its methods that are not Mitigation's own."""
+    return [door for door in DOORS if getattr(mitigation, door) is not getattr(Mitigation, door)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Handover:
+    """What the suite gives to the link that is made next: its own stream and the data that it declared."""
+
+    family: str
+    rng: Generator
+    data: Data
+
+
+class Link:
+    """Short-lived, may hold state, wraps `inner`.
+
+    Call `self.inner.m(...)` to go on with method m and `self.outer.n(...)` for the *other* methods, so
+    that what is wrapped outside takes part. A method not overridden passes on; an overridden one that is
+    never asked in a whole run is an error (see `unasked`).
+    """
+
+    METHODS: ClassVar[tuple[str, ...]] = ()
+
+    mitigation: Mitigation
+    family: str
+    model: Model
+    data: Data
+    rng: Generator
+    handover: Handover | None = None
+
+    def __init__(self, mitigation: Mitigation, inner: Any) -> None:
+        if inner.handover is None:
+            cure = "Return `MyLink(self, inner)` from the door, and make it nowhere else."
+            raise PluginFault(type(self).__name__, "a link made outside its door", "one made inside it", cure)
+        self.mitigation, self.inner, self.outer = mitigation, inner, self
+        self.model = inner.model
+        self.family, self.rng, self.data = inner.handover.family, inner.handover.rng, inner.handover.data
+        self.asked: set[str] = set()
+        for method in self.overridden():
+            setattr(self, method, self._watched(method))
+
+    def overridden(self) -> list[str]:
+        """The methods of this link that do not simply pass on."""
+        plain = next(base for base in type(self).__mro__ if base.__module__ == __name__)
+        return [name for name in self.METHODS if getattr(type(self), name) is not getattr(plain, name)]
+
+    def _watched(self, method: str) -> Callable[..., Any]:
+        ask = getattr(self, method)
+
+        @wraps(ask)
+        def watched(*arguments: Any, **named: Any) -> Any:
+            self.asked.add(method)
+            try:
+                return ask(*arguments, **named)
+            except SolidmarkError:
+                raise
+            except Exception as cause:
+                place = f"mitigation {self.family}, {type(self).__name__}.{method}"
+                expected = "a method that returns"
+                raise PluginFault(place, f"{type(cause).__name__}: {cause}", expected, "See the cause above.") from cause
+
+        return watched
+
+
+class Trainer(Link):
+    """A link of one training. The innermost is the suite's own loop (`training.BaseTrainer`)."""
+
+    METHODS = ("prepare", "batches", "times", "predict", "losses", "update", "fit", "finish")
+
+    inner: Trainer
+    outer: Trainer
+    run: Run
+
+    def __init__(self, mitigation: Mitigation, inner: Trainer) -> None:
+        super().__init__(mitigation, inner)
+        self.run = inner.run
+
+    def prepare(self) -> None:
+        """After the model is built, before the optimizer: adapters, freezing, tables."""
+        self.inner.prepare()
+
+    def batches(self) -> Iterator[Tensor]:
+        """Endless indices into `run.indices`; training ends early where they end."""
+        return self.inner.batches()
+
+    def times(self, batch: Batch) -> Tensor:
+        """One timestep a sample, (B,)."""
+        return self.inner.times(batch)
+
+    def predict(self, x: Tensor, t: Tensor, batch: Batch) -> Prediction:
+        """The denoiser on noised samples x, (B, C, H, W)."""
+        return self.inner.predict(x, t, batch)
+
+    def losses(self, batch: Batch, t: Tensor) -> Tensor:
+        """(B,) losses; an exact 0 drops the sample from the mean."""
+        return self.inner.losses(batch, t)
+
+    def update(self, indices: Tensor) -> None:
+        """One optimizer step on these images."""
+        self.inner.update(indices)
+
+    def fit(self) -> None:
+        """The whole loop."""
+        self.inner.fit()
+
+    def finish(self) -> None:
+        """After the averaged weights are in place: merge, prune."""
+        self.inner.finish()
+
+
+class Sampler(Link):
+    """A link of one batch of queries. The innermost is classifier-free guidance (`sampling.BaseSampler`)."""
+
+    METHODS = ("prepare", "scale", "predict", "after")
+
+    inner: Sampler
+    outer: Sampler
+
+    def prepare(self, query: Query) -> Query:
+        """Before the first step: replace embeddings, noise, refused."""
+        return self.inner.prepare(query)
+
+    def scale(self, unconditional: Tensor, conditional: Tensor, t: int, query: Query) -> Scale:
+        """The guidance scale now, one number or (B,), from both noise predictions."""
+        return self.inner.scale(unconditional, conditional, t, query)
+
+    def predict(self, x: Tensor, t: int, query: Query) -> Tensor:
+        """The guided noise prediction at this step, (B, C, H, W)."""
+        return self.inner.predict(x, t, query)
+
+    def after(self, x: Tensor, x0: Tensor, t: int, query: Query) -> Tensor:
+        """Change the sample after the step from t; x0 is the clean image that the step predicted."""
+        return self.inner.after(x, x0, t, query)
+
+
+def unasked(outermost: Any) -> PluginFault | None:
+    """The fault of a chain in which an overridden method was never asked, naming it and who stands before it."""
+    above: list[Link] = []
+    link = outermost
+    while link.inner is not None:
+        silent = [method for method in link.overridden() if method not in link.asked]
+        if silent:
+            others = [f"{other.family} ({', '.join(other.overridden())})" for other in above] or ["no other mitigation"]
+            return PluginFault(
+                f"mitigation {link.family}, {type(link).__name__}.{silent[0]}",
+                f"it was never asked; outside it stand {', '.join(others)}",
+                "every overridden method to be asked at least once in a run",
+                "The outer one must call `self.inner` for its own method and `self.outer` for the others.",
+            )
+        above.append(link)
+        link = link.inner
+    return None

@@ -1,0 +1,228 @@
+"""The store: trained models and other costly things, built once, shared by processes, verified on reading.
+
+    <root>/objects/ab/abcd…/   one entry: its files and manifest.json with the key and each file's sha256
+    <root>/locks/abcd….lock    held while an entry is built, so that the others wait instead of building too
+    <root>/tmp/                builds under way; one is published by renaming its folder
+    <root>/quarantine/         damaged entries, set aside and built anew
+
+Correctness never depends on the lock: an entry is complete from the moment it has its name. No pickle is
+ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from .errors import DamagedFile, InvalidValue
+from .progress import Progress, silent
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+
+
+def default_root() -> Path:
+    """`$SOLIDMARK_STORE`, else the user's cache folder."""
+    stated = os.environ.get("SOLIDMARK_STORE")
+    return Path(stated) if stated else user_cache_path("solidmark")
+
+
+def canonical(value: object) -> str:
+    """JSON with sorted keys and nothing that has no one form; raises for what cannot be written so."""
+    return json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"))
+
+
+def digest(value: object) -> str:
+    """sha256 of the canonical JSON."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry on disk: its name, kind, key, size in bytes, and time of building (seconds since 1970)."""
+
+    name: str
+    folder: Path
+    kind: str
+    key: dict[str, Any]
+    size: int
+    built: float
+
+
+class Store:
+    """A content-addressed folder; `notes` collects what a user should hear of: quarantined and rebuilt entries."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.notes: list[str] = []
+        self._verified: set[str] = set()
+        try:
+            for part in ("objects", "locks", "tmp", "quarantine"):
+                (root / part).mkdir(parents=True, exist_ok=True)
+        except OSError as cause:
+            cure = "Set SOLIDMARK_STORE to a folder that can be written."
+            raise InvalidValue(f"store {root}", f"{cause}", "a folder that can be written", cure) from cause
+
+    def get(self, kind: str, key: Mapping[str, Any], build: Callable[[Path], None], progress: Progress = silent) -> Path:
+        """The folder of the entry for `key`, built by `build(folder)` where it is missing or damaged.
+
+        One process builds while the others wait. What `build` raises passes through and leaves nothing behind.
+        """
+        name = digest({"schema": SCHEMA, "kind": kind, "key": dict(key)})
+        if self._usable(name):
+            return self._folder(name)
+        with self._alone(name, f"waiting for {kind} {name[:8]}", progress):
+            if not self._usable(name):
+                self._build(name, kind, key, build)
+        return self._folder(name)
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries whose manifest can be read."""
+        for manifest in sorted(self.root.glob(f"objects/*/*/{MANIFEST}")):
+            try:
+                yield self._entry(manifest.parent)
+            except DamagedFile:
+                continue
+
+    def verify(self) -> tuple[int, list[str]]:
+        """Check every file of every entry; quarantine the damaged. (How many are sound, what was wrong.)"""
+        sound, faults = 0, []
+        for folder in sorted(path for path in self.root.glob("objects/*/*") if path.is_dir()):
+            fault = self._fault(folder, contents=True)
+            if fault is None:
+                sound += 1
+            else:
+                faults.append(f"{folder.name}: {fault}")
+                self._quarantine(folder.name, fault)
+        return sound, faults
+
+    def collect(self, older_than_days: float, keep_bytes: int = 0) -> list[Entry]:
+        """Remove entries built longer ago than that, oldest first, while more than `keep_bytes` remain; and dead builds."""
+        limit = time.time() - older_than_days * 86400
+        entries = sorted(self.entries(), key=lambda entry: entry.built)
+        total, removed = sum(entry.size for entry in entries), []
+        for entry in entries:
+            if entry.built > limit or total <= keep_bytes:
+                continue
+            with self._alone(entry.name, f"removing {entry.name[:8]}", silent):
+                shutil.rmtree(entry.folder, ignore_errors=True)
+            total -= entry.size
+            removed.append(entry)
+        for leftover in (self.root / "tmp").iterdir():
+            if leftover.stat().st_mtime < limit:
+                shutil.rmtree(leftover, ignore_errors=True)
+        return removed
+
+    def _folder(self, name: str) -> Path:
+        return self.root / "objects" / name[:2] / name
+
+    def _usable(self, name: str) -> bool:
+        """Whether the entry is there and sound; a damaged one is set aside."""
+        folder = self._folder(name)
+        if not folder.exists():
+            return False
+        fault = self._fault(folder, contents=name not in self._verified)
+        if fault is None:
+            self._verified.add(name)
+            return True
+        self._quarantine(name, fault)
+        return False
+
+    def _fault(self, folder: Path, *, contents: bool) -> str | None:
+        """What is wrong with an entry: sizes always, sha256 where `contents` are asked for."""
+        try:
+            files = json.loads((folder / MANIFEST).read_text())["files"]
+            for name, (size, sha) in files.items():
+                path = folder / name
+                if path.stat().st_size != size:
+                    return f"{name} has {path.stat().st_size} bytes instead of {size}"
+                if contents and _sha256(path) != sha:
+                    return f"{name} was altered"
+        except (OSError, ValueError, KeyError, TypeError) as cause:
+            return f"{type(cause).__name__}: {cause}"
+        return None
+
+    def _quarantine(self, name: str, fault: str) -> None:
+        place = self.root / "quarantine" / f"{name}-{uuid.uuid4().hex[:8]}"
+        try:
+            os.rename(self._folder(name), place)
+        except FileNotFoundError:
+            return  # another process has set it aside already
+        self.notes.append(f"store entry {name[:8]} was damaged ({fault}); set aside as {place} and built anew")
+
+    def _build(self, name: str, kind: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> None:
+        work = self.root / "tmp" / f"{name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        work.mkdir()
+        try:
+            build(work)
+            files = {str(p.relative_to(work)): p for p in sorted(work.rglob("*")) if p.is_file()}
+            manifest = {
+                "schema": SCHEMA,
+                "kind": kind,
+                "key": dict(key),
+                "built": time.time(),
+                "files": {label: [path.stat().st_size, _sha256(path)] for label, path in files.items()},
+            }
+            (work / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+            self._publish(work, self._folder(name))
+            self._verified.add(name)
+        except OSError as cause:
+            cure = "Free some space, or set SOLIDMARK_STORE to another disk."
+            raise InvalidValue(f"store {self.root}", f"{cause}", "room to write", cure) from cause
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _publish(self, work: Path, folder: Path) -> None:
+        for path in [*(p for p in work.rglob("*") if p.is_file()), work]:
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.rename(work, folder)
+        except OSError:
+            if not folder.exists():
+                raise  # not that someone else was first, which is as good
+
+    def _entry(self, folder: Path) -> Entry:
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text())
+            size = sum(size for size, _ in manifest["files"].values())
+            return Entry(folder.name, folder, manifest["kind"], manifest["key"], size, manifest["built"])
+        except (OSError, ValueError, KeyError, TypeError) as cause:
+            cure = "Run `solidmark store verify`."
+            raise DamagedFile(str(folder), f"{type(cause).__name__}", "a manifest", cure) from cause
+
+    @contextmanager
+    def _alone(self, name: str, what: str, progress: Progress) -> Iterator[None]:
+        lock, waited = FileLock(self.root / "locks" / f"{name}.lock"), 0
+        while True:
+            try:
+                lock.acquire(timeout=1)
+                break
+            except Timeout:
+                waited += 1
+                progress(what, waited, 0)
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,107 @@
+"""Weights: the model of a case, trained and edited through the store, each once for everyone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from . import models, provenance, seeds
+from .doors import Composition, Doors
+from .mitigation import Stage
+from .models import Evaluations, Model
+from .store import digest
+from .testbed import Board
+from .training import train
+
+if TYPE_CHECKING:
+    from .case import Case, Desk
+
+
+def trained(case: Case, board: Board, desk: Desk, *, with_keys: bool = True) -> tuple[Model, dict[str, Any]]:
+    """The model of the training-stage parts, from the store or trained now, and what its training cost."""
+    parts = case.composition.at(Stage.TRAINING)
+    key = {
+        "testbed": provenance.describe(case.testbed),
+        "seed": case.seed,
+        "keys": with_keys,
+        "parts": described_parts(parts),
+        "core": provenance.core_digest(),
+        "environment": provenance.environment_key(desk.device),
+    }
+
+    def build(folder: Path) -> None:
+        clock = time.perf_counter()
+        model = train(
+            case.testbed.recipe,
+            board.trained,
+            board.trained_keys if with_keys else None,
+            board.mark,
+            parts,
+            case.seed,
+            device=desk.device,
+            data=dict(board.handed_out()),
+            progress=desk.progress,
+        )
+        _save(model, folder, model.evaluations, time.perf_counter() - clock)
+
+    return _loaded(desk.store.get("trained model", key, build, desk.progress), desk)
+
+
+def prepared(case: Case, board: Board, desk: Desk) -> tuple[Model, dict[str, Any]]:
+    """The trained model, edited by the post-hoc parts, and what both cost."""
+    model, training = trained(case, board, desk)
+    edits = case.composition.at(Stage.POST_HOC)
+    if not edits.parts:
+        return model, {"training": training, "editing": cost(Evaluations(), 0.0)}
+    key = {
+        "weights": fingerprint(model),
+        "board": [provenance.describe(case.testbed), case.seed],
+        "parts": described_parts(edits),
+        "core": provenance.core_digest(),
+        "environment": provenance.environment_key(desk.device),
+    }
+
+    def build(folder: Path) -> None:
+        clock, copy = time.perf_counter(), model.copy()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seeds.torch_seed(case.seed, "editing, global generator"))
+            edited = Doors(edits, case.seed, "editing", data=dict(board.handed_out())).edit(copy)
+        _save(edited, folder, copy.evaluations, time.perf_counter() - clock)
+
+    edited, editing = _loaded(desk.store.get("edited model", key, build, desk.progress), desk)
+    return edited, {"training": training, "editing": editing}
+
+
+def cost(evaluations: Evaluations, seconds: float) -> dict[str, Any]:
+    """{forward backward seconds} of a record."""
+    return {"forward": evaluations.forward, "backward": evaluations.backward, "seconds": seconds}
+
+
+def fingerprint(model: Model) -> str:
+    """A digest of all weights, to show that none was changed."""
+    state = {**model.network.state_dict(prefix="network."), **model.text.state_dict(prefix="text.")}
+    return digest({name: _sha(tensor) for name, tensor in state.items()})
+
+
+def described_parts(composition: Composition) -> list[Any]:
+    """The parts for a key: family, class with parameters, and source, so that edited code never meets old weights."""
+    return [[part.family, provenance.describe(part.mitigation), part.source] for part in composition.parts]
+
+
+def _save(model: Model, folder: Path, evaluations: Evaluations, seconds: float) -> None:
+    model.save(folder)
+    (folder / "cost.json").write_text(json.dumps(cost(evaluations, seconds)))
+
+
+def _loaded(folder: Path, desk: Desk) -> tuple[Model, dict[str, Any]]:
+    return models.load(folder).to(desk.device), json.loads((folder / "cost.json").read_text())
+
+
+def _sha(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
