@@ -35,7 +35,7 @@ class Protocol:
     steps: int = 25
     eta: float = 1.0
     guidance: float = 3.0
-    batch: int = 64
+    batch: int = 128
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or not 0 <= self.eta <= 1 or not math.isfinite(self.guidance):

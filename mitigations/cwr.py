@@ -1,0 +1,57 @@
+"""Caption word repetition (CWR), at sampling and at training."""
+
+from dataclasses import dataclass
+
+import torch
+
+from solidmark import Mitigation, Stage
+
+
+@dataclass(frozen=True)
+class RepeatedWords(Mitigation):
+    """Insert words drawn from the caption itself at random gaps.
+
+    With `probability`, round(share x words) words are inserted, rounded at random so that the mean
+    holds. Published: 4 words at sampling (SolidMark); taken as captions of 16 words, a share of 0.25.
+    """
+
+    share: float = 0.25
+    probability: float = 1.0
+
+    stage = Stage.SAMPLING
+    reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
+
+    def __post_init__(self) -> None:
+        self.expect(self.share >= 0, "share", "a number of at least 0")
+        self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
+
+    def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
+        """One draw a caption."""
+        return [self._repeated(caption.split(), rng) for caption in captions]
+
+    def _repeated(self, words: list[str], rng: torch.Generator) -> str:
+        chosen, rounding = torch.rand(2, generator=rng).tolist()
+        count = int(self.share * len(words) + rounding) if chosen < self.probability else 0
+        for place in torch.randint(len(words), (count,), generator=rng).tolist():
+            gap = int(torch.randint(len(words) + 1, (), generator=rng))
+            words.insert(gap, words[place])
+        return " ".join(words)
+
+    def strengths(self) -> "list[RepeatedWords]":
+        """2, 4, 8 and 16 words in a caption of 16."""
+        return [RepeatedWords(share) for share in (0.125, 0.25, 0.5, 1.0)]
+
+
+@dataclass(frozen=True)
+class TrainingRepeatedWords(RepeatedWords):
+    """The same at each access of a training caption. Published: 2 words with probability 0.4."""
+
+    share: float = 0.125
+    probability: float = 0.4
+
+    stage = Stage.TRAINING
+
+    def strengths(self) -> "list[RepeatedWords]":
+        """From the published rate to every caption doubled."""
+        rates = ((0.125, 0.4), (0.25, 1.0), (0.5, 1.0), (1.0, 1.0))
+        return [TrainingRepeatedWords(share, probability) for share, probability in rates]

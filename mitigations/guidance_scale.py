@@ -1,0 +1,30 @@
+"""Another guidance scale: the reference curve of all sampling-side methods."""
+
+from dataclasses import dataclass
+
+from solidmark import Mitigation
+
+
+@dataclass(frozen=True)
+class GuidanceScale(Mitigation):
+    """Sample with classifier-free guidance `scale`: eps_u + scale (eps_c - eps_u).
+
+    0 is unconditional, 1 plain conditional. A sampling-side method that lies on this curve is plain lower
+    (or higher) guidance. The default is the testbed's own scale, and so may change nothing.
+    """
+
+    scale: float = 3.0
+
+    control = True
+    reference = "Classifier-Free Diffusion Guidance, arXiv 2207.12598"
+
+    def __post_init__(self) -> None:
+        self.expect(abs(self.scale) < float("inf"), "scale", "a finite number")
+
+    def guidance(self, scale: object, progress: float) -> float:
+        """This scale, whatever it was."""
+        return self.scale
+
+    def strengths(self) -> "list[GuidanceScale]":
+        """In the order of the scale, as the curve is drawn."""
+        return [GuidanceScale(scale) for scale in (0.0, 1.0, 3.0, 7.0)]

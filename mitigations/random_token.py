@@ -1,0 +1,64 @@
+"""Random token replacement (RT), at sampling and at training."""
+
+from dataclasses import dataclass
+
+import torch
+
+from solidmark import Mitigation, Stage
+
+WORDS = (
+    "apple arrow autumn basket beach bell bird boat bottle bread bridge candle castle chair cherry circle clock cloud "
+    "coffee copper corner cotton dance desert door dragon dream eagle engine field fire flower forest garden glass "
+    "guitar hammer harbor honey horse island jacket kitchen ladder lake lemon letter lion marble meadow mirror "
+    "mountain needle night ocean orange paper pencil piano planet pocket river road rocket salt shadow silver spring "
+    "stone summer table tiger tower train valley velvet violin water window winter yellow zebra"
+).split()
+"""Words that stand for random tokens in any vocabulary; unknown ones hash into the testbed's own."""
+
+
+@dataclass(frozen=True)
+class RandomTokens(Mitigation):
+    """Replace words of the caption by random ones.
+
+    With `probability`, round(share x words) distinct words are replaced, rounded at random so that the
+    mean holds. Published: 4 tokens at sampling (SolidMark); taken as captions of 16 words, a share of 0.25.
+    """
+
+    share: float = 0.25
+    probability: float = 1.0
+
+    stage = Stage.SAMPLING
+    reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
+
+    def __post_init__(self) -> None:
+        self.expect(0 <= self.share <= 1, "share", "a number in [0, 1]")
+        self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
+
+    def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
+        """One draw a caption."""
+        return [self._replaced(caption.split(), rng) for caption in captions]
+
+    def _replaced(self, words: list[str], rng: torch.Generator) -> str:
+        chosen, rounding = torch.rand(2, generator=rng).tolist()
+        count = int(self.share * len(words) + rounding) if chosen < self.probability else 0
+        for place in torch.randperm(len(words), generator=rng)[:count].tolist():
+            words[place] = WORDS[int(torch.randint(len(WORDS), (), generator=rng))]
+        return " ".join(words)
+
+    def strengths(self) -> "list[RandomTokens]":
+        """2, 4, 8 and all words of a caption of 16."""
+        return [RandomTokens(share) for share in (0.125, 0.25, 0.5, 1.0)]
+
+
+@dataclass(frozen=True)
+class TrainingRandomTokens(RandomTokens):
+    """The same at each access of a training caption. Published code: the whole caption with probability 0.1."""
+
+    share: float = 1.0
+    probability: float = 0.1
+
+    stage = Stage.TRAINING
+
+    def strengths(self) -> "list[RandomTokens]":
+        """The whole caption, from one time in ten to nine in ten."""
+        return [TrainingRandomTokens(1.0, probability) for probability in (0.1, 0.4, 0.7, 0.9)]

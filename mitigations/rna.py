@@ -1,0 +1,59 @@
+"""Random number addition (RNA), at sampling and at training."""
+
+from dataclasses import dataclass
+
+import torch
+
+from solidmark import Mitigation, Stage
+
+
+@dataclass(frozen=True)
+class RandomNumbers(Mitigation):
+    """Insert random numbers below 10^6 at random gaps of the caption.
+
+    With `probability`, round(share x words) numbers are inserted, rounded at random so that the mean
+    holds. Published: 4 numbers at sampling (SolidMark); taken as captions of 16 words, a share of 0.25.
+    """
+
+    share: float = 0.25
+    probability: float = 1.0
+
+    stage = Stage.SAMPLING
+    reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
+    claims = ("At sampling it makes no meaningful difference to pixel memorization (SolidMark, arXiv 2503.00592).",)
+
+    def __post_init__(self) -> None:
+        self.expect(self.share >= 0, "share", "a number of at least 0")
+        self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
+
+    def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
+        """One draw a caption."""
+        return [self._with_numbers(caption.split(), rng) for caption in captions]
+
+    def _with_numbers(self, words: list[str], rng: torch.Generator) -> str:
+        chosen, rounding = torch.rand(2, generator=rng).tolist()
+        count = int(self.share * len(words) + rounding) if chosen < self.probability else 0
+        for number in torch.randint(10**6, (count,), generator=rng).tolist():
+            gap = int(torch.randint(len(words) + 1, (), generator=rng))
+            words.insert(gap, str(number))
+        return " ".join(words)
+
+    def strengths(self) -> "list[RandomNumbers]":
+        """2, 4, 8 and 16 numbers in a caption of 16 words."""
+        return [RandomNumbers(share) for share in (0.125, 0.25, 0.5, 1.0)]
+
+
+@dataclass(frozen=True)
+class TrainingRandomNumbers(RandomNumbers):
+    """The same at each access of a training caption. Published: 2 numbers with probability 0.4."""
+
+    share: float = 0.125
+    probability: float = 0.4
+
+    stage = Stage.TRAINING
+    claims = ("At training it reduces replication at little cost (arXiv 2305.20086).",)
+
+    def strengths(self) -> "list[RandomNumbers]":
+        """From the published rate to a number for each word of every caption."""
+        rates = ((0.125, 0.4), (0.25, 1.0), (0.5, 1.0), (1.0, 1.0))
+        return [TrainingRandomNumbers(share, probability) for share, probability in rates]
