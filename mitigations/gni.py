@@ -1,6 +1,7 @@
 """Gaussian noise on text embeddings (GNI), at sampling and at training."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,7 +22,9 @@ class NoisyEmbeddings(Mitigation):
 
     stage = Stage.SAMPLING
     reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
-    claims = ("It makes no meaningful difference to pixel memorization (SolidMark, arXiv 2503.00592).",)
+    claims: ClassVar[tuple[str, ...]] = (
+        "It makes no meaningful difference to pixel memorization (SolidMark, arXiv 2503.00592).",
+    )
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.scale < float("inf"), "scale", "a finite number of at least 0")
@@ -41,7 +44,7 @@ class TrainingNoisyEmbeddings(NoisyEmbeddings):
     """The same at each access of a training caption. Published: 0.1."""
 
     stage = Stage.TRAINING
-    claims = ()
+    claims: ClassVar[tuple[str, ...]] = ()
 
     def strengths(self) -> "list[NoisyEmbeddings]":
         """From the published scale to twice the embeddings' own spread."""

@@ -1,6 +1,7 @@
 """Random number addition (RNA), at sampling and at training."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -20,7 +21,9 @@ class RandomNumbers(Mitigation):
 
     stage = Stage.SAMPLING
     reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
-    claims = ("At sampling it makes no meaningful difference to pixel memorization (SolidMark, arXiv 2503.00592).",)
+    claims: ClassVar[tuple[str, ...]] = (
+        "At sampling it makes no meaningful difference to pixel memorization (SolidMark, arXiv 2503.00592).",
+    )
 
     def __post_init__(self) -> None:
         self.expect(self.share >= 0, "share", "a number of at least 0")
@@ -51,7 +54,7 @@ class TrainingRandomNumbers(RandomNumbers):
     probability: float = 0.4
 
     stage = Stage.TRAINING
-    claims = ("At training it reduces replication at little cost (arXiv 2305.20086).",)
+    claims: ClassVar[tuple[str, ...]] = ("At training it reduces replication at little cost (arXiv 2305.20086).",)
 
     def strengths(self) -> "list[RandomNumbers]":
         """From the published rate to a number for each word of every caption."""

@@ -53,7 +53,7 @@ class Optimised(Sampler):
             return query
         return replace(query, embeddings=self._search(query))
 
-    @torch.enable_grad()  # type: ignore[untyped-decorator]
+    @torch.enable_grad()
     def _search(self, query: Query) -> Tensor:
         x, t = query.start(query.noise), query.times[0]
         null = self.model.predict(x, t, query.unconditional).noise.detach()

@@ -1,0 +1,110 @@
+"""The console script: `solidmark report`, `plugins`, `doctor`, `store`. Only `plugins` and `doctor` need torch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from . import plugins
+from .errors import InvalidValue, SolidmarkError
+from .store import Store, default_root
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 0 when all is well, 1 when something is broken, 2 for a mistake on the command line."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except SolidmarkError as error:
+        print(f"solidmark: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="solidmark", description="Measure which mitigations stop memorization.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    report = commands.add_parser("report", help="rebuild the leaderboard from the records of one or more runs")
+    report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run, such as runs/latest")
+    report.add_argument("--into", type=Path, metavar="DIR", help="where to write (default: the first run's folder)")
+    report.set_defaults(command=_report)
+    listing = commands.add_parser("plugins", help="list all plugins, and load each to see whether it works")
+    listing.add_argument("--check", action="store_true", help="exit with 1 when one is broken")
+    listing.add_argument("--json", action="store_true", help="for scripts")
+    listing.set_defaults(command=_plugins)
+    commands.add_parser("doctor", help="check versions, devices, store and plugins").set_defaults(command=_doctor)
+    _store_parser(commands.add_parser("store", help="the store of trained models"))
+    return parser
+
+
+def _store_parser(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    actions.add_parser("ls", help="list the entries").set_defaults(command=_store_ls)
+    actions.add_parser("verify", help="check every file; set damaged entries aside").set_defaults(command=_store_verify)
+    collect = actions.add_parser("gc", help="remove old entries")
+    collect.add_argument("--older", type=float, default=30.0, metavar="DAYS", help="built longer ago than this (default 30)")
+    collect.add_argument("--max-size", type=float, default=0.0, metavar="MB", help="only while more than this is kept")
+    collect.set_defaults(command=_store_gc)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from .render import render
+
+    for path in render(options.runs, options.into):
+        print(path)
+    return 0
+
+
+def _plugins(options: argparse.Namespace) -> int:
+    groups = {**plugins.GROUPS, "report": plugins.REPORTS}
+    rows = [{"kind": kind, **row} for kind, group in groups.items() for row in plugins.listing(group)]
+    if options.json:
+        print(plugins.as_json(rows))
+    else:
+        columns = ("kind", "name", "status", "origin", "reason")
+        print(tabulate([[row[column] or "" for column in columns] for row in rows], headers=columns))
+    broken = any(row["status"] == "broken" for row in rows)
+    return 1 if broken and options.check else 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from .doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        print(f"{'ok ' if finding.fine else 'BAD'}  {finding.what}: {finding.found}")
+    return 0 if all(finding.fine for finding in findings) else 1
+
+
+def _store_ls(options: argparse.Namespace) -> int:
+    entries = list(Store(default_root()).entries())
+    rows = [
+        [e.name[:12], e.kind, f"{e.size / 1e6:.1f} MB", time.strftime("%Y-%m-%d %H:%M", time.localtime(e.built))]
+        for e in entries
+    ]
+    print(tabulate(rows, headers=["entry", "kind", "size", "built"], disable_numparse=True))
+    print(f"{len(entries)} entries, {sum(entry.size for entry in entries) / 1e6:.1f} MB in {default_root()}")
+    return 0
+
+
+def _store_verify(options: argparse.Namespace) -> int:
+    sound, faults = Store(default_root()).verify()
+    print("\n".join([f"{sound} entries are sound", *(f"set aside: {fault}" for fault in faults)]))
+    return 1 if faults else 0
+
+
+def _store_gc(options: argparse.Namespace) -> int:
+    if options.older < 0 or options.max_size < 0:
+        raise InvalidValue("solidmark store gc", "a negative number", "days and megabytes of at least 0", "Mend it.")
+    removed = Store(default_root()).collect(options.older, int(options.max_size * 1e6))
+    print(f"{len(removed)} entries removed, {sum(entry.size for entry in removed) / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import marks, provenance, scores, weights
 from .assess import Marks
-from .doors import Composition
+from .composition import Composition
 from .memorizer import Memorizer
 from .mitigation import Stage
 from .models import Evaluations, Model

@@ -17,7 +17,7 @@ SUSPICION = 1e-4
 """A control fails below this p-value: at 0.05 one sound row in twenty would fail; a real leak lies far below."""
 
 LEAST_SPREAD, EVENNESS = 0.5, (0.4, 3.0)
-"""A mark is not valid when its spread falls below this share of the baseline's and its unevenness leaves this range of it."""
+"""A mark is not valid when its spread is below this share of the baseline's and its unevenness outside this range of it."""
 
 
 def estimate(number: Estimate) -> dict[str, Any]:

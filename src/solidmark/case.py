@@ -5,7 +5,6 @@ images → keys → marks → marked set → training → trained model → quer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from . import answers, assess, items, provenance, records, utility, weights
 from .answers import Asked
-from .doors import Composition
+from .composition import Composition
 from .mitigation import Needs
 from .progress import Progress, silent
 from .queries import Attack
@@ -42,8 +41,8 @@ class Case:
 
     @property
     def slug(self) -> str:
-        """Plain ASCII for pytest ids: `digits-rna-0.33-s0`."""
-        values = "-".join(_plain(value) for value in self.composition.parameters.values())
+        """Plain ASCII for pytest ids: `digits-rna-0.5-s0`."""
+        values = "-".join(_plain(value) for part in self.composition.parts for value in part.telling.values())
         return "-".join(part for part in (self.testbed_name, self.composition.family, values, f"s{self.seed}") if part)
 
     @cached_property
@@ -116,12 +115,22 @@ def measure_testbed(case: Case, desk: Desk) -> records.Record:
     return {
         **_heading(case),
         "event": "testbed",
+        "case_id": f"testbed-{case.case_id}",
+        "slug": f"{case.testbed_name}-s{case.seed}",
         "status": "ok",
         "power": {name: assess.estimate(one) for name, one in power.items()},
         "unmarked": {"utility": asdict(judged(case, board, generated))},
         "expected": case.testbed.expected,
         "provenance": _provenance(case, desk),
     }
+
+
+def unmeasured(slug: str, testbed: str, family: str, status: str, reason: str, case: Case | None = None) -> records.Record:
+    """The record of a case that has no numbers: null, with the reason; never 0."""
+    heading = _heading(case) if case is not None else {"event": "case", "case_id": slug, "mitigation": family}
+    known = {"slug": slug, "testbed": testbed, "family": family, "benchmark_version": records.BENCHMARK_VERSION}
+    empty = dict.fromkeys(("queries", "controls", "utility", "cost"))
+    return {**known, **heading, "status": status, "reason": reason, **empty}
 
 
 def judged(case: Case, board: Board, generated: Tensor) -> utility.Utility:

@@ -8,96 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from . import seeds
+from .composition import Composition, Part
 from .data import Data, Examples
 from .errors import PluginFault, SolidmarkError
-from .mitigation import Handover, Mitigation, Needs, Sampler, Stage, Trainer, opened, unasked
+from .mitigation import Handover, Sampler, Trainer, opened, unasked
 
 if TYPE_CHECKING:
     from .models import Model
     from .sampling import BaseSampler
     from .training import BaseTrainer, Recipe
-
-
-@dataclass(frozen=True)
-class Part:
-    """One mitigation of a composition: its family (entry-point name), the object, and where its source comes from."""
-
-    family: str
-    mitigation: Mitigation
-    source: str = ""
-
-    @property
-    def label(self) -> str:
-        """`family(parameter=value, ...)`."""
-        parameters = ", ".join(f"{name}={value!r}" for name, value in self.mitigation.parameters().items())
-        return f"{self.family}({parameters})" if parameters else self.family
-
-
-@dataclass(frozen=True)
-class Composition:
-    """Mitigations applied together, in order, written `a+b`. The empty one is the baseline."""
-
-    parts: tuple[Part, ...] = ()
-
-    @property
-    def family(self) -> str:
-        """The parts' families, joined by `+`."""
-        return "+".join(part.family for part in self.parts) or "none"
-
-    @property
-    def label(self) -> str:
-        """The parts' labels, joined by `+`."""
-        return "+".join(part.label for part in self.parts) or "none"
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """Parameters by name; those of a composition of several carry the family's name before a dot."""
-        several = len(self.parts) > 1
-        return {
-            f"{part.family}.{name}" if several else name: value
-            for part in self.parts
-            for name, value in part.mitigation.parameters().items()
-        }
-
-    @property
-    def needs(self) -> Needs:
-        """All that the parts need."""
-        needs = Needs.NOTHING
-        for part in self.parts:
-            needs |= part.mitigation.needs
-        return needs
-
-    @property
-    def stages(self) -> list[Stage]:
-        """The stages in which something acts, in the order training, sampling, post-hoc."""
-        present = {part.mitigation.stage for part in self.parts}
-        return [stage for stage in Stage if stage in present]
-
-    @property
-    def stage(self) -> str:
-        """The stages in one word: `none`, `training`, `training+sampling`, ..."""
-        return "+".join(stage.value for stage in self.stages) or "none"
-
-    @property
-    def control(self) -> bool:
-        """Whether every part is a declared control, which may leave the baseline as it is."""
-        return all(part.mitigation.control for part in self.parts)
-
-    @property
-    def reference(self) -> str:
-        """Titles and arXiv numbers of the parts."""
-        return "; ".join(part.mitigation.reference for part in self.parts if part.mitigation.reference)
-
-    def at(self, stage: Stage) -> Composition:
-        """The parts that act at this stage."""
-        return Composition(tuple(part for part in self.parts if part.mitigation.stage is stage))
 
 
 class Doors:
@@ -189,11 +114,13 @@ class Doors:
 
     def trainer(self, base: BaseTrainer) -> Trainer:
         """The chain of training links, outermost last in the composition."""
-        return self._chain("trainer", base, Trainer)
+        chain: Trainer = self._chain("trainer", base, Trainer)
+        return chain
 
     def sampler(self, base: BaseSampler) -> Sampler:
         """The chain of sampling links."""
-        return self._chain("sampler", base, Sampler)
+        chain: Sampler = self._chain("sampler", base, Sampler)
+        return chain
 
     def _chain(self, door: str, base: Any, kind: type[Any]) -> Any:
         links, outermost = [base], base

@@ -27,7 +27,9 @@ def _positive(place: str, **numbers: int) -> None:
 
 
 class Mark(Protocol):
-    """Where the S keys of an image are painted."""
+    """Where the S keys of an image are painted. Hashable, as frozen dataclasses are."""
+
+    def __hash__(self) -> int: ...
 
     @property
     def segments(self) -> int:

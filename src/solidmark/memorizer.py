@@ -27,7 +27,7 @@ class Memorizer(Model):
         channels, size = examples.images.shape[1:3]
         self.config = Network(size=size, channels=channels, patch=1, prediction="sample")
         self.schedule = Schedule(self.config.betas, self.config.schedule_steps)
-        self.shape = tuple(examples.images.shape[1:])
+        self.shape = (channels, size, size)
         self.evaluations = Evaluations()
         self.network = nn.Module()
         self.text = nn.Module()

@@ -258,7 +258,7 @@ class Model:
         )
         self.text: nn.Module = Text(config)
         self.schedule = Schedule(config.betas, config.schedule_steps)
-        self.shape = (config.channels, config.size, config.size)
+        self.shape: tuple[int, ...] = (config.channels, config.size, config.size)
         self.evaluations = Evaluations()
 
     @property

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import provenance
-from .doors import Composition, Part
+from .composition import Composition, Part
 from .errors import InvalidValue, PluginFault, SolidmarkError, UnknownName
 from .mitigation import Mitigation
 

@@ -67,7 +67,7 @@ def environment_key(device: str) -> str:
     return f"{device.split(':')[0]}-torch{metadata.version('torch').split('+')[0]}-float32"
 
 
-def run(arguments: list[str], plugins: list[dict[str, Any]]) -> dict[str, Any]:
+def run(arguments: list[str], plugins: list[str]) -> dict[str, Any]:
     """The provenance of a whole run, for `run.json`. Arguments are recorded without the folders they name."""
     return {
         "arguments": [Path(arguments[0]).name, *arguments[1:]] if arguments else [],

@@ -1,0 +1,187 @@
+"""The pytest plugin: options, the plan as test parameters, one worker a GPU, resume, retries, progress, the report.
+
+It is loaded in every pytest run where solidmark is installed, and does nothing there: it wakes for the
+benchmark's own folder, for its options, and where the ini option `solidmark` is true.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import devices
+from .errors import SolidmarkError
+
+if TYPE_CHECKING:
+    from .plan import Planned
+
+SESSION: pytest.StashKey[Session] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """All options of the benchmark under one heading."""
+    group = parser.getgroup("solidmark", "solidmark: memorization mitigations of image diffusion models")
+    option = group.addoption
+    option("--profile", default="quick", metavar="NAME", help="quick (default), standard (3 seeds, all strengths) or full")
+    option("--testbed", action="append", metavar="NAME", help="testbed to use; repeat for more (default: digits)")
+    option(
+        "--mitigation",
+        action="append",
+        metavar="EXPR",
+        help="'rna', 'rna(share=0.5)', 'rna+gni' or file.py:Class; repeatable",
+    )
+    option("--seeds", metavar="LIST", help="seeds, as 0,1,2 or 0-7")
+    option("--queries", metavar="LIST", help="queries to ask, as outpaint,average")
+    option("--protocol", default="fast", metavar="NAME", help="solver of the queries: fast (default) or paper")
+    option("--run-dir", metavar="DIR", help="folder of this run (default: runs/<time>-<id>)")
+    option("--resume", nargs="?", const="last", metavar="DIR", help="go on with the last run, or with the one in DIR")
+    option("--workers-per-gpu", type=int, default=1, metavar="N", help="workers that share a GPU under -n auto")
+    option("--progress", choices=("auto", "plain", "off"), default="auto", help="a line of progress now and then")
+    parser.addini("solidmark", "treat this folder's tests as benchmark cases", type="bool", default=False)
+
+
+def is_benchmark(config: pytest.Config) -> bool:
+    """Whether this run is the benchmark's."""
+    if config.getini("solidmark") or (hasattr(config, "workerinput") and "solidmark" in config.workerinput):
+        return True
+    return any(_inside_benchmark(argument, config) for argument in config.args)
+
+
+def _inside_benchmark(argument: str, config: pytest.Config) -> bool:
+    place = argument.split("::")[0]
+    if place == "solidmark.benchmark" or place.startswith("solidmark.benchmark."):
+        return True
+    path = (config.invocation_params.dir / place).resolve()
+    return (path.name == "benchmark" and (path / "test_memorization.py").exists()) or path.parent.name == "benchmark"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Lay the session out: on the controller from the options, on a worker from what the controller handed over."""
+    if not is_benchmark(config):
+        return
+    from .controller import Controller
+    from .session import Session
+
+    try:
+        handed = getattr(config, "workerinput", {}).get("solidmark")
+        session = Session.handed_over(handed) if handed else Session.from_options(config)
+    except SolidmarkError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[SESSION] = session
+    for marker in session.markers():
+        config.addinivalue_line("markers", marker)
+    if not handed and not config.option.collectonly:
+        config.pluginmanager.register(Controller(session, config), "solidmark-controller")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """What is about to run, where, and on what."""
+    session = config.stash.get(SESSION, None)
+    return session.header() if session is not None else []
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`planned` becomes a case of the plan, `planned_testbed` a testbed with a seed."""
+    session = metafunc.config.stash.get(SESSION, None)
+    for name in {"planned", "planned_testbed"} & set(metafunc.fixturenames):
+        if session is None:
+            continue
+        chosen = session.planned if name == "planned" else session.planned_testbeds
+        metafunc.parametrize(name, [pytest.param(one, id=one.slug, marks=_marks(one)) for one in chosen], scope="session")
+
+
+def _marks(one: Planned) -> list[pytest.MarkDecorator]:
+    names = dict.fromkeys([one.testbed, *one.family.split("+"), *one.stages])
+    return [getattr(pytest.mark, name) for name in names]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what an earlier part of this run has done; `done` is the controller's list, the same for all workers."""
+    session = config.stash.get(SESSION, None)
+    if session is None or not session.done:
+        return
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        (left_out if case_id(item) in session.done else kept).append(item)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The first worker says what is planned."""
+    config = session.config
+    known = config.stash.get(SESSION, None)
+    first = getattr(config, "workerinput", {}).get("workerid", "gw0") == "gw0"
+    if known is not None and first and session.items and not config.option.collectonly:
+        known.write_plan([item.nodeid.partition("[")[2].removesuffix("]") for item in session.items])
+
+
+def case_id(item: pytest.Item) -> str | None:
+    """The identity of the case that a test measures, as its record has it; None for any other test."""
+    callspec = getattr(item, "callspec", None)
+    for name in ("planned", "planned_testbed"):
+        one = callspec.params.get(name) if callspec is not None else None
+        if one is not None and one.case is not None:
+            return str(one.case_id)
+    return None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """`-n auto`: as many workers a GPU as asked for, or one a core without one."""
+    if not is_benchmark(config) or config.option.numprocesses != "auto":
+        return None
+    stated = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
+    if stated:
+        return int(stated)
+    return devices.workers(devices.visible_gpus(), config.getoption("workers_per_gpu"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    """Pin each worker to its GPU before its interpreter starts; a replacement inherits the spec, and so the GPU."""
+    if not is_benchmark(config):
+        return
+    gpus = devices.visible_gpus()
+    for place, spec in enumerate(specs):
+        spec.env.update(devices.worker_environment(place, gpus, len(specs)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Hand the session to a worker, as one JSON string: nothing else crosses safely."""
+    session = node.config.stash.get(SESSION, None)
+    if session is not None:
+        node.workerinput["solidmark"] = session.handover()
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Cases that are tried again show as R."""
+    return ("rerun", "R", "RERUN") if str(report.outcome) == "rerun" else None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let go of a failed case's tensors before the next model is loaded."""
+    report = yield
+    if item.config.stash.get(SESSION, None) is not None and call.excinfo is not None and not item.config.option.usepdb:
+        _forget(call.excinfo.value)
+    return report
+
+
+def _forget(error: BaseException | None) -> None:
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error.__traceback__, error = None, error.__cause__ or error.__context__
+    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+        if hasattr(sys, name):
+            delattr(sys, name)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from . import seeds
-from .doors import Composition, Doors, check_asked
+from .composition import Composition
+from .doors import Doors, check_asked
 from .errors import InvalidValue, PluginFault
 from .mitigation import Handover, Sampler
 

@@ -75,7 +75,7 @@ def _sums_of_distances(points: Array, targets: Array) -> Array:
     ordered = np.sort(targets)
     below = np.concatenate(([0.0], np.cumsum(ordered)))
     rank = np.searchsorted(ordered, points)
-    return points * (2 * rank - len(ordered)) + below[-1] - 2 * below[rank]
+    return np.asarray(points * (2 * rank - len(ordered)) + below[-1] - 2 * below[rank])
 
 
 def _pair_sums(predictions: Array, keys: Array) -> tuple[Array, Array]:

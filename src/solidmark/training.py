@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from . import marks, models, seeds
+from .composition import Composition
 from .data import Examples
-from .doors import Composition, Doors, check_asked
+from .doors import Doors, check_asked
 from .errors import InvalidValue, PluginFault
 from .marks import Mark
 from .mitigation import Handover, Stage, Trainer

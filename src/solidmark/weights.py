@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from . import models, provenance, seeds
-from .doors import Composition, Doors
+from .composition import Composition
+from .doors import Doors
 from .mitigation import Stage
 from .models import Evaluations, Model
 from .store import digest

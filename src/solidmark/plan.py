@@ -1,0 +1,142 @@
+"""The plan of a run: which testbeds, mitigations, strengths, seeds and queries become cases, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from . import plugins
+from .case import Case
+from .composition import Composition, Part
+from .errors import PluginFault, UnknownName
+from .mitigation import Stage
+from .plugins import GROUPS, Broken
+from .profiles import Profile, Wish
+from .testbed import Testbed
+
+BASELINE = "none"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One case of the plan, or the broken plugin that stands where its cases would."""
+
+    slug: str
+    testbed: str
+    family: str
+    stages: tuple[str, ...]
+    case: Case | None = None
+    broken: Broken | None = None
+    kind: str = ""
+
+    @property
+    def case_id(self) -> str:
+        """As in the record; a broken plugin has none."""
+        return f"{self.kind}{self.case.case_id}" if self.case is not None else ""
+
+    def heading(self) -> dict[str, Any]:
+        """What the controller must know of it, as JSON."""
+        label = self.case.composition.label if self.case is not None else self.family
+        return {
+            "case_id": self.case_id,
+            "testbed": self.testbed,
+            "mitigation": label,
+            "family": self.family,
+            "weight": self.weight,
+        }
+
+    @property
+    def weight(self) -> float:
+        """About how long it takes with an empty store, in units of a query: a training is worth four."""
+        trains = self.case is not None and (Stage.TRAINING.value in self.stages or not self.stages)
+        return 5.0 if trains else 1.0
+
+
+def cases(wish: Wish) -> list[Planned]:
+    """All cases, the baseline first, rows that share weights beside each other, cases of one seed together.
+
+    Raises UnknownName, InvalidValue or PluginFault for what the user wrote wrongly; a broken plugin that
+    nobody named is a Planned of its own.
+    """
+    profile = wish.chosen()
+    seeds = wish.seed_list()
+    rows = list(_rows(wish, profile))
+    planned = []
+    for name, seed in product(wish.testbeds, seeds):
+        testbed, queries = _testbed(name), _queries(wish, profile)
+        protocol = _protocol(testbed, wish.protocol)
+        for row in rows:
+            if isinstance(row, Broken):
+                planned.append(Planned(f"{name}-{row.name}-s{seed}", name, row.name, (), broken=row))
+                continue
+            case = Case(name, testbed, row, seed, queries, protocol)
+            stages = tuple(stage.value for stage in row.stages)
+            planned.append(Planned(case.slug, name, row.family, stages, case=case))
+    return _distinct(planned)
+
+
+def testbed_cases(wish: Wish) -> list[Planned]:
+    """One case a testbed and seed, without any mitigation: power and the cost of marking."""
+    bare = [one for one in cases(replace(wish, mitigations=(BASELINE,))) if one.case is not None]
+    return [replace(one, slug=f"{one.testbed}-s{one.case.seed}", kind="testbed-") for one in bare if one.case is not None]
+
+
+def _rows(wish: Wish, profile: Profile) -> Iterator[Composition | Broken]:
+    """The compositions of the table; the baseline is always one of them."""
+    names = wish.mitigations or tuple(plugin.name for plugin in plugins.discover(GROUPS["mitigation"]))
+    known = {plugin.name for plugin in plugins.discover(GROUPS["mitigation"])}
+    found: list[Composition | Broken] = []
+    for name in dict.fromkeys((BASELINE, *names)):
+        if name in known:
+            found += _family(name, profile, asked=bool(wish.mitigations))
+        else:
+            found.append(plugins.compose(name))
+    order = {stage: place for place, stage in enumerate(("none", "sampling", "post-hoc", "training"))}
+    yield from sorted(found, key=lambda row: 9 if isinstance(row, Broken) else order.get(row.stage, 5))
+
+
+def _family(name: str, profile: Profile, *, asked: bool) -> Iterable[Composition | Broken]:
+    default = plugins.published(name)
+    if isinstance(default, Part) and not (profile.every_strength or default.mitigation.control):
+        return [Composition((default,))]
+    strengths = plugins.family(name)
+    if isinstance(strengths, Broken):
+        if asked:
+            cure = f"Mend or uninstall {strengths.origin}."
+            raise PluginFault(f"mitigation {name}", strengths.reason, "a plugin that loads", cure)
+        return [strengths]
+    return [Composition((part,)) for part in strengths]
+
+
+def _testbed(name: str) -> Testbed:
+    testbed = plugins.instance(GROUPS["testbed"], "testbed", name)
+    if not isinstance(testbed, Testbed):
+        cure = "Subclass solidmark.testbed.Testbed."
+        raise PluginFault(f"testbed {name}", type(testbed).__name__, "a Testbed", cure)
+    return testbed
+
+
+def _queries(wish: Wish, profile: Profile) -> tuple[tuple[str, Any], ...]:
+    """The queries by name; `outpaint` leads where it is among them."""
+    found = [plugin.name for plugin in plugins.discover(GROUPS["query"])]
+    names = [name.strip() for name in wish.queries.split(",")] if wish.queries else list(profile.queries or found)
+    names = sorted(dict.fromkeys(names), key=lambda name: name != "outpaint")
+    return tuple((name, plugins.instance(GROUPS["query"], "query", name)) for name in names)
+
+
+def _protocol(testbed: Testbed, name: str) -> Any:
+    if name not in testbed.protocols:
+        raise UnknownName.among("--protocol", name, testbed.protocols)
+    return testbed.protocols[name]
+
+
+def _distinct(planned: Sequence[Planned]) -> list[Planned]:
+    """Ids are distinct: a second case of the same slug gets a number."""
+    seen: dict[str, int] = {}
+    out = []
+    for one in planned:
+        seen[one.slug] = seen.get(one.slug, 0) + 1
+        out.append(one if seen[one.slug] == 1 else replace(one, slug=f"{one.slug}-{seen[one.slug]}"))
+    return out
