@@ -19,6 +19,7 @@ from .errors import SolidmarkError
 
 if TYPE_CHECKING:
     from .plan import Planned
+    from .session import Session
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
