@@ -16,6 +16,7 @@ from typing import Any
 from zlib import crc32
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -408,7 +409,7 @@ def load(folder: Path) -> Model:
         fields = json.loads((folder / "config.json").read_text())
         config = Network(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
         return Model(config).load_state(load_file(folder / "model.safetensors")).frozen()
-    except (OSError, ValueError, TypeError, RuntimeError) as cause:
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as cause:
         cure = "Remove it with `solidmark store verify`; it is trained anew."
         raise DamagedFile(str(folder), f"{type(cause).__name__}: {cause}", "a saved model", cure) from cause
 

@@ -77,6 +77,24 @@ def cases(wish: Wish) -> list[Planned]:
     return _distinct(planned)
 
 
+def arranged(weights: Sequence[float], workers: int) -> list[int]:
+    """An order of tests in which `worksteal`, which gives each worker a run of equal length, wastes the least.
+
+    Each run begins with trainings (weight above 1), dealt in turn, so that no worker waits for another's; rows
+    that share a stored model follow, and are what idle workers steal.
+    """
+    heavy = [place for place, weight in enumerate(weights) if weight > 1]
+    light = [place for place, weight in enumerate(weights) if weight <= 1]
+    hands: list[list[int]] = [heavy[worker::workers] for worker in range(workers)]
+    left = len(weights)
+    for worker, hand in enumerate(hands):
+        room = left // (workers - worker)
+        while len(hand) < room and light:
+            hand.append(light.pop(0))
+        left -= len(hand)
+    return [place for hand in hands for place in hand] + light
+
+
 def testbed_cases(wish: Wish) -> list[Planned]:
     """One case a testbed and seed, without any mitigation: power and the cost of marking."""
     bare = [one for one in cases(replace(wish, mitigations=(BASELINE,))) if one.case is not None]

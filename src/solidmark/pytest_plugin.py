@@ -103,16 +103,28 @@ def _marks(one: Planned) -> list[pytest.MarkDecorator]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what an earlier part of this run has done; `done` is the controller's list, the same for all workers."""
+    """Leave out what is done (by the controller's list, the same for all workers) and deal the rest to the workers."""
     session = config.stash.get(SESSION, None)
-    if session is None or not session.done:
+    if session is None:
         return
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
-        (left_out if case_id(item) in session.done else kept).append(item)
-    items[:] = kept
-    config.hook.pytest_deselected(items=left_out)
+        one = planned(item)
+        (left_out if one is not None and one.case_id in session.done else kept).append(item)
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = _dealt(kept, workers)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    if workers == 1 or not items:
+        return items
+    from .plan import arranged
+
+    weights = [one.weight if (one := planned(item)) is not None else 1.0 for item in items]
+    return [items[place] for place in arranged(weights, workers)]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -124,14 +136,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         known.write_plan([item.nodeid.partition("[")[2].removesuffix("]") for item in session.items])
 
 
-def case_id(item: pytest.Item) -> str | None:
-    """The identity of the case that a test measures, as its record has it; None for any other test."""
-    callspec = getattr(item, "callspec", None)
-    for name in ("planned", "planned_testbed"):
-        one = callspec.params.get(name) if callspec is not None else None
-        if one is not None and one.case is not None:
-            return str(one.case_id)
-    return None
+def planned(item: pytest.Item) -> Planned | None:
+    """The case that a test measures; None for any other test."""
+    parameters: dict[str, Planned] = getattr(getattr(item, "callspec", None), "params", {})
+    return parameters.get("planned") or parameters.get("planned_testbed")
 
 
 @pytest.hookimpl(optionalhook=True)

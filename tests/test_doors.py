@@ -1,0 +1,126 @@
+"""Doors: opened in order, each with its own stream, and guarded against what they return."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+import torch
+from worlds import Nothing, composed, examples
+
+from solidmark import Mitigation, Needs, Sampler, Stage
+from solidmark.doors import Doors
+from solidmark.errors import InvalidValue, PluginFault
+from solidmark.sampling import BaseSampler
+
+
+def door(name, function, stage=None):
+    """An instance of a mitigation that opens one door."""
+    return dataclass(frozen=True)(type(f"Opens{name.title()}", (Mitigation,), {name: function, "stage": stage}))()
+
+
+def doors(*mitigations, seed=0, data=None):
+    return Doors(composed(*mitigations), seed, "test", data=data)
+
+
+def words(suffix):
+    return door("caption", lambda self, captions, rng: [f"{c} {suffix}" for c in captions], Stage.SAMPLING)
+
+
+def test_captions_fold_in_order_and_the_null_condition_stays():
+    assert doors(words("a"), words("b")).caption(["one", ""]) == ["one a b", ""]
+
+
+def test_condition_never_sees_the_null_embedding():
+    zero = door("condition", lambda self, e, rng: e * 0 - 1, Stage.SAMPLING)
+    embeddings = torch.ones(3, 2, 4)
+    changed = doors(zero).condition(embeddings, torch.tensor([True, False, True]))
+    assert changed[:, 0, 0].tolist() == [-1, 1, -1]
+    assert embeddings.eq(1).all()
+
+
+def test_guidance_scales_fold():
+    double = door("guidance", lambda self, scale, progress: 2 * scale)
+    assert doors(double, double).guidance(1.5, 0.0) == 6.0
+
+
+@pytest.mark.parametrize("wrong", [lambda c: c[:1], lambda c: [1] * len(c), lambda c: "words", lambda c: None])
+def test_captions_of_wrong_number_or_kind_are_named(wrong):
+    with pytest.raises(PluginFault, match=r"OpensCaption, caption.*list of 2 strings"):
+        doors(door("caption", lambda self, c, rng: wrong(c), Stage.SAMPLING)).caption(["a", "b"])
+
+
+@pytest.mark.parametrize("wrong", [lambda x: x[:, :1], lambda x: x.double(), lambda x: x * float("nan"), lambda x: 3])
+def test_tensors_of_wrong_shape_kind_or_value_are_named(wrong):
+    condition = door("condition", lambda self, e, rng: wrong(e), Stage.SAMPLING)
+    with pytest.raises(PluginFault, match="OpensCondition, condition"):
+        doors(condition).condition(torch.ones(2, 3, 4), torch.ones(2, dtype=torch.bool))
+
+
+def test_a_view_that_leaves_the_unit_range_is_named():
+    with pytest.raises(PluginFault, match=r"view.*from 1 to 2.*images in \[0, 1\]"):
+        doors(door("view", lambda self, x, rng: torch.tensor([1.0, 2.0]).expand(x.shape))).view(torch.ones(1, 1, 1, 2))
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), "3", None])
+def test_a_guidance_scale_that_is_no_finite_number_is_named(wrong):
+    with pytest.raises(PluginFault, match="guidance"):
+        doors(door("guidance", lambda self, scale, progress: wrong)).guidance(1.0, 0.0)
+
+
+def test_an_exception_in_a_door_names_mitigation_door_and_cause():
+    def fails(self, captions, rng):
+        raise KeyError("colour")
+
+    with pytest.raises(PluginFault, match=r"OpensCaption, caption.*KeyError: 'colour'") as caught:
+        doors(door("caption", fails, Stage.SAMPLING)).caption(["a"])
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_prepare_may_drop_and_repeat_examples_but_not_invent_ids():
+    given = examples(4)
+    halved = door("prepare", lambda self, e, rng: e.take([0, 0, 2]))
+    assert doors(halved).prepare(given).ids == [0, 0, 2]
+    invented = door("prepare", lambda self, e, rng: type(e)(e.images, e.captions, [9, 8, 7, 6]))
+    with pytest.raises(PluginFault, match="ids that were given"):
+        doors(invented).prepare(given)
+
+
+def noisy():
+    return door("condition", lambda self, e, rng: e + torch.randn(e.shape, generator=rng), Stage.SAMPLING)
+
+
+def drawn(*mitigations, seed=0):
+    return doors(*mitigations, seed=seed).condition(torch.zeros(2, 3, 4), torch.ones(2, dtype=torch.bool))
+
+
+def test_streams_depend_on_the_seed_and_not_on_neutral_parts():
+    assert torch.equal(drawn(noisy()), drawn(Nothing(), noisy(), Nothing()))
+    assert not torch.equal(drawn(noisy()), drawn(noisy(), seed=1))
+
+
+def test_the_same_class_twice_draws_twice():
+    one = noisy()
+    assert not torch.allclose(drawn(one, one), 2 * drawn(one))
+
+
+def test_data_is_handed_out_only_where_it_was_declared():
+    greedy = door("edit", lambda self, model, data, rng: data.forget and model)
+    with pytest.raises(InvalidValue, match=r"data\.forget.*Needs\.FORGET"):
+        doors(greedy, data={"forget": examples(2)}).edit(SimpleNamespace(parameters=list))
+
+
+def test_declared_data_arrives():
+    seen = []
+    kind = type("Asks", (Mitigation,), {"needs": Needs.FORGET, "edit": lambda s, m, d, r: seen.append(d.forget.ids) or m})
+    doors(dataclass(frozen=True)(kind)(), data={"forget": examples(2)}).edit(SimpleNamespace(parameters=list))
+    assert seen == [[0, 1]]
+
+
+def test_a_link_that_does_not_wrap_is_named():
+    with pytest.raises(PluginFault, match=r"sampler.*int.*wraps `inner`"):
+        doors(door("sampler", lambda self, inner: 3)).sampler(BaseSampler(None, None))
+
+
+def test_a_link_made_outside_its_door_is_refused():
+    with pytest.raises(PluginFault, match="outside its door"):
+        Sampler(Nothing(), BaseSampler(None, None))

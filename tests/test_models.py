@@ -1,0 +1,126 @@
+"""The model handle: parametrisations, captions, attention, counting, saving."""
+
+import pytest
+import torch
+from torch import Tensor
+from worlds import NETWORK, model
+
+from solidmark import seeds
+from solidmark.errors import DamagedFile, NotApplicable
+from solidmark.models import END, PADDING, START, WORD, Attention, Layer, Prediction, Schedule, build, load
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+def test_a_perfect_output_gives_back_noise_and_clean_image(kind):
+    schedule, clean, noise = Schedule("squaredcos_cap_v2", 1000), torch.rand(2, 1, 4, 4), torch.randn(2, 1, 4, 4)
+    t = torch.tensor([100, 700])
+    a, s = schedule.alpha(t), schedule.sigma(t)
+    output = {"epsilon": noise, "sample": clean, "v_prediction": a * noise - s * clean}[kind]
+    prediction = Prediction(output, schedule.add_noise(clean, noise, t), a, s, kind)
+    assert torch.allclose(prediction.noise, noise, atol=1e-4)
+    assert torch.allclose(prediction.clean, clean, atol=1e-4)
+    assert prediction.losses(clean, noise).abs().max() < 1e-9
+
+
+def test_signal_and_noise_share_the_variance():
+    schedule, t = Schedule("squaredcos_cap_v2", 1000), torch.arange(1000)
+    assert torch.allclose(schedule.alpha(t) ** 2 + schedule.sigma(t) ** 2, torch.ones(1000, 1, 1, 1))
+
+
+def test_the_empty_caption_is_the_null_condition_and_unknown_words_have_embeddings():
+    embeddings = model().embed(["", "one w1", "one aardvark"])
+    assert embeddings[0].eq(0).all()
+    assert not torch.equal(embeddings[1], embeddings[2])
+
+
+def test_roles_tell_start_words_end_and_padding():
+    assert model().roles(["one w1", ""])[0].tolist()[:5] == [START, WORD, WORD, END, PADDING]
+
+
+def test_long_captions_are_cut_to_the_context():
+    assert model().embed([" ".join(["one"] * 50)]).shape == (1, NETWORK.context, NETWORK.text_width)
+
+
+def test_watched_attention_equals_the_fused_path():
+    asked, x = model(), torch.randn(2, 1, 12, 12)
+    embeddings = asked.embed(["one w1", "zero"])
+    plain = asked.predict(x, 7, embeddings).output
+    assert torch.allclose(plain, asked.predict(x, 7, embeddings, attention=Attention()).output, atol=1e-6)
+
+
+def test_attention_is_seen_and_changed_inside_one_call_only():
+    class Blind(Attention):
+        seen: list[Layer] = []
+
+        def probabilities(self, layer: Layer, probabilities: Tensor) -> Tensor:
+            self.seen.append(layer)
+            assert torch.allclose(probabilities.sum(dim=-1), torch.ones(()), atol=1e-5)
+            return probabilities * 0
+
+    asked, x = model(), torch.randn(2, 1, 12, 12)
+    embeddings = asked.embed(["one w1", "zero"])
+    plain = asked.predict(x, 7, embeddings).output
+    assert not torch.equal(plain, asked.predict(x, 7, embeddings, attention=Blind()).output)
+    assert (Blind.seen[0].place, Blind.seen[0].heads) == ("mid", 2)
+    assert torch.equal(plain, asked.predict(x, 7, embeddings).output)
+
+
+def test_gradients_pass_through_watched_attention_and_are_counted():
+    asked, x = model(), torch.randn(3, 1, 12, 12)
+    embeddings = asked.embed(["one", "zero", "one w1"]).requires_grad_()
+    asked.predict(x, 7, embeddings, attention=Attention()).output.sum().backward()
+    assert embeddings.grad is not None
+    assert (asked.evaluations.forward, asked.evaluations.backward) == (3, 3)
+
+
+def test_a_call_under_vmap_is_refused_because_it_would_count_as_one():
+    asked = model()
+    with pytest.raises(NotApplicable, match="run.gradients"):
+        torch.func.vmap(lambda x: asked.predict(x[None], 7, asked.embed(["one"])).output)(torch.randn(3, 1, 12, 12))
+
+
+def test_a_saved_model_comes_back_bit_for_bit_and_frozen(tmp_path):
+    asked = model()
+    asked.save(tmp_path)
+    back = load(tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(asked.parameters(), back.parameters(), strict=True))
+    assert back.config == asked.config
+    assert not any(parameter.requires_grad for parameter in back.parameters())
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_damaged_model_says_where_and_how_to_mend_it(tmp_path, name):
+    model().save(tmp_path)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:40])
+    with pytest.raises(DamagedFile, match="store verify"):
+        load(tmp_path)
+
+
+def test_initialisation_depends_on_its_own_stream_alone():
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    one, other = model(0), model(0)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert torch.equal(one.parameters()[0], other.parameters()[0])
+    assert not torch.equal(one.parameters()[0], build(NETWORK, seeds.torch_rng(1, "test")).parameters()[0])
+
+
+def test_a_copy_can_be_trained_without_touching_the_original():
+    asked = model()
+    twin = asked.copy()
+    with torch.no_grad():
+        twin.parameters()[0].add_(1)
+    assert twin.parameters()[0].requires_grad
+    assert not torch.equal(twin.parameters()[0], asked.parameters()[0])
+
+
+def test_a_trajectory_ends_near_what_sampling_without_noise_gives():
+    asked, noise = model(), torch.randn(2, 1, 12, 12)
+    steps = list(asked.trajectory(asked.embed(["one", "zero"]), noise, asked.schedule.times(5), guidance=2.0))
+    assert [t for _, t, _ in steps] == asked.schedule.times(5)
+    assert torch.equal(steps[0][0], noise)
+
+
+def test_images_pass_through_the_space_of_the_network():
+    images = torch.rand(2, 1, 12, 12)
+    assert torch.allclose(model().decode(model().encode(images)), images, atol=1e-6)

@@ -1,0 +1,68 @@
+"""The smallest worlds that tests are set in: a testbed of a few digits, and models whose answers are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from solidmark import plugins, seeds
+from solidmark.composition import Composition, Part
+from solidmark.data import Examples
+from solidmark.memorizer import Memorizer
+from solidmark.mitigation import Mitigation
+from solidmark.models import Model, Network, build
+from solidmark.sampling import Protocol, Service, noises
+from solidmark.testbed import Board, Testbed
+from solidmark.training import Recipe
+
+NETWORK = Network(widths=(8,), classes=("zero", "one"), words=20, text_width=8, schedule_steps=50)
+"""A network of a few thousand weights, which nothing learns in a test: its answers only have to be answers."""
+
+
+def digits(**numbers: object) -> Testbed:
+    """The digits testbed with other numbers."""
+    testbed = plugins.instance("solidmark.testbeds", "testbed", "digits")
+    return replace(testbed, **numbers)
+
+
+def tiny() -> Testbed:
+    """Digits with 16 trained images, a tiny network, and three steps of training."""
+    testbed = digits(trained=16, held_out=64, generated=16)
+    network = replace(testbed.recipe.network, widths=(8,), text_width=8)
+    return replace(testbed, recipe=Recipe(network=network, train_steps=3, batch=8))
+
+
+def board(trained: int = 16, held_out: int = 32, seed: int = 0) -> Board:
+    return digits(trained=trained, held_out=held_out).board(seed)
+
+
+def model(seed: int = 0) -> Model:
+    return build(NETWORK, seeds.torch_rng(seed, "test")).frozen()
+
+
+def composed(*mitigations: Mitigation) -> Composition:
+    return Composition(tuple(Part(type(one).__name__, one) for one in mitigations))
+
+
+def examples(count: int = 6, side: int = 12) -> Examples:
+    images = torch.rand(count, 1, side, side, generator=torch.Generator().manual_seed(1))
+    return Examples(images, [f"one w{place}" for place in range(count)], list(range(count)))
+
+
+def sampled(asked: Model, *mitigations: Mitigation, captions: list[str], protocol: Protocol | None = None) -> torch.Tensor:
+    """Plain generation from captions through these mitigations."""
+    protocol = protocol or Protocol(steps=4)
+    known = torch.zeros(len(captions), *asked.shape)
+    noise = noises(range(len(captions)), asked.shape, protocol.steps, 0, "test")
+    free = torch.ones(len(captions), 1, *asked.shape[1:], dtype=torch.bool)
+    return Service(asked, composed(*mitigations), 0).sample(captions, known, free, noise, protocol)
+
+
+def memorizer(laid: Board) -> Memorizer:
+    return Memorizer(laid.marked_trained)
+
+
+@dataclass(frozen=True)
+class Nothing(Mitigation):
+    """Opens no door."""
