@@ -61,14 +61,14 @@ class Optimised(Sampler):
         optimizer = torch.optim.AdamW([tail], lr=self.mitigation.learning_rate)
         goal, best = None, tail.detach().clone()
         active = query.conditional
-        for _ in range(self.mitigation.iterations + 1):
+        for _ in range(self.mitigation.iterations):
             norms = (self.model.predict(x, t, torch.cat([start, tail], dim=1)).noise - null).flatten(1).norm(dim=1)
             goal = self.mitigation.target * norms.detach() if goal is None else goal
-            best = torch.where(active[:, None, None], tail.detach(), best)
             active = active & (norms.detach() > goal)
             if not bool(active.any()):
                 break
             optimizer.zero_grad()
             norms[active].sum().backward()
             optimizer.step()
+            best = torch.where(active[:, None, None], tail.detach(), best)
         return torch.cat([start, best], dim=1)

@@ -49,11 +49,11 @@ def test_watched_attention_equals_the_fused_path():
 
 
 def test_attention_is_seen_and_changed_inside_one_call_only():
-    class Blind(Attention):
-        seen: list[Layer] = []
+    seen: list[Layer] = []
 
+    class Blind(Attention):
         def probabilities(self, layer: Layer, probabilities: Tensor) -> Tensor:
-            self.seen.append(layer)
+            seen.append(layer)
             assert torch.allclose(probabilities.sum(dim=-1), torch.ones(()), atol=1e-5)
             return probabilities * 0
 
@@ -61,7 +61,7 @@ def test_attention_is_seen_and_changed_inside_one_call_only():
     embeddings = asked.embed(["one w1", "zero"])
     plain = asked.predict(x, 7, embeddings).output
     assert not torch.equal(plain, asked.predict(x, 7, embeddings, attention=Blind()).output)
-    assert (Blind.seen[0].place, Blind.seen[0].heads) == ("mid", 2)
+    assert (seen[0].place, seen[0].heads) == ("mid", 2)
     assert torch.equal(plain, asked.predict(x, 7, embeddings).output)
 
 
@@ -75,7 +75,7 @@ def test_gradients_pass_through_watched_attention_and_are_counted():
 
 def test_a_call_under_vmap_is_refused_because_it_would_count_as_one():
     asked = model()
-    with pytest.raises(NotApplicable, match="run.gradients"):
+    with pytest.raises(NotApplicable, match=r"run\.gradients"):
         torch.func.vmap(lambda x: asked.predict(x[None], 7, asked.embed(["one"])).output)(torch.randn(3, 1, 12, 12))
 
 

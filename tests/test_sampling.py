@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+import worlds
 from worlds import Nothing, memorizer, model, sampled
 
-import worlds
 from solidmark import Mitigation, Sampler
 from solidmark.errors import InvalidValue, PluginFault
 from solidmark.models import Schedule

@@ -1,0 +1,72 @@
+"""Testbeds: who is trained on, who is held out, and that nothing overlaps."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from worlds import board, digits
+
+from solidmark.errors import InvalidValue
+from solidmark.marks import Border, read
+
+
+def rows(images):
+    return {tuple(row) for row in images.flatten(1).tolist()}
+
+
+def test_no_image_is_both_trained_on_and_held_out_or_used_to_judge():
+    laid = board(64, 256)
+    groups = [laid.trained.images, laid.held_out.images, laid.calibration.images, laid.other_reference]
+    groups.append(digits().load().images[: digits().judged])
+    assert len(set().union(*map(rows, groups))) == sum(map(len, groups))
+
+
+def test_captions_are_distinct_and_fresh_ones_were_never_trained_on():
+    laid = board(64, 256)
+    captions = [*laid.trained.captions, *laid.held_out.captions, *laid.fresh_captions]
+    assert len(set(captions)) == len(captions)
+
+
+def test_trained_images_are_balanced_over_the_classes():
+    counts = {}
+    for caption in board(60, 60).trained.captions:
+        counts[caption.split()[0]] = counts.get(caption.split()[0], 0) + 1
+    assert set(counts.values()) == {6}
+
+
+def test_seeds_draw_other_images_keys_and_captions_and_the_same_again():
+    one, again, other = board(seed=0), board(seed=0), board(seed=1)
+    assert torch.equal(one.trained_keys, again.trained_keys)
+    assert torch.equal(one.trained.images, again.trained.images)
+    assert not torch.equal(one.trained_keys, other.trained_keys)
+    assert one.trained.ids == again.trained.ids
+
+
+def test_marked_images_carry_the_keys_of_their_own_image():
+    laid = board()
+    assert torch.allclose(read(laid.mark, laid.marked_trained.images), laid.trained_keys, atol=1e-6)
+
+
+def test_mitigations_are_handed_marked_images_with_decoys_among_them():
+    laid = board(16, 64)
+    parts = laid.handed_out()
+    assert len(parts["forget"]) == 4
+    assert set(parts["forget"].ids) | set(parts["retain"].ids) == set(laid.trained.ids)
+    assert len(parts["training_images"]) == 32
+    assert set(laid.held_out.ids) & set(parts["training_images"].ids)
+
+
+@pytest.mark.parametrize("numbers", [{"trained": 0}, {"trained": 1}, {"held_out": 3}, {"generated": 0}])
+def test_too_few_images_are_refused_with_the_least_number(numbers):
+    with pytest.raises(InvalidValue, match="at least"):
+        digits(**numbers)
+
+
+def test_more_images_than_there_are_is_refused():
+    with pytest.raises(InvalidValue, match="distinct images"):
+        digits(trained=64, held_out=900).board(0)
+
+
+def test_a_mark_that_does_not_fit_names_the_canvas():
+    with pytest.raises(InvalidValue, match="segments"):
+        replace(digits(), mark=Border(2, 500)).board(0).marked(board().trained, torch.zeros(16, 500))
