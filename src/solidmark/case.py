@@ -43,7 +43,8 @@ class Case:
     def slug(self) -> str:
         """Plain ASCII for pytest ids: `digits-rna-0.5-s0`."""
         values = "-".join(_plain(value) for part in self.composition.parts for value in part.telling.values())
-        return "-".join(part for part in (self.testbed_name, self.composition.family, values, f"s{self.seed}") if part)
+        parts = (self.testbed_name, _plain(self.composition.family), values, f"s{self.seed}")
+        return "-".join(part for part in parts if part)
 
     @cached_property
     def case_id(self) -> str:
@@ -62,7 +63,7 @@ class Case:
 
 def _plain(value: object) -> str:
     text = f"{value:.3g}" if isinstance(value, float) else str(value)
-    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._+") else "_" for letter in text)
+    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._+-") else "_" for letter in text)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def join(parts: Iterable[Examples]) -> Examples:
 
 
 def distinct(images: Tensor, tolerance: float = 1e-6) -> list[int]:
-    """Places of the images that no earlier one equals within `tolerance` in every pixel."""
+    """Places of the images that no earlier one equals in every pixel, rounded to multiples of `tolerance`."""
     flat = images.flatten(1).numpy()
     _, first = np.unique(np.round(flat / tolerance).astype(np.int64), axis=0, return_index=True)
     return sorted(first.tolist())

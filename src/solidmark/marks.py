@@ -187,10 +187,17 @@ def read(mark: Mark, images: Tensor) -> Tensor:
 
 
 def unevenness(mark: Mark, images: Tensor) -> float:
-    """Mean standard deviation of the intensity inside a segment: 0 for a flat gray, about 0.08 for a model's answer."""
+    """Mean standard deviation of the intensity inside a segment: 0 for a flat gray, about 0.08 for a model's answer.
+
+    Segments of one pixel are left out unless there are no others.
+    """
+    if not len(images):
+        raise InvalidValue("marks.unevenness", "no images", "one or more", "Ask for more held-out images.")
     masks = _masks(mark, *images.shape[-2:]).to(images)
-    squares = _segment_means(mark, images.square()) - _segment_means(mark, images).square()
-    return float(squares[:, masks.sum(dim=(1, 2)) > 1].clamp(min=0).sqrt().mean()) if len(images) else 0.0
+    flat = torch.einsum("bs,shw->bhw", _segment_means(mark, images), masks).unsqueeze(1)
+    spread = _segment_means(mark, (images - flat).square()).sqrt()
+    large = masks.sum(dim=(1, 2)) > 1
+    return float((spread[:, large] if large.any() else spread).mean())
 
 
 def _segment_means(mark: Mark, images: Tensor) -> Tensor:

@@ -69,7 +69,8 @@ def cases(wish: Wish) -> list[Planned]:
         protocol = _protocol(testbed, wish.protocol)
         for row in rows:
             if isinstance(row, Broken):
-                planned.append(Planned(f"{name}-{row.name}-s{seed}", name, row.name, (), broken=row))
+                slug = f"{name}-{row.name.replace(':', '_')}-s{seed}"
+                planned.append(Planned(slug, name, row.name, (), broken=row))
                 continue
             case = Case(name, testbed, row, seed, queries, protocol)
             stages = tuple(stage.value for stage in row.stages)

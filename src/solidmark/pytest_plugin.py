@@ -98,7 +98,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _marks(one: Planned) -> list[pytest.MarkDecorator]:
-    names = dict.fromkeys([one.testbed, *one.family.split("+"), *one.stages])
+    families = [name.rpartition(":")[2] for name in one.family.split("+")]  # a twin goes by its bare name here
+    names = dict.fromkeys([one.testbed, *families, *one.stages])
     return [getattr(pytest.mark, name) for name in names]
 
 

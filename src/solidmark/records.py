@@ -15,6 +15,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         draft.write_bytes(content)
         os.replace(draft, path)
     except OSError as cause:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
         cure = "Free some space, or choose another folder."
         raise InvalidValue(str(path), f"{cause}", "room and permission to write", cure) from cause

@@ -99,8 +99,8 @@ def memorization(predictions: Array, keys: Array, confidence: float = 0.95) -> E
 
     0 is chance whatever the distribution of the predictions, 1 is perfect recall, clearly negative is
     avoidance. The interval deletes one image at a time from numerator and denominator; its coverage is
-    about 94 % (worst 90 %, when few images carry everything). Raises InvalidValue for N < 3 and where
-    every prediction equals every key, so that there is no chance level to compare with.
+    about 94 % (worst 90 %, when few images carry everything). Raises InvalidValue for N < 3 and where every
+    prediction equals every key (one image aside), so that there is no chance level to compare with.
     """
     predictions, keys = _checked(predictions, keys, "scores.memorization")
     count = _at_least(len(keys), 3, "scores.memorization")
@@ -108,7 +108,7 @@ def memorization(predictions: Array, keys: Array, confidence: float = 0.95) -> E
     rows, cols = _pair_sums(predictions, keys)
     total = rows.sum()
     rest = (total - rows - cols) / ((count - 1) * (count - 2))
-    if total <= 0 or (rest <= 0).any():
+    if (rest <= RESOLUTION).any():  # sums of equal keys differ from 0 by rounding
         raise InvalidValue("scores.memorization", "keys that are all alike", "keys drawn at random", "Draw new keys.")
     value = 1 - own.mean() / (total / (count * (count - 1)))
     without = 1 - (own.sum() - own) / (count - 1) / rest
@@ -129,13 +129,19 @@ def p_values(predictions: Array, keys: Array) -> Array:
 
 
 def combine(p: Array) -> Array:
-    """Edgington's combined p-value of each image, (N,): the Irwin-Hall probability of the sum over its S keys."""
-    return np.asarray(stats.irwinhall.cdf(p.sum(axis=1), p.shape[1]), dtype=np.float64)
+    """Edgington's combined p-value of each image, (N,): the Irwin-Hall probability of the sum over its S keys.
+
+    What is too small for a float counts as the smallest one, which only raises p.
+    """
+    if p.ndim != 2 or p.size == 0 or not _are_probabilities(p):
+        raise InvalidValue("scores.combine", _found(p), "p-values, (N, S) in [0, 1], not empty", "Give one row an image.")
+    probability = np.asarray(stats.irwinhall.cdf(p.sum(axis=1), p.shape[1]), dtype=np.float64)
+    return np.clip(probability, np.finfo(np.float64).tiny, 1.0)  # rounding takes sums near S above 1
 
 
 def certified(p: Array, rate: float = 0.05) -> NDArray[np.bool_]:
     """Which images are certified memorized, (N,): Benjamini-Hochberg on combined p-values at false-discovery `rate`."""
-    return np.asarray(stats.false_discovery_control(p, method="bh") <= rate)
+    return np.asarray(stats.false_discovery_control(_combined(p, "scores.certified"), method="bh") <= rate)
 
 
 def certified_share(p: Array, rate: float = 0.05) -> Share:
@@ -145,7 +151,7 @@ def certified_share(p: Array, rate: float = 0.05) -> Share:
 
 def leaked_bits(p: Array, confidence: float = 0.95) -> Estimate:
     """mean_i -log2 p_i - 1 / ln 2: bits of the keys that came back, an image; 0 at chance. t interval over images."""
-    return _mean(-np.log2(p) - 1 / np.log(2), confidence)
+    return _mean(-np.log2(_combined(p, "scores.leaked_bits")) - 1 / np.log(2), confidence)
 
 
 def epsilon(p: Array, alpha: float = 0.05) -> float:
@@ -154,7 +160,7 @@ def epsilon(p: Array, alpha: float = 0.05) -> float:
     max over tau in LEVELS of ln(q (1 - tau) / (tau (1 - q))), at least 0, where q is the lower
     Clopper-Pearson limit at alpha / 3 for the v images with p <= tau. Pure DP (delta = 0).
     """
-    best = 0.0
+    p, best = _combined(p, "scores.epsilon"), 0.0
     for tau in LEVELS:
         found = int((p <= tau).sum())
         if found:
@@ -184,15 +190,15 @@ def auroc(trained: Array, held_out: Array, confidence: float = 0.95) -> Estimate
 
     `trained` and `held_out` are (N,) and (M,): mean distance of an image over its keys.
     """
-    _at_least(min(len(trained), len(held_out)), 2, "scores.auroc")
-    greater = np.searchsorted(np.sort(held_out), trained, side="right")
-    greater_or_equal = np.searchsorted(np.sort(held_out), trained, side="left")
-    wins = 1 - (greater + greater_or_equal) / 2 / len(held_out)
-    smaller = np.searchsorted(np.sort(trained), held_out, side="left")
-    smaller_or_equal = np.searchsorted(np.sort(trained), held_out, side="right")
-    losses = (smaller + smaller_or_equal) / 2 / len(trained)
-    value = float(wins.mean())
-    error = float(np.sqrt(wins.var(ddof=1) / len(trained) + losses.var(ddof=1) / len(held_out)))
+    _finite(trained, held_out, 2, "scores.auroc")
+    held_out_below = np.searchsorted(np.sort(held_out), trained, side="left")
+    held_out_up_to = np.searchsorted(np.sort(held_out), trained, side="right")
+    beaten = 1 - (held_out_below + held_out_up_to) / 2 / len(held_out)  # share of held-out images, for each trained one
+    trained_below = np.searchsorted(np.sort(trained), held_out, side="left")
+    trained_up_to = np.searchsorted(np.sort(trained), held_out, side="right")
+    beaten_by = (trained_below + trained_up_to) / 2 / len(trained)  # share of trained images, for each held-out one
+    value = float(beaten.mean())
+    error = float(np.sqrt(beaten.var(ddof=1) / len(trained) + beaten_by.var(ddof=1) / len(held_out)))
     margin = float(stats.norm.ppf((1 + confidence) / 2)) * error
     return Estimate(value, max(value - margin, 0.0), min(value + margin, 1.0), error)
 
@@ -203,7 +209,10 @@ def true_positive_rate(trained: Array, held_out: Array, false_positive_rate: flo
     The interval (Clopper-Pearson) is for the threshold that these held-out images set. At chance the
     expected share is (k + 1) / (M + 1), k = floor(false_positive_rate M).
     """
-    _at_least(min(len(trained), len(held_out)), 1, "scores.true_positive_rate")
+    _finite(trained, held_out, 1, "scores.true_positive_rate")
+    if not 0 <= false_positive_rate < 1:
+        found = f"false_positive_rate={false_positive_rate}"
+        raise InvalidValue("scores.true_positive_rate", found, "a number in [0, 1)", "The field reads 0.01.")
     allowed = int(np.floor(false_positive_rate * len(held_out)))
     threshold = np.sort(held_out)[allowed]
     return _share(int((trained < threshold).sum()), len(trained), chance=(allowed + 1) / (len(held_out) + 1))
@@ -226,15 +235,18 @@ def permutation_p(predictions: Array, keys: Array, rng: np.random.Generator, res
 
 def uniformity_p(p: Array) -> float:
     """Kolmogorov-Smirnov p-value of "these p-values are uniform", as those of held-out images are."""
-    return float(stats.kstest(p, "uniform").pvalue)
+    return float(stats.kstest(_combined(p, "scores.uniformity_p"), "uniform").pvalue)
 
 
 def chance_p(estimate: Estimate, count: int) -> float:
-    """Two-sided p-value of "the estimate's true value is 0", by the same t distribution as its interval."""
+    """Two-sided p-value of "the estimate's true value is 0", by the same t distribution as its interval.
+
+    Constant predictions have value and error 0 but for rounding; both below RESOLUTION are 0.
+    """
     if estimate.error is None:
         raise InvalidValue("scores.chance_p", "an estimate without standard error", "one with it", "Use memorization().")
-    if estimate.error == 0:
-        return float(estimate.value == 0)
+    if estimate.error < RESOLUTION:
+        return float(abs(estimate.value) < RESOLUTION)
     return float(2 * stats.t.sf(abs(estimate.value) / estimate.error, count - 1))
 
 
@@ -254,6 +266,26 @@ def _mean(values: Array, confidence: float) -> Estimate:
     error = float(values.std(ddof=1) / np.sqrt(count))
     margin = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * error
     return Estimate(float(values.mean()), float(values.mean() - margin), float(values.mean() + margin), error)
+
+
+def _are_probabilities(p: Array) -> bool:
+    return bool(((p >= 0) & (p <= 1)).all())  # false for NaN
+
+
+def _found(p: Array) -> str:
+    return f"{'' if _are_probabilities(p) else 'numbers outside [0, 1], '}shape {p.shape}"
+
+
+def _combined(p: Array, place: str) -> Array:
+    if p.ndim != 1 or p.size == 0 or not _are_probabilities(p):
+        raise InvalidValue(place, _found(p), "p-values, (N,) in [0, 1], not empty", "Give one an image: `combine` them.")
+    return p
+
+
+def _finite(trained: Array, held_out: Array, least: int, place: str) -> None:
+    _at_least(min(len(trained), len(held_out)), least, place)
+    if not (np.isfinite(trained).all() and np.isfinite(held_out).all()):
+        raise InvalidValue(place, "NaN or infinity", "distances", "Mend what made them: unknown is not a number.")
 
 
 def _at_least(count: int, least: int, place: str) -> int:

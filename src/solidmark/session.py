@@ -96,7 +96,7 @@ class Session:
 
     def markers(self) -> list[str]:
         """A line for each marker that selects: testbeds, families, stages."""
-        families = [plugin.name for plugin in plugins.discover(plugins.GROUPS["mitigation"])]
+        families = [plugin.name.rpartition(":")[2] for plugin in plugins.discover(plugins.GROUPS["mitigation"])]
         composed = [name for wished in self.wish.mitigations for name in _families(wished)]
         lines = {name: f"{name}: cases of the testbed {name}" for name in self.wish.testbeds}
         lines |= {name: f"{name}: cases of the mitigation {name}" for name in (*families, *composed)}

@@ -11,6 +11,7 @@ ever read.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ from .progress import Progress, silent
 SCHEMA = 1
 MANIFEST = "manifest.json"
 
+DISK_REFUSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
+"""What a user can mend about a disk; any other OSError is a fault of whatever builds the entry."""
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+"""What reading a manifest raises where it is missing or no longer what was written."""
+
 
 def default_root() -> Path:
     """`$SOLIDMARK_STORE`, else the user's cache folder."""
@@ -41,7 +48,8 @@ def default_root() -> Path:
 
 def canonical(value: object) -> str:
     """JSON with sorted keys and nothing that has no one form; raises for what cannot be written so."""
-    return json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"))
+    plain = json.loads(json.dumps(value, allow_nan=False))  # numbers as names are sorted as what they become, text
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"))
 
 
 def digest(value: object) -> str:
@@ -78,13 +86,16 @@ class Store:
     def get(self, kind: str, key: Mapping[str, Any], build: Callable[[Path], None], progress: Progress = silent) -> Path:
         """The folder of the entry for `key`, built by `build(folder)` where it is missing or damaged.
 
-        One process builds while the others wait. What `build` raises passes through and leaves nothing behind.
+        One process builds while the others wait. What `build` raises passes through and leaves nothing behind;
+        raises InvalidValue where the disk refuses.
         """
-        name = digest({"schema": SCHEMA, "kind": kind, "key": dict(key)})
-        if self._usable(name):
+        name = _name(SCHEMA, kind, dict(key))
+        if self._fault(name) is None:
             return self._folder(name)
-        with self._alone(name, f"waiting for {kind} {name[:8]}", progress):
-            if not self._usable(name):
+        with self._writing(), self._alone(name, f"waiting for {kind} {name[:8]}", progress):
+            fault = self._fault(name)  # another process may have built it meanwhile
+            if fault is not None:
+                self._quarantine(name, fault)
                 self._build(name, kind, key, build)
         return self._folder(name)
 
@@ -100,12 +111,14 @@ class Store:
         """Check every file of every entry; quarantine the damaged. (How many are sound, what was wrong.)"""
         sound, faults = 0, []
         for folder in sorted(path for path in self.root.glob("objects/*/*") if path.is_dir()):
-            fault = self._fault(folder, contents=True)
-            if fault is None:
-                sound += 1
-            else:
-                faults.append(f"{folder.name}: {fault}")
-                self._quarantine(folder.name, fault)
+            self._verified.discard(folder.name)
+            with self._writing(), self._alone(folder.name, f"checking {folder.name[:8]}", silent):
+                fault = self._fault(folder.name)
+                if fault is None:
+                    sound += 1
+                else:
+                    faults.append(f"{folder.name}: {fault}")
+                    self._quarantine(folder.name, fault)
         return sound, faults
 
     def collect(self, older_than_days: float, keep_bytes: int = 0) -> list[Entry]:
@@ -116,42 +129,36 @@ class Store:
         for entry in entries:
             if entry.built > limit or total <= keep_bytes:
                 continue
-            with self._alone(entry.name, f"removing {entry.name[:8]}", silent):
+            with self._writing(), self._alone(entry.name, f"removing {entry.name[:8]}", silent):
                 shutil.rmtree(entry.folder, ignore_errors=True)
             total -= entry.size
             removed.append(entry)
         for leftover in (self.root / "tmp").iterdir():
-            if leftover.stat().st_mtime < limit:
-                shutil.rmtree(leftover, ignore_errors=True)
+            lock = self._lock(leftover.name.split(".")[0])
+            with suppress(Timeout, FileNotFoundError), lock.acquire(timeout=0):  # held: a build under way
+                if leftover.stat().st_mtime < limit:
+                    shutil.rmtree(leftover, ignore_errors=True)
         return removed
 
     def _folder(self, name: str) -> Path:
         return self.root / "objects" / name[:2] / name
 
-    def _usable(self, name: str) -> bool:
-        """Whether the entry is there and sound; a damaged one is set aside."""
+    def _fault(self, name: str) -> str | None:
+        """What is wrong with an entry, missing or damaged: sizes always, sha256 on its first use by this store."""
         folder = self._folder(name)
-        if not folder.exists():
-            return False
-        fault = self._fault(folder, contents=name not in self._verified)
-        if fault is None:
-            self._verified.add(name)
-            return True
-        self._quarantine(name, fault)
-        return False
-
-    def _fault(self, folder: Path, *, contents: bool) -> str | None:
-        """What is wrong with an entry: sizes always, sha256 where `contents` are asked for."""
         try:
-            files = json.loads((folder / MANIFEST).read_text())["files"]
-            for name, (size, sha) in files.items():
-                path = folder / name
+            manifest = json.loads((folder / MANIFEST).read_text())
+            if _name(manifest["schema"], manifest["kind"], manifest["key"]) != name:
+                return f"{MANIFEST} was altered"
+            for label, (size, sha) in manifest["files"].items():
+                path = folder / label
                 if path.stat().st_size != size:
-                    return f"{name} has {path.stat().st_size} bytes instead of {size}"
-                if contents and _sha256(path) != sha:
-                    return f"{name} was altered"
-        except (OSError, ValueError, KeyError, TypeError) as cause:
+                    return f"{label} has {path.stat().st_size} bytes instead of {size}"
+                if name not in self._verified and _sha256(path) != sha:
+                    return f"{label} was altered"
+        except UNREADABLE as cause:
             return f"{type(cause).__name__}: {cause}"
+        self._verified.add(name)
         return None
 
     def _quarantine(self, name: str, fault: str) -> None:
@@ -159,7 +166,8 @@ class Store:
         try:
             os.rename(self._folder(name), place)
         except FileNotFoundError:
-            return  # another process has set it aside already
+            return  # it was missing
+        self._verified.discard(name)
         self.notes.append(f"store entry {name[:8]} was damaged ({fault}); set aside as {place} and built anew")
 
     def _build(self, name: str, kind: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> None:
@@ -178,9 +186,6 @@ class Store:
             (work / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
             self._publish(work, self._folder(name))
             self._verified.add(name)
-        except OSError as cause:
-            cure = "Free some space, or set SOLIDMARK_STORE to another disk."
-            raise InvalidValue(f"store {self.root}", f"{cause}", "room to write", cure) from cause
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
@@ -203,13 +208,26 @@ class Store:
             manifest = json.loads((folder / MANIFEST).read_text())
             size = sum(size for size, _ in manifest["files"].values())
             return Entry(folder.name, folder, manifest["kind"], manifest["key"], size, manifest["built"])
-        except (OSError, ValueError, KeyError, TypeError) as cause:
+        except UNREADABLE as cause:
             cure = "Run `solidmark store verify`."
             raise DamagedFile(str(folder), f"{type(cause).__name__}", "a manifest", cure) from cause
 
     @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as cause:
+            if cause.errno not in DISK_REFUSES:
+                raise
+            cure = "Free some space, or set SOLIDMARK_STORE to another disk."
+            raise InvalidValue(f"store {self.root}", f"{cause}", "room and permission to write", cure) from cause
+
+    def _lock(self, name: str) -> FileLock:
+        return FileLock(self.root / "locks" / f"{name}.lock")
+
+    @contextmanager
     def _alone(self, name: str, what: str, progress: Progress) -> Iterator[None]:
-        lock, waited = FileLock(self.root / "locks" / f"{name}.lock"), 0
+        lock, waited = self._lock(name), 0
         while True:
             try:
                 lock.acquire(timeout=1)
@@ -221,6 +239,10 @@ class Store:
             yield
         finally:
             lock.release()
+
+
+def _name(schema: int, kind: str, key: Mapping[str, Any]) -> str:
+    return digest({"schema": schema, "kind": kind, "key": key})
 
 
 def _sha256(path: Path) -> str:

@@ -31,7 +31,7 @@ class Judge:
         from sklearn.neural_network import MLPClassifier
 
         kept_back = len(images) // 5
-        self._network = MLPClassifier((64,), alpha=1e-2, learning_rate_init=5e-3, max_iter=60, tol=0.0, random_state=seed)
+        self._network = MLPClassifier((64,), solver="lbfgs", alpha=0.3, max_iter=200, random_state=seed)
         self._fit(images[kept_back:], labels[kept_back:])
         self.accuracy = float((self.classify(images[:kept_back]) == labels[:kept_back]).mean())
 
@@ -79,9 +79,9 @@ def measure(generated: Array, labels: NDArray[np.int64], real: Array, other_real
     `real` are the held-out images that distances are taken to; `other_real` are as many more, whose
     distance to them is the floor. Chance of the accuracy is one in the number of classes.
     """
-    if len(generated) < 2 or len(generated) != len(labels):
-        found, cure = f"{len(generated)} images, {len(labels)} labels", "Generate one image a label, two at least."
-        raise InvalidValue("utility.measure", found, "equal counts of at least 2", cure)
+    if len(generated) != len(labels):
+        found, cure = f"{len(generated)} images, {len(labels)} labels", "Generate one image a label."
+        raise InvalidValue("utility.measure", found, "equal counts", cure)
     drawn, truth, floor = (judge.features(images) for images in (generated, real, other_real))
     covered, covered_real = (recall(truth, sample) for sample in (drawn, floor))
     right = int((judge.classify(generated) == labels).sum())
@@ -97,17 +97,20 @@ def measure(generated: Array, labels: NDArray[np.int64], real: Array, other_real
 
 def frechet(one: Array, other: Array) -> float:
     """‖m - m'‖² + tr(C + C' - 2 (C C')^½) of two feature sets, (N, D) each; 0 for equal Gaussians."""
-    c, d = np.cov(one, rowvar=False), np.cov(other, rowvar=False)
-    root = linalg.sqrtm(c @ d + 1e-9 * np.eye(len(c)))  # the ridge keeps a rank-deficient product apart from 0
+    _features(one, other, 2, "utility.frechet")
+    c, d = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (one, other))
+    roots = np.sqrt(linalg.eigvals(c @ d).real.clip(min=0))  # a product of covariances has real eigenvalues >= 0
     apart = one.mean(axis=0) - other.mean(axis=0)
-    return float(max(apart @ apart + np.trace(c) + np.trace(d) - 2 * np.trace(root.real), 0.0))
+    return float(max(apart @ apart + np.trace(c) + np.trace(d) - 2 * roots.sum(), 0.0))
 
 
 def kernel(one: Array, other: Array, blocks: int = 8) -> Estimate:
     """Unbiased squared MMD with the kernel (x·y / D + 1)³, and a t interval over `blocks` disjoint blocks.
 
-    0 in expectation for equal distributions, and so slightly negative at times.
+    0 in expectation for equal distributions, and so slightly negative at times. Raises InvalidValue for
+    fewer than two images a block.
     """
+    _features(one, other, 2 * blocks, "utility.kernel")
     rng = np.random.default_rng(0)
     pairs = zip(
         np.array_split(rng.permutation(len(one)), blocks), np.array_split(rng.permutation(len(other)), blocks), strict=True
@@ -132,5 +135,13 @@ def _mmd(one: Array, other: Array) -> float:
 
 def recall(real: Array, generated: Array, neighbours: int = 3) -> NDArray[np.bool_]:
     """Which real images, (N,), lie within a generated image's distance to its `neighbours`-th generated neighbour."""
+    _features(real, generated, 2, "utility.recall")
     radius = np.sort(cdist(generated, generated), axis=1)[:, min(neighbours, len(generated) - 1)]
     return np.asarray((cdist(real, generated) <= radius).any(axis=1))
+
+
+def _features(one: Array, other: Array, least: int, place: str) -> None:
+    if min(len(one), len(other)) < least:
+        raise InvalidValue(place, f"{len(one)} and {len(other)} images", f"at least {least}", "Generate more images.")
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        raise InvalidValue(place, "NaN or infinity", "finite features", "Mend what made the images.")

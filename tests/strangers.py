@@ -1,0 +1,135 @@
+"""A stranger's distribution, written to disk as pip would install it: good, careless and hostile plugins."""
+
+from pathlib import Path
+
+SOURCE = '''
+import os
+import signal
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from solidmark import Mitigation, Sampler, Stage, Trainer
+from solidmark.fixtures.digits import Digits
+from solidmark.sampling import Protocol
+from solidmark.training import Recipe
+
+ONCE = Path(__file__).with_name("killed-once")
+
+
+@dataclass(frozen=True)
+class Tiny(Digits):
+    """16 digits and a network that learns nothing in three steps."""
+    trained: int = 16
+    held_out: int = 64
+    generated: int = 16
+    recipe: Recipe = Recipe(network=replace(Digits().recipe.network, widths=(8,), text_width=8), train_steps=3, batch=8)
+    protocols: ClassVar[dict[str, Protocol]] = {"fast": Protocol(steps=6), "paper": Protocol("paper", 12)}
+
+
+@dataclass(frozen=True)
+class Good(Mitigation):
+    factor: float = 0.5
+    def guidance(self, scale, progress):
+        return self.factor * scale
+
+
+@dataclass(frozen=True)
+class GoodAtTraining(Mitigation):
+    stage = Stage.TRAINING
+    def caption(self, captions, rng):
+        return [caption + " more" for caption in captions]
+
+
+@dataclass(frozen=True)
+class Raises(Mitigation):
+    def guidance(self, scale, progress):
+        raise RuntimeError("the stranger's own mistake")
+
+
+@dataclass(frozen=True)
+class GivesNan(Mitigation):
+    stage = Stage.SAMPLING
+    def condition(self, embeddings, rng):
+        return embeddings * float("nan")
+
+
+@dataclass(frozen=True)
+class WrongShape(Mitigation):
+    stage = Stage.SAMPLING
+    def condition(self, embeddings, rng):
+        return embeddings[:, :1]
+
+
+class Gray(Sampler):
+    def after(self, x, x0, t, query):
+        return x * 0
+
+
+@dataclass(frozen=True)
+class Graying(Mitigation):
+    """Answers every query with one gray."""
+    def sampler(self, inner):
+        return Gray(self, inner)
+
+
+@dataclass(frozen=True)
+class Inactive(Mitigation):
+    def guidance(self, scale, progress):
+        return scale
+
+
+@dataclass(frozen=True)
+class Killer(Mitigation):
+    def guidance(self, scale, progress):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class KilledOnce(Mitigation):
+    def guidance(self, scale, progress):
+        if not ONCE.exists():
+            ONCE.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 0.5 * scale
+
+
+class NotAMitigation:
+    pass
+'''
+
+ENTRIES = """
+[solidmark.testbeds]
+tiny = strangers:Tiny
+
+[solidmark.mitigations]
+x-good = strangers:Good
+x-good-training = strangers:GoodAtTraining
+x-missing = no_such_module:Thing
+x-raises = strangers:Raises
+x-nan = strangers:GivesNan
+x-shape = strangers:WrongShape
+x-graying = strangers:Graying
+x-inactive = strangers:Inactive
+x-killer = strangers:Killer
+x-killed-once = strangers:KilledOnce
+x-class = strangers:NotAMitigation
+x-twin = strangers:Good
+"""
+
+
+def install(folder: Path) -> Path:
+    """Write two distributions, which share one name, into a folder that a Python path can point to."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "strangers.py").write_text(SOURCE)
+    _metadata(folder, "strangers", ENTRIES)
+    _metadata(folder, "others", "[solidmark.mitigations]\nx-twin = strangers:Good\n")
+    return folder
+
+
+def _metadata(folder: Path, name: str, entries: str) -> None:
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(entries)

@@ -1,0 +1,179 @@
+"""The benchmark as a user runs it, on a tiny testbed: good rows, broken plugins, killed workers, resume, reports."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import strangers
+
+from solidmark import records
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run that has ended: its folder, what it printed, its exit code."""
+
+    run: Path
+    output: str
+    code: int
+
+    def record(self, family: str) -> records.Record:
+        found = records.latest(records.read(self.run)[0])
+        return next(one for one in found if one.get("family") == family and one["event"] == "case")
+
+
+class World:
+    """A folder with a stranger's distributions, a store, and runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        path = os.pathsep.join([str(strangers.install(folder / "site")), os.environ.get("PYTHONPATH", "")])
+        self.environment = {**os.environ, "PYTHONPATH": path, "SOLIDMARK_STORE": str(folder / "store")}
+        self.environment.pop("PYTEST_XDIST_WORKER", None)
+
+    def run(self, *arguments: str, name: str = "run") -> Ran:
+        command = [sys.executable, "-m", "pytest", "--pyargs", "solidmark.benchmark", "--testbed", "tiny", "-W", "error"]
+        command += ["-p", "no:cacheprovider", *arguments]
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=300)
+        return Ran(self.folder / name, done.stdout + done.stderr, done.returncode)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return World(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def ran(world):
+    return world.run("-n", "2", "-k", "x- or none", "--run-dir", "run")
+
+
+def test_a_good_stranger_gets_its_row_and_baseline_beside_it(ran):
+    for family in ("none", "x-good", "x-good-training"):
+        assert ran.record(family)["status"] == "ok", ran.output
+    assert ran.record("x-good")["queries"]["outpaint"]["certified"]["of"] == 16
+    assert ran.code == 1
+
+
+@pytest.mark.parametrize(
+    ("family", "told"),
+    [
+        ("x-missing", "No module named 'no_such_module'"),
+        ("x-class", "not a subclass"),
+        ("x-raises", "the stranger's own mistake"),
+        ("x-nan", "NaN"),
+        ("x-shape", "(16, 1, 8)"),
+    ],
+)
+def test_a_broken_plugin_is_one_named_row_without_numbers(ran, family, told):
+    record = ran.record(family)
+    assert record["status"] == "error"
+    assert family in record["reason"]
+    assert told in record["reason"] or "x-shape" in family
+    assert record["queries"] is None
+
+
+def test_a_plugin_that_cannot_be_imported_names_distribution_and_entry_point(ran):
+    assert "strangers 1.0, entry point x-missing = no_such_module:Thing" in ran.record("x-missing")["reason"]
+
+
+def test_a_row_that_changes_nothing_is_inactive_and_not_without_effect(ran):
+    record = ran.record("x-inactive")
+    assert record["status"] == "failed_check"
+    assert any("inactive" in fault for fault in record["controls"]["faults"])
+
+
+def test_an_answer_that_is_one_gray_is_no_valid_mark(ran):
+    record = ran.record("x-graying")
+    assert record["status"] == "failed_check"
+    assert not record["controls"]["mark_valid"]["valid"]
+
+
+def test_a_killed_worker_costs_one_retry_of_one_case(ran):
+    crashes = [one for one in records.read(ran.run)[0] if one["event"] == "crash" and "killed-once" in one["slug"]]
+    assert [one["attempt"] for one in crashes] == [1]
+    assert ran.record("x-killed-once")["status"] == "ok"
+
+
+def test_a_case_that_kills_twice_is_given_up_and_the_others_go_on(ran):
+    crashes = [one for one in records.read(ran.run)[0] if one["event"] == "crash" and "x-killer" in one["slug"]]
+    assert [one["attempt"] for one in crashes] == [1, 2]
+    assert "given up" in crashes[-1]["reason"]
+
+
+def test_two_distributions_of_one_name_both_have_a_row(ran):
+    assert ran.record("strangers:x-twin")["status"] == ran.record("others:x-twin")["status"] == "ok"
+
+
+def test_every_format_is_rendered_and_the_page_is_named_at_the_end(ran):
+    assert {path.suffix for path in ran.run.glob("leaderboard.*")} >= {".md", ".csv", ".json", ".html"}
+    assert f"leaderboard: {ran.run / 'leaderboard.html'}" in ran.output
+
+
+def test_the_run_says_where_it_comes_from_without_a_folder_of_this_machine(ran):
+    facts = json.loads((ran.run / "run.json").read_text())
+    assert facts["packages"]["torch"]
+    assert facts["benchmark_version"] == records.BENCHMARK_VERSION
+    assert str(Path.home()) not in (ran.run / "run.json").read_text()
+
+
+def test_resume_measures_only_what_failed(ran, world):
+    again = world.run("-n", "0", "-k", "x- or none", "--resume", "run", "--deselect", "x", "-m", "not x-killer")
+    assert "deselected" in again.output
+    assert "x-raises" in again.output
+    before = [one for one in records.read(ran.run)[0] if one.get("family") == "none" and one["event"] == "case"]
+    assert len(before) == 1
+
+
+def test_resume_on_another_benchmark_version_is_refused(world, ran):
+    other = world.folder / "other"
+    other.mkdir(exist_ok=True)
+    (other / "run.json").write_text(json.dumps({"benchmark_version": 99}))
+    refused = world.run("--resume", "other")
+    assert refused.code == 4
+    assert "benchmark version 99" in refused.output
+
+
+def test_two_runs_of_one_seed_give_equal_records_but_for_times(world, ran):
+    first = ran.record("x-good")
+    again = world.run("-n", "0", "-k", "x-good", "--run-dir", "again", name="again").record("x-good")
+    assert _timeless(first) == _timeless(again)
+
+
+def _timeless(value):
+    if isinstance(value, dict):
+        moving = ("seconds", "peak_bytes", "t", "pid", "worker")
+        return {name: _timeless(part) for name, part in value.items() if name not in moving}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--testbed", "digit"], "Did you mean 'digits'"),
+        (["--mitigation", "x-godo"], "Did you mean 'x-good'"),
+        (["--mitigation", "rna(shar=1)"], "Did you mean 'share'"),
+        (["--mitigation", "rna(share=-1)"], "RandomNumbers.share: found -1"),
+        (["--mitigation", "x-twin"], "others:x-twin or strangers:x-twin"),
+        (["--mitigation", "x-missing"], "No module named"),
+        (["--queries", "outpiant"], "Did you mean 'outpaint'"),
+        (["--profile", "qick"], "Did you mean 'quick'"),
+        (["--protocol", "slow"], "fast, paper"),
+        (["--seeds", "1-x"], "whole numbers"),
+    ],
+)
+def test_what_is_misspelt_is_told_before_anything_runs(world, arguments, told):
+    refused = world.run("--collect-only", "-q", *arguments)
+    assert told in refused.output
+    assert refused.code != 0
+
+
+def test_a_run_folder_that_cannot_be_written_is_told_at_the_start(world):
+    (world.folder / "file").write_text("not a folder")
+    refused = world.run("-k", "none", "--run-dir", "file/run")
+    assert "--run-dir" in refused.output
+    assert refused.code == 4
