@@ -1,0 +1,74 @@
+"""Devices: who computes where, tested with lists of GPUs that are not there."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from solidmark import devices, pytest_plugin
+
+
+@pytest.mark.parametrize(
+    ("stated", "gpus"),
+    [
+        ("0,1", ["0", "1"]),
+        ("GPU-ab, MIG-cd", ["GPU-ab", "MIG-cd"]),
+        ("", []),
+        ("-1", []),
+        ("2,-1,3", ["2"]),
+        ("NoDevFiles", ["NoDevFiles"]),
+    ],
+)
+def test_visible_gpus_are_those_that_cuda_would_see(stated, gpus):
+    assert devices.visible_gpus({"CUDA_VISIBLE_DEVICES": stated}) == gpus
+
+
+def test_auto_means_one_worker_a_gpu_or_one_a_core():
+    assert devices.workers(["a", "b", "c"], each=1) == 3
+    assert devices.workers(["a", "b"], each=2) == 4
+    assert devices.workers([], each=2, cores=8) == 8
+
+
+def test_workers_are_dealt_over_the_gpus():
+    given = [devices.worker_environment(place, ["a", "b"], 4, {})["CUDA_VISIBLE_DEVICES"] for place in range(4)]
+    assert given == ["a", "b", "a", "b"]
+    assert "CUDA_VISIBLE_DEVICES" not in devices.worker_environment(0, [], 2, {})
+
+
+def test_what_the_caller_sets_wins():
+    assert "OMP_NUM_THREADS" not in devices.worker_environment(0, [], 2, {"OMP_NUM_THREADS": "7"})
+
+
+def config(**option):
+    option = {"numprocesses": "auto", **option}
+    return SimpleNamespace(
+        option=SimpleNamespace(**option), args=["solidmark.benchmark"], getini=lambda name: False, getoption=lambda name: 1
+    )
+
+
+def test_workers_are_pinned_before_they_start(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b,GPU-c")
+    specs = [SimpleNamespace(env={}) for _ in range(3)]
+    assert pytest_plugin.pytest_xdist_auto_num_workers(config()) == 3
+    pytest_plugin.pytest_xdist_setupnodes(config(), specs)
+    assert [spec.env["CUDA_VISIBLE_DEVICES"] for spec in specs] == ["GPU-a", "GPU-b", "GPU-c"]
+
+
+def test_other_peoples_tests_keep_their_own_workers(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
+    theirs = config()
+    theirs.args, theirs.invocation_params = ["tests"], SimpleNamespace(dir=devices_folder())
+    assert pytest_plugin.pytest_xdist_auto_num_workers(theirs) is None
+
+
+def devices_folder():
+    from pathlib import Path
+
+    return Path(devices.__file__).parent
+
+
+def test_the_controller_wakes_neither_torch_nor_a_device():
+    code = "import sys, solidmark.pytest_plugin, solidmark.session, solidmark.controller; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

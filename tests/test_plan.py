@@ -1,0 +1,90 @@
+"""The plan: which rows and seeds a wish means, in which order, under which ids."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solidmark import plan
+from solidmark.errors import InvalidValue, UnknownName
+from solidmark.profiles import PROFILES, Wish, parse_seeds
+
+
+def slugs(**wish):
+    return [one.slug for one in plan.cases(Wish(**wish))]
+
+
+def test_the_quick_profile_has_a_row_of_each_family_and_all_of_the_reference_curves():
+    families = [one.family for one in plan.cases(Wish())]
+    assert len(families) >= 20
+    assert families[0] == "none"
+    assert (families.count("guidance-scale"), families.count("early-stopping"), families.count("rna")) == (4, 4, 1)
+
+
+def test_the_standard_profile_has_every_strength_at_three_seeds():
+    cases = plan.cases(Wish(profile="standard"))
+    assert {one.case.seed for one in cases} == {0, 1, 2}
+    assert sum(one.family == "rna" for one in cases) == 12
+    assert cases[0].case.queries[0][0] == "outpaint"
+
+
+def test_a_named_mitigation_comes_with_the_baseline():
+    assert slugs(mitigations=("rna(share=0.5)+delayed-guidance",)) == [
+        "digits-none-s0",
+        "digits-rna+delayed-guidance-0.5-0.5-s0",
+    ]
+
+
+@given(st.sampled_from(sorted(PROFILES)), st.lists(st.integers(0, 9), min_size=1, max_size=3, unique=True))
+def test_ids_are_distinct_plain_ascii(profile, seeds):
+    ids = slugs(profile=profile, seeds=",".join(map(str, seeds)))
+    assert len(set(ids)) == len(ids)
+    assert all(name.isascii() and not set(name) & set("[]@: /") for name in ids)
+
+
+def test_identities_depend_on_all_that_decides_the_outcome():
+    wishes = [Wish(), Wish(seeds="1"), Wish(queries="outpaint,average"), Wish(protocol="paper")]
+    assert len({plan.cases(wish)[0].case_id for wish in wishes}) == 4
+    assert plan.cases(Wish())[0].case_id == plan.cases(Wish(profile="quick"))[0].case_id
+
+
+def test_a_strength_that_equals_the_default_has_the_same_identity():
+    row = next(one for one in plan.cases(Wish()) if one.family == "rna")
+    assert plan.cases(Wish(mitigations=("rna(share=0.25)",)))[1].case_id == row.case_id
+
+
+def test_every_testbed_and_seed_has_a_case_of_its_own():
+    assert [one.slug for one in plan.testbed_cases(Wish(seeds="0-2"))] == ["digits-s0", "digits-s1", "digits-s2"]
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("0", (0,)), ("3,1", (3, 1)), ("0-2,7", (0, 1, 2, 7))])
+def test_seeds_are_lists_and_ranges(text, seeds):
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "a", "1,1", "-3", "2-1", "1;2"])
+def test_seeds_that_are_none_are_refused(text):
+    with pytest.raises(InvalidValue, match="--seeds"):
+        parse_seeds(text)
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        ({"profile": "x"}, "--profile"),
+        ({"testbeds": ("x",)}, "testbed"),
+        ({"queries": "x"}, "query"),
+        ({"protocol": "x"}, "fast"),
+    ],
+)
+def test_names_that_nothing_has_are_refused_with_those_there_are(wish, told):
+    with pytest.raises(UnknownName, match=told):
+        plan.cases(Wish(**wish))
+
+
+@given(st.lists(st.sampled_from([1.0, 5.0]), min_size=1, max_size=40), st.integers(1, 8))
+def test_dealing_keeps_every_test_once_and_puts_trainings_first_in_each_run(weights, workers):
+    order = plan.arranged(weights, workers)
+    assert sorted(order) == list(range(len(weights)))
+    heavy, size = weights.count(5.0), len(weights) // workers
+    if workers > 1 and workers <= heavy <= size:
+        assert weights[order[0]] == weights[order[size]] == 5.0

@@ -1,0 +1,119 @@
+"""Plugins: found by entry point, loaded guarded, written as expressions."""
+
+import dataclasses
+
+import pytest
+
+from solidmark import Mitigation, plugins
+from solidmark.errors import InvalidValue, PluginFault, UnknownName
+from solidmark.plugins import GROUPS, Broken, Plugin
+
+
+class Entry:
+    """An entry point that loads whatever a test says."""
+
+    def __init__(self, load):
+        self.load = load
+
+
+def plugin(load, name="thing"):
+    return Plugin(name, f"module:{id(load)}", "dist", "1.0", Entry(load))
+
+
+@pytest.mark.parametrize("cause", [ImportError("gone"), SystemExit(3), ValueError("!!not a ref!!"), MemoryError()])
+def test_whatever_an_import_raises_is_one_broken_plugin_with_its_origin(cause):
+    def load():
+        raise cause
+
+    broken = plugins.load(plugin(load))
+    assert isinstance(broken, Broken)
+    assert type(cause).__name__ in broken.reason
+    assert broken.origin.startswith("dist 1.0, entry point thing = module:")
+
+
+def test_a_stop_by_the_user_is_not_swallowed():
+    def load():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        plugins.load(plugin(load))
+
+
+def test_classes_that_are_no_mitigation_say_what_is_missing():
+    undecorated = type("Undecorated", (Mitigation,), {"__annotations__": {"scale": float}, "scale": 1.0})
+    thawed = dataclasses.dataclass(type("Thawed", (), {}))
+    assert "no @dataclass" in plugins.class_fault(undecorated)
+    assert "not a subclass" in plugins.class_fault(thawed)
+    assert "not a subclass" in plugins.class_fault("text")
+
+
+@pytest.mark.parametrize(
+    ("expression", "label"),
+    [
+        ("rna", "rna(share=0.25)"),
+        ("rna(share=0.5, probability=0.1)", "rna(share=0.5, probability=0.1)"),
+        ("rna + gni(scale=2.0)", "rna(share=0.25)+gni(scale=2.0)"),
+        ("none", "none"),
+    ],
+)
+def test_expressions_compose(expression, label):
+    assert plugins.compose(expression).label == label
+
+
+@pytest.mark.parametrize(
+    ("expression", "error", "told"),
+    [
+        ("rnaa", UnknownName, "Did you mean 'rna'"),
+        ("rna(shar=1)", UnknownName, "Did you mean 'share'"),
+        ("rna(share=-1)", InvalidValue, "RandomNumbers.share"),
+        ("rna(0.5)", InvalidValue, "name=value"),
+        ("rna(share=open('x'))", InvalidValue, "share=open"),
+        ("rna(share=0.5", InvalidValue, "Close the parenthesis"),
+        ("nothing.py:Thing", InvalidValue, "no file"),
+        ("", UnknownName, "''"),
+        ("wen-embedding(iterations='many')", InvalidValue, "TypeError"),
+    ],
+)
+def test_expressions_that_mean_nothing_say_where_and_what(expression, error, told):
+    with pytest.raises(error, match=told.replace("(", r"\(")):
+        plugins.compose(expression)
+
+
+def test_a_file_is_a_plugin_whose_source_is_its_version(tmp_path):
+    path = tmp_path / "mine.py"
+    source = (
+        "from dataclasses import dataclass\nfrom solidmark import Mitigation\n\n@dataclass(frozen=True)\n"
+        "class Mine(Mitigation):\n    scale: float = 2.0\n\n"
+        "    def guidance(self, scale, progress):\n        return self.scale\n"
+    )
+    path.write_text(source)
+    part = plugins.compose(f"{path}:Mine(scale=4.0)").parts[0]
+    assert (part.family, part.label) == ("mine.Mine", "mine.Mine(scale=4.0)")
+    path.write_text(source + "\n# edited\n")
+    assert plugins.compose(f"{path}:Mine").parts[0].source != part.source
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("import nowhere", "nowhere"), ("class Mine: pass", "not a subclass"), ("", "None")]
+)
+def test_a_file_without_a_mitigation_says_why(tmp_path, text, told):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(PluginFault, match=told):
+        plugins.compose(f"{path}:Mine")
+
+
+def test_names_that_read_as_missing_values_are_refused():
+    assert "missing value" in plugins._mitigation_class(plugin(lambda: Mitigation, name="NaN")).reason
+
+
+def test_every_installed_plugin_loads():
+    rows = [row for group in (*GROUPS.values(), plugins.REPORTS) for row in plugins.listing(group)]
+    assert {row["status"] for row in rows} == {"ok"}
+    assert {"digits", "outpaint", "none"} <= {row["name"] for row in rows}
+
+
+def test_a_source_digest_changes_with_the_module():
+    one, other = (plugins.published(name).source for name in ("rna", "gni"))
+    assert one.startswith("solidmark ")
+    assert one != other
