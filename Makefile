@@ -1,0 +1,20 @@
+# What continuous integration runs. BIN is the folder of the environment's commands.
+BIN ?= .venv/bin
+
+.PHONY: setup check test benchmark
+
+setup:
+	python3 -m venv .venv
+	.venv/bin/pip install torch==2.13.0
+	.venv/bin/pip install -e '.[test,check]'
+
+check:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test:
+	$(BIN)/pytest tests/ -n auto -W error
+
+benchmark:
+	$(BIN)/pytest benchmark/ -n auto
