@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from solidmark import seeds
+from solidmark.errors import InvalidValue
 
 SEEDS = st.integers(0, 2**64)
 PURPOSES = st.lists(st.text(max_size=8) | st.integers(), max_size=3)
@@ -62,3 +63,9 @@ def test_torch_streams_differ_by_purpose():
 def test_a_negative_seed_is_refused():
     with pytest.raises(ValueError, match="non-negative"):
         seeds.numpy_rng(-1, "keys")
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "3", None])
+def test_a_seed_that_is_no_whole_number_of_at_least_0_is_refused_and_never_drawn_anew(seed):
+    with pytest.raises(InvalidValue, match=f"seed {seed!r}"):
+        seeds.numpy_rng(seed, "keys")

@@ -5,12 +5,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .errors import InvalidValue
+
 if TYPE_CHECKING:
     import torch
 
 
 def sequence(seed: int, *purpose: object) -> np.random.SeedSequence:
-    """The `SeedSequence` of a purpose: streams of different purposes are independent, never `seed + i`."""
+    """The `SeedSequence` of a purpose: streams of different purposes are independent, never `seed + i`.
+
+    Raises InvalidValue for a seed that is no whole number of at least 0; None would draw another one each time.
+    """
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise InvalidValue(
+            "seeds", f"seed {seed!r}", "a non-negative whole number", "State it, so that a run can be repeated."
+        )
     digest = hashlib.sha256("\0".join(str(part) for part in purpose).encode()).digest()
     return np.random.SeedSequence(entropy=seed, spawn_key=tuple(np.frombuffer(digest, dtype="<u4").tolist()))
 
