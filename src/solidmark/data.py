@@ -35,7 +35,9 @@ class Examples:
         return len(self.ids)
 
     def take(self, places: Sequence[int] | Tensor) -> Examples:
-        """The examples at these places, in this order."""
+        """The examples at these places, in this order. Raises InvalidValue for a mask, whose booleans are no places."""
+        if torch.as_tensor(places).dtype == torch.bool:
+            raise InvalidValue("Examples.take", "a mask of booleans", "places", "Write `take(mask.nonzero().flatten())`.")
         chosen = [int(place) for place in places]
         return Examples(
             self.images[chosen], [self.captions[place] for place in chosen], [self.ids[place] for place in chosen]
