@@ -1,6 +1,12 @@
-"""A stranger's distribution, written to disk as pip would install it: good, careless and hostile plugins."""
+"""A stranger's distribution, written to disk as pip would install it, and a world in which the benchmark meets it."""
 
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+
+from solidmark import records
 
 SOURCE = '''
 import os
@@ -123,13 +129,43 @@ def install(folder: Path) -> Path:
     """Write two distributions, which share one name, into a folder that a Python path can point to."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "strangers.py").write_text(SOURCE)
-    _metadata(folder, "strangers", ENTRIES)
-    _metadata(folder, "others", "[solidmark.mitigations]\nx-twin = strangers:Good\n")
+    metadata(folder, "strangers", ENTRIES)
+    metadata(folder, "others", "[solidmark.mitigations]\nx-twin = strangers:Good\n")
     return folder
 
 
-def _metadata(folder: Path, name: str, entries: str) -> None:
+def metadata(folder: Path, name: str, entries: str) -> None:
+    """What pip writes beside a distribution's modules."""
     info = folder / f"{name}-1.0.dist-info"
     info.mkdir(exist_ok=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(entries)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run that has ended: its folder, what it printed, its exit code."""
+
+    run: Path
+    output: str
+    code: int
+
+    def record(self, family: str) -> records.Record:
+        found = records.latest(records.read(self.run)[0])
+        return next(one for one in found if one.get("family") == family and one["event"] == "case")
+
+
+class World:
+    """A folder with a stranger's distributions, a store, and runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        path = os.pathsep.join([str(install(folder / "site")), os.environ.get("PYTHONPATH", "")])
+        self.environment = {**os.environ, "PYTHONPATH": path, "SOLIDMARK_STORE": str(folder / "store")}
+        self.environment.pop("PYTEST_XDIST_WORKER", None)
+
+    def run(self, *arguments: str, name: str = "run") -> Ran:
+        command = [sys.executable, "-m", "pytest", "--pyargs", "solidmark.benchmark", "--testbed", "tiny", "-W", "error"]
+        command += ["-p", "no:cacheprovider", *arguments]
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=300)
+        return Ran(self.folder / name, done.stdout + done.stderr, done.returncode)
