@@ -94,7 +94,7 @@ def read(run: Path) -> tuple[list[Record], list[str]]:
 
 def _parsed(line: bytes, place: str) -> Record:
     try:
-        record = json.loads(line)
+        record = json.loads(line, parse_constant=_refused)
         schema = record["schema"]
     except (ValueError, KeyError, TypeError) as cause:
         cure = "Remove the line, or run those cases again with --resume."
@@ -105,6 +105,10 @@ def _parsed(line: bytes, place: str) -> Record:
     return dict(record)
 
 
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
 def latest(records: Iterable[Record]) -> list[Record]:
     """One record a case: its last finished attempt, else its last attempt; in order of first appearance."""
     chosen: dict[str, Record] = {}
@@ -113,6 +117,12 @@ def latest(records: Iterable[Record]) -> list[Record]:
         if before is None or record["status"] == "ok" or before["status"] != "ok":
             chosen[record["case_id"]] = record
     return list(chosen.values())
+
+
+def attempt(run: Path, case_id: str) -> int:
+    """Which attempt at a case begins now: one more than the controller has noted kills of it."""
+    notes = [line for path in sorted((run / "records").glob("controller-*.jsonl")) for line in path.read_text().splitlines()]
+    return 1 + sum(json.loads(note)["case_id"] == case_id for note in notes)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,0 +1,228 @@
+"""Records: whole or not at all, whoever dies or whatever the disk does while one is written."""
+
+import errno
+import json
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solidmark import records
+from solidmark.errors import DamagedFile, InvalidValue
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
+
+
+def written(run, *texts):
+    """A run folder with one file of these lines, the last one as it stands."""
+    (run / "records").mkdir(parents=True)
+    (run / "records" / "main-1-a.jsonl").write_bytes("\n".join(texts).encode())
+    return run
+
+
+def line(**fields):
+    return json.dumps({"schema": records.SCHEMA, "case_id": "c", "status": "ok", **fields})
+
+
+def case(case_id, status, number):
+    return {"case_id": case_id, "status": status, "number": number}
+
+
+@given(st.lists(st.dictionaries(st.text(min_size=3), VALUES, max_size=4), min_size=1, max_size=4))
+def test_what_is_written_is_read_in_order(tmp_path_factory, values):
+    run = tmp_path_factory.mktemp("run")
+    writer = records.Writer(run)
+    for value in values:
+        writer.write({"value": value})
+    found, notes = records.read(run)
+    assert [record["value"] for record in found] == values
+    assert notes == []
+
+
+def test_a_record_is_stamped_with_schema_time_worker_and_process(tmp_path):
+    records.Writer(tmp_path, "gw3").write({})
+    [record], _ = records.read(tmp_path)
+    assert (record["schema"], record["worker"], record["pid"]) == (records.SCHEMA, "gw3", os.getpid())
+    assert len(record["t"]) == len("2026-01-01T00:00:00Z")
+
+
+def test_numpy_scalars_and_paths_are_written_plainly(tmp_path):
+    given_values = {"a": np.float32(0.5), "b": np.int64(3), "c": np.bool_(True), "d": np.str_("x"), "e": Path("a/b")}
+    records.Writer(tmp_path).write(given_values)
+    [record], _ = records.read(tmp_path)
+    assert [record[name] for name in "abcde"] == [0.5, 3, True, "x", "a/b"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float64("nan"), np.float32("-inf")])
+def test_nan_and_infinity_are_never_written(tmp_path, value):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        records.Writer(tmp_path).write({"value": [1.0, value]})
+    assert not (tmp_path / "records").exists()
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), b"bytes"])
+def test_what_has_no_json_is_our_fault(tmp_path, value):
+    with pytest.raises(TypeError, match="cannot be written to a record"):
+        records.Writer(tmp_path).write({"value": value})
+
+
+def test_every_writer_has_a_file_of_its_own(tmp_path):
+    for writer in [records.Writer(tmp_path), records.Writer(tmp_path)]:
+        writer.write({})
+    assert len(list((tmp_path / "records").iterdir())) == 2
+
+
+def test_a_writer_that_writes_nothing_leaves_no_file(tmp_path):
+    records.Writer(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_torn_last_line_is_left_out_and_told(tmp_path):
+    found, notes = records.read(written(tmp_path, line(number=1), line(number=2)[:-9]))
+    assert [record["number"] for record in found] == [1]
+    assert len(notes) == 1
+    assert "main-1-a.jsonl: its last line is incomplete" in notes[0]
+
+
+@given(st.integers(0, 400))
+def test_cut_anywhere_a_file_gives_exactly_its_whole_lines(tmp_path_factory, length):
+    whole = "".join(line(number=number, text="äß" * 20) + "\n" for number in range(3)).encode()
+    run = written(tmp_path_factory.mktemp("run"), "")
+    (run / "records" / "main-1-a.jsonl").write_bytes(whole[:length])
+    found, notes = records.read(run)
+    assert len(found) == whole[:length].count(b"\n")
+    assert bool(notes) == (length < len(whole) and not whole[:length].endswith(b"\n") and length > 0)
+
+
+@pytest.mark.parametrize("bad", ['{"schema": "solid', "[]", "3", "null", '"text"', "{}", "\x00\x00", '{"schema": NaN}'])
+def test_a_bad_line_in_the_middle_is_named_by_file_and_line(tmp_path, bad):
+    run = written(tmp_path, line(), bad, line(), "")
+    with pytest.raises(DamagedFile, match=r"main-1-a\.jsonl, line 2"):
+        records.read(run)
+
+
+def test_a_line_that_is_no_utf_8_is_named_by_file_and_line(tmp_path):
+    run = written(tmp_path, "")
+    (run / "records" / "main-1-a.jsonl").write_bytes(line().encode() + b"\n\xff\xfe{\n")
+    with pytest.raises(DamagedFile, match=r"main-1-a\.jsonl, line 2"):
+        records.read(run)
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_a_line_with_a_number_that_is_none_is_damaged(tmp_path, constant):
+    run = written(tmp_path, line()[:-1] + f', "value": {constant}}}', "")
+    with pytest.raises(DamagedFile, match="line 1"):
+        records.read(run)
+
+
+def test_a_newer_schema_is_refused_with_the_cure(tmp_path):
+    with pytest.raises(DamagedFile, match=r"schema solidmark\.record/2.*Install a newer solidmark"):
+        records.read(written(tmp_path, line(schema="solidmark.record/2"), ""))
+
+
+@pytest.mark.parametrize("make", [lambda run: None, lambda run: run.write_text("a file"), lambda run: run.mkdir()])
+def test_a_folder_that_no_run_has_written_is_refused(tmp_path, make):
+    make(tmp_path / "run")
+    with pytest.raises(InvalidValue, match="no folder `records`"):
+        records.read(tmp_path / "run")
+
+
+def test_a_run_without_records_has_none(tmp_path):
+    (tmp_path / "records").mkdir()
+    assert records.read(tmp_path) == ([], [])
+
+
+def full_after(count):
+    """An `os.write` to a disk that has room for `count` bytes more, and none the next time."""
+    write = os.write
+
+    def attempt(handle, content):
+        if count == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(handle, content[:count])
+
+    return attempt
+
+
+@pytest.mark.parametrize("room", [0, 1, 30])
+def test_on_a_full_disk_nothing_half_written_is_read_and_the_next_record_is(tmp_path, monkeypatch, room):
+    writer = records.Writer(tmp_path)
+    writer.write({"number": 1})
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", full_after(room))
+        with pytest.raises(InvalidValue, match="room and permission to write"):
+            writer.write({"number": 2})
+    writer.write({"number": 3})
+    found, notes = records.read(tmp_path)
+    assert sorted(record["number"] for record in found) == [1, 3]
+    assert len(notes) == (room > 0)
+
+
+def test_a_run_folder_that_cannot_be_made_is_told_with_the_cure(tmp_path):
+    (tmp_path / "run").write_text("a file in its place")
+    with pytest.raises(InvalidValue, match="--run-dir"):
+        records.Writer(tmp_path / "run").write({})
+
+
+def writes_until_killed(run):
+    writer = records.Writer(run)
+    for number in range(10**6):
+        writer.write({"number": number, "padding": "x" * 100_000})
+
+
+def test_a_killed_writer_leaves_all_earlier_records_readable(tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=writes_until_killed, args=(tmp_path,))
+    process.start()
+    while sum(path.stat().st_size for path in tmp_path.glob("records/*")) < 500_000:
+        assert process.is_alive()
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    found, _ = records.read(tmp_path)
+    assert [record["number"] for record in found] == list(range(len(found)))
+    assert len(found) >= 4
+
+
+@pytest.mark.parametrize(
+    ("statuses", "chosen"),
+    [
+        (["ok"], 0),
+        (["crashed", "ok"], 1),
+        (["ok", "crashed"], 0),
+        (["ok", "ok"], 1),
+        (["crashed", "timeout"], 1),
+        (["ok", "crashed", "ok", "timeout"], 2),
+    ],
+)
+def test_the_last_finished_attempt_stands_for_a_case_else_the_last(statuses, chosen):
+    attempts = [case("a", status, number) for number, status in enumerate(statuses)]
+    assert [record["number"] for record in records.latest(attempts)] == [chosen]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["ok", "failed_check", "crashed"])), max_size=9))
+def test_each_case_appears_once_in_order_of_first_appearance(attempts):
+    found = records.latest(case(name, status, number) for number, (name, status) in enumerate(attempts))
+    assert [record["case_id"] for record in found] == list(dict.fromkeys(name for name, _ in attempts))
+    for record in found:
+        assert record["status"] == "ok" or (record["case_id"], "ok") not in attempts
+
+
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "run.json"
+    records.write_text(path, "first")
+    monkeypatch.setattr(os, "replace", lambda *_: full_after(0)(0, b""))
+    with pytest.raises(InvalidValue, match="No space left"):
+        records.write_text(path, "second")
+    assert path.read_text() == "first"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_in_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "items").write_text("a file in its place")
+    with pytest.raises(InvalidValue, match="room and permission"):
+        records.write_bytes(tmp_path / "items" / "case.parquet", b"")
