@@ -106,9 +106,14 @@ class Row:
 
 @dataclass(frozen=True)
 class TestbedFacts:
-    """What belongs to a testbed alone: power of each query, and utility without any marks, over seeds; null if unknown."""
+    """What belongs to a testbed and protocol alone: power of each query, utility without any marks; null if unknown.
+
+    `title` is the testbed's name, with the protocol's where it was asked in several.
+    """
 
     name: str
+    title: str
+    protocol: Mapping[str, Any]
     expected: str
     seeds: tuple[int, ...]
     power: Mapping[str, Number] | None
@@ -142,13 +147,13 @@ class Leaderboard:
     measured: tuple[str, str]
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
-    def of(self, testbed: str) -> tuple[Row, ...]:
-        """The rows of one testbed."""
-        return tuple(row for row in self.rows if row.testbed == testbed)
+    def of(self, facts: TestbedFacts) -> tuple[Row, ...]:
+        """The rows of one testbed and protocol, those that failed before they had a protocol included."""
+        return tuple(row for row in self.rows if row.testbed == facts.name and row.protocol in ({}, facts.protocol))
 
-    def baseline(self, testbed: str) -> Row | None:
+    def baseline(self, facts: TestbedFacts) -> Row | None:
         """The row of a testbed without mitigation, where it has numbers."""
-        return next((row for row in self.of(testbed) if row.baseline and row.ok), None)
+        return next((row for row in self.of(facts) if row.baseline and row.ok), None)
 
     def to_json(self) -> dict[str, Any]:
         """The leaderboard as plain JSON, schema `solidmark.leaderboard/1`; unknown is null with a reason."""
@@ -203,8 +208,13 @@ def _one_version(records: Sequence[Record]) -> int | None:
     return int(versions[0]) if versions else None
 
 
+def _solver(record: Record) -> dict[str, Any]:
+    """The protocol, but for how many images are sampled together, which is no part of what is compared."""
+    return {name: value for name, value in (record.get("protocol") or {}).items() if name != "batch"}
+
+
 def _key(record: Record) -> tuple[str, str, str]:
-    return record["testbed"], record["mitigation"], str(record.get("protocol") or "")
+    return record["testbed"], record["mitigation"], str(_solver(record) or "")
 
 
 def _groups(records: Sequence[Record]) -> dict[tuple[str, str, str], list[Record]]:
@@ -245,7 +255,7 @@ def _row(group: Sequence[Record], everything: Sequence[Record]) -> Row:
         needs=tuple(first.get("needs") or ()),
         reference=first.get("reference") or "",
         parameters=first.get("parameters") or {},
-        protocol=first.get("protocol") or {},
+        protocol=_solver(first),
         status=_status(attempts),
         reason="; ".join(dict.fromkeys(_told(attempt) for attempt in bad)),
         attempts=attempts,
@@ -299,20 +309,25 @@ def _stage_of(family: str, records: Sequence[Record]) -> str:
 
 def _beside_each_other(rows: Sequence[Row]) -> list[Row]:
     """Each row with what only its neighbours tell: seeds that it lacks, and its cost against the baseline's."""
-    asked: dict[str, set[int]] = {}
-    training: dict[str, float] = {}
+    asked: dict[tuple[str, str], set[int]] = {}
+    training: dict[tuple[str, str], float] = {}
     for row in rows:
-        asked.setdefault(row.testbed, set()).update(row.seeds)
+        asked.setdefault(_ground(row), set()).update(row.seeds)
         if row.baseline and row.cost is not None:
-            training.setdefault(row.testbed, row.cost.training.evaluations)
+            training.setdefault(_ground(row), row.cost.training.evaluations)
     return [
         replace(
             row,
-            seeds_missing=tuple(sorted(asked[row.testbed] - set(row.seeds))) if row.seeds else (),
-            cost=_relative(row.cost, training.get(row.testbed)),
+            seeds_missing=tuple(sorted(asked[_ground(row)] - set(row.seeds))) if row.seeds else (),
+            cost=_relative(row.cost, training.get(_ground(row))),
         )
         for row in rows
     ]
+
+
+def _ground(row: Row) -> tuple[str, str]:
+    """Rows that compare have the same testbed and protocol."""
+    return row.testbed, str(row.protocol)
 
 
 def _relative(cost: Cost | None, baseline: float | None) -> Cost | None:
@@ -322,12 +337,16 @@ def _relative(cost: Cost | None, baseline: float | None) -> Cost | None:
 
 
 def _ordered(rows: Sequence[Row]) -> list[Row]:
-    """By testbed in order of appearance, then baseline, stage, family, strength."""
-    testbeds = list(dict.fromkeys(row.testbed for row in rows))
+    """By testbed and protocol in order of appearance, then baseline, stage, family, strength."""
+    grounds = list(dict.fromkeys(_ground(row) for row in sorted(rows, key=lambda row: not row.protocol)))
     families: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        key = (testbeds.index(row.testbed), _stage_rank(row.stage), row.family, str(row.protocol))
-        families.setdefault(key, []).append(row)
+        place = next(
+            n
+            for n, ground in enumerate(grounds)
+            if ground == _ground(row) or (not row.protocol and ground[0] == row.testbed)
+        )
+        families.setdefault((place, _stage_rank(row.stage), row.family), []).append(row)
     return [row for key in sorted(families) for row in _by_strength(families[key])]
 
 
@@ -350,20 +369,33 @@ def _by_strength(family: list[Row]) -> list[Row]:
 
 
 def _testbeds(rows: Sequence[Row], records: Sequence[Record]) -> list[TestbedFacts]:
-    names = dict.fromkeys([*(row.testbed for row in rows), *(record["testbed"] for record in records)])
-    return [_testbed(name, rows, [r for r in records if r["testbed"] == name and r["status"] == "ok"]) for name in names]
+    """One for each testbed and protocol, in order of appearance."""
+    found = [(row.testbed, row.protocol) for row in rows] + [(record["testbed"], _solver(record)) for record in records]
+    known = {name for name, protocol in found if protocol}
+    grounds = [ground for place, ground in enumerate(found) if ground not in found[:place]]
+    grounds = [(name, protocol) for name, protocol in grounds if protocol or name not in known]
+    names = [name for name, _ in grounds]
+    facts = []
+    for name, protocol in grounds:
+        title = f"{name}, {protocol.get('name', 'protocol')}" if names.count(name) > 1 else name
+        own = [r for r in records if r["testbed"] == name and _solver(r) == protocol and r["status"] == "ok"]
+        images = [row.lead.memorization.images for row in rows if row.testbed == name and row.lead is not None]
+        facts.append(_testbed(TestbedFacts(name, title, protocol, "", (), None, None), own, min(images, default=2)))
+    return facts
 
 
-def _testbed(name: str, rows: Sequence[Row], records: Sequence[Record]) -> TestbedFacts:
-    seeds = tuple(sorted(record["seed"] for record in records))
+def _testbed(empty: TestbedFacts, records: Sequence[Record], images: int) -> TestbedFacts:
+    """The facts from the testbed's own records; `images` are those of a seed, for the intervals of its power."""
     if not records:
-        return TestbedFacts(name, "", seeds, None, None, "its own case (power, cost of marking) has no record")
-    known = [row.lead.memorization.images for row in rows if row.testbed == name and row.lead is not None]
-    images = [min(known, default=2)] * len(records)
+        return replace(empty, reason="its own case (power, cost of marking) has no record")
     queries = [query for query in records[0]["power"] if all(query in record["power"] for record in records)]
-    power = {query: pooling.number([record["power"][query] for record in records], images) for query in queries}
-    unmarked = pooling.utility([record["unmarked"]["utility"] for record in records])
-    return TestbedFacts(name, records[0].get("expected") or "", seeds, power, unmarked)
+    return replace(
+        empty,
+        expected=records[0].get("expected") or "",
+        seeds=tuple(sorted(record["seed"] for record in records)),
+        power={q: pooling.number([record["power"][q] for record in records], [images] * len(records)) for q in queries},
+        unmarked=pooling.utility([record["unmarked"]["utility"] for record in records]),
+    )
 
 
 def _incidents(records: Sequence[Record]) -> list[Incident]:

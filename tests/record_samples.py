@@ -1,0 +1,149 @@
+"""Records for tests of comparison and reports: valid, with numbers of one's choice, without any model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scipy import stats
+
+Record = dict[str, Any]
+
+PROTOCOL = {"name": "fast", "steps": 25, "eta": 1.0, "guidance": 3.0, "batch": 128}
+
+
+def estimate(value: float, error: float = 0.01, images: int = 64) -> Record:
+    """{value low high error} with the t interval of one seed."""
+    margin = float(stats.t.ppf(0.975, images - 1)) * error
+    numbers = {"value": value, "low": value - margin, "high": value + margin, "error": error}
+    return {**numbers, "chance": 0.0, "images": images}
+
+
+def share(count: int, of: int, chance: float = 0.0) -> Record:
+    """{count of low high chance} with the Clopper-Pearson interval."""
+    interval = stats.binomtest(count, of).proportion_ci()
+    return {"count": count, "of": of, "low": float(interval.low), "high": float(interval.high), "chance": chance}
+
+
+def scored(m: float = 0.88, error: float = 0.01, images: int = 64, epsilon: float = 13.0) -> Record:
+    """The scores of one query."""
+    found = round(max(m, 0.0) * images)
+    return {
+        "memorization": estimate(m, error, images),
+        "certified": share(found, images),
+        "leaked_bits": {"value": 20 * m, "low": 20 * m - 1, "high": 20 * m + 1, "chance": 0.0, "keys": 8},
+        "epsilon": {"low": epsilon, "confidence": 0.95, "adjacency": "replace one key", "delta": 0.0},
+        "within": {d: share(found * 4, images * 8, 2 * float(d)) for d in ("0.1", "0.05", "0.005")},
+        "auroc": {"value": 0.9, "low": 0.85, "high": 0.95, "chance": 0.5},
+        "tpr_at_1_fpr": share(found, images, 0.0117),
+        "permutation_p": 0.0002,
+        "marks": {"spread": 0.24, "unevenness": 0.07, "decoy_error": 0.2},
+        "evaluations": {"forward": 16000, "backward": 0, "images": 320, "seconds": 4.0},
+    }
+
+
+def utility(right: int = 164) -> Record:
+    """The utility of 256 generated images."""
+    return {
+        "accuracy": share(right, 256, 0.1),
+        "frechet": {"value": 2.9, "real": 0.6},
+        "kernel": {"value": 0.12, "real": -0.02},
+        "diversity": share(161, 256),
+        "diversity_real": 0.93,
+        "judge_accuracy": 0.9,
+    }
+
+
+def case(mitigation: str = "none", m: float = 0.88, seed: int = 0, stage: str = "none", **changed: Any) -> Record:
+    """The record of a finished case; `changed` replaces whole fields."""
+    family, _, strength = mitigation.partition("(")
+    parameters = dict(pair.split("=") for pair in strength.removesuffix(")").split(", ") if "=" in pair)
+    return {
+        **heading(mitigation, seed),
+        "event": "case",
+        "family": family,
+        "stage": stage,
+        "needs": [],
+        "control": stage == "none",
+        "reference": "A title, arXiv 2503.00592",
+        "parameters": {name: float(value) for name, value in parameters.items()},
+        "protocol": PROTOCOL,
+        "status": "ok",
+        "queries": {"outpaint": scored(m)},
+        "controls": controls(),
+        "utility": utility(),
+        "cost": cost(),
+        "provenance": {"environment_key": "cpu-torch2.13.0-float32", "peak_bytes": 10**9},
+        **changed,
+    }
+
+
+def heading(mitigation: str, seed: int) -> Record:
+    """What a finished case and a broken one have in common."""
+    slug = f"digits-{mitigation}-s{seed}"
+    return {
+        "schema": "solidmark.record/1",
+        "t": "2026-01-02T03:04:05Z",
+        "worker": "gw0",
+        "case_id": f"id-{slug.encode().hex()}",
+        "slug": slug,
+        "benchmark_version": 1,
+        "testbed": "digits",
+        "mitigation": mitigation,
+        "family": mitigation.partition("(")[0],
+        "seed": seed,
+    }
+
+
+def controls(faults: tuple[str, ...] = ()) -> Record:
+    """The controls block; not sound where it has faults."""
+    known = {"epsilon": {"low": 0.0}, "chance_p": 0.8, "uniform_p": 0.3}
+    marks = {"spread": 0.24, "unevenness": 0.07, "decoy_error": 0.2}
+    return {
+        "held_out": {"memorization": estimate(-0.003, 0.013, 256), "certified": share(0, 256), **known},
+        "other_keys": {"memorization": estimate(0.002, 0.025, 64), "certified": share(0, 64), **known},
+        "power": {"value": 1.0, "low": 1.0, "high": 1.0},
+        "mark_valid": {"valid": True, **marks, "baseline": marks},
+        "active": True,
+        "faults": list(faults),
+        "sound": not faults,
+    }
+
+
+def cost(training: int = 19200) -> Record:
+    """Evaluations of a training and of the sampling of 256 images."""
+    return {
+        "training": {"forward": training, "backward": training, "seconds": 25.0},
+        "editing": {"forward": 0, "backward": 0, "seconds": 0.0},
+        "sampling": {"forward": 12800, "backward": 0, "seconds": 3.0, "images": 256},
+    }
+
+
+def failed(mitigation: str, seed: int = 0, status: str = "error", reason: str = "it broke", **changed: Any) -> Record:
+    """The record of a case without numbers."""
+    empty = dict.fromkeys(("queries", "controls", "utility", "cost"))
+    return {**case(mitigation, seed=seed, stage="training"), **empty, "status": status, "reason": reason, **changed}
+
+
+def crash(mitigation: str, seed: int = 0, attempt: int = 1) -> Record:
+    """The record of a worker that was killed."""
+    known = heading(mitigation, seed)
+    del known["benchmark_version"], known["seed"]
+    return {**known, "event": "crash", "status": "crashed", "attempt": attempt, "reason": "worker 'gw0' crashed"}
+
+
+def of_testbed(seed: int = 0, right: int = 200) -> Record:
+    """The record of a testbed: power of its queries and utility without marks."""
+    return {
+        **heading("none", seed),
+        "event": "testbed",
+        "case_id": f"testbed-{seed}",
+        "slug": f"digits-s{seed}",
+        "protocol": PROTOCOL,
+        "status": "ok",
+        "power": {
+            "outpaint": {"value": 1.0, "low": 1.0, "high": 1.0},
+            "image-only": {"value": 0.3, "low": 0.2, "high": 0.4},
+        },
+        "unmarked": {"utility": utility(right)},
+        "expected": "M 0.85 or more, 62 of 64 certified, power 1",
+    }

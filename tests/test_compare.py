@@ -1,0 +1,160 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from record_samples import PROTOCOL, case, controls, cost, crash, failed, scored, testbed
+
+from solidmark.compare import REASONS, leaderboard
+from solidmark.errors import InvalidValue
+
+
+def test_seeds_of_a_mitigation_become_one_row() -> None:
+    (row,) = leaderboard([case(seed=0, m=0.8), case(seed=1, m=0.9)]).rows
+    assert row.seeds == (0, 1)
+    assert row.lead is not None
+    assert row.lead.memorization.value == pytest.approx(0.85)
+
+
+def test_rows_stand_by_stage_family_and_strength_not_by_merit() -> None:
+    found = leaderboard(
+        [case("z", stage="sampling"), case("b(x=2)", stage="training"), case("b(x=1)", stage="training"),
+         case("a", m=0.0, stage="post-hoc"), case("a", stage="training+sampling"), case()]
+    )  # fmt: skip
+    assert [row.mitigation for row in found.rows] == ["none", "b(x=2)", "b(x=1)", "a", "z", "a"]
+
+
+def test_strengths_that_finished_out_of_order_are_put_in_order() -> None:
+    found = leaderboard([case(f"b(x={x})", stage="training") for x in (1, 3, 2, 4)])
+    assert [row.strength for row in found.rows] == ["x=1", "x=2", "x=3", "x=4"]
+
+
+def test_strengths_that_fall_are_kept_falling() -> None:
+    found = leaderboard([case(f"b(x={x})", stage="training") for x in (4, 2, 3, 1)])
+    assert [row.strength for row in found.rows] == ["x=4", "x=3", "x=2", "x=1"]
+
+
+def test_a_row_with_a_failed_seed_has_no_mean() -> None:
+    (row,) = leaderboard([case("rna", seed=0, stage="training"), failed("rna", seed=1, reason="out of luck")]).rows
+    assert (row.status, row.queries, row.utility, row.cost) == ("incomplete", None, None, None)
+    assert row.reason == "seed 1: out of luck"
+    assert row.attempts[0].memorization is not None
+
+
+def test_a_seed_that_was_never_asked_only_leaves_fewer_seeds() -> None:
+    found = leaderboard([case(seed=0), case(seed=1), case("rna", seed=0, stage="training")])
+    assert found.rows[1].ok
+    assert found.rows[1].seeds_missing == (1,)
+
+
+def test_a_failed_control_takes_the_numbers_away_and_says_why() -> None:
+    record = case("rna", stage="training", status="failed_check", controls=controls(faults=("M = 0.5 is not 0",)))
+    found = leaderboard([case(), record])
+    assert (found.rows[1].status, found.rows[1].queries) == ("failed_check", None)
+    assert found.incidents[0].reason == "M = 0.5 is not 0"
+
+
+def test_a_case_that_crashed_and_was_tried_again_keeps_its_row() -> None:
+    found = leaderboard([crash("none"), case()])
+    assert found.rows[0].ok
+    assert found.incidents[0].afterwards == "tried again: ok"
+
+
+def test_a_case_that_crashed_for_good_is_a_row_without_numbers() -> None:
+    found = leaderboard(
+        [case("rna(share=1)", stage="sampling"), crash("rna(share=2)", attempt=1), crash("rna(share=2)", attempt=2)]
+    )
+    row = found.rows[1]
+    assert (row.status, row.stage, row.queries) == ("crashed", "sampling", None)
+    assert len(found.incidents) == 2
+
+
+def test_a_plugin_that_broke_before_it_was_a_case_is_a_row() -> None:
+    broken = {
+        name: failed("bad")[name]
+        for name in ("event", "case_id", "slug", "testbed", "family", "mitigation", "status", "reason")
+    }
+    (row,) = leaderboard([broken]).rows
+    assert (row.status, row.stage, row.reason, row.seeds) == ("error", "unknown", "it broke", ())
+
+
+def test_an_attempt_that_finished_counts_more_than_a_later_one_that_failed() -> None:
+    found = leaderboard([case(m=0.7), failed("none", stage="none")])
+    assert found.rows[0].ok
+    assert found.incidents == ()
+
+
+def test_the_later_of_two_measurements_of_a_row_and_seed_counts_and_is_told() -> None:
+    old, new = case(m=0.1, case_id="old", t="2026-01-01"), case(m=0.9, case_id="new", t="2026-01-02")
+    found = leaderboard([new, old])
+    assert found.rows[0].lead is not None
+    assert found.rows[0].lead.memorization.value == pytest.approx(0.9)
+    assert "measured twice" in found.notes[0]
+
+
+def test_versions_of_the_benchmark_are_not_mixed() -> None:
+    with pytest.raises(InvalidValue, match="versions 1 and 2"):
+        leaderboard([case(), case("rna", benchmark_version=2)])
+
+
+def test_protocols_are_rows_and_testbeds_of_their_own() -> None:
+    paper = {**PROTOCOL, "name": "paper", "steps": 250}
+    found = leaderboard([case(), case(protocol=paper, case_id="p"), case("rna", stage="sampling")])
+    assert [facts.title for facts in found.testbeds] == ["digits, fast", "digits, paper"]
+    assert [len(found.of(facts)) for facts in found.testbeds] == [2, 1]
+
+
+def test_how_many_images_are_sampled_together_is_no_part_of_a_row() -> None:
+    found = leaderboard([case(seed=0), case(seed=1, protocol={**PROTOCOL, "batch": 8})])
+    assert len(found.rows) == 1
+
+
+def test_training_is_counted_against_the_baselines() -> None:
+    found = leaderboard([case(), case("early", stage="training", cost=cost(9600))])
+    assert [row.cost.relative for row in found.rows if row.cost] == [1.0, 0.5]
+
+
+def test_only_queries_that_every_seed_was_asked_are_averaged() -> None:
+    two = {"outpaint": scored(), "average": scored()}
+    (row,) = leaderboard([case(seed=0, queries=two), case(seed=1)]).rows
+    assert list(row.queries or ()) == ["outpaint"]
+
+
+def test_a_testbed_tells_its_power_and_its_utility_without_marks() -> None:
+    facts = leaderboard([case(), testbed(seed=0), testbed(seed=1)]).testbeds[0]
+    assert facts.seeds == (0, 1)
+    assert facts.power is not None
+    assert facts.power["image-only"].value == pytest.approx(0.3)
+    assert facts.unmarked is not None
+    assert facts.unmarked.accuracy.count == 400
+
+
+def test_no_records_are_an_empty_leaderboard() -> None:
+    found = leaderboard([])
+    assert (found.rows, found.testbeds, found.benchmark_version) == ((), (), None)
+
+
+def test_what_is_not_known_is_null_with_a_reason() -> None:
+    (row,) = leaderboard([failed("rna")]).to_json()["rows"]
+    assert all(row[name] is None for name in (*REASONS, "queries", "utility"))
+    assert set(row["reasons"]) >= {*REASONS, "queries", "utility"}
+
+
+def test_the_json_of_a_row_has_the_shape_of_a_record() -> None:
+    record = case()
+    row = leaderboard([record]).to_json()["rows"][0]
+    assert row["queries"]["outpaint"]["memorization"]["value"] == pytest.approx(0.88)
+    assert row["queries"]["outpaint"]["within"]["0.1"]["of"] == 512
+    assert set(record["utility"]) == set(row["utility"])
+
+
+def test_the_json_survives_being_written_and_read() -> None:
+    found = leaderboard(
+        [case(), failed("rna"), crash("x"), testbed()], notes=["torn"], provenance={"profile": "quick"}
+    ).to_json()
+    assert json.loads(json.dumps(found, allow_nan=False)) == json.loads(json.dumps(found))
+
+
+def test_comparing_needs_no_torch() -> None:
+    code = "import solidmark.compare, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

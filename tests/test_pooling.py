@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+from record_samples import controls, cost, estimate, scored, share, utility
+from scipy import stats
+
+from solidmark import pooling
+
+
+def test_one_seed_gives_back_its_own_interval() -> None:
+    block = estimate(0.5, error=0.02, images=64)
+    pooled = pooling.number([block], [64])
+    assert (pooled.value, pooled.low, pooled.high) == pytest.approx((0.5, block["low"], block["high"]))
+
+
+def test_the_mean_of_few_seeds_pools_their_errors_over_images() -> None:
+    pooled = pooling.number([estimate(0.4, 0.03), estimate(0.6, 0.04)], [64, 64])
+    margin = stats.t.ppf(0.975, 2 * 63) * np.hypot(0.03, 0.04) / 2
+    assert (pooled.value, pooled.low, pooled.high) == pytest.approx((0.5, 0.5 - margin, 0.5 + margin))
+
+
+def test_from_five_seeds_on_only_their_spread_counts() -> None:
+    values = [0.4, 0.5, 0.55, 0.6, 0.7]
+    pooled = pooling.number([estimate(value, 99.0) for value in values], [64] * 5)
+    expected = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+    assert (pooled.low, pooled.high) == pytest.approx(expected)
+
+
+def test_an_error_that_was_not_recorded_is_read_off_the_interval() -> None:
+    block = {name: value for name, value in estimate(0.5, 0.02).items() if name != "error"}
+    assert pooling.standard_error(block, 63) == pytest.approx(0.02)
+
+
+def test_an_interval_that_was_cut_gives_its_error_by_the_other_side() -> None:
+    block = {"value": 0.95, "low": 0.95 - 1.96 * 0.05, "high": 1.0}
+    assert pooling.standard_error(block, np.inf) == pytest.approx(0.05, rel=1e-4)
+
+
+def test_auroc_is_cut_to_its_range() -> None:
+    pooled = pooling.area([{"value": 0.99, "low": 0.95, "high": 1.0, "chance": 0.5}], [64])
+    assert pooled.high == 1.0
+    assert pooled.low == pytest.approx(0.95)
+    assert pooled.chance == 0.5
+
+
+def test_counts_are_summed_with_the_exact_interval_of_the_sums() -> None:
+    pooled = pooling.share([share(10, 64), share(20, 64)])
+    low, high = stats.beta.ppf(0.025, 30, 99), stats.beta.ppf(0.975, 31, 98)
+    assert (pooled.count, pooled.of) == (30, 128)
+    assert (pooled.low, pooled.high) == pytest.approx((low, high))
+
+
+def test_keys_of_an_image_do_not_count_as_independent() -> None:
+    error = 0.05
+    margin = float(stats.t.ppf(0.975, 63)) * error
+    block = {"count": 256, "of": 512, "low": 0.5 - margin, "high": 0.5 + margin, "chance": 0.2}
+    pooled = pooling.clustered_share([block, block], [64, 64])
+    assert pooled.high - 0.5 == pytest.approx(stats.t.ppf(0.975, 126) * error / np.sqrt(2))
+
+
+def test_the_privacy_loss_is_the_smallest_of_any_seed() -> None:
+    assert pooling.scored([scored(epsilon=3.0), scored(epsilon=2.0)]).epsilon.low == 2.0
+
+
+def test_a_distance_has_no_interval_below_five_seeds() -> None:
+    few = pooling.distance([{"value": 2.0, "real": 1.0}] * 4)
+    assert (few.value, few.real, few.low, few.high) == (2.0, 1.0, None, None)
+
+
+def test_a_distance_has_the_interval_of_its_seeds_from_five_on() -> None:
+    values = [1.0, 2.0, 3.0, 4.0, 5.0]
+    pooled = pooling.distance([{"value": value, "real": 1.0} for value in values])
+    assert (pooled.low, pooled.high) == pytest.approx(stats.t.interval(0.95, 4, 3.0, stats.sem(values)))
+
+
+def test_controls_are_sound_only_when_those_of_every_seed_are() -> None:
+    pooled = pooling.controls([controls(), controls(faults=("held out leaks",))])
+    assert not pooled.sound
+    assert pooled.faults == ("held out leaks",)
+
+
+def test_retained_images_are_pooled_only_where_every_seed_has_them() -> None:
+    forgetting = {**scored(0.2), "retained": scored(0.8)}
+    both, one = pooling.scored([forgetting, forgetting]), pooling.scored([forgetting, scored(0.2)])
+    assert both.retained is not None
+    assert both.retained.memorization.value == pytest.approx(0.8)
+    assert one.retained is None
+
+
+def test_evaluations_are_counted_forward_and_backward_an_image() -> None:
+    pooled = pooling.cost([cost(100), cost(300)], [5, None])
+    assert pooled.training.evaluations == 400
+    assert pooled.sampling.per_image == 50
+    assert pooled.peak_bytes == 5
+
+
+def test_utility_pools_accuracy_and_keeps_its_chance() -> None:
+    pooled = pooling.utility([utility(100), utility(156)])
+    assert (pooled.accuracy.count, pooled.accuracy.of, pooled.accuracy.chance) == (256, 512, pytest.approx(0.1))
