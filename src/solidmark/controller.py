@@ -36,7 +36,7 @@ class Controller:
         try:
             self._write_provenance()
         except SolidmarkError as error:
-            raise pytest.UsageError(str(error)) from error
+            raise pytest.UsageError(f"--run-dir: {error}") from error
         self._point_latest()
         if self._ticker is not None:
             self._ticker.start()

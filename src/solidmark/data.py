@@ -48,6 +48,11 @@ class Examples:
         return replace(self, images=images)
 
 
+def says_something(caption: str) -> bool:
+    """Whether a caption has a word; one without is the null condition."""
+    return bool(caption.split())
+
+
 def join(parts: Iterable[Examples]) -> Examples:
     """All examples of all parts, in order."""
     parts = list(parts)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import seeds
 from .composition import Composition, Part
-from .data import Data, Examples
+from .data import Data, Examples, says_something
 from .errors import PluginFault, SolidmarkError
 from .mitigation import Handover, Sampler, Trainer, opened, unasked
 
@@ -65,8 +65,8 @@ class Doors:
         return images
 
     def caption(self, captions: list[str]) -> list[str]:
-        """Fold `caption` over the captions that are not empty: the null condition stays what it is."""
-        given = [place for place, caption in enumerate(captions) if caption]
+        """Fold `caption` over the captions that have a word: the null condition stays what it is."""
+        given = [place for place, caption in enumerate(captions) if says_something(caption)]
         chosen = [captions[place] for place in given]
         for place, part in self._with("caption"):
             if not chosen:

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .data import says_something
 from .errors import DamagedFile, InvalidValue, NotApplicable
 
 START, WORD, END, PADDING = range(4)
@@ -178,7 +179,7 @@ class Text(nn.Module):
     def forward(self, captions: Sequence[str]) -> Tensor:
         """(B, L, D) embeddings; the empty caption is the null condition, all zeros."""
         embeddings: Tensor = self.layers(self.words(self.tokens(captions).to(self.places.device)) + self.places)
-        given = torch.tensor([bool(caption) for caption in captions], device=embeddings.device)
+        given = torch.tensor([says_something(caption) for caption in captions], device=embeddings.device)
         return embeddings * given[:, None, None]
 
 

@@ -143,6 +143,15 @@ def planned(item: pytest.Item) -> Planned | None:
     return parameters.get("planned") or parameters.get("planned_testbed")
 
 
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str:
+    """What the collected cases mean in work."""
+    chosen = [one for item in items if (one := planned(item)) is not None]
+    if config.stash.get(SESSION, None) is None or not chosen:
+        return ""
+    trainings = sum(one.weight > 1 for one in chosen)
+    return f"solidmark: {len(chosen)} cases; with an empty store {trainings} of them train a model of their own"
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """`-n auto`: as many workers a GPU as asked for, or one a core without one."""

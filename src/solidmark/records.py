@@ -122,7 +122,7 @@ def latest(records: Iterable[Record]) -> list[Record]:
 def attempt(run: Path, case_id: str) -> int:
     """Which attempt at a case begins now: one more than the controller has noted kills of it."""
     notes = [line for path in sorted((run / "records").glob("controller-*.jsonl")) for line in path.read_text().splitlines()]
-    return 1 + sum(json.loads(note)["case_id"] == case_id for note in notes)
+    return 1 + len([note for note in notes if json.loads(note)["case_id"] == case_id])
 
 
 def write_text(path: Path, text: str) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from . import seeds
 from .composition import Composition
+from .data import says_something
 from .doors import Doors, check_asked
 from .errors import InvalidValue, PluginFault
 from .mitigation import Handover, Sampler
@@ -66,8 +67,8 @@ class Query:
 
     @property
     def conditional(self) -> Tensor:
-        """(B,) booleans: queries whose caption is not empty."""
-        return torch.tensor([bool(caption) for caption in self.captions], device=self.noise.device)
+        """(B,) booleans: queries whose caption has a word."""
+        return torch.tensor([says_something(caption) for caption in self.captions], device=self.noise.device)
 
     def start(self, noise: Tensor) -> Tensor:
         """x_T as the network will see it, known pixels in place."""
@@ -160,7 +161,7 @@ class Service:
     def _query(self, captions: list[str], known: Tensor, free: Tensor, noise: Tensor, protocol: Protocol) -> Query:
         model = self.model
         captions = self._doors.caption(captions)
-        present = torch.tensor([bool(caption) for caption in captions])
+        present = torch.tensor([says_something(caption) for caption in captions])
         embeddings = self._doors.condition(model.embed(captions), present)
         times = model.schedule.times(protocol.steps)
         refused = torch.zeros(len(captions), dtype=torch.bool, device=noise.device)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from . import marks, models, seeds
 from .composition import Composition
-from .data import Examples
+from .data import Examples, says_something
 from .doors import Doors, check_asked
 from .errors import InvalidValue, PluginFault
 from .marks import Mark
@@ -114,7 +114,7 @@ class Run:
         dropped = torch.rand(len(places), generator=self.rng) < self.recipe.caption_dropout
         captions = self._doors.caption(chosen.captions)
         captions = ["" if drop else caption for caption, drop in zip(captions, dropped.tolist(), strict=True)]
-        present = torch.tensor([bool(caption) for caption in captions])
+        present = torch.tensor([says_something(caption) for caption in captions])
         embeddings = self._doors.condition(self.model.embed(captions), present)
         return Batch(self.model.encode(painted), embeddings, indices, tuple(chosen.ids), self._seed)
 

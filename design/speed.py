@@ -1,0 +1,89 @@
+"""Where the time goes, as shares within one run: `python design/speed.py`.
+
+Prints one core's CPU seconds of a baseline training with the share inside the network's forward and backward, and
+of outpainting 128 images with guidance with the share inside the denoiser. One thread; imports are not counted.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from solidmark import plugins, training
+from solidmark.composition import Composition
+from solidmark.models import Model, build
+from solidmark.queries import Audit
+from solidmark.sampling import Protocol, Service
+from solidmark.testbed import Board, Testbed
+
+
+class Clock:
+    """Adds up the CPU seconds that pass inside the functions it wraps."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def inside(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, timed."""
+
+        def timed(*arguments: Any, **named: Any) -> Any:
+            began = time.process_time()
+            try:
+                return function(*arguments, **named)
+            finally:
+                self.seconds += time.process_time() - began
+
+        return timed
+
+
+def trained(testbed: Testbed, board: Board) -> Model:
+    """A baseline training, its seconds told."""
+    clock, grad, began = Clock(), torch.autograd.grad, time.process_time()
+    Model.predict, Model.embed = clock.inside(Model.predict), clock.inside(Model.embed)  # type: ignore[method-assign]
+    torch.autograd.grad = clock.inside(grad)
+    model = training.train(testbed.recipe, board.trained, board.trained_keys, board.mark, Composition(), board.seed)
+    total = time.process_time() - began
+    torch.autograd.grad = grad
+    print(f"training: {total:.1f} s of one core, {100 * clock.seconds / total:.1f} % in forward and backward")
+    return model
+
+
+def outpainted(model: Model, board: Board, count: int = 128) -> None:
+    """One query, its seconds told."""
+    clock, asked = Clock(), board.asked.take(range(count))
+    model.network.forward = clock.inside(model.network.forward)  # type: ignore[method-assign]
+    service = Service(model, Composition(), board.seed)
+    began = time.process_time()
+    Audit(asked, board.mark, Protocol(), service, board.seed, "speed").outpaint()
+    total = time.process_time() - began
+    print(f"outpainting {count} images: {total:.2f} s of one core, {100 * clock.seconds / total:.1f} % in the denoiser")
+
+
+def bare(model: Model, steps: int = 50, batch: int = 32) -> None:
+    """The network's forward and backward on tensors that lie ready: what a step costs at least on this machine."""
+    config = model.config
+    network = build(config, torch.Generator()).network
+    x = torch.randn(batch, config.channels * config.patch**2, *(2 * [config.size // config.patch]))
+    text, t = torch.randn(batch, config.context, config.text_width), torch.randint(config.schedule_steps, (batch,))
+    weights = list(network.parameters())
+    began = time.process_time()
+    for _ in range(steps):
+        torch.autograd.grad(network(x, t, text, return_dict=False)[0].square().mean(), weights)
+    each = (time.process_time() - began) / steps
+    print(f"bare network: {1000 * each:.1f} ms a step forward and backward, {600 * each:.1f} s for 600 steps")
+
+
+def main() -> None:
+    """All three, on the default testbed at seed 0."""
+    torch.set_num_threads(1)
+    testbed = plugins.instance(plugins.GROUPS["testbed"], "testbed", "digits")
+    board = testbed.board(0)
+    build(testbed.recipe.network, torch.Generator())  # imports diffusers
+    model = trained(testbed, board)
+    outpainted(model, board)
+    bare(model)
+
+
+if __name__ == "__main__":
+    main()
