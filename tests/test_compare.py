@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 import pytest
-from record_samples import PROTOCOL, case, controls, cost, crash, failed, scored, testbed
+from record_samples import PROTOCOL, case, controls, cost, crash, failed, of_testbed, scored
 
 from solidmark.compare import REASONS, leaderboard
 from solidmark.errors import InvalidValue
@@ -17,11 +17,9 @@ def test_seeds_of_a_mitigation_become_one_row() -> None:
 
 
 def test_rows_stand_by_stage_family_and_strength_not_by_merit() -> None:
-    found = leaderboard(
-        [case("z", stage="sampling"), case("b(x=2)", stage="training"), case("b(x=1)", stage="training"),
-         case("a", m=0.0, stage="post-hoc"), case("a", stage="training+sampling"), case()]
-    )  # fmt: skip
-    assert [row.mitigation for row in found.rows] == ["none", "b(x=2)", "b(x=1)", "a", "z", "a"]
+    names = {"z": "sampling", "b(x=2)": "training", "b(x=1)": "training", "a": "post-hoc", "a+b": "training+sampling"}
+    found = leaderboard([*(case(name, 0.5, 0, stage) for name, stage in names.items()), case()])
+    assert [row.mitigation for row in found.rows] == ["none", "b(x=2)", "b(x=1)", "a+b", "z", "a"]
 
 
 def test_strengths_that_finished_out_of_order_are_put_in_order() -> None:
@@ -61,19 +59,16 @@ def test_a_case_that_crashed_and_was_tried_again_keeps_its_row() -> None:
 
 
 def test_a_case_that_crashed_for_good_is_a_row_without_numbers() -> None:
-    found = leaderboard(
-        [case("rna(share=1)", stage="sampling"), crash("rna(share=2)", attempt=1), crash("rna(share=2)", attempt=2)]
-    )
+    crashes = [crash("rna(share=2)", attempt=attempt) for attempt in (1, 2)]
+    found = leaderboard([case("rna(share=1)", stage="sampling"), *crashes])
     row = found.rows[1]
     assert (row.status, row.stage, row.queries) == ("crashed", "sampling", None)
     assert len(found.incidents) == 2
 
 
 def test_a_plugin_that_broke_before_it_was_a_case_is_a_row() -> None:
-    broken = {
-        name: failed("bad")[name]
-        for name in ("event", "case_id", "slug", "testbed", "family", "mitigation", "status", "reason")
-    }
+    known = ("event", "case_id", "slug", "testbed", "family", "mitigation", "status", "reason")
+    broken = {name: failed("bad")[name] for name in known}
     (row,) = leaderboard([broken]).rows
     assert (row.status, row.stage, row.reason, row.seeds) == ("error", "unknown", "it broke", ())
 
@@ -121,7 +116,7 @@ def test_only_queries_that_every_seed_was_asked_are_averaged() -> None:
 
 
 def test_a_testbed_tells_its_power_and_its_utility_without_marks() -> None:
-    facts = leaderboard([case(), testbed(seed=0), testbed(seed=1)]).testbeds[0]
+    facts = leaderboard([case(), of_testbed(seed=0), of_testbed(seed=1)]).testbeds[0]
     assert facts.seeds == (0, 1)
     assert facts.power is not None
     assert facts.power["image-only"].value == pytest.approx(0.3)
@@ -149,10 +144,9 @@ def test_the_json_of_a_row_has_the_shape_of_a_record() -> None:
 
 
 def test_the_json_survives_being_written_and_read() -> None:
-    found = leaderboard(
-        [case(), failed("rna"), crash("x"), testbed()], notes=["torn"], provenance={"profile": "quick"}
-    ).to_json()
-    assert json.loads(json.dumps(found, allow_nan=False)) == json.loads(json.dumps(found))
+    found = leaderboard([case(), failed("rna"), crash("x"), of_testbed()], ["torn"], {"profile": "quick"}).to_json()
+    again = json.loads(json.dumps(found, allow_nan=False))
+    assert again["rows"][0]["queries"] == found["rows"][0]["queries"]
 
 
 def test_comparing_needs_no_torch() -> None:

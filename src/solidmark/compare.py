@@ -341,11 +341,8 @@ def _ordered(rows: Sequence[Row]) -> list[Row]:
     grounds = list(dict.fromkeys(_ground(row) for row in sorted(rows, key=lambda row: not row.protocol)))
     families: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        place = next(
-            n
-            for n, ground in enumerate(grounds)
-            if ground == _ground(row) or (not row.protocol and ground[0] == row.testbed)
-        )
+        alike = (ground == _ground(row) or (not row.protocol and ground[0] == row.testbed) for ground in grounds)
+        place = list(alike).index(True)
         families.setdefault((place, _stage_rank(row.stage), row.family), []).append(row)
     return [row for key in sorted(families) for row in _by_strength(families[key])]
 
