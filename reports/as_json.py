@@ -1,0 +1,14 @@
+"""The leaderboard as JSON, schema `solidmark.leaderboard/1`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from solidmark.compare import Leaderboard
+
+
+def render(board: Leaderboard, runs: Sequence[Path]) -> str:
+    """`leaderboard.json`: everything that is known; unknown is null with a reason, never NaN."""
+    return json.dumps(board.to_json(), indent=1, allow_nan=False) + "\n"

@@ -1,0 +1,110 @@
+"""The gallery: a few images as trained, as asked and as answered, with their keys beside the predicted ones.
+
+Read from `items/<case_id>.parquet` of the runs. A file that is missing or damaged makes a gallery that
+says so. pandas is imported only when a file is read.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from solidmark.compare import Leaderboard, Row, TestbedFacts
+
+SHOWN = {True: 3, False: 1}
+"""How many trained and how many held-out images of a row are shown."""
+
+SIGHTS = (0.75, 0.5, 0.25, 0.0)
+"""Beside the baseline, the rows whose M lies nearest to these are shown: to see what an M looks like, not for merit."""
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image: `stages` are pairs of a name and a data URI; keys and predictions lie in [0, 1]."""
+
+    caption: str
+    trained: bool
+    stages: tuple[tuple[str, str], ...]
+    keys: tuple[float, ...]
+    predictions: tuple[float, ...]
+    combined_p: float
+
+    @property
+    def distance(self) -> float:
+        """Mean distance of the predictions from the keys."""
+        return sum(abs(a - b) for a, b in zip(self.keys, self.predictions, strict=True)) / max(len(self.keys), 1)
+
+
+@dataclass(frozen=True)
+class Wall:
+    """The pictures of one row, or why there are none."""
+
+    row: Row
+    pictures: tuple[Picture, ...]
+    reason: str = ""
+
+
+def walls(board: Leaderboard, facts: TestbedFacts, runs: Sequence[Path]) -> list[Wall]:
+    """The baseline and rows of several M, each with pictures of its first seed."""
+    return [_wall(row, runs) for row in chosen(board, facts)]
+
+
+def chosen(board: Leaderboard, facts: TestbedFacts) -> list[Row]:
+    """The baseline first, then for each of `SIGHTS` the row whose M is nearest to it, each row once."""
+    baseline = board.baseline(facts)
+    rows = [(row, row.lead.memorization.value) for row in board.of(facts) if row.lead is not None and not row.baseline]
+    nearest = [min(rows, key=lambda pair: abs(pair[1] - sight))[0] for sight in SIGHTS if rows]
+    found = [*([baseline] if baseline else []), *nearest]
+    return [row for place, row in enumerate(found) if row not in found[:place]]
+
+
+def _wall(row: Row, runs: Sequence[Path]) -> Wall:
+    case = row.attempts[0].case_id
+    if not re.fullmatch(r"[\w-]+", case):
+        return Wall(row, (), f"{case!r} is not the name of a file of items")
+    path = next((path for run in runs if (path := run / "items" / f"{case}.parquet").is_file()), None)
+    if path is None:
+        return Wall(row, (), f"items/{case}.parquet is missing")
+    try:
+        pictures = _pictures(path, next(iter(row.queries or {})))
+    except Exception as cause:  # whatever a damaged file makes its reader raise
+        return Wall(row, (), f"items/{case}.parquet cannot be read ({type(cause).__name__})")
+    return Wall(row, pictures, "" if pictures else f"items/{case}.parquet has no pictures")
+
+
+def _pictures(path: Path, query: str) -> tuple[Picture, ...]:
+    import pandas as pd
+
+    items = pd.read_parquet(path)
+    items = items[(items["query"] == query) & items["as_answered"].notna()]
+    return tuple(
+        _picture(item)
+        for trained, count in SHOWN.items()
+        for item in items[items["trained"] == trained].head(count).to_dict("records")
+    )
+
+
+def _picture(item: dict[Any, Any]) -> Picture:
+    stages = {"as trained": item["as_trained"], "as asked": item["as_asked"], "as answered": item["as_answered"]}
+    if not item["trained"]:
+        stages = {"with its mark": stages.pop("as trained"), **stages}
+    return Picture(
+        caption=str(item["caption"]),
+        trained=bool(item["trained"]),
+        stages=tuple((name, _data_uri(content)) for name, content in stages.items() if content is not None),
+        keys=tuple(float(key) for key in item["key"]),
+        predictions=tuple(float(key) for key in item["prediction"]),
+        combined_p=float(item["combined_p"]),
+    )
+
+
+def _data_uri(content: bytes) -> str:
+    if not content.startswith(PNG):
+        raise ValueError("not a PNG image")
+    return f"data:image/png;base64,{b64encode(content).decode()}"

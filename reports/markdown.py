@@ -1,0 +1,106 @@
+"""The leaderboard as Markdown: for a terminal, a pull request, a paper's appendix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from solidmark.compare import Leaderboard, TestbedFacts
+
+from . import prose
+from .columns import protocol_told, table
+from .table import Column, Table
+
+
+def render(board: Leaderboard, runs: Sequence[Path]) -> str:
+    """`leaderboard.md`: the main table, how to read it, the other columns, testbeds, what went wrong, provenance."""
+    sections = [f"# {prose.TITLE}", *_body(board), *_wrong(board), *_provenance(board)]
+    return "\n\n".join(sections) + "\n"
+
+
+def _body(board: Leaderboard) -> list[str]:
+    if not board.rows:
+        return [prose.NOTHING]
+    grid = table(board)
+    return [
+        *(f"**{escaped(facts.title)}** {escaped(prose.headline(board, facts))}." for facts in board.testbeds),
+        f"{escaped(prose.counts(board))}. {_footnote(board)}",
+        _table(grid, grid.main),
+        "## How to read this table",
+        _meanings((*prose.PRINCIPLES, *prose.explained(grid.main))),
+        "## More columns",
+        _table(grid, _with_names(grid)),
+        _meanings(prose.explained(grid.more)),
+        *(section for facts in board.testbeds for section in _testbed(board, facts)),
+    ]
+
+
+def _with_names(grid: Table) -> tuple[Column, ...]:
+    names = tuple(column for column in grid.main if column.key in ("testbed", "mitigation"))
+    return (*names, *grid.more)
+
+
+def _table(grid: Table, columns: tuple[Column, ...]) -> str:
+    rows = [[cell.text for cell in cells] for _, cells in prose.cells(grid, columns)]
+    return _tabulated(rows, [column.heading for column in columns])
+
+
+def _tabulated(rows: Iterable[Iterable[str]], headings: Sequence[str]) -> str:
+    """A table whose cells are all text, already formatted: tabulate would turn 0.10 into 0.1."""
+    safe = [[escaped(cell) for cell in row] for row in rows]
+    return tabulate(safe, headers=[escaped(name) for name in headings], tablefmt="github", disable_numparse=True)
+
+
+def escaped(text: str) -> str:
+    """Text that stays in its cell and is shown as it is: no markup, no column, no line of its own."""
+    line = " ".join(text.split())
+    for letter in "\\`*|" + ("[" if "](" in line else ""):
+        line = line.replace(letter, f"\\{letter}")
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _footnote(board: Leaderboard) -> str:
+    told = "; ".join(f"{facts.title}: {prose.sizes(board, facts)}" for facts in board.testbeds)
+    first, last = board.measured
+    commit = dict(prose.provenance(board))["commit"]
+    return escaped(
+        f"{told}. Environment {prose.environments(board)}. Benchmark version {board.benchmark_version}, measured {first}"
+        f"{'' if first == last else f' to {last}'}, commit {commit}."
+    )
+
+
+def _meanings(pairs: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"- **{escaped(name)}**: {escaped(meaning)}" for name, meaning in pairs)
+
+
+def _testbed(board: Leaderboard, facts: TestbedFacts) -> list[str]:
+    power, marking = prose.power(facts), prose.marking(board, facts)
+    lines = [
+        f"Baseline: {prose.headline(board, facts).removeprefix('baseline: ')}.",
+        *([f"Expected of the baseline: {facts.expected}."] if facts.expected else []),
+        f"Size: {prose.sizes(board, facts)}. Protocol {protocol_told(facts.protocol)}.",
+        *([f"Power and cost of marking are unknown: {facts.reason}."] if facts.reason else []),
+    ]
+    return [
+        f"## Testbed {escaped(facts.title)}",
+        "\n".join(f"- {escaped(line)}" for line in lines),
+        *([_tabulated(power, ["query", "power: M of a perfect memorizer (expected 1)"])] if power else []),
+        *([_tabulated(marking, ["cost of marking", "trained with marks", "without"])] if marking else []),
+    ]
+
+
+def _wrong(board: Leaderboard) -> list[str]:
+    if not board.incidents and not board.notes:
+        return ["## What went wrong", "Nothing: no case failed, none crashed, and no file was damaged."]
+    rows = [(i.slug, i.status, i.reason, i.worker, i.afterwards) for i in board.incidents]
+    listed = [_tabulated(rows, ["case", "status", "reason", "worker", "afterwards"])] if rows else []
+    notes = ["\n".join(f"- {escaped(note)}" for note in board.notes)] if board.notes else []
+    return ["## What went wrong", *listed, *notes]
+
+
+def _provenance(board: Leaderboard) -> list[str]:
+    sources = prose.references(board.rows)
+    listed = ["## Sources", _meanings(sources)] if sources else []
+    return [*listed, "## Provenance", _meanings(prose.provenance(board))]

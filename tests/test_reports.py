@@ -1,0 +1,294 @@
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from record_samples import case, crash, failed, of_testbed, scored
+from solidmark.reports import as_csv, as_json, columns, gallery, markdown, page, prose, table
+
+from solidmark import plugins
+from solidmark.compare import Leaderboard, leaderboard
+
+HOSTILE = "<script>alert(1)</script>|`x`\n[a](b) $x$ _y & \"'"
+PNG = b"\x89PNG\r\n\x1a\n and whatever follows"
+RENDERERS = {"md": markdown.render, "csv": as_csv.render, "json": as_json.render, "html": page.render}
+
+
+@pytest.fixture(scope="module")
+def board() -> Leaderboard:
+    """A baseline, two families, a failed row, a crash, and what the testbed tells."""
+    rows = [case(f"rna(share={x})", 0.9 - 0.4 * x, stage="sampling") for x in (0.25, 0.5)]
+    two = {"outpaint": scored(0.7), "caption-only": scored(0.6)}
+    more = [case("guidance(scale=1)", 0.8, stage="sampling", control=True), case("agc", stage="training", queries=two)]
+    wrong = [failed("broken", reason="no room"), crash("rna(share=0.5)")]
+    return leaderboard(
+        [case(), *rows, *more, *wrong, of_testbed()], ["store: one entry was set aside"], {"profile": "quick"}
+    )
+
+
+@pytest.fixture(scope="module")
+def hostile() -> Leaderboard:
+    """Names and reasons that try to be markup, columns, lines or formulas."""
+    rows = [case(), case(f"{HOSTILE}(x=1)", 0.5, stage=HOSTILE), case("=cmd()", stage="sampling", reference=HOSTILE)]
+    return leaderboard([*rows, failed("bad", reason=HOSTILE), crash(HOSTILE)], [HOSTILE], {"profile": HOSTILE})
+
+
+@pytest.fixture(scope="module")
+def site(board: Leaderboard) -> str:
+    """The page."""
+    return page.render(board, [])
+
+
+class Seen(HTMLParser):
+    """Tags and attributes of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_every_renderer_is_found_by_its_entry_point(name: str) -> None:
+    assert plugins.load(plugins.named(plugins.REPORTS, "report", name)) is RENDERERS[name]
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_the_same_records_give_the_same_bytes(name: str, board: Leaderboard) -> None:
+    assert RENDERERS[name](board, []) == RENDERERS[name](board, [])
+
+
+def test_another_process_gives_the_same_page() -> None:
+    code = """if True:
+        from record_samples import case; from solidmark.compare import leaderboard; from solidmark.reports import page
+        print(page.render(leaderboard([case(), case("rna", 0.5, stage="sampling")]), []), end="")"""
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parent), "PYTHONUTF8": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
+    assert done.stdout.decode() == page.render(leaderboard([case(), case("rna", 0.5, stage="sampling")]), [])
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_nothing_measured_is_still_a_report(name: str) -> None:
+    text = RENDERERS[name](leaderboard([]), [])
+    assert text
+    assert name not in ("md", "html") or "no records yet" in text
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_a_board_of_failures_alone_is_still_a_report(name: str) -> None:
+    assert "no room" in RENDERERS[name](leaderboard([failed("none", reason="no room", stage="none")]), [])
+
+
+def column(board: Leaderboard, key: str) -> table.Column:
+    """The column of that key."""
+    return next(found for found in columns.table(board).columns if found.key == key)
+
+
+def test_a_table_cell_never_shows_a_number_alone(board: Leaderboard) -> None:
+    lead = column(board, "memorization")
+    assert lead.heading == "M ↓ (chance 0)"
+    assert re.fullmatch(r"0\.88 \[0\.86, 0\.90\]", lead.cell(board.rows[0]).text)
+
+
+def test_a_share_stands_beside_what_chance_gives(board: Leaderboard) -> None:
+    assert column(board, "within_0.1").cell(board.rows[0]).text.endswith("(chance 0.20)")
+
+
+def test_a_small_negative_is_not_shown_as_minus_zero() -> None:
+    found = leaderboard([case(m=-0.001)])
+    assert column(found, "memorization").cell(found.rows[0]).value == "0.00"
+
+
+def test_a_row_without_numbers_shows_dashes_and_its_status(board: Leaderboard) -> None:
+    row = next(row for row in board.rows if row.family == "broken")
+    cells = [column(board, key).cell(row).text for key in ("memorization", "status", "reason")]
+    assert cells == [table.EMPTY, "error", "seed 0: no room"]
+
+
+def test_another_query_has_a_column_of_its_own(board: Leaderboard) -> None:
+    row = next(row for row in board.rows if row.family == "agc")
+    found = column(board, "memorization_caption-only")
+    assert found.cell(row).value == "0.60"
+    assert found.cell(board.rows[0]).value == table.EMPTY
+
+
+@pytest.mark.parametrize(("numbers", "told"), [((), ""), ((0,), "0"), ((0, 1), "0, 1"), ((0, 2, 3, 4), "0, 2-4")])
+def test_seeds_are_told_in_short(numbers: tuple[int, ...], told: str) -> None:
+    assert columns.spans(numbers) == told
+
+
+def test_the_headline_tells_the_baseline_beside_chance(board: Leaderboard) -> None:
+    told = prose.headline(board, board.testbeds[0])
+    assert "M 0.88 [0.86, 0.90] where chance gives 0, 56 of 64" in told
+    assert prose.counts(board) == "6 rows, 1 of them without numbers (1 error)"
+
+
+def test_a_board_without_a_baseline_says_so() -> None:
+    found = leaderboard([case("rna", stage="sampling")])
+    assert "no row can be compared" in prose.headline(found, found.testbeds[0])
+
+
+def test_the_cost_of_marking_stands_beside_the_unmarked_training(board: Leaderboard) -> None:
+    accuracy = prose.marking(board, board.testbeds[0])[0]
+    assert accuracy[0] == "accuracy"
+    assert accuracy[1].startswith("0.64 [")
+    assert accuracy[2].startswith("0.78 [")
+
+
+def test_markdown_tables_keep_their_columns_whatever_the_names(hostile: Leaderboard) -> None:
+    text = markdown.render(hostile, [])
+    rows = [line for line in text.split("\n") if line.startswith("|")]
+    main = rows[: len(hostile.rows) + 2]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in main} == {main[0].count("|")}
+    assert "<script" not in text
+    assert "[a](b)" not in text.replace("\\[a](b)", "")
+
+
+def test_markdown_keeps_the_zeros_of_numbers() -> None:
+    assert "| 0.10" in markdown._tabulated([["0.10"]], ["x"])
+
+
+def test_markdown_tells_crashes_notes_and_provenance(board: Leaderboard) -> None:
+    text = markdown.render(board, [])
+    assert "tried again: ok" in text
+    assert "store: one entry was set aside" in text
+    assert "**profile**: quick" in text
+
+
+def test_csv_comes_back_through_pandas(board: Leaderboard) -> None:
+    read = pd.read_csv(io.StringIO(as_csv.render(board, [])), keep_default_na=False)
+    first = board.rows[0].lead
+    assert first is not None
+    assert read["mitigation"].tolist() == [row.mitigation for row in board.rows]
+    assert float(read["memorization_low"][0]) == first.memorization.low
+    assert read["memorization"].tolist()[2] == ""
+
+
+def test_csv_never_begins_a_text_as_a_formula(hostile: Leaderboard) -> None:
+    rows = list(csv.DictReader(io.StringIO(as_csv.render(hostile, []))))
+    assert "'=cmd()" in [row["mitigation"] for row in rows]
+    assert not [value for row in rows for value in row.values() if value.startswith(("=", "@", "+"))]
+
+
+def test_csv_keeps_negative_numbers_numbers() -> None:
+    read = pd.read_csv(io.StringIO(as_csv.render(leaderboard([case(m=-0.2)]), [])))
+    assert read["memorization"][0] == pytest.approx(-0.2)
+
+
+def test_json_is_the_leaderboards(board: Leaderboard) -> None:
+    assert json.loads(as_json.render(board, []))["schema"] == "solidmark.leaderboard/1"
+
+
+def test_the_page_fetches_nothing(site: str) -> None:
+    links = [(tag, known.get("src") or known.get("href") or "") for tag, known in Seen(site).tags]
+    fetched = [(tag, link) for tag, link in links if re.match(r"(https?:)?//", link)]
+    assert {tag for tag, _ in fetched} <= {"a"}
+    assert all(link.startswith("https://arxiv.org/abs/") for _, link in fetched)
+    assert "@import" not in site
+    assert not re.search(r"url\((?!#)", site)
+
+
+def test_the_page_runs_no_name(hostile: Leaderboard) -> None:
+    seen = Seen(page.render(hostile, []))
+    scripts = [known for tag, known in seen.tags if tag == "script"]
+    assert scripts == [{"type": "application/json", "id": "leaderboard"}, {}]
+    assert not [name for _, known in seen.tags for name in known if name.startswith("on")]
+
+
+def test_the_page_shows_a_hostile_name_as_it_is(hostile: Leaderboard) -> None:
+    assert any("<script>alert(1)</script>|`x`" in word for word in Seen(page.render(hostile, [])).words)
+
+
+def test_the_page_carries_its_data(site: str) -> None:
+    data = re.search(r'<script type="application/json" id="leaderboard">(.*?)</script>', site, re.DOTALL)
+    assert data is not None
+    assert len(json.loads(data[1])["rows"]) == 6
+
+
+def test_every_figure_says_what_it_shows(site: str) -> None:
+    tags = Seen(site).tags
+    assert sum(tag == "svg" for tag, _ in tags) == sum(known.get("role") == "img" for _, known in tags) == 6
+    assert all(known.get("aria-label") for _, known in tags if known.get("role") == "img")
+    assert all(known.get("alt") for tag, known in tags if tag == "img")
+
+
+def test_ids_of_the_page_are_unique(site: str) -> None:
+    ids = [known["id"] for _, known in Seen(site).tags if "id" in known]
+    assert len(ids) == len(set(ids))
+
+
+def test_colours_of_the_figures_are_those_of_the_page(site: str) -> None:
+    drawn = re.findall(r"<svg.*?</svg>", site, re.DOTALL)
+    assert not [colour for svg in drawn for colour in re.findall(r"#[0-9a-f]{6}\b", svg)]
+
+
+@pytest.mark.parametrize(("p", "told"), [(0.5, "0.5"), (0.0171, "0.017"), (4.2e-7, "4 × 10⁻⁷"), (0.0, "below 10⁻³⁰⁰")])
+def test_small_probabilities_are_told_by_their_power(p: float, told: str) -> None:
+    assert page.probability(p) == told
+
+
+def items(folder: Path, case_id: str, picture: bytes = PNG) -> None:
+    """Items of one trained and one held-out image with three keys each."""
+    keys, answers = [0.0, 0.5, 1.0], [0.1, 0.5, 0.8]
+    known = {"query": "outpaint", "caption": HOSTILE, "key": keys, "prediction": answers, "combined_p": 0.02}
+    pictures = dict.fromkeys(("as_trained", "as_asked", "as_answered"), picture)
+    (folder / "items").mkdir()
+    rows = pd.DataFrame([{**known, **pictures, "trained": trained} for trained in (True, False)])
+    rows.to_parquet(folder / "items" / f"{case_id}.parquet")
+
+
+def test_the_gallery_shows_trained_and_held_out_images(tmp_path: Path) -> None:
+    items(tmp_path, case()["case_id"])
+    found = leaderboard([case()])
+    (wall,) = gallery.walls(found, found.testbeds[0], [tmp_path])
+    assert [picture.trained for picture in wall.pictures] == [True, False]
+    assert wall.pictures[0].distance == pytest.approx(0.1)
+    assert "data:image/png;base64,iVBOR" in page.render(found, [tmp_path])
+
+
+def test_the_gallery_says_that_items_are_missing(tmp_path: Path) -> None:
+    assert "is missing" in page.render(leaderboard([case()]), [tmp_path])
+
+
+def test_the_gallery_says_that_items_are_damaged(tmp_path: Path) -> None:
+    items(tmp_path, case()["case_id"])
+    path = next((tmp_path / "items").iterdir())
+    path.write_bytes(path.read_bytes()[:100])
+    assert "cannot be read" in page.render(leaderboard([case()]), [tmp_path])
+
+
+def test_the_gallery_takes_nothing_for_a_picture_that_is_none(tmp_path: Path) -> None:
+    items(tmp_path, case()["case_id"], picture=b"<svg onload=alert(1)>")
+    assert "cannot be read" in page.render(leaderboard([case()]), [tmp_path])
+
+
+def test_the_gallery_leaves_its_folder_alone(tmp_path: Path) -> None:
+    found = leaderboard([case(case_id="../../secret")])
+    (wall,) = gallery.walls(found, found.testbeds[0], [tmp_path])
+    assert "is not the name of a file" in wall.reason
+
+
+def test_the_gallery_shows_the_baseline_and_rows_of_several_m(board: Leaderboard) -> None:
+    chosen = gallery.chosen(board, board.testbeds[0])
+    assert chosen[0].baseline
+    assert len(chosen) == len({row.mitigation for row in chosen})
+
+
+def test_rendering_needs_no_torch_and_draws_only_when_asked() -> None:
+    names = ", ".join(f"solidmark.reports.{name}" for name in ("page", "markdown", "as_csv", "as_json"))
+    code = f"import {names}, sys; sys.exit(bool({{'torch', 'matplotlib', 'pandas'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
