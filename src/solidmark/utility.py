@@ -39,8 +39,10 @@ class Judge:
         import warnings
 
         from sklearn.exceptions import ConvergenceWarning
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn's own, no types
 
-        with warnings.catch_warnings():  # a fixed number of passes is meant
+        # A fixed number of passes is meant; on vectors this short, threads cost a hundred times what they save.
+        with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore", ConvergenceWarning)
             self._network.fit(images, labels)
 
@@ -77,7 +79,8 @@ def measure(generated: Array, labels: NDArray[np.int64], real: Array, other_real
     """Utility of generated images, (N, pixels) in [0, 1], that were asked to show `labels`.
 
     `real` are the held-out images that distances are taken to; `other_real` are as many more, whose
-    distance to them is the floor. Chance of the accuracy is one in the number of classes.
+    distance to them is the floor. Chance of the accuracy is one in the number of classes. Raises InvalidValue
+    for fewer than 16 images of a kind.
     """
     if len(generated) != len(labels):
         found, cure = f"{len(generated)} images, {len(labels)} labels", "Generate one image a label."
