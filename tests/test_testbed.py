@@ -8,6 +8,7 @@ from worlds import board, digits
 
 from solidmark.errors import InvalidValue
 from solidmark.marks import Border, read
+from solidmark.testbed import _distinct as distinct_images
 
 
 def rows(images):
@@ -17,8 +18,17 @@ def rows(images):
 def test_no_image_is_both_trained_on_and_held_out_or_used_to_judge():
     laid = board(64, 256)
     groups = [laid.trained.images, laid.held_out.images, laid.calibration.images, laid.other_reference]
-    groups.append(digits().load().images[: digits().judged])
+    groups.append(distinct_images(digits()).images[: digits().judged])
     assert len(set().union(*map(rows, groups))) == sum(map(len, groups))
+
+
+def test_the_judge_of_the_digits_reads_the_images_that_seeds_draw_from():
+    testbed = digits()
+    unseen, judge = distinct_images(testbed), testbed.judge()
+    images = unseen.images[testbed.judged :].flatten(1).double().numpy()
+    accuracy = (judge.classify(images) == unseen.labels[testbed.judged :]).mean()
+    assert min(judge.accuracy, accuracy) >= 0.93
+    assert abs(judge.accuracy - accuracy) < 0.06  # what is stated is what is met
 
 
 def test_captions_are_distinct_and_fresh_ones_were_never_trained_on():

@@ -153,8 +153,8 @@ class Testbed:
 
     @property
     def judged(self) -> int:
-        """How many images, the first of `load`, train the judge and nothing else."""
-        return 600
+        """How many images, the first in the order of all seeds, train the judge and nothing else."""
+        return 900
 
     def judge(self) -> Judge:
         """The judge of this testbed, the same for every seed."""
@@ -180,8 +180,9 @@ def _balanced(labels: NDArray[np.int64], count: int, places: NDArray[np.int64]) 
 
 @lru_cache(maxsize=4)
 def _distinct(testbed: Testbed) -> Labelled:
+    """All distinct images in one random order, so that those of the judge are like those that it judges."""
     labelled = testbed.load()
-    kept = distinct(labelled.images)
+    kept = seeds.numpy_rng(0, "order of all seeds").permutation(distinct(labelled.images))
     return Labelled(labelled.images[kept], labelled.labels[kept])
 
 
