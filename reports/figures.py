@@ -192,7 +192,7 @@ def trade_off(
         tips: list[str] = []
         references = sum(members[0].control for members in families.values())
         for number, (family, members) in enumerate(sorted(families.items(), key=lambda item: not item[1][0].control)):
-            look = _reference_look() if members[0].control else _look(number - references)
+            look = _reference_look(number) if members[0].control else _look(number - references)
             _curve(axes, axis, family, members, look, tips)
         if baseline is not None:
             _star(axes, axis, baseline, tips)
@@ -240,8 +240,9 @@ def _look(number: int) -> dict[str, Any]:
     }
 
 
-def _reference_look() -> dict[str, Any]:
-    return {"color": INKS["ink"], "marker": ".", "linewidth": 2.6, "markersize": 8, "alpha": 0.75}
+def _reference_look(number: int) -> dict[str, Any]:
+    style = ("-", (0, (3, 1)), (0, (1, 1)))[number % 3]
+    return {"color": INKS["ink"], "marker": ".", "linewidth": 2.6, "markersize": 8, "alpha": 0.75, "linestyle": style}
 
 
 def _curve(axes: Axes, axis: Axis, family: str, rows: Sequence[Row], look: dict[str, Any], tips: list[str]) -> None:

@@ -67,16 +67,20 @@ class TestbedPage:
 
 def _testbed(number: int, board: Leaderboard, facts: TestbedFacts, runs: Sequence[Path]) -> TestbedPage:
     rows, baseline = board.of(facts), board.baseline(facts)
-    stages = {stage: [row for row in rows if row.stage == stage] for stage in dict.fromkeys(r.stage for r in rows)}
-    mitigated = {stage: members for stage, members in stages.items() if stage != "none"}
-    scored = {stage: members for stage, members in mitigated.items() if any(row.ok for row in members)}
+    stages = [stage for stage in dict.fromkeys(row.stage for row in rows if row.ok) if stage != "none"]
     names = {stage: f"{number}-{place}" for place, stage in enumerate(stages)}
     by_accuracy, by_frechet = (
-        [figures.trade_off(names[s], s, members, baseline, axis, rows) for s, members in scored.items()]
+        [figures.trade_off(names[s], s, with_references(s, rows), baseline, axis, rows) for s in stages]
         for axis in (ACCURACY, FRECHET)
     )
-    forests = [figures.forest(names[stage], stage, members, baseline) for stage, members in mitigated.items()]
+    forests = [figures.forest(names[s], s, [row for row in rows if row.stage == s], baseline) for s in stages]
     return TestbedPage(facts, forests, by_accuracy, by_frechet, gallery.walls(board, facts, runs))
+
+
+def with_references(stage: str, rows: Sequence[Row]) -> list[Row]:
+    """The rows of a stage; those of a composed stage with the reference curves of each of its stages."""
+    parts = stage.split("+")
+    return [row for row in rows if row.stage == stage or (row.control and row.stage in parts)]
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def counts(board: Leaderboard) -> str:
     if not without:
         return f"{rows}, all controls passed"
     kinds = dict.fromkeys(row.status for row in without)
-    told = ", ".join(f"{sum(row.status == kind for row in without)} {kind}" for kind in kinds)
+    told = ", ".join(f"{sum(row.status == kind for row in without)} {kind.replace('_', ' ')}" for kind in kinds)
     return f"{rows}, {len(without)} of them without numbers ({told})"
 
 
@@ -77,12 +77,13 @@ def sentence(text: str) -> str:
 
 def lede(board: Leaderboard) -> str:
     """The page in two sentences."""
-    names = ", ".join(facts.title for facts in board.testbeds)
+    names = " and ".join(facts.title for facts in board.testbeds)
+    where = f"on testbed{'' if len(board.testbeds) == 1 else 's'} {names}"
     first, last = (day.partition("T")[0] for day in board.measured)
     when = f", measured {first if first == last else f'{first} to {last}'}" if first else ""
     return (
         "A diffusion model is trained on images that carry random gray keys, and is then asked for them: what it gives "
-        f"back, it has memorized. {sentence(counts(board))}, on testbed {names}{when}."
+        f"back, it has memorized. {sentence(counts(board))}, {where}{when}."
     )
 
 
@@ -102,11 +103,11 @@ def stats(board: Leaderboard, facts: TestbedFacts) -> list[tuple[str, str, str]]
     ]
 
 
-def uncertified(board: Leaderboard, facts: TestbedFacts) -> str:
-    """How many rows leave no image certified, without a word on which is better."""
+def certified(board: Leaderboard, facts: TestbedFacts) -> str:
+    """In how many rows images are still certified, without a word on which is better."""
     rows = [row for row in board.of(facts) if row.lead is not None and not row.baseline]
-    none = sum(row.lead is not None and row.lead.certified.count == 0 for row in rows)
-    return f"In {none} of {len(rows)} mitigated rows no image is certified" if rows else "No mitigation has numbers yet"
+    found = sum(row.lead is not None and row.lead.certified.count > 0 for row in rows)
+    return f"In {found} of {len(rows)} mitigated rows images are still certified" if rows else "No mitigation has numbers"
 
 
 def explained(columns: tuple[Column, ...]) -> list[tuple[str, str]]:

@@ -96,3 +96,7 @@ def test_evaluations_are_counted_forward_and_backward_an_image() -> None:
 def test_utility_pools_accuracy_and_keeps_its_chance() -> None:
     pooled = pooling.utility([utility(100), utility(156)])
     assert (pooled.accuracy.count, pooled.accuracy.of, pooled.accuracy.chance) == (256, 512, pytest.approx(0.1))
+
+
+def test_a_chance_level_that_all_seeds_share_stays_exact() -> None:
+    assert pooling.share([share(1, 10, 0.1)] * 3).chance == 0.1

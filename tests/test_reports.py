@@ -137,6 +137,15 @@ def test_the_headline_tells_the_baseline_beside_chance(board: Leaderboard) -> No
     assert prose.counts(board) == "6 rows, 1 of them without numbers (1 error)"
 
 
+def test_rows_with_certified_images_are_counted_without_ranking(board: Leaderboard) -> None:
+    assert prose.certified(board, board.testbeds[0]) == "In 4 of 4 mitigated rows images are still certified"
+
+
+def test_a_composed_stage_is_drawn_with_the_references_of_its_parts(board: Leaderboard) -> None:
+    drawn = page.with_references("training+sampling", board.rows)
+    assert [row.family for row in drawn] == ["guidance"]
+
+
 def test_a_board_without_a_baseline_says_so() -> None:
     found = leaderboard([case("rna", stage="sampling")])
     assert "no row can be compared" in prose.headline(found, found.testbeds[0])

@@ -124,7 +124,9 @@ def distance(blocks: Sequence[Block]) -> Distance:
 
 
 def _chance(blocks: Sequence[Block]) -> float:
-    return float(np.mean([block.get("chance", 0.0) for block in blocks]))
+    """The mean chance level, exact where all are equal."""
+    levels = [float(block.get("chance", 0.0)) for block in blocks]
+    return levels[0] if len(set(levels)) == 1 else float(np.mean(levels))
 
 
 @dataclass(frozen=True)
