@@ -337,13 +337,25 @@ def test_the_chance_of_a_constant_guess_is_two_delta():
     assert scores.within(np.full((5, 2), 0.4), world(5, 2)[1], 0.1).chance == pytest.approx(0.2)
 
 
-def test_keys_within_delta_are_counted_with_their_interval_over_images():
+@pytest.mark.parametrize("alike", [False, True], ids=["keys alone", "keys of an image alike"])
+def test_keys_within_delta_have_the_wider_interval_of_images_and_of_keys(alike):
     predictions, keys = world(30, 4, 0.8)
+    if alike:
+        predictions, keys = (np.repeat(numbers[:, :1], 4, axis=1) for numbers in (predictions, keys))
     hits = abs(predictions - keys) <= 0.05
     found = scores.within(predictions, keys, 0.05)
-    low, high = stats.t.interval(0.95, 29, hits.mean(), stats.sem(hits.mean(axis=1)))
+    over_images = stats.t.interval(0.95, 29, hits.mean(), stats.sem(hits.mean(axis=1)))
+    over_keys = proportion_confint(hits.sum(), 120, method="beta")
     assert (found.count, found.of) == (hits.sum(), 120)
-    assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.low == pytest.approx(min(over_images[0], over_keys[0]))
+    assert found.high == pytest.approx(max(over_images[1], over_keys[1]))
+
+
+@pytest.mark.parametrize("count", [4, 16, 64])
+@pytest.mark.parametrize("delta", scores.DELTAS)
+def test_the_interval_of_a_count_covers_its_chance_where_nothing_is_remembered(count, delta):
+    found = [scores.within(*world(count, 8, seed=seed), delta) for seed in range(300)]
+    assert np.mean([one.low <= 2 * delta - delta**2 <= one.high for one in found]) >= 0.93
 
 
 # AUROC and TPR

@@ -8,7 +8,7 @@ additive method for combining probability values from independent experiments" (
 Benjamini and Hochberg (1995) for the false-discovery rate; DeLong et al. (1988) for the AUROC.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,16 +173,18 @@ def within(predictions: Array, keys: Array, delta: float) -> Share:
     """The paper's count: keys with d <= delta, of N S keys; its chance is exact for these predictions.
 
     chance = mean length of [prediction - delta, prediction + delta] within [0, 1]: 2 delta away from the
-    ends, 2 delta - delta^2 for uniform guesses. The interval is a t interval over images, because the
-    keys of an image are remembered together.
+    ends, 2 delta - delta^2 for uniform guesses. The interval is the t interval over images, because the
+    keys of an image are remembered together, widened to that of Clopper and Pearson over keys, because few
+    hits have hardly any spread between images and no hit has none.
     """
     predictions, keys = _checked(predictions, keys, "scores.within")
     if not 0 < delta < 1:
         raise InvalidValue("scores.within", f"delta={delta}", "a number in (0, 1)", "The paper has 0.1, 0.05, 0.005.")
     hits = np.abs(predictions - keys) <= delta
-    share = _mean(hits.mean(axis=1), 0.95)
+    images = _mean(hits.mean(axis=1), 0.95)
     chance = np.minimum(predictions + delta, 1) - np.maximum(predictions - delta, 0)
-    return Share(int(hits.sum()), hits.size, max(share.low, 0.0), min(share.high, 1.0), float(chance.mean()))
+    alone = _share(int(hits.sum()), hits.size, float(chance.mean()))
+    return replace(alone, low=max(min(images.low, alone.low), 0.0), high=min(max(images.high, alone.high), 1.0))
 
 
 def auroc(trained: Array, held_out: Array, confidence: float = 0.95) -> Estimate:
