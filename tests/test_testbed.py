@@ -49,7 +49,7 @@ def test_seeds_draw_other_images_keys_and_captions_and_the_same_again():
     assert torch.equal(one.trained_keys, again.trained_keys)
     assert torch.equal(one.trained.images, again.trained.images)
     assert not torch.equal(one.trained_keys, other.trained_keys)
-    assert one.trained.ids == again.trained.ids
+    assert one.fingerprint == again.fingerprint != other.fingerprint
 
 
 def test_marked_images_carry_the_keys_of_their_own_image():

@@ -76,7 +76,13 @@ def _answered(answer: Answer, board: Board, audit: Audit, evaluations: Evaluatio
 def baseline(case: Case, board: Board, desk: Desk) -> Asked:
     """The unmitigated model's answers to the leading query, from the store or asked now."""
     bare = replace(case, composition=Composition(), queries=case.queries[:1])
-    key = {"case": bare.case_id, "core": provenance.core_digest(), "environment": provenance.environment_key(desk.device)}
+    key = {
+        "case": bare.case_id,
+        "board": board.fingerprint,
+        "query": _described(case, *bare.queries[0]),
+        "core": provenance.core_digest(provenance.ASKING),
+        "environment": provenance.environment_key(desk.device),
+    }
 
     def build(folder: Path) -> None:
         model, _ = weights.trained(bare, board, desk)
@@ -96,9 +102,10 @@ def perfect(case: Case, board: Board, desk: Desk) -> dict[str, Estimate]:
     found = {}
     for name, attack in case.queries:
         key = {
-            "board": [provenance.describe(case.testbed), case.seed],
-            "query": [name, provenance.describe(attack), provenance.describe(case.protocol)],
-            "core": provenance.core_digest(),
+            "board": board.fingerprint,
+            "seed": case.seed,
+            "query": _described(case, name, attack),
+            "core": provenance.core_digest(provenance.ASKING),
         }
 
         def build(folder: Path, name: str = name, attack: Attack = attack) -> None:
@@ -110,6 +117,12 @@ def perfect(case: Case, board: Board, desk: Desk) -> dict[str, Estimate]:
         folder = desk.store.get("power", key, build, desk.progress)
         found[name] = Estimate(**json.loads((folder / "power.json").read_text()))
     return found
+
+
+def _described(case: Case, name: str, attack: Attack) -> list[Any]:
+    """A query for a key, with its source, so that edited code never meets old answers."""
+    source = provenance.source_digest(type(attack).__module__)
+    return [name, provenance.describe(attack), source, provenance.describe(case.protocol)]
 
 
 def generated(case: Case, model: Model, board: Board, desk: Desk) -> tuple[Tensor, dict[str, Any]]:

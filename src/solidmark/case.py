@@ -5,6 +5,7 @@ images → keys → marks → marked set → training → trained model → quer
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from .mitigation import Needs
 from .progress import Progress, silent
 from .queries import Attack
 from .sampling import Protocol
+from .scores import Estimate
 from .store import Store, digest
 from .testbed import FAST, Board, Testbed
 
@@ -80,31 +82,20 @@ def measure(case: Case, desk: Desk, run: Path) -> records.Record:
     board = case.testbed.board(case.seed)
     model, cost = weights.prepared(case, board, desk)
     asked = {name: answers.question(case, name, attack, model, board, desk) for name, attack in case.queries}
-    lead = asked[case.queries[0][0]]
-    baseline = answers.baseline(case, board, desk)
-    target = _target(case, board)
     generated, sampling = answers.generated(case, model, board, desk)
     power = answers.perfect(case, board, desk)
-    record = {
+    controls = _controls(case, board, desk, asked, power)
+    return {
         **_heading(case),
-        "status": "ok",
-        "queries": {name: _scored(case, board, one, target) for name, one in asked.items()},
-        "controls": assess.controls(
-            assess.negative(lead.held_out, _double(board.held_out_keys)),
-            assess.negative(lead.trained, _double(board.other_keys)),
-            power[case.queries[0][0]],
-            lead.marks,
-            baseline.marks,
-            active=case.composition.control or not np.array_equal(lead.keys, baseline.keys),
-        ),
+        "status": "ok" if controls["sound"] else "failed_check",
+        "queries": {name: _scored(case, board, one) for name, one in asked.items()},
+        "controls": controls,
         "power": {name: assess.estimate(one) for name, one in power.items()},
         "utility": asdict(judged(case, board, generated)),
         "cost": {**cost, "sampling": sampling},
         "provenance": _provenance(case, desk),
+        "items": items.write(case.case_id, board, asked, run),
     }
-    record["status"] = "ok" if record["controls"]["sound"] else "failed_check"
-    record["items"] = items.write(case.case_id, board, asked, run)
-    return record
 
 
 def measure_testbed(case: Case, desk: Desk) -> records.Record:
@@ -140,7 +131,23 @@ def judged(case: Case, board: Board, generated: Tensor) -> utility.Utility:
     return utility.measure(_flat(generated), board.fresh_labels, real, others, case.testbed.judge())
 
 
-def _target(case: Case, board: Board) -> dict[str, list[int]]:
+def _controls(
+    case: Case, board: Board, desk: Desk, asked: Mapping[str, Asked], power: Mapping[str, Estimate]
+) -> dict[str, Any]:
+    """The controls of the leading query, beside the baseline's answers to it."""
+    leading, _ = case.queries[0]
+    lead, baseline = asked[leading], answers.baseline(case, board, desk)
+    return assess.controls(
+        assess.negative(lead.held_out, _double(board.held_out_keys)),
+        assess.negative(lead.trained, _double(board.other_keys)),
+        power[leading],
+        lead.marks,
+        baseline.marks,
+        active=case.composition.control or not np.array_equal(lead.keys, baseline.keys),
+    )
+
+
+def _groups(case: Case, board: Board) -> dict[str, list[int]]:
     """Which trained images a row answers for: the forget list where one was handed out, else all."""
     every = list(range(len(board.trained)))
     if Needs.FORGET not in case.composition.needs:
@@ -148,15 +155,14 @@ def _target(case: Case, board: Board) -> dict[str, list[int]]:
     return {"target": board.forget, "retained": [place for place in every if place not in set(board.forget)]}
 
 
-def _scored(case: Case, board: Board, asked: Asked, groups: dict[str, list[int]]) -> dict[str, Any]:
+def _scored(case: Case, board: Board, asked: Asked) -> dict[str, Any]:
     keys, held_out_keys = _double(board.trained_keys), _double(board.held_out_keys)
     scored = {
         group: assess.query(asked.trained[places], keys[places], asked.held_out, held_out_keys, case.seed)
-        for group, places in groups.items()
+        for group, places in _groups(case, board).items()
     }
     evaluations = {**asdict(asked.evaluations), "images": len(asked.keys), "seconds": asked.seconds}
-    others = {group: block for group, block in scored.items() if group != "target"}
-    return {**scored["target"], **others, "marks": asdict(asked.marks), "evaluations": evaluations}
+    return {**scored.pop("target"), **scored, "marks": asdict(asked.marks), "evaluations": evaluations}
 
 
 def _heading(case: Case) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
@@ -96,11 +97,15 @@ def describe(thing: Any) -> Any:
     raise TypeError(f"{type(thing).__name__} has no one description; use frozen dataclasses, numbers and strings")
 
 
-def core_digest() -> str:
-    """sha256 of all sources that decide what a trained model is, so that other code never takes its weights."""
+TRAINING = ("seeds", "keys", "marks", "data", "mitigation", "composition", "doors", "models", "training", "testbed")
+ASKING = (*TRAINING, "sampling", "memorizer", "queries/__init__", "answers")
+"""Modules whose source decides what a trained model is, and what it answers."""
+
+
+def core_digest(modules: Sequence[str]) -> str:
+    """sha256 of these modules of the core, so that other code never takes what they made."""
     folder = Path(__file__).parent
-    parts = ("seeds", "keys", "marks", "data", "mitigation", "doors", "models", "training", "testbed")
-    return hashlib.sha256(b"".join((folder / f"{part}.py").read_bytes() for part in parts)).hexdigest()
+    return hashlib.sha256(b"".join((folder / f"{module}.py").read_bytes() for module in modules)).hexdigest()
 
 
 def source_digest(module: str) -> str:

@@ -6,8 +6,9 @@ A third party's testbed is a frozen dataclass in its own package, found by entry
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -60,6 +61,16 @@ class Board:
     def marked(self, examples: Examples, image_keys: Tensor) -> Examples:
         """The examples with their keys painted."""
         return examples.with_images(marks.paint(self.mark, self.mark.canvas(examples.images), image_keys))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of all images, captions, ids and keys: two boards with one fingerprint are the same board."""
+        digest = hashlib.sha256(repr((self.mark, self.seed, self.forget, self.fresh_captions)).encode())
+        for part in (self.trained, self.held_out, self.calibration):
+            digest.update(repr((part.captions, part.ids)).encode() + part.images.numpy().tobytes())
+        for tensor in (self.trained_keys, self.held_out_keys, self.other_keys, self.other_reference):
+            digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def marked_trained(self) -> Examples:

@@ -43,7 +43,7 @@ class Recipe:
     weight_decay: float = 0.01
     warm_up: float = 0.1
     final_rate: float = 0.01
-    average: float = 0.98
+    average: float = 0.95
     caption_dropout: float = 0.1
     time_power: float = 0.5
 

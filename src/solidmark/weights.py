@@ -28,11 +28,12 @@ def trained(case: Case, board: Board, desk: Desk, *, with_keys: bool = True) -> 
     """The model of the training-stage parts, from the store or trained now, and what its training cost."""
     parts = case.composition.at(Stage.TRAINING)
     key = {
-        "testbed": provenance.describe(case.testbed),
+        "recipe": provenance.describe(case.testbed.recipe),
+        "board": board.fingerprint,
         "seed": case.seed,
         "keys": with_keys,
         "parts": described_parts(parts),
-        "core": provenance.core_digest(),
+        "core": provenance.core_digest(provenance.TRAINING),
         "environment": provenance.environment_key(desk.device),
     }
 
@@ -62,9 +63,10 @@ def prepared(case: Case, board: Board, desk: Desk) -> tuple[Model, dict[str, Any
         return model, {"training": training, "editing": cost(Evaluations(), 0.0)}
     key = {
         "weights": fingerprint(model),
-        "board": [provenance.describe(case.testbed), case.seed],
+        "board": board.fingerprint,
+        "seed": case.seed,
         "parts": described_parts(edits),
-        "core": provenance.core_digest(),
+        "core": provenance.core_digest(provenance.TRAINING),
         "environment": provenance.environment_key(desk.device),
     }
 
