@@ -385,6 +385,21 @@ def test_the_standard_error_of_auroc_is_its_spread_over_repetitions(shift):
     assert near(np.mean([one.low <= true <= one.high for one in found]), 0.945, 0.005)
 
 
+@pytest.mark.parametrize("shift", [0.0, 2.0, 4.0, 5.0])
+def test_the_interval_of_auroc_covers_the_truth_near_one_too(shift):
+    rng = np.random.default_rng(14)
+    found = [scores.auroc(rng.normal(size=64) - shift, rng.normal(size=256)) for _ in range(600)]
+    true = stats.norm.cdf(shift / 2**0.5)
+    assert np.mean([one.low <= true <= one.high for one in found]) >= 0.90
+
+
+@pytest.mark.parametrize(("held_out", "value", "low", "high"), [(1.0, 1.0, 0.025 ** (1 / 12), 1.0), (0.0, 0.0, 0.0, None)])
+def test_complete_separation_is_no_certainty(held_out, value, low, high):
+    found = scores.auroc(np.linspace(0.4, 0.6, 12), np.full(30, held_out))
+    assert (found.value, found.error) == (value, 0.0)
+    assert (found.low, found.high) == pytest.approx((low, high or 1 - 0.025 ** (1 / 12)))
+
+
 @given(DISTANCES, DISTANCES, st.sampled_from([0.0, 0.01, 0.1, 0.5]))
 def test_true_positives_are_counted_at_the_widest_threshold_that_keeps_the_false_positive_rate(trained, held_out, rate):
     thresholds = np.unique(np.r_[held_out, trained, 2.0])

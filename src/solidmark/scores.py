@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from . import keys as key_rules
 from .errors import InvalidValue
@@ -188,9 +188,11 @@ def within(predictions: Array, keys: Array, delta: float) -> Share:
 
 
 def auroc(trained: Array, held_out: Array, confidence: float = 0.95) -> Estimate:
-    """Probability that a trained image has the smaller distance, ties counting half; DeLong interval; chance 0.5.
+    """Probability that a trained image has the smaller distance, ties counting half; chance 0.5.
 
-    `trained` and `held_out` are (N,) and (M,): mean distance of an image over its keys.
+    `trained` and `held_out` are (N,) and (M,): mean distance of an image over its keys. DeLong's standard
+    error, its interval on the logit scale, where it holds near 1 too. Complete separation has no error at
+    all: there the interval is that of Clopper and Pearson for the min(N, M) pairs that share no image.
     """
     _finite(trained, held_out, 2, "scores.auroc")
     held_out_below = np.searchsorted(np.sort(held_out), trained, side="left")
@@ -201,8 +203,13 @@ def auroc(trained: Array, held_out: Array, confidence: float = 0.95) -> Estimate
     beaten_by = (trained_below + trained_up_to) / 2 / len(trained)  # share of trained images, for each held-out one
     value = float(beaten.mean())
     error = float(np.sqrt(beaten.var(ddof=1) / len(trained) + beaten_by.var(ddof=1) / len(held_out)))
-    margin = float(stats.norm.ppf((1 + confidence) / 2)) * error
-    return Estimate(value, max(value - margin, 0.0), min(value + margin, 1.0), error)
+    if error == 0:
+        pairs = min(len(trained), len(held_out))
+        interval = stats.binomtest(round(value * pairs), pairs).proportion_ci(confidence, method="exact")
+        return Estimate(value, float(interval.low), float(interval.high), error)
+    margin = stats.norm.ppf((1 + confidence) / 2) * error / (value * (1 - value))
+    low, high = special.expit(special.logit(value) + np.array([-margin, margin])).tolist()
+    return Estimate(value, low, high, error)
 
 
 def true_positive_rate(trained: Array, held_out: Array, false_positive_rate: float = 0.01) -> Share:
