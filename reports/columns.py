@@ -28,7 +28,19 @@ from .table import (
 
 def table(board: Leaderboard) -> Table:
     """All columns that some row of the board has a use for, the main ones first."""
-    return Table((*_who(board), *_scores(board), *_cost(), *_more_scores(board), *_soundness(), *_origin()), board.rows)
+    return Table(
+        (
+            *_who(board),
+            *_scores(),
+            *_utility(board),
+            *_cost(),
+            *_more_scores(board),
+            *_soundness(),
+            *_more_utility(),
+            *_origin(),
+        ),
+        board.rows,
+    )
 
 
 def _who(board: Leaderboard) -> list[Column]:
@@ -71,9 +83,7 @@ def _who(board: Leaderboard) -> list[Column]:
     ]
 
 
-def _scores(board: Leaderboard) -> list[Column]:
-    chances = {row.utility.accuracy.chance for row in board.rows if row.utility is not None}
-    alike = len(chances) == 1
+def _scores() -> list[Column]:
     return [
         Column(
             "memorization",
@@ -120,13 +130,20 @@ def _scores(board: Leaderboard) -> list[Column]:
             better="lower",
             main=True,
         ),
+    ]
+
+
+def _utility(board: Leaderboard) -> list[Column]:
+    chances = {row.utility.accuracy.chance for row in board.rows if row.utility is not None}
+    alike = len(chances) == 1
+    return [
         Column(
             "accuracy",
             "accuracy",
             "Utility: how often a judge trained on real images sees the class that was asked for, on plain generation from "
             "fresh captions with the mitigation active and the mark cropped away.",
             PROPORTION if alike else SHARE,
-            _utility("accuracy"),
+            _useful("accuracy"),
             note=f"chance {chances.pop():.2g}" if alike else "beside chance",
             better="higher",
             main=True,
@@ -137,7 +154,7 @@ def _scores(board: Leaderboard) -> list[Column]:
             "Distance between generated and held-out images in the judge's features, beside the same between two halves of "
             "real images, below which no generator can be expected to come.",
             DISTANCE,
-            _utility("frechet"),
+            _useful("frechet"),
             note="floor: real",
             better="lower",
             form=ONE,
@@ -314,7 +331,7 @@ def _soundness() -> list[Column]:
     ]
 
 
-def _origin() -> list[Column]:
+def _more_utility() -> list[Column]:
     return [
         Column(
             "kernel",
@@ -322,7 +339,7 @@ def _origin() -> list[Column]:
             "Squared maximum mean discrepancy in the judge's features, beside the same between two real halves; 0 in "
             "expectation for equal distributions.",
             DISTANCE,
-            _utility("kernel"),
+            _useful("kernel"),
             note="floor: real",
             better="lower",
         ),
@@ -331,7 +348,7 @@ def _origin() -> list[Column]:
             "diversity",
             "Recall: the share of held-out images that have a generated one as near as generated ones lie to each other.",
             PROPORTION,
-            _utility("diversity"),
+            _useful("diversity"),
             note="chance 0",
             better="higher",
         ),
@@ -343,6 +360,11 @@ def _origin() -> list[Column]:
             lambda r: r.utility and r.utility.diversity_real,
             note="ceiling",
         ),
+    ]
+
+
+def _origin() -> list[Column]:
+    return [
         _evaluations("training", "Denoiser evaluations of the training, forward and backward, a seed."),
         _evaluations("editing", "Denoiser evaluations of the edit after training, forward and backward, a seed."),
         Column(
@@ -400,7 +422,7 @@ def _lead(name: str) -> Callable[[Row], Any]:
     return lambda row: row.lead and getattr(row.lead, name)
 
 
-def _utility(name: str) -> Callable[[Row], Any]:
+def _useful(name: str) -> Callable[[Row], Any]:
     return lambda row: row.utility and getattr(row.utility, name)
 
 

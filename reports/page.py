@@ -14,10 +14,12 @@ from markupsafe import Markup, escape
 
 from solidmark.compare import Leaderboard, Row, TestbedFacts
 
-from . import figures, gallery, prose
+from . import gallery, prose
 from .columns import protocol_told, table
-from .figures import ACCURACY, FRECHET, Drawing
+from .drawing import Drawing
+from .forest import forest
 from .table import Cell, Column
+from .trade_off import ACCURACY, FRECHET, trade_off
 
 LOWEST = -0.1
 """Where the small scale of M in the table begins; it ends at 1."""
@@ -70,10 +72,10 @@ def _testbed(number: int, board: Leaderboard, facts: TestbedFacts, runs: Sequenc
     stages = [stage for stage in dict.fromkeys(row.stage for row in rows if row.ok) if stage != "none"]
     names = {stage: f"{number}-{place}" for place, stage in enumerate(stages)}
     by_accuracy, by_frechet = (
-        [figures.trade_off(names[s], s, with_references(s, rows), baseline, axis, rows) for s in stages]
+        [trade_off(names[s], s, with_references(s, rows), baseline, axis, rows) for s in stages]
         for axis in (ACCURACY, FRECHET)
     )
-    forests = [figures.forest(names[s], s, [row for row in rows if row.stage == s], baseline) for s in stages]
+    forests = [forest(names[s], s, [row for row in rows if row.stage == s], baseline) for s in stages]
     return TestbedPage(facts, forests, by_accuracy, by_frechet, gallery.walls(board, facts, runs))
 
 
