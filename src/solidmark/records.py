@@ -105,7 +105,7 @@ def _parsed(line: bytes, place: str) -> Record:
     return dict(record)
 
 
-def _refused(constant: str) -> None:
+def _refused(constant: str) -> float:
     raise ValueError(f"{constant} is no number")
 
 
@@ -117,12 +117,6 @@ def latest(records: Iterable[Record]) -> list[Record]:
         if before is None or record["status"] == "ok" or before["status"] != "ok":
             chosen[record["case_id"]] = record
     return list(chosen.values())
-
-
-def attempt(run: Path, case_id: str) -> int:
-    """Which attempt at a case begins now: one more than the controller has noted kills of it."""
-    notes = [line for path in sorted((run / "records").glob("controller-*.jsonl")) for line in path.read_text().splitlines()]
-    return 1 + len([note for note in notes if json.loads(note)["case_id"] == case_id])
 
 
 def write_text(path: Path, text: str) -> None:
