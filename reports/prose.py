@@ -25,8 +25,8 @@ PRINCIPLES = (
     ),
     (
         "Numbers in brackets",
-        "95 % intervals. For M the jackknife over images, or over seeds from five seeds on; other means t, shares "
-        "Clopper-Pearson, AUROC DeLong. Two rows whose intervals overlap may well be equal: rows are not ranked.",
+        "95 % intervals. For M the jackknife over images, from five seeds on t over seeds; shares Clopper-Pearson, AUROC "
+        "DeLong. Two rows whose intervals overlap may well be equal: rows are not ranked.",
     ),
     (
         "What is a good row",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from record_samples import case, crash, failed, of_testbed, scored
-from solidmark.reports import as_csv, as_json, columns, gallery, markdown, page, prose, table
+from solidmark.reports import as_csv, as_json, columns, forest, gallery, markdown, page, prose, table, trade_off
 
 from solidmark import plugins
 from solidmark.compare import Leaderboard, leaderboard
@@ -243,6 +243,16 @@ def test_ids_of_the_page_are_unique(site: str) -> None:
 def test_colours_of_the_figures_are_those_of_the_page(site: str) -> None:
     drawn = re.findall(r"<svg.*?</svg>", site, re.DOTALL)
     assert not [colour for svg in drawn for colour in re.findall(r"#[0-9a-f]{6}\b", svg)]
+
+
+def test_strengths_are_told_by_what_differs() -> None:
+    rows = leaderboard([case(f"rna(share={x}, rate=1)", stage="sampling") for x in (0.25, 0.5)]).rows
+    assert forest.distinguished(rows) == ["share 0.25", "share 0.5"]
+
+
+def test_utility_without_an_interval_is_a_point(board: Leaderboard) -> None:
+    assert trade_off.FRECHET.of(board.rows[0]) == (2.9, 2.9, 2.9)
+    assert trade_off.ACCURACY.of(next(row for row in board.rows if not row.ok)) is None
 
 
 @pytest.mark.parametrize(("p", "told"), [(0.5, "0.5"), (0.0171, "0.017"), (4.2e-7, "4 × 10⁻⁷"), (0.0, "below 10⁻³⁰⁰")])

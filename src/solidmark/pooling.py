@@ -4,8 +4,8 @@ A *block* is a number as a record has it, such as `{"value": 0.88, "low": 0.87, 
 of N images each:
 
     means (M, leaked bits)   mean ± t_{G(N-1)} √(Σ SE²) / G; from five seeds on plain t over seeds
-    AUROC                    the same with the normal quantile of its DeLong interval, cut to [0, 1]
-    keys within a distance   pooled share with the interval of means, since the keys of an image hang together
+    AUROC, keys within       mean, between the means of the seeds' limits, since their intervals are not symmetric;
+                             from five seeds on no narrower than plain t over seeds
     other shares             counts pooled over seeds, Clopper-Pearson
     privacy loss             the smallest bound of any seed: what every trained model has been shown to leak
     distances                mean beside the mean floor; an interval from five seeds on, null before
@@ -32,12 +32,12 @@ SEEDS_ALONE = 5
 
 @dataclass(frozen=True)
 class Number:
-    """A mean over seeds with its 95 % interval and chance level; `images` are those of one seed."""
+    """A mean over seeds with its 95 % interval and chance level; `images` are those of one seed, `error` may be unknown."""
 
     value: float
     low: float
     high: float
-    error: float
+    error: float | None
     chance: float
     images: int
 
@@ -63,11 +63,10 @@ class Bound:
 
 
 def standard_error(block: Block, freedom: float) -> float:
-    """The standard error behind a block's t interval: given, else half the width of the side that was not cut."""
+    """The standard error behind a block's symmetric t interval: given, else read off its width."""
     if block.get("error") is not None:
         return float(block["error"])
-    margin = max(block["value"] - block["low"], block["high"] - block["value"])
-    return float(margin / stats.t.ppf(0.975, freedom))
+    return float((block["high"] - block["low"]) / 2 / stats.t.ppf(0.975, freedom))
 
 
 def mean(values: Sequence[float], errors: Sequence[float], freedom: float) -> tuple[float, float, float, float]:
@@ -89,10 +88,16 @@ def number(blocks: Sequence[Block], images: Sequence[int]) -> Number:
 
 
 def area(blocks: Sequence[Block], images: Sequence[int]) -> Number:
-    """An AUROC, averaged over seeds: normal intervals, cut to [0, 1]."""
-    errors = [standard_error(block, np.inf) for block in blocks]
-    value, low, high, error = mean([block["value"] for block in blocks], errors, np.inf)
-    return Number(value, max(low, 0.0), min(high, 1.0), error, _chance(blocks), min(images))
+    """An AUROC, averaged over seeds with `images` each; it has limits but no standard error."""
+    value, low, high = _between([block["value"] for block in blocks], blocks)
+    return Number(value, low, high, None, _chance(blocks), min(images))
+
+
+def _between(values: Sequence[float], blocks: Sequence[Block]) -> tuple[float, float, float]:
+    """Mean in [0, 1] with the means of the blocks' limits, wider than need be; t over many seeds may widen them further."""
+    value, low, high, _ = mean(values, [0.0] * len(values), np.inf)
+    means = [float(np.mean([block[name] for block in blocks])) for name in ("low", "high")]
+    return value, max(min(low, means[0]), 0.0), min(max(high, means[1]), 1.0)
 
 
 def share(blocks: Sequence[Block]) -> Share:
@@ -100,12 +105,11 @@ def share(blocks: Sequence[Block]) -> Share:
     return proportion(sum(b["count"] for b in blocks), sum(b["of"] for b in blocks), _chance(blocks))
 
 
-def clustered_share(blocks: Sequence[Block], images: Sequence[int]) -> Share:
-    """Counts of keys, of which an image has several, pooled over seeds, with the interval of a mean over images."""
-    shares = [{**block, "value": block["count"] / block["of"]} for block in blocks]
-    pooled = number(shares, images)
+def clustered_share(blocks: Sequence[Block]) -> Share:
+    """Counts of keys, which hang together where an image has several, summed over seeds."""
     count, of = sum(b["count"] for b in blocks), sum(b["of"] for b in blocks)
-    return Share(count, of, max(pooled.low, 0.0), min(pooled.high, 1.0), _chance(blocks))
+    _, low, high = _between([block["count"] / block["of"] for block in blocks], blocks)
+    return Share(count, of, low, high, _chance(blocks))
 
 
 def bound(blocks: Sequence[Block]) -> Bound:
@@ -236,7 +240,7 @@ def scored(blocks: Sequence[Block]) -> Scored:
         certified=share(_each(blocks, "certified")),
         leaked_bits=number(_each(blocks, "leaked_bits"), images),
         epsilon=bound(_each(blocks, "epsilon")),
-        within={d: clustered_share([block["within"][d] for block in blocks], images) for d in blocks[0]["within"]},
+        within={d: clustered_share([block["within"][d] for block in blocks]) for d in blocks[0]["within"]},
         auroc=area(_each(blocks, "auroc"), images),
         tpr_at_1_fpr=share(_each(blocks, "tpr_at_1_fpr")),
         permutation_p=max(block["permutation_p"] for block in blocks),
