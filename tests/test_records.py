@@ -212,6 +212,17 @@ def test_each_case_appears_once_in_order_of_first_appearance(attempts):
         assert record["status"] == "ok" or (record["case_id"], "ok") not in attempts
 
 
+def test_an_attempt_is_one_more_than_the_kills_that_the_controller_has_noted_whole(tmp_path):
+    assert records.attempt(tmp_path, "a") == 1
+    controller = records.Writer(tmp_path, "controller")
+    for case_id in "aba":
+        controller.write({"case_id": case_id})
+    records.Writer(tmp_path, "gw0").write({"case_id": "a"})
+    with next(tmp_path.glob("records/controller-*")).open("a") as torn:
+        torn.write('{"case_id": "a"')
+    assert [records.attempt(tmp_path, case_id) for case_id in "abc"] == [3, 2, 1]
+
+
 def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "new" / "run.json"
     records.write_text(path, "first")
