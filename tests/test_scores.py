@@ -311,6 +311,11 @@ def test_the_privacy_loss_grows_with_the_number_of_remembered_images(count):
     assert bound(count) >= bound(count - 1)
 
 
+@pytest.mark.parametrize("tau", scores.LEVELS)
+def test_a_p_value_at_a_level_counts_for_it(tau):
+    assert scores.epsilon(np.full(64, tau)) > scores.epsilon(np.full(64, np.nextafter(tau, 1)))
+
+
 def test_the_privacy_loss_is_zero_where_nothing_came_back():
     assert scores.epsilon(np.ones(64)) == 0.0
 
@@ -356,6 +361,10 @@ def test_keys_within_delta_have_the_wider_interval_of_images_and_of_keys(alike):
 def test_the_interval_of_a_count_covers_its_chance_where_nothing_is_remembered(count, delta):
     found = [scores.within(*world(count, 8, seed=seed), delta) for seed in range(300)]
     assert np.mean([one.low <= 2 * delta - delta**2 <= one.high for one in found]) >= 0.93
+
+
+def test_a_key_exactly_delta_away_is_within():
+    assert scores.within([[0.5], [0.5], [0.5]], [[0.25], [0.75], [0.76]], 0.25).count == 2
 
 
 # AUROC and TPR
