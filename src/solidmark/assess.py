@@ -104,7 +104,7 @@ def _leaks(name: str, scored: dict[str, Any]) -> list[str]:
         faults.append(f"{name}: M = {scored['memorization']['value']:+.3f} is not 0 (p = {scored['chance_p']:.1e})")
     if scored["uniform_p"] < SUSPICION:
         faults.append(f"{name}: p-values are not uniform (p = {scored['uniform_p']:.1e})")
-    if scored["certified"]["count"] > 0.05 * scored["certified"]["of"]:
+    if scored["certified"]["count"] > max(2, 0.05 * scored["certified"]["of"]):  # one or two happen where N is small
         faults.append(f"{name}: {scored['certified']['count']} of {scored['certified']['of']} certified")
     return faults
 

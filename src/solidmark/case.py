@@ -78,7 +78,7 @@ class Desk:
 
 
 def measure(case: Case, desk: Desk, run: Path) -> records.Record:
-    """Train (or load), ask, score: the record of one case; items go to `run/items`. Writes no record itself."""
+    """Train (or load), ask, score: the record of one case, but for its identity in the plan; items go to `run/items`."""
     board = case.testbed.board(case.seed)
     model, cost = weights.prepared(case, board, desk)
     asked = {name: answers.question(case, name, attack, model, board, desk) for name, attack in case.queries}
@@ -106,9 +106,6 @@ def measure_testbed(case: Case, desk: Desk) -> records.Record:
     generated, _ = answers.generated(case, unmarked, board, desk)
     return {
         **_heading(case),
-        "event": "testbed",
-        "case_id": f"testbed-{case.case_id}",
-        "slug": f"{case.testbed_name}-s{case.seed}",
         "status": "ok",
         "power": {name: assess.estimate(one) for name, one in power.items()},
         "unmarked": {"utility": asdict(judged(case, board, generated))},
@@ -117,12 +114,10 @@ def measure_testbed(case: Case, desk: Desk) -> records.Record:
     }
 
 
-def unmeasured(slug: str, testbed: str, family: str, status: str, reason: str, case: Case | None = None) -> records.Record:
-    """The record of a case that has no numbers: null, with the reason; never 0."""
-    heading = _heading(case) if case is not None else {"event": "case", "case_id": slug, "mitigation": family}
-    known = {"slug": slug, "testbed": testbed, "family": family, "benchmark_version": records.BENCHMARK_VERSION}
-    empty = dict.fromkeys(("queries", "controls", "utility", "cost"))
-    return {**known, **heading, "status": status, "reason": reason, **empty}
+def unmeasured(case: Case | None, status: str, reason: str) -> records.Record:
+    """The record of a case that has no numbers: null, with the reason; never 0. None where no case could be made."""
+    heading = _heading(case) if case is not None else {"benchmark_version": records.BENCHMARK_VERSION}
+    return {**heading, "status": status, "reason": reason, **dict.fromkeys(("queries", "controls", "utility", "cost"))}
 
 
 def judged(case: Case, board: Board, generated: Tensor) -> utility.Utility:
@@ -168,9 +163,6 @@ def _scored(case: Case, board: Board, asked: Asked) -> dict[str, Any]:
 def _heading(case: Case) -> dict[str, Any]:
     composition = case.composition
     return {
-        "event": "case",
-        "case_id": case.case_id,
-        "slug": case.slug,
         "benchmark_version": records.BENCHMARK_VERSION,
         "testbed": case.testbed_name,
         "mitigation": composition.label,

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from . import pooling
 from .errors import InvalidValue
 from .pooling import Bound, Controls, Cost, Distance, Number, Scored, Utility
@@ -64,6 +62,7 @@ class Row:
     status: str
     reason: str
     attempts: tuple[Attempt, ...]
+    place: int = 0
     queries: Mapping[str, Scored] | None = None
     controls: Controls | None = None
     utility: Utility | None = None
@@ -259,6 +258,7 @@ def _row(group: Sequence[Record], everything: Sequence[Record]) -> Row:
         status=_status(attempts),
         reason="; ".join(dict.fromkeys(_told(attempt) for attempt in bad)),
         attempts=attempts,
+        place=min(record.get("place", 0) for record in group),
         **({} if bad else _numbers(group)),
     )
 
@@ -337,32 +337,18 @@ def _relative(cost: Cost | None, baseline: float | None) -> Cost | None:
 
 
 def _ordered(rows: Sequence[Row]) -> list[Row]:
-    """By testbed and protocol in order of appearance, then baseline, stage, family, strength."""
+    """By testbed and protocol in order of appearance, then baseline, stage, family, and strength as it was planned."""
     grounds = list(dict.fromkeys(_ground(row) for row in sorted(rows, key=lambda row: not row.protocol)))
     families: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         alike = (ground == _ground(row) or (not row.protocol and ground[0] == row.testbed) for ground in grounds)
         place = list(alike).index(True)
         families.setdefault((place, _stage_rank(row.stage), row.family), []).append(row)
-    return [row for key in sorted(families) for row in _by_strength(families[key])]
+    return [row for key in sorted(families) for row in sorted(families[key], key=lambda row: row.place)]
 
 
 def _stage_rank(stage: str) -> tuple[int, ...]:
     return tuple(STAGES.index(part) if part in STAGES else len(STAGES) for part in stage.split("+"))
-
-
-def _by_strength(family: list[Row]) -> list[Row]:
-    """By parameters, rising or falling as the rows appeared; as they appeared where parameters are not all numbers.
-
-    Parallel workers finish out of order, so the order of appearance alone would tangle the curves.
-    """
-    values = [tuple(row.parameters.values()) for row in family]
-    numbers = all(isinstance(value, int | float) for row in values for value in row)
-    if not numbers or len({len(row) for row in values}) > 1 or len(set(values)) < len(values) or len(values) < 2:
-        return family
-    rising = sorted(range(len(values)), key=lambda place: values[place])
-    appeared = np.corrcoef(rising, range(len(values)))[0, 1] >= 0
-    return [family[place] for place in (rising if appeared else reversed(rising))]
 
 
 def _testbeds(rows: Sequence[Row], records: Sequence[Record]) -> list[TestbedFacts]:

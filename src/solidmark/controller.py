@@ -91,16 +91,16 @@ class Controller:
         slug = _slug(crashitem)
         self._crashes[slug] = self._crashes.get(slug, 0) + 1
         again = self._crashes[slug] == 1
-        unknown = {"case_id": slug, "testbed": "", "mitigation": "", "family": ""}
-        heading = self.session.read_plan().get(slug, unknown)
+        identity = self.session.read_plan().get(slug, {"case_id": slug, "slug": slug, "place": 0})
+        identity.pop("weight", None)
+        told = "tried again" if again else "given up after the second time"
         self._writer.write(
             {
-                **{name: heading[name] for name in unknown},
+                **identity,
                 "event": "crash",
-                "slug": slug,
                 "status": "crashed",
                 "attempt": self._crashes[slug],
-                "reason": f"{report.longrepr}; {'tried again' if again else 'given up after the second time'}{_killer()}",
+                "reason": f"{report.longrepr}; {told}{_killer()}",
             }
         )
         if again:

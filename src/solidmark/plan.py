@@ -29,22 +29,26 @@ class Planned:
     stages: tuple[str, ...]
     case: Case | None = None
     broken: Broken | None = None
-    kind: str = ""
+    event: str = "case"
+    place: int = 0
 
     @property
     def case_id(self) -> str:
-        """As in the record; a broken plugin has none."""
-        return f"{self.kind}{self.case.case_id}" if self.case is not None else ""
+        """As in the record: the case's identity; that of a broken plugin is its slug."""
+        if self.case is None:
+            return self.slug
+        return self.case.case_id if self.event == "case" else f"{self.event}-{self.case.case_id}"
 
-    def heading(self) -> dict[str, Any]:
-        """What the controller must know of it, as JSON."""
-        label = self.case.composition.label if self.case is not None else self.family
+    def identity(self) -> dict[str, Any]:
+        """What a record says of its case whatever became of it. `place` orders rows as they were planned."""
         return {
+            "event": self.event,
             "case_id": self.case_id,
+            "slug": self.slug,
+            "place": self.place,
             "testbed": self.testbed,
-            "mitigation": label,
+            "mitigation": self.case.composition.label if self.case is not None else self.family,
             "family": self.family,
-            "weight": self.weight,
         }
 
     @property
@@ -99,7 +103,7 @@ def arranged(weights: Sequence[float], workers: int) -> list[int]:
 def testbed_cases(wish: Wish) -> list[Planned]:
     """One case a testbed and seed, without any mitigation: power and the cost of marking."""
     bare = [one for one in cases(replace(wish, mitigations=(BASELINE,))) if one.case is not None]
-    return [replace(one, slug=f"{one.testbed}-s{one.case.seed}", kind="testbed-") for one in bare if one.case is not None]
+    return [replace(one, slug=f"{one.testbed}-s{one.case.seed}", event="testbed") for one in bare if one.case is not None]
 
 
 def _rows(wish: Wish, profile: Profile) -> Iterator[Composition | Broken]:
@@ -154,8 +158,9 @@ def _protocol(testbed: Testbed, name: str) -> Any:
 def _distinct(planned: Sequence[Planned]) -> list[Planned]:
     """Ids are distinct: a second case of the same slug gets a number."""
     seen: dict[str, int] = {}
-    out = []
+    out: list[Planned] = []
     for one in planned:
         seen[one.slug] = seen.get(one.slug, 0) + 1
-        out.append(one if seen[one.slug] == 1 else replace(one, slug=f"{one.slug}-{seen[one.slug]}"))
+        slug = one.slug if seen[one.slug] == 1 else f"{one.slug}-{seen[one.slug]}"
+        out.append(replace(one, slug=slug, place=len(out)))
     return out

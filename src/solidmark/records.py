@@ -25,6 +25,9 @@ SCHEMA = "solidmark.record/1"
 BENCHMARK_VERSION = 1
 """Raised by hand when the meaning of a number changes; runs of different versions are not mixed."""
 
+MEASURED = ("ok", "failed_check")
+"""Statuses of records that have numbers; those of a failed check are not to be believed."""
+
 Record = dict[str, Any]
 
 
@@ -110,11 +113,11 @@ def _refused(constant: str) -> float:
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
-    """One record a case: its last finished attempt, else its last attempt; in order of first appearance."""
+    """One record a case: its last measured attempt, else its last attempt; in order of first appearance."""
     chosen: dict[str, Record] = {}
     for record in records:
         before = chosen.get(record["case_id"])
-        if before is None or record["status"] == "ok" or before["status"] != "ok":
+        if before is None or record["status"] in MEASURED or before["status"] not in MEASURED:
             chosen[record["case_id"]] = record
     return list(chosen.values())
 

@@ -85,7 +85,10 @@ class Session:
     def write_plan(self, slugs: Sequence[str]) -> None:
         """`<run>/plan.json`: what is left to do, for the controller's progress and its notes on killed workers."""
         planned = {one.slug: one for one in (*self.planned, *self.planned_testbeds) if one.slug in set(slugs)}
-        records.write_text(self.run / "plan.json", json.dumps({slug: one.heading() for slug, one in planned.items()}))
+        records.write_text(
+            self.run / "plan.json",
+            json.dumps({slug: {**one.identity(), "weight": one.weight} for slug, one in planned.items()}),
+        )
 
     def read_plan(self) -> dict[str, dict[str, Any]]:
         """What `write_plan` wrote; empty before that."""

@@ -117,9 +117,9 @@ class Testbed:
     recipe: Recipe = Recipe()
 
     def __post_init__(self) -> None:
-        if self.trained < 3 or self.held_out < self.trained or self.generated < 16:
+        if self.trained < 3 or self.held_out < max(16, self.trained) or self.generated < 16:
             found = f"trained={self.trained}, held_out={self.held_out}, generated={self.generated}"
-            expected = "trained of at least 3, held_out at least as many, generated of at least 16"
+            expected = "trained of at least 3, held_out at least as many and 16, generated of at least 16"
             raise InvalidValue(type(self).__name__, found, expected, "Mend the numbers.")
 
     def load(self) -> Labelled:
