@@ -388,6 +388,13 @@ def _origin() -> list[Column]:
             form=WHOLE,
         ),
         Column(
+            "control",
+            "reference",
+            "Whether a row is there to be compared with: the baseline, or a point of its stage's reference curve.",
+            TEXT,
+            lambda r: "yes" if r.control else "no",
+        ),
+        Column(
             "protocol",
             "protocol",
             "How images are sampled; rows compare only within one protocol.",

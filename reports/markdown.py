@@ -93,7 +93,7 @@ def _testbed(board: Leaderboard, facts: TestbedFacts) -> list[str]:
 
 def _wrong(board: Leaderboard) -> list[str]:
     if not board.incidents and not board.notes:
-        return ["## What went wrong", "Nothing: no case failed, none crashed, and no file was damaged."]
+        return ["## What went wrong", "Nothing: no case failed, none crashed, and no record was damaged."]
     rows = [(i.slug, i.status, i.reason, i.worker, i.afterwards) for i in board.incidents]
     listed = [_tabulated(rows, ["case", "status", "reason", "worker", "afterwards"])] if rows else []
     notes = ["\n".join(f"- {escaped(note)}" for note in board.notes)] if board.notes else []

@@ -30,9 +30,9 @@ PRINCIPLES = (
     ),
     (
         "What is a good row",
-        "Low memorization by itself is easy: an untrained model has none. What counts is M at equal utility. The curves of "
-        "the control methods, early stopping for training and the guidance scale for sampling, show what plain "
-        "under-fitting and plain lower guidance reach; only what lies below its reference curve mitigates.",
+        "Low memorization by itself is easy: an untrained model has none. What counts is M at equal utility. The rows "
+        "marked as references, a curve for training and one for sampling, show what plain under-fitting and plain lower "
+        "guidance reach; only what lies below the reference curve of its stage mitigates.",
     ),
     (
         "What a low M does not say",

@@ -187,6 +187,12 @@ def test_csv_comes_back_through_pandas(board: Leaderboard) -> None:
     assert read["memorization"].tolist()[2] == ""
 
 
+def test_every_format_says_which_rows_are_references(board: Leaderboard) -> None:
+    found = pd.read_csv(io.StringIO(as_csv.render(board, [])), keep_default_na=False)
+    assert set(found.mitigation[found.control == "yes"]) == {row.mitigation for row in board.rows if row.control}
+    assert "| reference " in markdown.render(board, [])
+
+
 def test_csv_never_begins_a_text_as_a_formula(hostile: Leaderboard) -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv.render(hostile, []))))
     assert "'=cmd()" in [row["mitigation"] for row in rows]
