@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ class Controller:
             "benchmark_version": records.BENCHMARK_VERSION,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "profile": self.session.wish.profile,
+            "wish": asdict(self.session.wish),
             "gpus": len(devices.visible_gpus()),
         }
         path = self.run / "run.json"

@@ -1,0 +1,89 @@
+"""The console script: what each command prints and how it ends."""
+
+import json
+import time
+
+import pytest
+from record_samples import case
+
+from solidmark import records
+from solidmark.__main__ import main
+from solidmark.store import Store
+
+
+def write_run(folder, found):
+    for record in found:
+        records.Writer(folder).write(record)
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOLIDMARK_STORE", str(tmp_path / "store"))
+    built = Store(tmp_path / "store")
+    built.get("trained model", {"seed": 0}, lambda folder: (folder / "weights").write_bytes(b"x" * 2_000_000))
+    return built
+
+
+def test_report_writes_every_format_and_says_where(tmp_path, capsys):
+    write_run(tmp_path / "run", [case()])
+    assert main(["report", str(tmp_path / "run")]) == 0
+    written = capsys.readouterr().out.split()
+    assert sorted(path.rpartition(".")[2] for path in written) == ["csv", "html", "json", "md"]
+
+
+def test_report_of_several_runs_is_one_table(tmp_path, capsys):
+    write_run(tmp_path / "a", [case()])
+    write_run(tmp_path / "b", [case("rna(share=0.5)", 0.6, stage="sampling")])
+    assert main(["report", str(tmp_path / "a"), str(tmp_path / "b"), "--into", str(tmp_path / "both")]) == 0
+    board = json.loads((tmp_path / "both" / "leaderboard.json").read_text())
+    assert [row["mitigation"] for row in board["rows"]] == ["none", "rna(share=0.5)"]
+
+
+def test_report_of_a_folder_that_is_no_run_says_so_and_ends_with_2(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 2
+    assert "the folder of a run" in capsys.readouterr().err
+
+
+def test_plugins_are_listed_with_their_origin(capsys):
+    assert main(["plugins", "--check", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    rna = next(row for row in rows if row["name"] == "rna")
+    assert (rna["kind"], rna["status"]) == ("mitigation", "ok")
+    assert "solidmark.mitigations.rna:RandomNumbers" in rna["origin"]
+
+
+def test_the_doctor_finds_nothing_wrong_here(store, capsys):
+    assert main(["doctor"]) == 0
+    told = capsys.readouterr().out
+    assert "BAD" not in told
+    assert all(word in told for word in ("python", "packages", "devices", "store", "locks", "entry points", "plugins"))
+
+
+def test_the_doctor_tells_of_a_store_that_cannot_be_written(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SOLIDMARK_STORE", str(tmp_path / "file"))
+    assert main(["doctor"]) == 1
+    assert "BAD  store" in capsys.readouterr().out
+
+
+def test_the_store_is_listed_verified_and_emptied(store, capsys):
+    assert main(["store", "ls"]) == 0
+    assert "trained model" in capsys.readouterr().out
+    assert main(["store", "verify"]) == 0
+    next(store.root.glob("objects/*/*/weights")).write_bytes(b"y")
+    assert main(["store", "verify"]) == 1
+    assert "weights has 1 bytes instead of 2000000" in capsys.readouterr().out
+    assert list(store.entries()) == []
+
+
+def test_old_entries_go_only_while_more_than_the_stated_size_is_kept(store, capsys):
+    time.sleep(0.01)
+    assert main(["store", "gc", "--older", "0", "--max-size", "5"]) == 0
+    assert len(list(store.entries())) == 1
+    assert main(["store", "gc", "--older", "0"]) == 0
+    assert "1 entries removed, 2.0 MB" in capsys.readouterr().out
+
+
+def test_a_negative_age_is_refused(store, capsys):
+    assert main(["store", "gc", "--older", "-1"]) == 2
+    assert "at least 0" in capsys.readouterr().err
