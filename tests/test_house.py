@@ -15,7 +15,7 @@ CORE = ROOT / "src" / "solidmark"
 FOLDERS = ("benchmark", "fixtures", "mitigations", "reports")
 LAYERS = (
     ("errors", "seeds", "keys", "scores", "mitigation", "progress"),
-    ("composition", "marks", "data", "assess"),
+    ("composition", "marks", "data", "assess", "worst"),
     ("models", "doors", "utility"),
     ("memorizer", "sampling", "training"),
     ("queries", "testbed", "store", "records", "provenance"),

@@ -1,0 +1,170 @@
+"""The worst case over queries: what the strongest auditor finds, paid for having chosen. Pure functions.
+
+Everywhere Q is the number of queries, N of images, S of keys of an image; `predictions` is (Q, N, S) and
+`keys` (N, S), both in [0, 1], and `p` holds the combined p-values of every query, (Q, N). "The best p over
+Q queries" is no p-value: queries compete on one half of the images and are judged on the other, as in Cox,
+"A note on data-splitting for the evaluation of significance levels" (1975). Equal queries: the first wins.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from . import assess, scores, seeds
+from . import keys as key_rules
+from .errors import InvalidValue
+from .scores import Array, Estimate, Share
+
+Half = NDArray[np.bool_]
+
+STAKE = 0.8
+"""The share of the error rate that is spent on the query chosen on the other half; the rest goes to the best of all."""
+
+LEAST = 6
+"""The fewest images among which queries can compete on M: three in each half."""
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """M* with the share of all choices, (Q,), that fell on each query."""
+
+    estimate: Estimate
+    chosen: Array
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The worst case over queries; `chosen` is the share of halvings' choices that fell on a query."""
+
+    memorization: Estimate
+    certified: Share
+    epsilon: float
+    chosen: Mapping[str, float]
+
+
+def halves(count: int, rng: np.random.Generator) -> Half:
+    """One split of `count` images, (N,): true in the first half, sizes differing by one at most.
+
+    Make it once, before any prediction is looked at. Raises InvalidValue for fewer than 2 images.
+    """
+    if count < 2:
+        raise InvalidValue("worst.halves", f"N={count} images", "at least 2", "Train or query more images.")
+    return rng.permutation(count) < count // 2
+
+
+def hybrid(p: Array, half: Half) -> Array:
+    """p* of each image, (N,): min(1, p_cf / 0.8, 5 Q min_q p_q), where p_cf is that of the query chosen elsewhere.
+
+    p_cf is the p-value of the query with the best mean -log p on the *other* half; with one query p* is its p.
+
+    Valid for each image: let the key of image i be independent of all predictions and all other keys ("not
+    memorized"). Given those, the query chosen on the other half is fixed and p_cf is uniform, so
+    P(p_cf <= 0.8 t) <= 0.8 t; by the union bound P(min_q p_q <= t / 5 Q) <= 0.2 t; together P(p* <= t) <= t.
+    Near the cross-fit where one query is good, near Bonferroni where each image has another.
+    Raises InvalidValue for p outside [0, 1] and for a `half` that leaves one side empty.
+    """
+    queries = _checked(p, half, "worst.hybrid")
+    if queries == 1:
+        return np.asarray(p[0])
+    crossed = np.where(half, p[_best(p, ~half)], p[_best(p, half)])
+    nearest = p.min(axis=0) * queries / (1 - STAKE)
+    return np.asarray(np.minimum(1.0, np.minimum(crossed / STAKE, nearest)))
+
+
+def certified(p: Array, half: Half, rate: float = 0.05) -> Share:
+    """How many images are certified memorized: Benjamini-Hochberg at `rate`, once over all images, on `hybrid` p."""
+    return scores.certified_share(hybrid(p, half), rate)
+
+
+def memorization(predictions: Array, keys: Array, rng: np.random.Generator, halvings: int = 20) -> Remembered:
+    """M* with its t interval, and which query was chosen how often.
+
+    In each halving the query with the largest M on one half predicts for the other; M* is the mean of M over
+    halvings, with the mean jackknife error. A plain maximum is biased upwards, because it also picks luck. With
+    one query it is `scores.memorization`. Raises InvalidValue for N < 6 where there is more than one query.
+    """
+    if len(predictions) == 1:
+        return Remembered(scores.memorization(predictions[0], keys), np.ones(1))
+    if len(keys) < LEAST:
+        raise InvalidValue("worst.memorization", f"N={len(keys)} images", f"at least {LEAST}", "Query more images.")
+    found, times = [], np.zeros(len(predictions))
+    for _ in range(halvings):
+        half = halves(len(keys), rng)
+        inside, outside = _most(predictions, keys, ~half), _most(predictions, keys, half)
+        times += np.bincount([inside, outside], minlength=len(times))
+        crossed = np.where(half[:, None], predictions[inside], predictions[outside])
+        found.append(scores.memorization(crossed, keys))
+    return Remembered(_mean(found, len(keys)), times / times.sum())
+
+
+def epsilon(p: Array, half: Half) -> float:
+    """The lower bound for the privacy loss, of the query chosen on the images in `half`, reported on the others.
+
+    Valid as a one-run bound: predictions of all queries are one output of the mechanism, and the proof of
+    `scores.epsilon` holds given the keys of the first half. With those fixed, the query is a function of the
+    output, and the guesses for the other half are sets that depend on the output only. With one query all images count.
+    """
+    if _checked(p, half, "worst.epsilon") == 1:
+        return scores.epsilon(p[0])
+    return scores.epsilon(p[_best(p, half)][~half])
+
+
+def worst_case(predictions: Mapping[str, Array], keys: Array, seed: int) -> Worst:
+    """The worst case over the queries named in `predictions`, each (N, S); the split comes from `seed` alone.
+
+    Raises InvalidValue for no query, for predictions that do not fit the keys, and for too few images.
+    """
+    if not predictions:
+        raise InvalidValue("worst.worst_case", "no query", "at least one", "Ask the model something.")
+    for name, answers in predictions.items():
+        key_rules.check(answers, f"worst.worst_case, query {name!r}")
+    p = np.stack([scores.combine(scores.p_values(answers, keys)) for answers in predictions.values()])
+    half = halves(len(keys), seeds.numpy_rng(seed, "worst case", "halves"))
+    halvings = seeds.numpy_rng(seed, "worst case", "halvings")
+    remembered = memorization(np.stack(list(predictions.values())), keys, halvings)
+    chosen = dict(zip(predictions, remembered.chosen.tolist(), strict=True))
+    return Worst(remembered.estimate, certified(p, half), epsilon(p, half), chosen)
+
+
+def as_record(worst: Worst) -> dict[str, Any]:
+    """The `worst` block of a record, plain JSON."""
+    memorized = {**assess.estimate(worst.memorization), "error": worst.memorization.error}
+    return {
+        "memorization": {**memorized, "chance": 0.0, "images": worst.certified.of},
+        "certified": assess.share(worst.certified),
+        "epsilon": {"low": worst.epsilon, "confidence": 0.95, "adjacency": "replace one key", "delta": 0.0},
+        "chosen": dict(worst.chosen),
+        "queries": len(worst.chosen),
+    }
+
+
+def _best(p: Array, half: Half) -> int:
+    """The query with the largest mean -log p on a half."""
+    evidence = -np.log(np.maximum(p[:, half], np.finfo(np.float64).tiny))
+    return int(evidence.mean(axis=1).argmax())
+
+
+def _most(predictions: Array, keys: Array, half: Half) -> int:
+    """The query with the largest M on a half."""
+    return int(np.argmax([scores.memorization(answers[half], keys[half]).value for answers in predictions]))
+
+
+def _mean(found: list[Estimate], count: int, confidence: float = 0.95) -> Estimate:
+    value = float(np.mean([one.value for one in found]))
+    error = float(np.mean([one.error for one in found if one.error is not None]))
+    margin = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * error
+    return Estimate(value, value - margin, value + margin, error)
+
+
+def _checked(p: Array, half: Half, place: str) -> int:
+    """The number of queries, where p and half are what they should be."""
+    if p.ndim != 2 or p.size == 0 or not ((p >= 0) & (p <= 1)).all():  # also false for NaN
+        raise InvalidValue(place, f"p of shape {p.shape}", "p-values, (Q, N) in [0, 1]", "Give one row a query.")
+    if half.shape != p.shape[1:] or half.dtype != np.bool_ or half.all() or not half.any():
+        expected = f"{p.shape[1]} booleans, some true and some not, so at least 2 images"
+        raise InvalidValue(place, f"a half of shape {half.shape}", expected, "Split with worst.halves.")
+    return len(p)
