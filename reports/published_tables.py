@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from solidmark.errors import InvalidValue
 from solidmark.scores import DELTAS
 
 REPOSITORY = "github.com/NickyDCFP/SolidMark"
-NOTEBOOK = "analyze_distances.ipynb, commit 1c74c63"
+NOTEBOOK = "analyze_distances.ipynb (commit 1c74c63)"
 
 STATED, IMPLIED, UNKNOWN = "stated", "implied", "unknown"
 """How N is known: written somewhere, inferred from something other than the counts, or not at all."""
@@ -20,7 +21,7 @@ STATED, IMPLIED, UNKNOWN = "stated", "implied", "unknown"
 
 @dataclass(frozen=True)
 class Run:
-    """`counts` of images within 0.1, 0.05 and 0.005, of `images`; `known` is STATED, IMPLIED or UNKNOWN, `basis` says why."""
+    """`counts` of images within 0.1, 0.05 and 0.005, of `images`; `known` is STATED, IMPLIED or UNKNOWN, `basis` why."""
 
     experiment: str
     what: str
@@ -34,6 +35,15 @@ class Run:
         """The count at one of DELTAS."""
         return self.counts[DELTAS.index(delta)]
 
+    @property
+    def asked(self) -> int:
+        """N, where it is known."""
+        if self.images is None:
+            raise InvalidValue(
+                f"published run {self.experiment}", "no N", "a run whose N is known", "Compare its hits alone."
+            )
+        return self.images
+
 
 @dataclass(frozen=True)
 class Duplicates:
@@ -43,26 +53,27 @@ class Duplicates:
     found: dict[float, tuple[int, ...]]
     images: int
     queries: int
+    known: str
     basis: str
     source: str = NOTEBOOK
 
 
-_STL = "10 000 distances of the same sweep are printed for the l2 metric"
+_STL = "10 000 distances of the same sweep are printed for the ℓ2 metric"
 _LAION = "the folder of the images is named subset_5k; how many links were alive is not printed"
 
 UNMITIGATED = (
-    Run("E1", "STL-10, trained from scratch, border", (1879, 977, 81), 10_000, IMPLIED, _STL),
-    Run("E2", "STL-10, trained from scratch, centre patch", (1927, 1011, 107), 10_000, IMPLIED, _STL),
-    Run("E6", "CelebA, trained from scratch, border", (924, 466, 37), None, UNKNOWN, "nothing but the counts says it"),
+    Run("E1", "STL-10, pixel space, border", (1879, 977, 81), 10_000, IMPLIED, _STL),
+    Run("E2", "STL-10, pixel space, centre patch", (1927, 1011, 107), 10_000, IMPLIED, _STL),
+    Run("E6", "CelebA, pixel space, border", (924, 466, 37), None, UNKNOWN, "nothing else tells it"),
     Run("E7", "Stable Diffusion 2.1, fine-tuned on LAION-5K", (1066, 549, 55), 5_000, IMPLIED, _LAION),
-    Run("E9", "the same model, asked once more", (1085, 557, 68), 5_000, IMPLIED, _LAION),
+    Run("E9", "the same, asked once more (crops, strength 0)", (1085, 557, 68), 5_000, IMPLIED, _LAION),
     Run(
         "E16",
         "Stable Diffusion 2.1, trained from scratch",
         (1988, 989, 105),
         None,
         UNKNOWN,
-        "nothing but the counts says it",
+        "nothing else tells it",
     ),
 )
 """Every run without a mitigation. E7 and E9 are the two identical baselines."""
@@ -71,7 +82,7 @@ BASELINE, AGAIN = (run for run in UNMITIGATED if run.experiment in ("E7", "E9"))
 
 
 def _changed(experiment: str, **counts: tuple[int, int, int]) -> tuple[Run, ...]:
-    named = ((what.replace("_", " ").replace("minus ", "−"), counted) for what, counted in counts.items())
+    named = ((what.replace("_", " ").replace("minus ", "-"), counted) for what, counted in counts.items())
     return tuple(Run(experiment, what, counted, 5_000, IMPLIED, _LAION) for what, counted in named)
 
 
@@ -121,6 +132,7 @@ DUPLICATES = Duplicates(
     },
     images=50,
     queries=10,
+    known=STATED,
     basis="the printed percents are of 50; fewer rows of results are printed, 46 for two copies and 49 for ten",
 )
 """E12: images with 2 to 10 copies, every copy with a key of its own."""
