@@ -16,9 +16,9 @@ FOLDERS = ("benchmark", "fixtures", "mitigations", "reports")
 LAYERS = (
     ("errors", "seeds", "keys", "scores", "mitigation", "progress"),
     ("composition", "marks", "data", "assess", "worst"),
-    ("models", "doors", "utility"),
+    ("models", "doors", "utility", "features", "concordance", "concord"),
     ("memorizer", "sampling", "training"),
-    ("queries", "testbed", "store", "records", "provenance"),
+    ("queries", "testbed", "store", "records", "provenance", "whitebox"),
     ("weights", "answers", "items"),
     ("case",),
     ("pooling", "compare", "plugins", "profiles", "devices", "watch"),
