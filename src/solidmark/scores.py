@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from . import keys as key_rules
 from .errors import InvalidValue
@@ -154,19 +154,51 @@ def leaked_bits(p: Array, confidence: float = 0.95) -> Estimate:
     return _mean(-np.log2(_combined(p, "scores.leaked_bits")) - 1 / np.log(2), confidence)
 
 
-def epsilon(p: Array, alpha: float = 0.05) -> float:
-    """A lower bound for the privacy loss epsilon, valid with probability 1 - alpha; adjacency: replace one key.
+def one_run_p(found: int, count: int, tau: float, epsilon: float, delta: float = 0.0) -> float:
+    """P[at least `found` of `count` images have p <= tau] under (epsilon, delta)-DP is at most this.
 
-    max over tau in LEVELS of ln(q (1 - tau) / (tau (1 - q))), at least 0, where q is the lower
-    Clopper-Pearson limit at alpha / 3 for the v images with p <= tau. Pure DP (delta = 0).
+    Adjacency: replace the keys of one image. With W ~ Bin(N, e^epsilon tau / (e^epsilon tau + 1 - tau)) it is
+    P[W >= v] + N delta / (1 - tau) P[W < v] P[W >= v] / (v P[W = v]), at most 1: the closed solution of the
+    inequality of Auditing f-Differential Privacy in One Run (arXiv 2410.22235), proved in
+    design/one_run_audit.md. Grows with epsilon and delta. Raises InvalidValue for numbers out of their range.
     """
-    p, best = _combined(p, "scores.epsilon"), 0.0
-    for tau in LEVELS:
-        found = int((p <= tau).sum())
-        if found:
-            q = stats.beta.ppf(alpha / len(LEVELS), found, len(p) - found + 1)
-            best = max(best, float(np.log(q * (1 - tau) / (tau * (1 - q)))))
-    return best
+    if not (1 <= found <= count and 0 < tau < 1 and epsilon >= 0 and 0 <= delta < 1):
+        wrong = f"found={found}, count={count}, tau={tau}, epsilon={epsilon}, delta={delta}"
+        expected = "1 <= found <= count, 0 < tau < 1, epsilon >= 0, 0 <= delta < 1"
+        raise InvalidValue("scores.one_run_p", wrong, expected, "Mend the one that is outside.")
+    log_odds = epsilon + special.logit(tau)
+    hits, up = stats.binom(count, special.expit(log_odds)), np.arange(found, count)
+    log_ratios = np.cumsum(log_odds + np.log((count - up) / (up + 1)))  # of P[W = j + 1] to P[W = v], j >= v
+    hazard = np.exp(-min(special.logsumexp(np.append(log_ratios, 0.0)), 600.0))  # P[W = v] / P[W >= v]
+    return float(min(1.0, hits.sf(found - 1) + count * delta / (1 - tau) * hits.cdf(found - 1) / (found * hazard)))
+
+
+def epsilon(p: Array, alpha: float = 0.05, delta: float = 0.0) -> float:
+    """A lower bound for the privacy loss epsilon, valid with probability 1 - alpha; adjacency: replace one image's keys.
+
+    The largest epsilon, over tau in LEVELS, at which `one_run_p` of the images with p <= tau is at most alpha / 3;
+    at least 0. For delta = 0 that is ln(q (1 - tau) / (tau (1 - q))), q the lower Clopper-Pearson limit of their
+    share. Raises InvalidValue for p that are no probabilities and for delta outside [0, 1).
+    """
+    p = _combined(p, "scores.epsilon")
+    if not 0 <= delta < 1:
+        raise InvalidValue("scores.epsilon", f"delta={delta}", "a number in [0, 1)", "Give the delta that is claimed.")
+    found = [int((p <= tau).sum()) for tau in LEVELS]
+    return max(_loss(v, len(p), tau, alpha / len(LEVELS), delta) for v, tau in zip(found, LEVELS, strict=True))
+
+
+def _loss(found: int, count: int, tau: float, alpha: float, delta: float) -> float:
+    """The largest epsilon that `found` of `count` reject at level alpha, at least 0."""
+    if found == 0:
+        return 0.0
+    q = stats.beta.ppf(alpha, found, count - found + 1)
+    pure = max(0.0, float(np.log(q * (1 - tau) / (tau * (1 - q)))))
+    if delta == 0:
+        return pure
+    if one_run_p(found, count, tau, 0.0, delta) > alpha:
+        return 0.0
+    root = optimize.brentq(lambda epsilon: one_run_p(found, count, tau, epsilon, delta) - alpha, 0.0, pure + 1)
+    return min(float(root), pure)
 
 
 def within(predictions: Array, keys: Array, delta: float) -> Share:

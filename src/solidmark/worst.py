@@ -101,7 +101,7 @@ def memorization(predictions: Array, keys: Array, rng: np.random.Generator, halv
     return Remembered(_mean(found, len(keys)), times / times.sum())
 
 
-def epsilon(p: Array, half: Half) -> float:
+def epsilon(p: Array, half: Half, delta: float = 0.0) -> float:
     """The lower bound for the privacy loss, of the query chosen on the images in `half`, reported on the others.
 
     Valid as a one-run bound: predictions of all queries are one output of the mechanism, and the proof of
@@ -109,8 +109,8 @@ def epsilon(p: Array, half: Half) -> float:
     output, and the guesses for the other half are sets that depend on the output only. With one query all images count.
     """
     if _checked(p, half, "worst.epsilon") == 1:
-        return scores.epsilon(p[0])
-    return scores.epsilon(p[_best(p, half)][~half])
+        return scores.epsilon(p[0], delta=delta)
+    return scores.epsilon(p[_best(p, half)][~half], delta=delta)
 
 
 def worst_case(predictions: Mapping[str, Array], keys: Array, seed: int) -> Worst:
