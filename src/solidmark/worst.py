@@ -121,7 +121,11 @@ def worst_case(predictions: Mapping[str, Array], keys: Array, seed: int) -> Wors
     if not predictions:
         raise InvalidValue("worst.worst_case", "no query", "at least one", "Ask the model something.")
     for name, answers in predictions.items():
-        key_rules.check(answers, f"worst.worst_case, query {name!r}")
+        place = f"worst.worst_case, query {name!r}"
+        if answers.shape != keys.shape:
+            found = f"predictions {answers.shape}, keys {keys.shape}"
+            raise InvalidValue(place, found, "equal shapes", "Ask every query for every image.")
+        key_rules.check(answers, place)
     p = np.stack([scores.combine(scores.p_values(answers, keys)) for answers in predictions.values()])
     half = halves(len(keys), seeds.numpy_rng(seed, "worst case", "halves"))
     halvings = seeds.numpy_rng(seed, "worst case", "halvings")
