@@ -61,6 +61,13 @@ def test_metrics_agree_with_keys_where_some_images_are_remembered_better(name):
     assert (found["count"], found["chance"], found["reason"]) == (COUNT, 0.0, None)
 
 
+def test_agreement_over_all_rises_where_both_know_who_was_trained(copier, ignorant):
+    for name in METRICS:
+        assert copier[name]["spearman_over_all"]["low"] > 0.4
+        assert abs(ignorant[name]["spearman_over_all"]["value"]) < 0.4
+    assert copier["l2"]["spearman_over_all"]["count"] == 2 * COUNT
+
+
 def test_the_keys_stand_in_the_same_table(copier):
     assert list(copier) == ["solidmark", *METRICS]
     assert copier["solidmark"]["auroc"]["value"] == 1

@@ -8,7 +8,7 @@ numbers too. `block` puts them side by side for a record.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -87,21 +87,29 @@ def block(read: Mapping[str, Reading], solidmark: Reading) -> dict[str, Any]:
     """The table of one model for a record, one entry a metric, the keys' own distances under `solidmark`.
 
     {direction, trained{value low high images}, held_out{…}, copies{count of low high chance} or null,
-    auroc{value low high chance}, tpr_at_1_fpr{…}, spearman_with_solidmark{value low high count chance reason}}.
-    `held_out` is what `trained` is without memory; so is the chance of `copies`. The rank correlation is over trained
-    images, positive where a metric finds those nearest whose keys are remembered best. Raises InvalidValue where a
-    reading is not of the images that `solidmark` is of.
+    auroc{value low high chance}, tpr_at_1_fpr{…}, spearman_with_solidmark{value low high count chance reason},
+    spearman_over_all{…}}. `held_out` is what `trained` is without memory; so is the chance of `copies`. Rank
+    correlations are positive where a metric finds those images nearest whose keys are remembered best: among the
+    trained ones, which says whether it agrees on how well each is remembered, and over all, which also rises where
+    both know who was trained. Raises InvalidValue where a reading is not of the images that `solidmark` is of.
     """
-    entries = {"solidmark": _entry(solidmark, Correlation(None, None, None, len(solidmark.trained), "it is itself"))}
     for name, reading in read.items():
-        if reading.trained.shape != solidmark.trained.shape:
-            found, expected = f"{reading.trained.shape} distances", f"{solidmark.trained.shape}, as the keys have"
-            raise InvalidValue(f"concord.block, {name}", found, expected, "Read the same images.")
-        entries[name] = _entry(reading, concordance.rank_correlation(reading.trained, solidmark.trained))
-    return entries
+        shapes, expected = (f"{one.trained.shape} and {one.held_out.shape} distances" for one in (reading, solidmark))
+        if shapes != expected:
+            raise InvalidValue(f"concord.block, {name}", shapes, f"{expected}, as the keys have", "Read the same images.")
+    trained = Correlation(None, None, None, len(solidmark.trained), "it is itself")
+    every = replace(trained, count=len(solidmark.trained) + len(solidmark.held_out))
+    entries = {name: _entry(one, *_agreement(one, solidmark)) for name, one in read.items()}
+    return {"solidmark": _entry(solidmark, trained, every), **entries}
 
 
-def _entry(reading: Reading, agreement: Correlation) -> dict[str, Any]:
+def _agreement(reading: Reading, solidmark: Reading) -> tuple[Correlation, Correlation]:
+    """Rank correlations among trained images, and over all."""
+    every, every_key = (np.concatenate([one.trained, one.held_out]) for one in (reading, solidmark))
+    return concordance.rank_correlation(reading.trained, solidmark.trained), concordance.rank_correlation(every, every_key)
+
+
+def _entry(reading: Reading, among_trained: Correlation, over_all: Correlation) -> dict[str, Any]:
     told = concordance.discrimination(reading.trained, reading.held_out)
     return {
         "direction": DIRECTION,
@@ -110,14 +118,8 @@ def _entry(reading: Reading, agreement: Correlation) -> dict[str, Any]:
         "copies": _copies(reading),
         "auroc": {**assess.estimate(told.auroc), "chance": 0.5},
         "tpr_at_1_fpr": assess.share(told.tpr_at_1_fpr),
-        "spearman_with_solidmark": {
-            "value": agreement.value,
-            "low": agreement.low,
-            "high": agreement.high,
-            "count": agreement.count,
-            "chance": 0.0,
-            "reason": agreement.reason,
-        },
+        "spearman_with_solidmark": {**asdict(among_trained), "chance": 0.0},
+        "spearman_over_all": {**asdict(over_all), "chance": 0.0},
     }
 
 
