@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from solidmark import Mitigation, Sampler
+from solidmark import Mitigation, Needs, Sampler
 from solidmark.sampling import Query
 
 
@@ -24,6 +24,7 @@ class EmbeddingOptimisation(Mitigation):
     learning_rate: float = 0.05
 
     reference = "Detecting, Explaining, and Mitigating Memorization in Diffusion Models, arXiv 2407.21720"
+    needs = Needs.CAPTIONS
     claims = ("It removes at least 85 % of memorization as measured by copy-detection similarity.",)
 
     def __post_init__(self) -> None:

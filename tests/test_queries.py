@@ -1,44 +1,69 @@
 """Queries: what they may see, what they find in a perfect memorizer, and what is refused."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
+import worlds
 from worlds import board, composed, memorizer
 
-from solidmark import plugins, scores
+from solidmark import keys, plugins, scores, seeds
 from solidmark.errors import InvalidValue, PluginFault
+from solidmark.memorizer import Memorizer
 from solidmark.plugins import GROUPS
 from solidmark.queries import Answer, Attack, Audit, ask
 from solidmark.sampling import Protocol, Service
 
 
-def audit(laid, asked, *mitigations, name="test"):
-    return Audit(laid.asked, laid.mark, Protocol(), Service(asked, composed(*mitigations), laid.seed, name), laid.seed, name)
+def audit(laid, asked, *mitigations, name="test", attack=None, captions=None):
+    examples = laid.asked if captions is None else replace(laid.asked, captions=captions)
+    service = Service(asked, composed(*mitigations), laid.seed, name)
+    given = {} if attack is None else {"access": attack.access, "budget": attack.cost(Protocol())}
+    return Audit(examples, laid.mark, Protocol(), service, laid.seed, name, others=others(laid), **given)
+
+
+def others(laid):
+    drawn = keys.draw(len(laid.calibration), laid.mark.segments, seeds.numpy_rng(laid.seed, "keys of other images"))
+    return laid.marked(laid.calibration, torch.from_numpy(drawn).float())
 
 
 def attack(name, **values):
     return plugins.instance(GROUPS["query"], "query", name, **values)
 
 
-def found(laid, name):
-    keys = ask(attack(name), audit(laid, memorizer(laid))).keys.double().numpy()
+def found(laid, name, model=None, captions=None, **values):
+    query, model = attack(name, **values), model or memorizer(laid)
+    predicted = ask(query, audit(laid, model, attack=query, captions=captions)).keys.double().numpy()
     trained, count = laid.trained_keys.double().numpy(), len(laid.trained)
-    held_out = scores.memorization(keys[count:], laid.held_out_keys.double().numpy())
-    return scores.memorization(keys[:count], trained).value, held_out
+    held_out = scores.memorization(predicted[count:], laid.held_out_keys.double().numpy())
+    return scores.memorization(predicted[:count], trained), held_out
 
 
-@pytest.mark.parametrize("name", ["outpaint", "outpaint-weights", "caption-only", "average"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "outpaint",
+        "outpaint-weights",
+        "caption-only",
+        "average",
+        "median",
+        "cyclic",
+        "resample",
+        "likelihood",
+        "grid",
+        "embedding",
+    ],
+)
 def test_queries_with_captions_read_a_perfect_memorizer_whole(name):
     recalled, held_out = found(board(held_out=256), name)
-    assert recalled > 0.999
-    assert held_out.low < 0 < held_out.high
+    assert recalled.value > 0.999
+    assert scores.chance_p(held_out, 256) > 1e-3
 
 
 def test_the_image_alone_does_not_unlock_a_border_by_outpainting():
     """The published query's blind spot: the memorizer holds every key, and the query does not find them."""
-    assert found(board(), "image-only")[0] < 0.6
+    assert found(board(), "image-only")[0].value < 0.6
 
 
 def test_no_query_sees_a_mark_or_a_key():
@@ -60,7 +85,7 @@ def test_trained_and_held_out_images_share_batches():
     laid, batches = board(), []
     checked = audit(laid, memorizer(laid))
     inner = checked.service.sample
-    checked.service.sample = lambda captions, *rest: batches.append(captions) or inner(captions, *rest)
+    checked.service.sample = lambda captions, *rest, **named: batches.append(captions) or inner(captions, *rest, **named)
     checked.protocol = Protocol(steps=2, batch=24)
     checked.outpaint()
     trained = [sum(caption in laid.trained.captions for caption in batch) for batch in batches]
@@ -104,6 +129,85 @@ def test_a_query_that_answers_wrongly_is_named(keys, told):
 
 def test_a_constant_answer_is_at_chance():
     laid = board(held_out=256)
-    keys = np.full((16, 8), 0.3)
-    measured = scores.memorization(keys, laid.trained_keys.double().numpy())
+    measured = scores.memorization(np.full((16, 8), 0.3), laid.trained_keys.double().numpy())
     assert abs(measured.value) < 1e-9
+
+
+ALL = [plugin.name for plugin in plugins.discover(GROUPS["query"])]
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "relearn"])
+def test_no_query_finds_keys_in_a_model_that_was_trained_with_others(name):
+    """The leak test: the query is given everything that it may see, and the model has memorized other keys."""
+    laid = board(64, 64)
+    other = Memorizer(laid.marked(laid.trained, laid.other_keys))
+    recalled, held_out = found(laid, name, other)
+    assert scores.chance_p(recalled, 64) > 1e-4
+    assert scores.chance_p(held_out, 64) > 1e-4
+
+
+def test_relearning_learns_no_key_that_is_asked_for():
+    laid = board()
+    recalled, held_out = found(laid, "relearn", worlds.model(), updates=3)
+    assert scores.chance_p(recalled, 16) > 1e-4
+    assert scores.chance_p(held_out, 32) > 1e-4
+
+
+def blind(laid):
+    """The perfect memorizer and its images, without captions."""
+    count = len(laid.trained) + len(laid.held_out)
+    return Memorizer(replace(laid.marked_trained, captions=[""] * len(laid.trained))), [""] * count
+
+
+def test_likelihood_closes_the_blind_spot_of_outpainting():
+    laid = board(64, 64)
+    model, silence = blind(laid)
+    assert found(laid, "outpaint", model, silence)[0].value < 0.6
+    recalled, held_out = found(laid, "likelihood", model, silence)
+    assert recalled.value >= 0.95
+    assert scores.chance_p(held_out, 64) > 1e-3
+
+
+def test_more_proposals_find_more():
+    laid = board(64, 64)
+    model, silence = blind(laid)
+    curve = [found(laid, "likelihood", model, silence, proposals=count)[0].value for count in (1, 4, 16)]
+    assert curve == sorted(curve)
+    assert curve[-1] - curve[0] > 0.3
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_query_declares_its_access_source_and_whole_cost(name):
+    query, laid = attack(name), board()
+    model = worlds.model() if name in ("relearn", "embedding") else memorizer(laid)
+    spent = audit(laid, model, attack=query)
+    ask(query, spent)
+    counted = model.evaluations.forward + model.evaluations.backward
+    assert query.reference
+    assert counted / len(laid.asked) <= spent.spent * (1 + 1e-9) <= query.cost(Protocol()) * (1 + 1e-9)
+
+
+def test_a_query_that_costs_more_than_it_declares_is_stopped():
+    class Greedy(type(attack("outpaint"))):
+        def ask(self, audit):
+            while True:
+                audit.outpaint()
+
+    laid = board()
+    with pytest.raises(PluginFault, match=r"100 denoiser evaluations an image; expected at most 50"):
+        ask(Greedy(), audit(laid, memorizer(laid), attack=Greedy()))
+
+
+def test_the_weights_are_out_of_reach_of_an_api_query():
+    laid = board()
+    with pytest.raises(InvalidValue, match=r"audit\.model.*Access\.WEIGHTS"):
+        audit(laid, memorizer(laid)).model  # noqa: B018  # the attribute itself raises
+
+
+def test_embedding_search_never_sees_the_mark():
+    """Its answer is the same whatever would be painted there: the canvas that it is given has a blank mark."""
+    laid = board()
+    painted = replace(laid, trained_keys=laid.trained_keys.flip(0))
+    query = attack("embedding", updates=2)
+    one, other = (ask(query, audit(given, memorizer(laid), attack=query)) for given in (laid, painted))
+    assert torch.equal(one.keys, other.keys)

@@ -37,7 +37,7 @@ def test_known_pixels_come_out_as_they_went_in():
     asked, known = model(), torch.rand(2, 1, 12, 12)
     free = torch.zeros(2, 1, 12, 12, dtype=torch.bool)
     free[..., :3] = True
-    noise = noises([0, 1], asked.shape, 4, 0, "test")
+    noise = noises([0, 1], asked.shape, 9, 0, "test")
     out = Service(asked, worlds.composed(), 0).sample(["one", "zero"], known, free, noise, Protocol(steps=4))
     assert torch.allclose(out[~free], known[~free], atol=1e-6)
     assert not torch.allclose(out[free], known[free], atol=1e-2)
@@ -45,7 +45,7 @@ def test_known_pixels_come_out_as_they_went_in():
 
 def test_answers_do_not_depend_on_the_batch():
     together = sampled(model(), captions=CAPTIONS)
-    noise = noises([2], (1, 12, 12), 4, 0, "test")
+    noise = noises([2], (1, 12, 12), 9, 0, "test")
     service, free = Service(model(), worlds.composed(), 0), torch.ones(1, 1, 12, 12, dtype=torch.bool)
     alone = service.sample(CAPTIONS[2:], torch.zeros(1, 1, 12, 12), free, noise, Protocol(steps=4))
     assert torch.allclose(together[2:], alone, atol=1e-5)
@@ -89,7 +89,7 @@ def test_an_overridden_method_that_is_never_asked_names_both_mitigations():
 @pytest.mark.parametrize("wrong", [lambda x: x[:1], lambda x: x * float("nan")])
 def test_a_link_that_returns_a_wrong_shape_or_nan_is_named(wrong):
     bad = linked(predict=lambda self, x, t, query: wrong(self.inner.predict(x, t, query)))
-    with pytest.raises(PluginFault, match="Linked, sampler, step 0"):
+    with pytest.raises(PluginFault, match="Linked, sampler, step from 37"):
         sampled(model(), bad, captions=CAPTIONS)
 
 

@@ -8,6 +8,7 @@ from worlds import board, digits
 
 from solidmark.errors import InvalidValue
 from solidmark.marks import Border, read
+from solidmark.testbed import JUDGED
 from solidmark.testbed import _distinct as distinct_images
 
 
@@ -18,15 +19,15 @@ def rows(images):
 def test_no_image_is_both_trained_on_and_held_out_or_used_to_judge():
     laid = board(64, 256)
     groups = [laid.trained.images, laid.held_out.images, laid.calibration.images, laid.other_reference]
-    groups.append(distinct_images(digits()).images[: digits().judged])
+    groups.append(distinct_images(digits()).images[:JUDGED])
     assert len(set().union(*map(rows, groups))) == sum(map(len, groups))
 
 
 def test_the_judge_of_the_digits_reads_the_images_that_seeds_draw_from():
     testbed = digits()
     unseen, judge = distinct_images(testbed), testbed.judge()
-    images = unseen.images[testbed.judged :].flatten(1).double().numpy()
-    accuracy = (judge.classify(images) == unseen.labels[testbed.judged :]).mean()
+    images = unseen.images[JUDGED:].flatten(1).double().numpy()
+    accuracy = (judge.classify(images) == unseen.labels[JUDGED:]).mean()
     assert min(judge.accuracy, accuracy) >= 0.93
     assert abs(judge.accuracy - accuracy) < 0.06  # what is stated is what is met
 
@@ -74,7 +75,7 @@ def test_too_few_images_are_refused_with_the_least_number(numbers):
 
 def test_more_images_than_there_are_is_refused():
     with pytest.raises(InvalidValue, match="distinct images"):
-        digits(trained=64, held_out=900).board(0)
+        digits(trained=64, held_out=1600).board(0)
 
 
 def test_a_mark_that_does_not_fit_names_the_canvas():

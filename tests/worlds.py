@@ -54,7 +54,7 @@ def sampled(asked: Model, *mitigations: Mitigation, captions: list[str], protoco
     """Plain generation from captions through these mitigations."""
     protocol = protocol or Protocol(steps=4)
     known = torch.zeros(len(captions), *asked.shape)
-    noise = noises(range(len(captions)), asked.shape, protocol.steps, 0, "test")
+    noise = noises(range(len(captions)), asked.shape, protocol.draws, 0, "test")
     free = torch.ones(len(captions), 1, *asked.shape[1:], dtype=torch.bool)
     return Service(asked, composed(*mitigations), 0).sample(captions, known, free, noise, protocol)
 

@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import marks, provenance, scores, weights
+from . import keys, marks, provenance, scores, seeds, weights
 from .assess import Marks
 from .composition import Composition
+from .data import Examples
+from .errors import NotApplicable, PluginFault
 from .memorizer import Memorizer
-from .mitigation import Stage
+from .mitigation import Needs, Stage
 from .models import Evaluations, Model
 from .queries import Access, Answer, Attack, Audit, ask
 from .sampling import Service, noises
@@ -40,6 +42,8 @@ class Asked:
     evaluations: Evaluations
     seconds: float
     images: Tensor | None
+    planted: Array | None = None
+    """(N + M, S): numbers that were planted where a query may not look."""
 
     @property
     def trained(self) -> Array:
@@ -56,21 +60,50 @@ def question(case: Case, name: str, attack: Attack, model: Model, board: Board, 
     """Put one query to a model, which may not be changed by it."""
     parts = case.composition.at(Stage.SAMPLING) if attack.access is Access.API else Composition()
     service = Service(model, parts, case.seed, name, data=dict(board.handed_out()))
-    audit = Audit(board.asked, board.mark, case.protocol, service, case.seed, name, desk.progress)
+    audit = Audit(
+        board.asked,
+        board.mark,
+        case.protocol,
+        service,
+        case.seed,
+        name,
+        access=attack.access,
+        others=_others(case, board),
+        budget=attack.cost(case.protocol),
+        progress=desk.progress,
+    )
     before, began, clock = weights.fingerprint(model), model.evaluations.copy(), time.perf_counter()
     answer = ask(attack, audit)
-    seconds = time.perf_counter() - clock
+    seconds, evaluations = time.perf_counter() - clock, model.evaluations.since(began)
     if weights.fingerprint(model) != before:
-        raise RuntimeError(f"query {name} changed the model it asked")
-    return _answered(answer, board, audit, model.evaluations.since(began), seconds)
+        raise PluginFault(f"query {name}", "a changed model", "the model as it was", "Train a copy: `audit.model.copy()`.")
+    if attack.access is Access.WEIGHTS:
+        _within_budget(name, evaluations, len(audit.examples), audit.budget)
+    return _answered(answer, board, audit, evaluations, seconds)
+
+
+def _others(case: Case, board: Board) -> Examples:
+    """What an auditor may learn from: the images that were to be kept, else others with marks of their own."""
+    handed = board.handed_out()
+    if Needs.FORGET in case.composition.needs:
+        return handed["retain"]
+    drawn = keys.draw(len(board.calibration), board.mark.segments, seeds.numpy_rng(case.seed, "keys of other images"))
+    return board.marked(board.calibration, torch.from_numpy(drawn).float())
+
+
+def _within_budget(name: str, evaluations: Evaluations, count: int, budget: float) -> None:
+    spent = (evaluations.forward + evaluations.backward) / count
+    if spent > budget:
+        found, expected = f"{spent:.0f} denoiser evaluations an image", f"at most {budget:.0f}, as declared"
+        raise PluginFault(f"query {name}", found, expected, "Declare its whole `cost`, or ask less.")
 
 
 def _answered(answer: Answer, board: Board, audit: Audit, evaluations: Evaluations, seconds: float) -> Asked:
-    keys, count = answer.keys.double().numpy(), len(board.trained)
+    predicted, count = answer.keys.double().numpy(), len(board.trained)
     uneven = marks.unevenness(board.mark, answer.images[count:]) if answer.images is not None else 0.0
     errors = [float(error[count:].mean()) for error in audit.decoy_errors]
-    looks = Marks(float(keys[count:].std()), uneven, float(np.mean(errors)) if errors else None)
-    return Asked(keys, count, looks, evaluations, seconds, answer.images)
+    looks = Marks(float(predicted[count:].std()), uneven, float(np.mean(errors)) if errors else None)
+    return Asked(predicted, count, looks, evaluations, seconds, answer.images, audit.keys.double().numpy())
 
 
 def baseline(case: Case, board: Board, desk: Desk) -> Asked:
@@ -93,13 +126,13 @@ def baseline(case: Case, board: Board, desk: Desk) -> Asked:
 
     folder = desk.store.get("baseline answers", key, build, desk.progress)
     looks = Marks(**json.loads((folder / "marks.json").read_text()))
-    keys = np.load(folder / "keys.npy", allow_pickle=False)
-    return Asked(keys, len(board.trained), looks, Evaluations(), 0.0, None)
+    predicted = np.load(folder / "keys.npy", allow_pickle=False)
+    return Asked(predicted, len(board.trained), looks, Evaluations(), 0.0, None)
 
 
-def perfect(case: Case, board: Board, desk: Desk) -> dict[str, Estimate]:
-    """Power of each query: M of the perfect memorizer, asked in the same way."""
-    found = {}
+def perfect(case: Case, board: Board, desk: Desk) -> dict[str, Estimate | None]:
+    """Power of each query: M of the perfect memorizer, asked in the same way; None where it cannot be asked so."""
+    found: dict[str, Estimate | None] = {}
     for name, attack in case.queries:
         key = {
             "board": board.fingerprint,
@@ -110,12 +143,17 @@ def perfect(case: Case, board: Board, desk: Desk) -> dict[str, Estimate]:
 
         def build(folder: Path, name: str = name, attack: Attack = attack) -> None:
             bare = replace(case, composition=Composition())
-            asked = question(bare, name, attack, Memorizer(board.marked_trained), board, desk)
-            power = scores.memorization(asked.trained, board.trained_keys.double().numpy())
-            (folder / "power.json").write_text(json.dumps(asdict(power)))
+            try:
+                asked = question(bare, name, attack, Memorizer(board.marked_training), board, desk)
+            except NotApplicable:
+                power = None
+            else:
+                power = asdict(scores.memorization(asked.trained, board.trained_keys.double().numpy()))
+            (folder / "power.json").write_text(json.dumps(power))
 
         folder = desk.store.get("power", key, build, desk.progress)
-        found[name] = Estimate(**json.loads((folder / "power.json").read_text()))
+        power = json.loads((folder / "power.json").read_text())
+        found[name] = None if power is None else Estimate(**power)
     return found
 
 
@@ -134,7 +172,7 @@ def generated(case: Case, model: Model, board: Board, desk: Desk) -> tuple[Tenso
     for first in range(0, count, size):
         captions = board.fresh_captions[first : first + size]
         numbers = range(-first - len(captions), -first)
-        noise = noises(numbers, model.shape, protocol.steps, case.seed, "utility").to(model.device)
+        noise = noises(numbers, model.shape, protocol.draws, case.seed, "utility").to(model.device)
         known = blank.expand(len(captions), -1, -1, -1)
         images.append(service.sample(captions, known, torch.ones_like(known[:, :1], dtype=torch.bool), noise, protocol))
         desk.progress("generate", first + len(captions), count)

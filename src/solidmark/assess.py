@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -71,21 +72,30 @@ class Marks:
 
 
 def controls(
-    held_out: dict[str, Any], other_keys: dict[str, Any], power: Estimate, marks: Marks, baseline: Marks, *, active: bool
+    held_out: dict[str, Any],
+    other_keys: dict[str, Any],
+    power: Estimate,
+    marks: Marks,
+    baseline: Marks,
+    *,
+    active: bool,
+    further: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The controls block of a record; `sound` when none of its `faults` stands.
+    """The controls block of a record; `sound` when none of its `faults`, `further` ones included, stands.
 
-    Mark validity: either number alone may have honest reasons, so only both together disqualify.
+    `power` is the best of the queries that were asked: a row of queries that cannot find what is there is no
+    measurement. Mark validity: either number alone may have honest reasons, so only both together disqualify.
     """
     graying = marks.spread < LEAST_SPREAD * baseline.spread
     low, high = (factor * baseline.unevenness for factor in EVENNESS)
     valid = not (graying and not low <= marks.unevenness <= high)
     faults = [
-        *_leaks("held-out images", held_out),
-        *_leaks("other keys", other_keys),
+        *leaks("held-out images", held_out),
+        *leaks("other keys", other_keys),
         *([] if power.value >= 0.95 else [f"power {power.value:.3f} of the perfect memorizer, expected 0.95 or more"]),
         *([] if valid else [_invalid(marks, baseline)]),
         *([] if active else ["inactive: its answers equal the baseline's bit for bit"]),
+        *further,
     ]
     return {
         "held_out": held_out,
@@ -98,7 +108,8 @@ def controls(
     }
 
 
-def _leaks(name: str, scored: dict[str, Any]) -> list[str]:
+def leaks(name: str, scored: dict[str, Any]) -> list[str]:
+    """What says that predictions which cannot know keys do: none, or a sentence a reason."""
     faults = []
     if scored["chance_p"] < SUSPICION:
         faults.append(f"{name}: M = {scored['memorization']['value']:+.3f} is not 0 (p = {scored['chance_p']:.1e})")

@@ -5,6 +5,7 @@ images → keys → marks → marked set → training → trained model → quer
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -16,10 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import answers, assess, items, provenance, records, utility, weights
+from . import answers, assess, items, provenance, records, utility, weights, worst
 from .answers import Asked
 from .composition import Composition
-from .mitigation import Needs
+from .errors import NotApplicable
+from .mitigation import Needs, opened
+from .models import Model
 from .progress import Progress, silent
 from .queries import Attack
 from .sampling import Protocol
@@ -44,8 +47,8 @@ class Case:
     @property
     def slug(self) -> str:
         """Plain ASCII for pytest ids: `digits-rna-0.5-s0`."""
-        values = "-".join(_plain(value) for part in self.composition.parts for value in part.telling.values())
-        parts = (self.testbed_name, _plain(self.composition.family), values, f"s{self.seed}")
+        values = "-".join(plain(value) for part in self.composition.parts for value in part.telling.values())
+        parts = (plain(self.testbed_name), plain(self.composition.family), values, f"s{self.seed}")
         return "-".join(part for part in parts if part)
 
     @cached_property
@@ -63,9 +66,10 @@ class Case:
         )[:16]
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """Letters, digits and `._+-` only, for pytest ids: `digits(trained=256)` becomes `digits-trained-256`."""
     text = f"{value:.3g}" if isinstance(value, float) else str(value)
-    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._+-") else "_" for letter in text)
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-") or "-"
 
 
 @dataclass(frozen=True)
@@ -80,17 +84,20 @@ class Desk:
 def measure(case: Case, desk: Desk, run: Path) -> records.Record:
     """Train (or load), ask, score: the record of one case, but for its identity in the plan; items go to `run/items`."""
     board = case.testbed.board(case.seed)
+    _applicable(case, board)
     model, cost = weights.prepared(case, board, desk)
-    asked = {name: answers.question(case, name, attack, model, board, desk) for name, attack in case.queries}
+    asked, unasked = _asked(case, model, board, desk)
     generated, sampling = answers.generated(case, model, board, desk)
     power = answers.perfect(case, board, desk)
     controls = _controls(case, board, desk, asked, power)
     return {
         **_heading(case),
         "status": "ok" if controls["sound"] else "failed_check",
-        "queries": {name: _scored(case, board, one) for name, one in asked.items()},
+        "queries": {name: _scored(case, board, name, one) for name, one in asked.items()},
+        "not_applicable": unasked,
+        "worst": _worst(case, board, asked),
         "controls": controls,
-        "power": {name: assess.estimate(one) for name, one in power.items()},
+        "power": _told(power),
         "utility": asdict(judged(case, board, generated)),
         "cost": {**cost, "sampling": sampling},
         "provenance": _provenance(case, desk),
@@ -107,7 +114,7 @@ def measure_testbed(case: Case, desk: Desk) -> records.Record:
     return {
         **_heading(case),
         "status": "ok",
-        "power": {name: assess.estimate(one) for name, one in power.items()},
+        "power": _told(power),
         "unmarked": {"utility": asdict(judged(case, board, generated))},
         "expected": case.testbed.expected,
         "provenance": _provenance(case, desk),
@@ -122,24 +129,74 @@ def unmeasured(case: Case | None, status: str, reason: str) -> records.Record:
 
 def judged(case: Case, board: Board, generated: Tensor) -> utility.Utility:
     """Utility of generated images against the held-out ones, unmarked."""
-    real, others = _flat(board.held_out.images), _flat(board.other_reference)
-    return utility.measure(_flat(generated), board.fresh_labels, real, others, case.testbed.judge())
+    real, others = (board.mark.content(board.mark.canvas(i)) for i in (board.held_out.images, board.other_reference))
+    labels = board.fresh_labels if case.testbed.tells_class else None
+    return utility.measure(_flat(generated), labels, _flat(real), _flat(others), case.testbed.judge())
+
+
+def _applicable(case: Case, board: Board) -> None:
+    """Raise NotApplicable for a mitigation of captions where there are none: it would be a silent no-op."""
+    for part in case.composition.parts:
+        heard = set(opened(type(part.mitigation))) & {"caption", "condition", "guidance"}
+        if (heard or Needs.CAPTIONS in part.mitigation.needs) and not board.captioned:
+            cure = "Choose a testbed with captions."
+            raise NotApplicable(f"mitigation {part.family}", "a testbed without captions", "captions to act on", cure)
+
+
+def _asked(case: Case, model: Model, board: Board, desk: Desk) -> tuple[dict[str, Asked], dict[str, str]]:
+    """The answers to each query, and why the others could not be asked. Raises NotApplicable for the leading one."""
+    asked: dict[str, Asked] = {}
+    unasked: dict[str, str] = {}
+    for name, attack in case.queries:
+        try:
+            asked[name] = answers.question(case, name, attack, model, board, desk)
+        except NotApplicable as reason:
+            if not asked:
+                raise
+            unasked[name] = str(reason)
+    return asked, unasked
 
 
 def _controls(
-    case: Case, board: Board, desk: Desk, asked: Mapping[str, Asked], power: Mapping[str, Estimate]
+    case: Case, board: Board, desk: Desk, asked: Mapping[str, Asked], power: Mapping[str, Estimate | None]
 ) -> dict[str, Any]:
-    """The controls of the leading query, beside the baseline's answers to it."""
+    """The controls of the leading query beside the baseline's answers to it, and the faults of all others."""
     leading, _ = case.queries[0]
     lead, baseline = asked[leading], answers.baseline(case, board, desk)
+    known = [one for name, one in power.items() if one is not None and name in asked]
+    further = [fault for name, one in asked.items() for fault in _faults(board, name, one, leads=name == leading)]
     return assess.controls(
         assess.negative(lead.held_out, _double(board.held_out_keys)),
         assess.negative(lead.trained, _double(board.other_keys)),
-        power[leading],
+        max(known, key=lambda one: one.value),
         lead.marks,
         baseline.marks,
         active=case.composition.control or not np.array_equal(lead.keys, baseline.keys),
+        further=further,
     )
+
+
+def _faults(board: Board, name: str, asked: Asked, *, leads: bool) -> list[str]:
+    """Leaks of one query: on held-out images (told apart for the leading one), and towards planted keys."""
+    faults = [] if leads else assess.leaks(f"{name}, held-out images", _negative(board, asked))
+    if asked.planted is not None:
+        faults += assess.leaks(f"{name}, planted keys", assess.negative(asked.keys, asked.planted))
+    return faults
+
+
+def _negative(board: Board, asked: Asked) -> dict[str, Any]:
+    return assess.negative(asked.held_out, _double(board.held_out_keys))
+
+
+def _worst(case: Case, board: Board, asked: Mapping[str, Asked]) -> dict[str, Any]:
+    """The worst case over queries, on the images that the row answers for."""
+    places = _groups(case, board)["target"]
+    predictions = {name: one.trained[places] for name, one in asked.items()}
+    return worst.as_record(worst.worst_case(predictions, _double(board.trained_keys)[places], case.seed))
+
+
+def _told(power: Mapping[str, Estimate | None]) -> dict[str, Any]:
+    return {name: None if one is None else assess.estimate(one) for name, one in power.items()}
 
 
 def _groups(case: Case, board: Board) -> dict[str, list[int]]:
@@ -150,14 +207,23 @@ def _groups(case: Case, board: Board) -> dict[str, list[int]]:
     return {"target": board.forget, "retained": [place for place in every if place not in set(board.forget)]}
 
 
-def _scored(case: Case, board: Board, asked: Asked) -> dict[str, Any]:
+def _scored(case: Case, board: Board, name: str, asked: Asked) -> dict[str, Any]:
     keys, held_out_keys = _double(board.trained_keys), _double(board.held_out_keys)
     scored = {
         group: assess.query(asked.trained[places], keys[places], asked.held_out, held_out_keys, case.seed)
         for group, places in _groups(case, board).items()
+        if group == "target" or not dict(case.queries)[name].learns
     }
+    attack = dict(case.queries)[name]
     evaluations = {**asdict(asked.evaluations), "images": len(asked.keys), "seconds": asked.seconds}
-    return {**scored.pop("target"), **scored, "marks": asdict(asked.marks), "evaluations": evaluations}
+    return {
+        **scored.pop("target"),
+        **scored,
+        "access": attack.access.value,
+        "held_out": _negative(board, asked),
+        "marks": asdict(asked.marks),
+        "evaluations": evaluations,
+    }
 
 
 def _heading(case: Case) -> dict[str, Any]:

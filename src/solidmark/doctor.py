@@ -90,7 +90,8 @@ def _entry_points() -> Finding:
     missing = [
         name for group in groups for name in written.get(group, {}) if name not in {p.name for p in plugins.discover(group)}
     ]
-    found = f"not installed: {', '.join(missing)}; run `pip install -e .` again" if missing else "as the checkout has them"
+    cure = "remove solidmark.egg-info from the checkout, if it is there, and run `pip install -e .` again"
+    found = f"not installed: {', '.join(missing)}; {cure}" if missing else "as the checkout has them"
     return Finding("entry points", found, not missing)
 
 

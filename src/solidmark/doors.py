@@ -90,7 +90,8 @@ class Doors:
             changed = self._call(part, "condition", part.mitigation.condition, rows, self._stream(place, "condition"))
             _require_tensor(part, "condition", changed, rows)
             rows = changed
-        return embeddings.masked_scatter(present.to(embeddings.device)[:, None, None], rows.to(embeddings.device))
+        mask = present.to(embeddings.device).reshape(-1, *[1] * (embeddings.ndim - 1))
+        return embeddings.masked_scatter(mask, rows.to(embeddings.device))
 
     def guidance(self, scale: Any, progress: float) -> Any:
         """Fold `guidance` over the scale at this share of the steps."""

@@ -39,7 +39,7 @@ class Mark(Protocol):
         """The images with room for the mark, blank: a border enlarges them, a patch covers their centre."""
 
     def content(self, painted: Tensor) -> Tensor:
-        """The images as they were before the canvas, as far as the mark leaves them visible."""
+        """What is left of the images when the mark is taken away: the inside of a border, all round a blank patch."""
 
     def masks(self, height: int, width: int) -> Tensor:
         """(S, H, W) booleans on a canvas of this size: disjoint segments that tile the mark."""
@@ -101,8 +101,8 @@ class Patch:
         return torch.where(self.region(*images.shape[-2:]).to(images.device), torch.full_like(images, BLANK), images)
 
     def content(self, painted: Tensor) -> Tensor:
-        """The whole image: a patch hides its centre and takes nothing away."""
-        return painted
+        """The image with its centre blank again, whatever was painted there."""
+        return self.canvas(painted)
 
     def region(self, height: int, width: int) -> Tensor:
         """(H, W) booleans: the square in the middle."""

@@ -46,6 +46,8 @@ class Needs(Flag):
     """Unmarked images that nobody trains on or asks for (`data.calibration`)."""
     BASE_MODEL = auto()
     """The model before fine-tuning (`data.base_model`)."""
+    CAPTIONS = auto()
+    """Captions, for a link that acts on them; the doors of captions, conditions and guidance imply it."""
 
     def names(self) -> list[str]:
         """The declared needs in words: `forget list`, `training images`, ..."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .data import says_something
-from .errors import DamagedFile, InvalidValue, NotApplicable
+from .errors import DamagedFile, InvalidValue, NotApplicable, UnknownName
 
 START, WORD, END, PADDING = range(4)
 """What `Model.roles` tells of each token."""
@@ -30,8 +30,13 @@ START, WORD, END, PADDING = range(4)
 
 @dataclass(frozen=True)
 class Network:
-    """The configuration of a pixel-space denoiser with text conditioning; everything that is built follows from it."""
+    """The configuration of a pixel-space denoiser; everything that is built follows from it.
 
+    `kind` is what it is conditioned on: `text` (captions through a text encoder and cross-attention), `label` (each
+    caption is one of `classes`, added to the time embedding) or `none`.
+    """
+
+    kind: str = "text"
     size: int = 12
     channels: int = 1
     patch: int = 2
@@ -106,6 +111,11 @@ class Schedule:
         direction = (1 - then - spread.square()).clamp(min=0).sqrt()
         return then.sqrt() * clean + direction * noise_prediction + spread * noise, clean
 
+    def back(self, x: Tensor, t: int, to: int, noise: Tensor) -> Tensor:
+        """x_t noised further, to the higher level `to`: the way back of RePaint (arXiv 2201.09865)."""
+        kept = self._at(to) / self._at(t)
+        return kept.sqrt() * x + (1 - kept).sqrt() * noise
+
     def to(self, device: torch.device) -> None:
         """Move the table, so that no step waits for a copy."""
         self._signal = self._signal.to(device)
@@ -176,6 +186,11 @@ class Text(nn.Module):
         rows = [[1, *(self.token(word) for word in caption.split()[: self.context - 2]), 2] for caption in captions]
         return torch.tensor([row + [0] * (self.context - len(row)) for row in rows]).reshape(-1, self.context)
 
+    def roles(self, captions: Sequence[str]) -> Tensor:
+        """(B, L): START, WORD, END or PADDING for each token."""
+        tokens = self.tokens(captions)
+        return torch.full_like(tokens, WORD).where(tokens > 2, torch.tensor([PADDING, START, END])[tokens.clamp(max=2)])
+
     def forward(self, captions: Sequence[str]) -> Tensor:
         """(B, L, D) embeddings; the empty caption is the null condition, all zeros."""
         embeddings: Tensor = self.layers(self.words(self.tokens(captions).to(self.places.device)) + self.places)
@@ -230,8 +245,80 @@ class _Watched:
         return out / module.rescale_output_factor
 
 
+class Labels(nn.Module):
+    """One vector for each class name, of the width of the time embedding; an unknown name hashes to one of them."""
+
+    def __init__(self, config: Network) -> None:
+        super().__init__()
+        self._places = {name: place for place, name in enumerate(config.classes)}
+        self.vectors = nn.Embedding(len(config.classes), 4 * config.widths[0])
+
+    def tokens(self, captions: Sequence[str]) -> Tensor:
+        """(B, 1) places of the first word that is a class name, by hash where there is none."""
+        count = len(self._places)
+        rows = []
+        for caption in captions:
+            known = [self._places[word] for word in caption.split() if word in self._places]
+            rows.append([known[0] if known else crc32(caption.encode()) % count])
+        return torch.tensor(rows).reshape(-1, 1)
+
+    def roles(self, captions: Sequence[str]) -> Tensor:
+        """(B, 1): a label is one word."""
+        return torch.full((len(captions), 1), WORD)
+
+    def forward(self, captions: Sequence[str]) -> Tensor:
+        """(B, D) vectors; the empty caption is the null condition, all zeros."""
+        vectors: Tensor = self.vectors(self.tokens(captions).to(self.vectors.weight.device))[:, 0]
+        given = torch.tensor([says_something(caption) for caption in captions], device=vectors.device)
+        return vectors * given[:, None]
+
+
+class Nothing(nn.Module):
+    """The conditioning of an unconditional model: none."""
+
+    def __init__(self, config: Network) -> None:
+        super().__init__()
+
+    def roles(self, captions: Sequence[str]) -> Tensor:
+        """(B, 0): no tokens."""
+        return torch.zeros(len(captions), 0, dtype=torch.long)
+
+    def forward(self, captions: Sequence[str]) -> Tensor:
+        """(B, 0): whatever the captions say."""
+        return torch.zeros(len(captions), 0)
+
+
+CONDITIONINGS: Mapping[str, type[nn.Module]] = {"text": Text, "label": Labels, "none": Nothing}
+
+
+def _network(config: Network) -> nn.Module:
+    """The diffusers network of a configuration."""
+    from diffusers import UNet2DConditionModel, UNet2DModel
+
+    levels, cells = len(config.widths), config.patch**2
+    shared = {
+        "sample_size": config.size // config.patch,
+        "in_channels": (config.channels + config.extra_channels) * cells,
+        "out_channels": config.channels * cells,
+        "layers_per_block": config.layers,
+        "block_out_channels": config.widths,
+        "down_block_types": ("DownBlock2D",) * levels,
+        "up_block_types": ("UpBlock2D",) * levels,
+        "norm_num_groups": 8,
+        "dropout": config.dropout,
+    }
+    if config.kind == "text":
+        return UNet2DConditionModel(
+            **shared,
+            mid_block_type="UNetMidBlock2DCrossAttn",
+            cross_attention_dim=config.text_width,
+            attention_head_dim=config.heads,  # diffusers reads this as the number of heads
+        )
+    return UNet2DModel(**shared, class_embed_type="identity" if config.kind == "label" else None)
+
+
 class Model:
-    """Handle of a denoiser: text-conditional in pixel space here; other kinds keep its methods and shapes.
+    """Handle of a denoiser in pixel space, conditioned on text, labels or nothing; a latent one keeps its methods.
 
     `shape` is that of x without the batch, in the space the denoiser works in; `cross_attention` is empty
     where the network has none; `vae` is None in pixel space.
@@ -240,25 +327,11 @@ class Model:
     vae: nn.Module | None = None
 
     def __init__(self, config: Network) -> None:
-        from diffusers import UNet2DConditionModel
-
-        levels, cells = len(config.widths), config.patch**2
+        if config.kind not in CONDITIONINGS:
+            raise UnknownName.among("Network.kind", config.kind, CONDITIONINGS)
         self.config = config
-        self.network: nn.Module = UNet2DConditionModel(
-            sample_size=config.size // config.patch,
-            in_channels=(config.channels + config.extra_channels) * cells,
-            out_channels=config.channels * cells,
-            layers_per_block=config.layers,
-            block_out_channels=config.widths,
-            down_block_types=("DownBlock2D",) * levels,
-            up_block_types=("UpBlock2D",) * levels,
-            mid_block_type="UNetMidBlock2DCrossAttn",
-            norm_num_groups=8,
-            cross_attention_dim=config.text_width,
-            attention_head_dim=config.heads,  # diffusers reads this as the number of heads
-            dropout=config.dropout,
-        )
-        self.text: nn.Module = Text(config)
+        self.network = _network(config)
+        self.text = CONDITIONINGS[config.kind](config)
         self.schedule = Schedule(config.betas, config.schedule_steps)
         self.shape: tuple[int, ...] = (config.channels, config.size, config.size)
         self.evaluations = Evaluations()
@@ -306,9 +379,9 @@ class Model:
         return embeddings
 
     def roles(self, captions: Sequence[str]) -> Tensor:
-        """(B, L): START, WORD, END or PADDING for each token."""
-        tokens = self.text.tokens(captions)  # type: ignore[operator]
-        return torch.full_like(tokens, WORD).where(tokens > 2, torch.tensor([PADDING, START, END])[tokens.clamp(max=2)])
+        """(B, L): START, WORD, END or PADDING for each token; (B, 1) for labels, (B, 0) without conditions."""
+        roles: Tensor = self.text.roles(captions)
+        return roles
 
     def predict(
         self,
@@ -336,7 +409,9 @@ class Model:
 
     def _denoise(self, x: Tensor, t: int | Tensor, embeddings: Tensor) -> Tensor:
         cells = F.pixel_unshuffle(x, self.config.patch)
-        return F.pixel_shuffle(self.network(cells, t, embeddings, return_dict=False)[0], self.config.patch)
+        conditions = {"text": {"encoder_hidden_states": embeddings}, "label": {"class_labels": embeddings}}
+        output = self.network(cells, t, **conditions.get(self.config.kind, {}), return_dict=False)[0]
+        return F.pixel_shuffle(output, self.config.patch)
 
     def _count_backward(self, gradient: Tensor) -> None:
         self.evaluations.backward += len(gradient)

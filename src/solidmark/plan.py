@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from . import plugins
-from .case import Case
+from .case import Case, plain
 from .composition import Composition, Part
 from .errors import PluginFault, UnknownName
 from .mitigation import Stage
@@ -69,11 +69,12 @@ def cases(wish: Wish) -> list[Planned]:
     rows = list(_rows(wish, profile))
     planned = []
     for name, seed in product(wish.testbeds, seeds):
-        testbed, queries = _testbed(name), _queries(wish, profile)
+        name, testbed = _testbed(name)
+        queries = _queries(wish, profile, testbed)
         protocol = _protocol(testbed, wish.protocol)
         for row in rows:
             if isinstance(row, Broken):
-                slug = f"{name}-{row.name.replace(':', '_')}-s{seed}"
+                slug = f"{plain(name)}-{plain(row.name)}-s{seed}"
                 planned.append(Planned(slug, name, row.name, (), broken=row))
                 continue
             case = Case(name, testbed, row, seed, queries, protocol)
@@ -103,7 +104,9 @@ def arranged(weights: Sequence[float], workers: int) -> list[int]:
 def testbed_cases(wish: Wish) -> list[Planned]:
     """One case a testbed and seed, without any mitigation: power and the cost of marking."""
     bare = [one for one in cases(replace(wish, mitigations=(BASELINE,))) if one.case is not None]
-    return [replace(one, slug=f"{one.testbed}-s{one.case.seed}", event="testbed") for one in bare if one.case is not None]
+    return [
+        replace(one, slug=f"{plain(one.testbed)}-s{one.case.seed}", event="testbed") for one in bare if one.case is not None
+    ]
 
 
 def _rows(wish: Wish, profile: Profile) -> Iterator[Composition | Broken]:
@@ -133,18 +136,19 @@ def _family(name: str, profile: Profile, *, asked: bool) -> Iterable[Composition
     return [Composition((part,)) for part in strengths]
 
 
-def _testbed(name: str) -> Testbed:
-    testbed = plugins.instance(GROUPS["testbed"], "testbed", name)
+def _testbed(name: str) -> tuple[str, Testbed]:
+    label, testbed = plugins.testbed(name)
     if not isinstance(testbed, Testbed):
         cure = "Subclass solidmark.testbed.Testbed."
         raise PluginFault(f"testbed {name}", type(testbed).__name__, "a Testbed", cure)
-    return testbed
+    return label, testbed
 
 
-def _queries(wish: Wish, profile: Profile) -> tuple[tuple[str, Any], ...]:
-    """The queries by name; `outpaint` leads where it is among them."""
+def _queries(wish: Wish, profile: Profile, testbed: Testbed) -> tuple[tuple[str, Any], ...]:
+    """The queries by name, those that the testbed needs among them; `outpaint` leads where it is asked."""
     found = [plugin.name for plugin in plugins.discover(GROUPS["query"])]
-    names = [name.strip() for name in wish.queries.split(",")] if wish.queries else list(profile.queries or found)
+    chosen = [*(profile.queries or found), *testbed.queries]
+    names = [name.strip() for name in wish.queries.split(",")] if wish.queries else chosen
     names = sorted(dict.fromkeys(names), key=lambda name: name != "outpaint")
     return tuple((name, plugins.instance(GROUPS["query"], "query", name)) for name in names)
 

@@ -173,7 +173,7 @@ def _parsed(text: str) -> Part:
     head, bracket, _ = text.partition("(")
     if bracket and not text.endswith(")"):
         raise InvalidValue("mitigation", repr(text), "name or name(parameter=value, ...)", "Close the parenthesis.")
-    values = _values(text[len(head) :], head)
+    values = _values(text[len(head) :], f"mitigation {head}")
     if ".py:" in head:
         return _from_file(head, values)
     plugin = named(GROUPS["mitigation"], "mitigation", head)
@@ -193,7 +193,7 @@ def _values(text: str, head: str) -> dict[str, Any]:
         return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
     except (SyntaxError, ValueError) as cause:
         cure = "Write numbers, strings or tuples."
-        raise InvalidValue(f"mitigation {head}", f"{text} ({cause})", "(parameter=value, ...)", cure) from cause
+        raise InvalidValue(head, f"{text} ({cause})", "(parameter=value, ...)", cure) from cause
 
 
 def _with(kind: type[Mitigation], values: dict[str, Any], head: str) -> Mitigation:
@@ -234,6 +234,20 @@ def _from_file(head: str, values: dict[str, Any]) -> Part:
     if fault is not None:
         raise PluginFault(f"mitigation {head}", fault, "the class of a mitigation", "Name such a class after the colon.")
     return Part(f"{path.stem}.{name}", _with(kind, values, head), f"file {path.name} {sha}")  # type: ignore[arg-type]
+
+
+def testbed(expression: str) -> tuple[str, Any]:
+    """`digits` or `digits(trained=256)`: its label and the testbed. Raises as `compose` does."""
+    head, bracket, _ = expression.partition("(")
+    if bracket and not expression.endswith(")"):
+        raise InvalidValue("testbed", repr(expression), "name or name(parameter=value, ...)", "Close the parenthesis.")
+    values = _values(expression[len(head) :], f"testbed {head}")
+    plain = instance(GROUPS["testbed"], "testbed", head)
+    for name in values:
+        if name not in (known := [field.name for field in dataclasses.fields(plain)]):
+            raise UnknownName.among(f"parameter of testbed {head}", name, known)
+    told = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    return (f"{head}({told})" if told else head), instance(GROUPS["testbed"], "testbed", head, **values)
 
 
 def instance(group: str, kind: str, name: str, **values: Any) -> Any:

@@ -99,7 +99,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _marks(one: Planned) -> list[pytest.MarkDecorator]:
     families = [name.rpartition(":")[2] for name in one.family.split("+")]  # a twin goes by its bare name here
-    names = dict.fromkeys([one.testbed, *families, *one.stages])
+    names = dict.fromkeys([one.testbed.partition("(")[0], *families, *one.stages])
     return [getattr(pytest.mark, name) for name in names]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,7 +30,9 @@ class Protocol:
 
     `steps` of DDIM (arXiv 2010.02502) with `eta` = 1, which is ancestral sampling on the visited
     timesteps; `guidance` is the classifier-free scale (arXiv 2207.12598); `batch` queries are sampled
-    together, trained and held-out images mixed.
+    together, trained and held-out images mixed. With `rounds` above 1 each step is repeated, going back
+    by fresh noise in between (RePaint, arXiv 2201.09865); with `strength` below 1 sampling starts from
+    a given image, noised to that share of the steps.
     """
 
     name: str = "fast"
@@ -38,11 +40,29 @@ class Protocol:
     eta: float = 1.0
     guidance: float = 3.0
     batch: int = 128
+    rounds: int = 1
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or not 0 <= self.eta <= 1 or not math.isfinite(self.guidance):
-            expected = "steps and batch of at least 1, eta in [0, 1], a finite guidance"
+        counts = min(self.steps, self.batch, self.rounds) >= 1
+        if not (counts and 0 <= self.eta <= 1 and 0 < self.strength <= 1 and math.isfinite(self.guidance)):
+            expected = "steps, batch and rounds of at least 1, eta in [0, 1], strength in (0, 1], a finite guidance"
             raise InvalidValue("Protocol", repr(self), expected, "Mend the numbers.")
+
+    @property
+    def visited(self) -> int:
+        """How many of the steps are taken."""
+        return max(1, round(self.strength * self.steps))
+
+    @property
+    def draws(self) -> int:
+        """Noise tensors that one image needs: x_T, and in each round the solver's, the known pixels', the way back's."""
+        return 1 + self.visited * (3 * self.rounds - 1)
+
+    @property
+    def evaluations(self) -> int:
+        """Denoiser evaluations an image of one run, both branches, without any mitigation."""
+        return 2 * self.visited * self.rounds
 
 
 @dataclass(frozen=True)
@@ -137,33 +157,61 @@ class Service:
         self.model, self.composition = model, composition
         self._doors = Doors(composition, seed, "sampling", *purpose, data=data)
 
-    def sample(self, captions: list[str], known: Tensor, free: Tensor, noises: Tensor, protocol: Protocol) -> Tensor:
+    @torch.no_grad()
+    def sample(
+        self,
+        captions: list[str],
+        known: Tensor,
+        free: Tensor,
+        noises: Tensor,
+        protocol: Protocol,
+        *,
+        begin: Tensor | None = None,
+        embeddings: Tensor | None = None,
+    ) -> Tensor:
         """Images in [0, 1], (B, C, H, W), whose known pixels are those given.
 
-        `noises` is (B, 2 steps + 1, *shape): x_T, then for each step the solver's and the known pixels'.
+        `noises` is (B, protocol.draws, *shape). `begin` are the images to start from where the protocol's
+        strength is below 1; `embeddings` stand in for those of the captions.
         """
-        with torch.no_grad():
-            query = self._query(captions, known, free, noises[:, 0], protocol)
+        noise = iter(noises.unbind(dim=1))
+        query = self._query(captions, known, free, next(noise), protocol, embeddings)
+        if begin is not None:
+            query = replace(
+                query, noise=self.model.schedule.add_noise(self.model.encode(begin), query.noise, query.times[0])
+            )
         link = self._doors.sampler(BaseSampler(self.model, self._doors))
-        with torch.no_grad():
-            query = link.prepare(query)
-            x, levels = query.start(query.noise), [*query.times[1:], -1]
-            for step, (t, to) in enumerate(zip(query.times, levels, strict=True)):
-                solver, replaced = noises[:, 2 * step + 1], noises[:, 2 * step + 2]
-                guided = self._checked(link.predict(x, t, query), x, f"step {step}")
-                x, x0 = self.model.schedule.step(x, guided, t, to, query.eta, solver)
-                x = self._checked(link.after(x, x0, t, query), x, f"step {step}")
-                x = query.hold(x, replaced, to)
+        query = link.prepare(query)
+        x = query.start(query.noise)
+        for t, to in zip(query.times, [*query.times[1:], -1], strict=True):
+            for again in reversed(range(protocol.rounds if to >= 0 else 1)):
+                x = self._stepped(link, x, t, to, query, next(noise), next(noise))
+                if again:
+                    x = self.model.schedule.back(x, to, t, next(noise))
         check_asked(link)
         blank = torch.full_like(x, 0.0)
         return self.model.decode(torch.where(query.refused[:, None, None, None], blank, x)).cpu()
 
-    def _query(self, captions: list[str], known: Tensor, free: Tensor, noise: Tensor, protocol: Protocol) -> Query:
+    def _stepped(self, link: Sampler, x: Tensor, t: int, to: int, query: Query, solver: Tensor, replaced: Tensor) -> Tensor:
+        """One step from t to `to`: predict, solve, let the links change the sample, put the known pixels back."""
+        guided = self._checked(link.predict(x, t, query), x, f"step from {t}")
+        x, x0 = self.model.schedule.step(x, guided, t, to, query.eta, solver)
+        return query.hold(self._checked(link.after(x, x0, t, query), x, f"step from {t}"), replaced, to)
+
+    def _query(
+        self,
+        captions: list[str],
+        known: Tensor,
+        free: Tensor,
+        noise: Tensor,
+        protocol: Protocol,
+        given: Tensor | None,
+    ) -> Query:
         model = self.model
         captions = self._doors.caption(captions)
         present = torch.tensor([says_something(caption) for caption in captions])
-        embeddings = self._doors.condition(model.embed(captions), present)
-        times = model.schedule.times(protocol.steps)
+        embeddings = self._doors.condition(model.embed(captions) if given is None else given, present)
+        times = model.schedule.times(protocol.steps)[-protocol.visited :]
         refused = torch.zeros(len(captions), dtype=torch.bool, device=noise.device)
         unconditional = model.embed([""] * len(captions))
         guidance, eta = protocol.guidance, protocol.eta
@@ -181,11 +229,8 @@ class Service:
         return changed
 
 
-def noises(ids: Sequence[int], shape: tuple[int, ...], steps: int, seed: int, *purpose: object) -> Tensor:
-    """(B, 2 steps + 1, *shape) normal noise, one stream an image, so that batches and devices change nothing."""
+def noises(ids: Sequence[int], shape: tuple[int, ...], draws: int, seed: int, *purpose: object) -> Tensor:
+    """(B, draws, *shape) normal noise, one stream an image, so that batches and devices change nothing."""
     return torch.stack(
-        [
-            torch.randn((2 * steps + 1, *shape), generator=seeds.torch_rng(seed, "query noise", *purpose, number))
-            for number in ids
-        ]
+        [torch.randn((draws, *shape), generator=seeds.torch_rng(seed, "query noise", *purpose, number)) for number in ids]
     )

@@ -101,7 +101,8 @@ class Session:
         """A line for each marker that selects: testbeds, families, stages."""
         families = [plugin.name.rpartition(":")[2] for plugin in plugins.discover(plugins.GROUPS["mitigation"])]
         composed = [name for wished in self.wish.mitigations for name in _families(wished)]
-        lines = {name: f"{name}: cases of the testbed {name}" for name in self.wish.testbeds}
+        testbeds = [name.partition("(")[0] for name in self.wish.testbeds]
+        lines = {name: f"{name}: cases of the testbed {name}" for name in testbeds}
         lines |= {name: f"{name}: cases of the mitigation {name}" for name in (*families, *composed)}
         return [*lines.values(), *(f"{stage}: cases that act at {stage}" for stage in ("training", "sampling", "post-hoc"))]
 
@@ -124,19 +125,18 @@ def _families(expression: str) -> list[str]:
 def _check(wish: Wish) -> None:
     """Raise for what the user wrote wrongly, before any worker starts; only what was written is loaded."""
     wish.seed_list()
-    for name in wish.testbeds:
-        plugins.named(plugins.GROUPS["testbed"], "--testbed", name)
+    known = {plugin.name for plugin in plugins.discover(plugins.GROUPS["testbed"])}
+    for expression in wish.testbeds:
+        if expression not in known or wish.protocol != "fast":
+            _, testbed = plugins.testbed(expression)
+            if wish.protocol not in testbed.protocols:
+                raise UnknownName.among("--protocol", wish.protocol, testbed.protocols)
     for name in wish.queries.split(",") if wish.queries else ():
         plugins.named(plugins.GROUPS["query"], "--queries", name.strip())
     families = {plugin.name for plugin in plugins.discover(plugins.GROUPS["mitigation"])}
     for expression in wish.mitigations:
         if expression not in families:
             plugins.compose(expression)
-    if wish.protocol != "fast":
-        for name in wish.testbeds:
-            testbed = plugins.instance(plugins.GROUPS["testbed"], "--testbed", name)
-            if wish.protocol not in testbed.protocols:
-                raise UnknownName.among("--protocol", wish.protocol, testbed.protocols)
 
 
 def _resumed(base: Path, wanted: str) -> tuple[Path, frozenset[str]]:

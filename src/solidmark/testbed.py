@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import keys, marks, seeds
-from .data import Examples, distinct, join
+from .data import Examples, distinct, join, says_something
 from .errors import InvalidValue
 from .marks import Border, Mark
 from .sampling import Protocol
@@ -26,6 +26,8 @@ from .utility import Judge
 
 FAST = Protocol()
 PAPER = Protocol(name="paper", steps=250)
+JUDGED = 900
+"""How many images, the first in an order that all seeds share, train the judge and nothing else, where there are enough."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,14 @@ class Labelled:
 class Board:
     """What one seed of a testbed lays out. Keys are (N, S) and belong to the examples of the same name.
 
-    `forget` are places among the trained examples that post-hoc methods are told to forget.
-    `calibration`, `reference` and `other_reference` are unmarked real images that no one is trained on or
-    asked for; `fresh` are captions that were never trained on, with the class that each asks for.
+    `training` are the rows that a model is trained on, with `training_keys`; `trained` those of them that are asked
+    for, each once. `forget` are places among the trained examples that post-hoc methods are told to forget.
+    `calibration` and `other_reference` are unmarked real images that no one is trained on or asked for; `fresh` are
+    captions that were never trained on, with the class that each asks for.
     """
 
+    training: Examples
+    training_keys: Tensor
     trained: Examples
     held_out: Examples
     trained_keys: Tensor
@@ -66,16 +71,28 @@ class Board:
     def fingerprint(self) -> str:
         """sha256 of all images, captions, ids and keys: two boards with one fingerprint are the same board."""
         digest = hashlib.sha256(repr((self.mark, self.seed, self.forget, self.fresh_captions)).encode())
-        for part in (self.trained, self.held_out, self.calibration):
+        for part in (self.training, self.trained, self.held_out, self.calibration):
             digest.update(repr((part.captions, part.ids)).encode() + part.images.numpy().tobytes())
-        for tensor in (self.trained_keys, self.held_out_keys, self.other_keys, self.other_reference):
+        for tensor in (self.training_keys, self.trained_keys, self.held_out_keys, self.other_keys, self.other_reference):
             digest.update(tensor.numpy().tobytes())
         return digest.hexdigest()
 
     @property
+    def marked_training(self) -> Examples:
+        """The rows that a model is trained on, marked, each image once."""
+        _, first = np.unique(self.training.ids, return_index=True)
+        once = sorted(first.tolist())
+        return self.marked(self.training.take(once), self.training_keys[once])
+
+    @property
     def marked_trained(self) -> Examples:
-        """The trained images as they were trained on."""
+        """The trained images that are asked for, as they were trained on."""
         return self.marked(self.trained, self.trained_keys)
+
+    @property
+    def captioned(self) -> bool:
+        """Whether the captions of this board say anything."""
+        return any(says_something(caption) for caption in self.trained.captions)
 
     @property
     def asked(self) -> Examples:
@@ -85,13 +102,14 @@ class Board:
 
     def handed_out(self) -> dict[str, Examples]:
         """The parts that a mitigation may declare a need for."""
-        kept = [place for place in range(len(self.trained)) if place not in set(self.forget)]
-        trained, held_out = self.marked_trained, self.marked(self.held_out, self.held_out_keys)
-        decoys = held_out.take(range(min(len(trained), len(held_out))))
+        everything, held_out = self.marked_training, self.marked(self.held_out, self.held_out_keys)
+        forget = self.marked_trained.take(self.forget)
+        kept = [place for place, number in enumerate(everything.ids) if number not in set(forget.ids)]
+        decoys = held_out.take(range(min(len(everything), len(held_out))))
         return {
-            "forget": trained.take(self.forget),
-            "retain": trained.take(kept),
-            "training_images": join([trained, decoys]),
+            "forget": forget,
+            "retain": everything.take(kept),
+            "training_images": join([everything, decoys]),
             "calibration": self.calibration,
         }
 
@@ -100,26 +118,34 @@ class Board:
 class Testbed:
     """Numbers that every testbed has; a subclass adds its own and says how to `load`.
 
-    `trained` and `held_out` images (held-out ones are the negative control: at least as many);
-    `generated` captions for utility; `forget_share` of the trained images is the forget list.
+    `trained` images, of which at most `asked` are asked for; `held_out` ones, the negative control, at least as
+    many as are asked for; `generated` captions for utility; `forget_share` of the asked images is the forget list.
     """
 
     __test__: ClassVar[bool] = False  # not a pytest class
     version: ClassVar[int] = 1
     protocols: ClassVar[dict[str, Protocol]] = {"fast": FAST, "paper": PAPER}
     expected: ClassVar[str] = ""
+    tells_class: ClassVar[bool] = True
+    """Whether a caption says which class is meant, so that generation from it can be judged."""
+    queries: ClassVar[tuple[str, ...]] = ()
+    """Queries that are asked beside the profile's, where `outpaint` alone cannot find what is there."""
 
     trained: int = 64
+    asked: int = 256
     held_out: int = 256
     generated: int = 256
     forget_share: float = 0.25
     mark: Mark = Border()
     recipe: Recipe = Recipe()
+    base: Recipe | None = None
+    """Where there is one, a base is trained so first, on unmarked images, and `recipe` goes on from it."""
 
     def __post_init__(self) -> None:
-        if self.trained < 3 or self.held_out < max(16, self.trained) or self.generated < 16:
-            found = f"trained={self.trained}, held_out={self.held_out}, generated={self.generated}"
-            expected = "trained of at least 3, held_out at least as many and 16, generated of at least 16"
+        asked = min(self.trained, self.asked)
+        if asked < 3 or self.held_out < max(16, asked) or self.generated < 16:
+            found = f"trained={self.trained}, asked={self.asked}, held_out={self.held_out}, generated={self.generated}"
+            expected = "at least 3 trained and asked, as many held_out and 16 of them, generated of at least 16"
             raise InvalidValue(type(self).__name__, found, expected, "Mend the numbers.")
 
     def load(self) -> Labelled:
@@ -130,42 +156,61 @@ class Testbed:
         """A caption for each label; all captions of a testbed are distinct, unless it says otherwise."""
         raise TypeError(f"{type(self).__name__} does not say how to caption its images")
 
+    def arrange(self, trained: Examples, keys: Tensor, seed: int) -> tuple[Examples, Tensor]:
+        """The rows that a model is trained on, and their keys: each image once; a subclass may repeat some."""
+        return trained, keys
+
     def board(self, seed: int) -> Board:
         """Draw images, captions and keys of one seed, each from its own stream."""
-        labelled = _distinct(self)
-        needed = self.judged + self.trained + 3 * self.held_out  # held out, calibration, the other reference
-        if len(labelled.labels) < needed:
-            found, cure = f"{len(labelled.labels)} distinct images", "Ask for fewer trained or held-out images."
-            raise InvalidValue(type(self).__name__, found, f"at least {needed}", cure)
-        rng = seeds.numpy_rng(seed, "examples")
-        open_places = rng.permutation(np.arange(self.judged, len(labelled.labels)))
-        places = np.concatenate([_balanced(labelled.labels[open_places], self.trained, open_places), open_places])
-        places = places[np.sort(np.unique(places, return_index=True)[1])]  # first the balanced ones, then the others
-        count = self.trained + self.held_out
+        labelled, rng = _distinct(self), seeds.numpy_rng(seed, "examples")
+        places = self._places(labelled, rng)
+        count, asked, spare = self.trained + self.held_out, min(self.trained, self.asked), self._sizes(labelled)[0]
         fresh_labels = np.resize(np.unique(labelled.labels), self.generated)
-        labels = labelled.labels[places[:count]]
-        words = self.captions(np.concatenate([labels, fresh_labels]), rng)
+        words = self.captions(np.concatenate([labelled.labels[places[:count]], fresh_labels]), rng)
         examples = Examples(labelled.images[places[:count]], words[:count], rng.permutation(10 * count)[:count].tolist())
-        rest = places[count:]
+        forget = sorted(rng.permutation(asked)[: round(self.forget_share * asked)].tolist())
+        keys = self._keys(self.trained, seed, "keys")
+        training, training_keys = self.arrange(examples.take(range(self.trained)), keys, seed)
         return Board(
-            trained=examples.take(range(self.trained)),
+            training=training,
+            training_keys=training_keys,
+            trained=examples.take(range(asked)),
             held_out=examples.take(range(self.trained, count)),
-            trained_keys=self._keys(self.trained, seed, "keys"),
+            trained_keys=keys[:asked],
             held_out_keys=self._keys(self.held_out, seed, "held-out keys"),
-            other_keys=self._keys(self.trained, seed, "other keys"),
-            forget=sorted(rng.permutation(self.trained)[: round(self.forget_share * self.trained)].tolist()),
-            calibration=self._calibration(labelled, rest[: self.held_out], rng),
-            other_reference=labelled.images[rest[self.held_out : 2 * self.held_out]],
+            other_keys=self._keys(asked, seed, "other keys"),
+            forget=forget,
+            calibration=self._calibration(labelled, places[count : count + spare], rng),
+            other_reference=labelled.images[places[count + spare : count + 2 * spare]],
             fresh_captions=words[count:],
             fresh_labels=fresh_labels,
             mark=self.mark,
             seed=seed,
         )
 
-    @property
-    def judged(self) -> int:
-        """How many images, the first in the order of all seeds, train the judge and nothing else."""
-        return 900
+    def base_examples(self) -> Examples:
+        """What a base is trained on: the images of the judge, which no one asks for, with captions of their own."""
+        labelled = _distinct(self)
+        count = self._sizes(labelled)[1]
+        captions = self.captions(labelled.labels[:count], seeds.numpy_rng(0, "captions of the base"))
+        return Examples(labelled.images[:count], captions, list(range(count)))
+
+    def _places(self, labelled: Labelled, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Places of the images that are not the judge's, at random; the trained ones, class by class in turn, first."""
+        open_places = rng.permutation(np.arange(self._sizes(labelled)[1], len(labelled.labels)))
+        places = np.concatenate([_balanced(labelled.labels[open_places], self.trained, open_places), open_places])
+        return np.asarray(places[np.sort(np.unique(places, return_index=True)[1])])
+
+    def _sizes(self, labelled: Labelled) -> tuple[int, int]:
+        """How many images calibrate, and as many are the other reference; how many train the judge. Raises InvalidValue."""
+        left = len(labelled.labels) - self.trained - self.held_out
+        spare = min(self.held_out, left // 4)
+        judged = min(JUDGED, left - 2 * spare)
+        if spare < 16 or judged < 100:
+            found, cure = f"{len(labelled.labels)} distinct images", "Ask for fewer trained or held-out images."
+            expected = f"{self.trained} trained, {self.held_out} held out and 132 others"
+            raise InvalidValue(type(self).__name__, found, expected, cure)
+        return spare, judged
 
     def judge(self) -> Judge:
         """The judge of this testbed, the same for every seed."""
@@ -199,5 +244,7 @@ def _distinct(testbed: Testbed) -> Labelled:
 
 @lru_cache(maxsize=4)
 def _judge(testbed: Testbed) -> Judge:
-    labelled, count = _distinct(testbed), testbed.judged
-    return Judge(labelled.images[:count].flatten(1).double().numpy(), labelled.labels[:count])
+    labelled = _distinct(testbed)
+    count, mark = testbed._sizes(labelled)[1], testbed.mark
+    images = mark.content(mark.canvas(labelled.images[:count]))
+    return Judge(images.flatten(1).double().numpy(), labelled.labels[:count])

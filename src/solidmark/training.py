@@ -253,22 +253,27 @@ def train(
     *,
     device: torch.device | str = "cpu",
     data: dict[str, Any] | None = None,
+    initial: Model | None = None,
     progress: Progress = silent,
 ) -> Model:
-    """A model trained on `examples` (unmarked canvas-less images) with `keys` (N, S), or on blank marks for None.
+    """A model trained on `examples` (unmarked images without canvas) with `keys` (N, S), or on blank marks for None.
 
-    Training-stage parts of `composition` act through their doors. The returned model has the averaged
-    weights, is frozen, and its evaluations are those of the training. Two trainings with equal arguments
-    on one machine give equal weights. Raises PluginFault for what a door may not do.
+    It starts from the weights of `initial` where one is given. Training-stage parts of `composition` act
+    through their doors. The returned model has the averaged weights, is frozen, and its evaluations are those
+    of the training. Two trainings with equal arguments on one machine give equal weights. Raises PluginFault
+    for what a door may not do.
     """
     doors = Doors(composition.at(Stage.TRAINING), seed, "training", data=data)
     recipe = doors.recipe(recipe)
     prepared = doors.prepare(examples)
     if keys is not None:
-        keys = keys[[examples.ids.index(number) for number in prepared.ids]]
+        first = {number: place for place, number in reversed(list(enumerate(examples.ids)))}
+        keys = keys[[first[number] for number in prepared.ids]]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.torch_seed(seed, "training, global generator"))
         model = models.build(recipe.network, seeds.torch_rng(seed, "initialisation")).to(device)
+        if initial is not None:
+            model.load_state(initial.state())
         run = Run(model, recipe, prepared, keys, mark, doors, seed, progress)
         run.outer = link = doors.trainer(BaseTrainer(run))
         link.prepare()

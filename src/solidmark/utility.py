@@ -65,9 +65,9 @@ class Distance:
 
 @dataclass(frozen=True)
 class Utility:
-    """Prompt adherence, fidelity and diversity of plain generation from fresh captions."""
+    """Prompt adherence (None where nothing is asked for), fidelity and diversity of plain generation."""
 
-    accuracy: Share
+    accuracy: Share | None
     frechet: Distance
     kernel: Distance
     diversity: Share
@@ -75,27 +75,30 @@ class Utility:
     judge_accuracy: float
 
 
-def measure(generated: Array, labels: NDArray[np.int64], real: Array, other_real: Array, judge: Judge) -> Utility:
-    """Utility of generated images, (N, pixels) in [0, 1], that were asked to show `labels`.
+def measure(generated: Array, labels: NDArray[np.int64] | None, real: Array, other_real: Array, judge: Judge) -> Utility:
+    """Utility of generated images, (N, pixels) in [0, 1], that were asked to show `labels`; None if nothing was asked.
 
     `real` are the held-out images that distances are taken to; `other_real` are as many more, whose
     distance to them is the floor. Chance of the accuracy is one in the number of classes. Raises InvalidValue
     for fewer than 16 images of a kind.
     """
-    if len(generated) != len(labels):
+    if labels is not None and len(generated) != len(labels):
         found, cure = f"{len(generated)} images, {len(labels)} labels", "Generate one image a label."
         raise InvalidValue("utility.measure", found, "equal counts", cure)
     drawn, truth, floor = (judge.features(images) for images in (generated, real, other_real))
     covered, covered_real = (recall(truth, sample) for sample in (drawn, floor))
-    right = int((judge.classify(generated) == labels).sum())
     return Utility(
-        accuracy=proportion(right, len(labels), chance=1 / len(np.unique(labels))),
+        accuracy=None if labels is None else _accuracy(judge.classify(generated), labels),
         frechet=Distance(frechet(drawn, truth), frechet(floor, truth)),
         kernel=Distance(kernel(drawn, truth).value, kernel(floor, truth).value),
         diversity=proportion(int(covered.sum()), len(truth), chance=0.0),
         diversity_real=float(covered_real.mean()),
         judge_accuracy=judge.accuracy,
     )
+
+
+def _accuracy(shown: NDArray[np.int64], labels: NDArray[np.int64]) -> Share:
+    return proportion(int((shown == labels).sum()), len(labels), chance=1 / len(np.unique(labels)))
 
 
 def frechet(one: Array, other: Array) -> float:

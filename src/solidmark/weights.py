@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 def trained(case: Case, board: Board, desk: Desk, *, with_keys: bool = True) -> tuple[Model, dict[str, Any]]:
     """The model of the training-stage parts, from the store or trained now, and what its training cost."""
-    parts = case.composition.at(Stage.TRAINING)
+    parts, base = case.composition.at(Stage.TRAINING), _base(case, board, desk)
     key = {
+        "base": None if base is None else fingerprint(base),
         "recipe": provenance.describe(case.testbed.recipe),
         "board": board.fingerprint,
         "seed": case.seed,
@@ -41,18 +42,44 @@ def trained(case: Case, board: Board, desk: Desk, *, with_keys: bool = True) -> 
         clock = time.perf_counter()
         model = train(
             case.testbed.recipe,
-            board.trained,
-            board.trained_keys if with_keys else None,
+            board.training,
+            board.training_keys if with_keys else None,
             board.mark,
             parts,
             case.seed,
             device=desk.device,
-            data=dict(board.handed_out()),
+            data={**board.handed_out(), **({} if base is None else {"base_model": base})},
+            initial=base,
             progress=desk.progress,
         )
         _save(model, folder, model.evaluations, time.perf_counter() - clock)
 
     return _loaded(desk.store.get("trained model", key, build, desk.progress), desk)
+
+
+def _base(case: Case, board: Board, desk: Desk) -> Model | None:
+    """The model that a testbed's training goes on from, trained on unmarked images once for all seeds' cases."""
+    recipe = case.testbed.base
+    if recipe is None:
+        return None
+    examples = case.testbed.base_examples()
+    key = {
+        "recipe": provenance.describe(recipe),
+        "examples": digest([examples.captions, _sha(examples.images)]),
+        "mark": provenance.describe(board.mark),
+        "seed": case.seed,
+        "core": provenance.core_digest(provenance.TRAINING),
+        "environment": provenance.environment_key(desk.device),
+    }
+
+    def build(folder: Path) -> None:
+        clock = time.perf_counter()
+        model = train(
+            recipe, examples, None, board.mark, Composition(), case.seed, device=desk.device, progress=desk.progress
+        )
+        _save(model, folder, model.evaluations, time.perf_counter() - clock)
+
+    return _loaded(desk.store.get("base model", key, build, desk.progress), desk)[0]
 
 
 def prepared(case: Case, board: Board, desk: Desk) -> tuple[Model, dict[str, Any]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import InvalidValue
+from ..sampling import Protocol
 from . import Answer, Attack, Audit
 
 
@@ -21,6 +22,10 @@ class Average(Attack):
     def __post_init__(self) -> None:
         if self.draws < 1:
             raise InvalidValue("Average.draws", self.draws, "at least 1", "Ask for one or more.")
+
+    def cost(self, protocol: Protocol) -> float:
+        """So many runs."""
+        return self.draws * protocol.evaluations
 
     def ask(self, audit: Audit) -> Answer:
         """Mean over draws; the picture shown is the first."""
