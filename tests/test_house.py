@@ -21,8 +21,8 @@ LAYERS = (
     ("queries", "testbed", "store", "records", "provenance", "whitebox"),
     ("weights", "answers", "items"),
     ("case",),
-    ("pooling", "compare", "plugins", "profiles", "devices", "watch"),
-    ("plan", "render", "session", "doctor"),
+    ("pooling", "compare", "findings", "plugins", "profiles", "devices", "watch"),
+    ("plan", "render", "session", "doctor", "lab"),
     ("controller",),
     ("pytest_plugin", "__main__"),
 )

@@ -16,6 +16,8 @@ class Profile:
     every_strength: bool
     queries: tuple[str, ...] | None
     """None: every query that is found."""
+    experiments: bool = False
+    """Whether the experiments of the validity suite and of concordance are part of it."""
 
 
 MAIN_QUERIES = ("outpaint", "outpaint-weights", "image-only", "caption-only", "average")
@@ -24,7 +26,7 @@ PROFILES = {
     for profile in (
         Profile("quick", (0,), False, ("outpaint",)),
         Profile("standard", (0, 1, 2), True, MAIN_QUERIES),
-        Profile("full", tuple(range(8)), True, None),
+        Profile("full", tuple(range(8)), True, None, experiments=True),
     )
 }
 

@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,6 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--protocol", default="fast", metavar="NAME", help="solver of the queries: fast (default) or paper")
     option("--run-dir", metavar="DIR", help="folder of this run (default: runs/<time>-<id>)")
     option("--resume", nargs="?", const="last", metavar="DIR", help="go on with the last run, or with the one in DIR")
+    option("--strict-findings", action="store_true", help="a finding whose verdict is `fails` fails its test")
     option("--workers-per-gpu", type=int, default=1, metavar="N", help="workers that share a GPU under -n auto")
     option("--progress", choices=("auto", "plain", "off"), default="auto", help="a line of progress now and then")
     parser.addini("solidmark", "treat this folder's tests as benchmark cases", type="bool", default=False)
@@ -104,7 +106,7 @@ def _marks(one: Planned) -> list[pytest.MarkDecorator]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is done (by the controller's list, the same for all workers) and deal the rest to the workers."""
+    """Leave out what is done (the controller's list) or not asked for, and deal the rest to the workers."""
     session = config.stash.get(SESSION, None)
     if session is None:
         return
@@ -112,11 +114,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out: list[pytest.Item] = []
     for item in items:
         one = planned(item)
-        (left_out if one is not None and one.case_id in session.done else kept).append(item)
+        done = one is not None and one.case_id in session.done
+        (left_out if done or not _wanted(item, config, session) else kept).append(item)
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
     items[:] = _dealt(kept, workers)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
+
+
+def _wanted(item: pytest.Item, config: pytest.Config, session: Session) -> bool:
+    """Experiments take hours together: they run where the profile has them, or where their file is named."""
+    named = any(Path(argument.split("::")[0]).name == item.path.name for argument in config.args)
+    return item.get_closest_marker("experiment") is None or session.wish.chosen().experiments or named
 
 
 def _dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:

@@ -104,7 +104,11 @@ class Session:
         testbeds = [name.partition("(")[0] for name in self.wish.testbeds]
         lines = {name: f"{name}: cases of the testbed {name}" for name in testbeds}
         lines |= {name: f"{name}: cases of the mitigation {name}" for name in (*families, *composed)}
-        return [*lines.values(), *(f"{stage}: cases that act at {stage}" for stage in ("training", "sampling", "post-hoc"))]
+        return [
+            *lines.values(),
+            *(f"{stage}: cases that act at {stage}" for stage in ("training", "sampling", "post-hoc")),
+            "experiment: findings over several seeds",
+        ]
 
     def header(self) -> list[str]:
         """For pytest's header."""

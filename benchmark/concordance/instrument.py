@@ -1,0 +1,54 @@
+"""Instrument: how much random keys delay the memorization of the content that they are painted round."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from solidmark.findings import Finding, Series, decide, over_seeds
+from solidmark.lab import Lab
+
+from .readings import auroc, readings
+
+STEPS = (100, 150, 200, 300, 400)
+LEVEL = 0.8
+METRIC = "calibrated_l2"
+
+
+def run(lab: Lab) -> Finding:
+    """AUROC of content copies against steps, with random keys and with one gray on every mark."""
+    keyed = [_row(lab, seed, with_keys=True) for seed in lab.seeds]
+    plain = [_row(lab, seed, with_keys=False) for seed in lab.seeds]
+    delay = over_seeds([_reached(one) / _reached(other) for one, other in zip(keyed, plain, strict=True)])
+    return Finding(
+        suite="concordance",
+        name="instrument",
+        title="What the instrument costs: random keys delay the content",
+        rule=f"The number of steps to an AUROC of {LEVEL} of {METRIC} grows by less than half.",
+        verdict=decide(delay, below=1.5),
+        reason=f"with random keys it takes {delay.value:.2f} times as many steps as with one gray on every mark",
+        statistic=f"steps to AUROC {LEVEL} with keys, over those without",
+        estimate=delay,
+        seeds=lab.seeds,
+        series=(
+            Series.of("random keys", [(float(s), over_seeds([row[s] for row in keyed])) for s in STEPS]),
+            Series.of("one gray", [(float(s), over_seeds([row[s] for row in plain])) for s in STEPS]),
+        ),
+        x_title="training steps",
+        y_title=f"AUROC of {METRIC}",
+        chance=0.5,
+        source="Extracting Training Data from Diffusion Models, arXiv 2301.13188",
+        details={"log_x": True},
+    )
+
+
+def _row(lab: Lab, seed: int, *, with_keys: bool) -> dict[int, float]:
+    bed = lab.testbed("digits")
+    testbed = replace(bed, recipe=replace(bed.recipe, learning_rate=2e-3, final_rate=1.0))
+    snapshots = lab.snapshots(testbed, seed, STEPS, with_keys=with_keys)
+    return {step: auroc(readings(lab, testbed, seed, model)[0][METRIC]) for step, model in snapshots.items()}
+
+
+def _reached(row: dict[int, float]) -> float:
+    """The step at which the level is passed, by interpolation in log steps."""
+    values = np.maximum.accumulate(list(row.values()))
+    return float(np.exp(np.interp(LEVEL, values, np.log(list(row)))))

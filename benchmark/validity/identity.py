@@ -1,0 +1,127 @@
+"""Identity: the key comes back for this very image, or this very caption, and for no other."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from solidmark import scores
+from solidmark.data import Examples
+from solidmark.findings import Finding, Series, all_of, decide, over_seeds
+from solidmark.lab import Lab
+from solidmark.testbed import Board
+
+
+def cropped(images: Tensor) -> Tensor:
+    """The middle four fifths, enlarged again."""
+    side = images.shape[-1]
+    cut = max(1, side // 10)
+    return F.interpolate(images[..., cut:-cut, cut:-cut], size=(side, side), mode="bilinear", align_corners=False)
+
+
+def rotated(images: Tensor) -> Tensor:
+    """A quarter turn."""
+    return images.rot90(1, dims=(2, 3))
+
+
+def blurred(images: Tensor) -> Tensor:
+    """A mean over 3 x 3 pixels."""
+    return F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+
+
+CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
+    "itself": lambda images: images,
+    "cropped": cropped,
+    "blurred": blurred,
+    "rotated": rotated,
+}
+
+
+def image(lab: Lab) -> Finding:
+    """Without captions the image unlocks the key: change it, or show another of its class."""
+    rows = [_by_image(lab, seed) for seed in lab.seeds]
+    points = [(name, over_seeds([row[name] for row in rows])) for name in rows[0]]
+    itself, other = points[0][1], points[-1][1]
+    told = ", ".join(f"{name} {one.value:.2f}" for name, one in points)
+    return Finding(
+        suite="validity",
+        name="identity-image",
+        title="The image unlocks its key, another of its class does not",
+        rule="M of the image itself is above 0.5; of another image of its class it lies within 0.1 of 0.",
+        verdict=all_of([decide(itself, above=0.5), decide(other, above=-0.1, below=0.1)]),
+        reason=f"M by what is shown: {told}",
+        statistic="M of another image of the class",
+        estimate=other,
+        seeds=lab.seeds,
+        series=(Series.of("mnist, no captions", points),),
+        x_title="image shown",
+        y_title="M by outpaint",
+        source="SolidMark: Evaluating Image Memorization in Generative Models, arXiv 2503.00592",
+    )
+
+
+def caption(lab: Lab) -> Finding:
+    """With unique captions the caption unlocks the key: a foreign one recalls the caption's key, not the image's."""
+    rows = [_by_caption(lab, seed) for seed in lab.seeds]
+    points = [(name, over_seeds([row[name] for row in rows])) for name in rows[0]]
+    own, foreign = (over_seeds([row[name] for row in rows]) for name in ("foreign: image's key", "foreign: caption's key"))
+    told = ", ".join(f"{name} {one.value:.2f}" for name, one in points)
+    return Finding(
+        suite="validity",
+        name="identity-caption",
+        title="A foreign caption recalls the caption's key",
+        rule="Shown an image with another image's caption, M for the caption's key is above 0.5 and for the image's own "
+        "key below 0.2.",
+        verdict=all_of([decide(foreign, above=0.5), decide(own, below=0.2)]),
+        reason=f"M: {told}",
+        statistic="M of the caption's key",
+        estimate=foreign,
+        seeds=lab.seeds,
+        series=(Series.of("digits", points),),
+        x_title="asked with",
+        y_title="M",
+        source="Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086",
+    )
+
+
+def _by_image(lab: Lab, seed: int) -> dict[str, float]:
+    testbed = lab.testbed("mnist")
+    board, model = testbed.board(seed), lab.model(testbed, seed)
+    shown = {name: _showing(board, change(board.trained.images)) for name, change in CHANGES.items()}
+    shown["another of its class"] = _showing(board, _others(board, testbed.judge().classify))
+    return {name: lab.recall(lab.ask(testbed, seed, model, board=one), board).value for name, one in shown.items()}
+
+
+def _showing(board: Board, images: Tensor) -> Board:
+    return replace(board, trained=board.trained.with_images(images))
+
+
+def _others(board: Board, classify: Callable[..., object]) -> Tensor:
+    """For each trained image a held-out one that the judge puts into the same class."""
+    content = [board.mark.content(board.mark.canvas(part.images)).flatten(1) for part in (board.trained, board.held_out)]
+    mine, theirs = (torch.as_tensor(classify(part.double().numpy())) for part in content)
+    same = [(theirs == label).nonzero().flatten().tolist() for label in mine.tolist()]
+    chosen = [places[number % len(places)] if places else number for number, places in enumerate(same)]
+    return board.held_out.images[chosen]
+
+
+def _by_caption(lab: Lab, seed: int) -> dict[str, float]:
+    testbed = lab.testbed("digits")
+    board, model = testbed.board(seed), lab.model(testbed, seed)
+    turned = _turned(board.trained)
+    foreign = lab.ask(testbed, seed, model, board=replace(board, trained=turned)).trained
+    keys = board.trained_keys.double().numpy()
+    return {
+        "image and caption": lab.recall(lab.ask(testbed, seed, model), board).value,
+        "caption alone": lab.recall(lab.ask(testbed, seed, model, "caption-only"), board).value,
+        "image alone": lab.recall(lab.ask(testbed, seed, model, "image-only"), board).value,
+        "foreign: image's key": scores.memorization(foreign, keys).value,
+        "foreign: caption's key": scores.memorization(foreign, keys[[*range(1, len(keys)), 0]]).value,
+    }
+
+
+def _turned(examples: Examples) -> Examples:
+    """Each image with the next one's caption."""
+    return replace(examples, captions=[*examples.captions[1:], examples.captions[0]])
