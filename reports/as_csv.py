@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from solidmark.compare import Leaderboard
+from solidmark.compare import Leaderboard, Row
 
 from .columns import table
 from .table import Column, Flat
@@ -29,7 +29,7 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
     return out.getvalue()
 
 
-def _fields(column: Column) -> list[str]:
+def _fields(column: Column[Row]) -> list[str]:
     return [column.key + suffix for suffix in column.kind.fields]
 
 

@@ -1,49 +1,37 @@
-"""The columns of the leaderboard: what is shown, what it means, what chance gives, which way is better."""
+"""The columns of the leaderboard: what is shown, what it means, what chance gives, which way is better.
+
+Those of memorization stand in `score_columns`, those of utility in `utility_columns`; here the others, and their order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from solidmark.compare import Leaderboard, Row
 
-from .table import (
-    BOUND,
-    COUNT,
-    DISTANCE,
-    NUMBER,
-    ONE,
-    PLAIN,
-    PROPORTION,
-    SHARE,
-    TEXT,
-    THREE,
-    TIMES,
-    TWO,
-    WHOLE,
-    Column,
-    Table,
-)
+from . import score_columns, utility_columns
+from .table import ONE, PLAIN, TEXT, TIMES, WHOLE, Column, Table
 
 
-def table(board: Leaderboard) -> Table:
+def table(board: Leaderboard) -> Table[Row]:
     """All columns that some row of the board has a use for, the main ones first."""
     return Table(
         (
             *_who(board),
-            *_scores(),
-            *_utility(board),
+            *score_columns.main(board),
+            *utility_columns.main(board),
             *_cost(),
-            *_more_scores(board),
-            *_soundness(),
-            *_more_utility(),
+            *score_columns.more(board),
+            *score_columns.soundness(),
+            *utility_columns.more(),
             *_origin(),
         ),
         board.rows,
     )
 
 
-def _who(board: Leaderboard) -> list[Column]:
+def _who(board: Leaderboard) -> list[Column[Row]]:
     several = len({facts.name for facts in board.testbeds}) > 1
     return [
         Column("testbed", "testbed", "Images, mark, model and training recipe.", TEXT, lambda r: r.testbed, main=several),
@@ -83,87 +71,7 @@ def _who(board: Leaderboard) -> list[Column]:
     ]
 
 
-def _scores() -> list[Column]:
-    return [
-        Column(
-            "memorization",
-            "M",
-            "Memorization: 1 - mean distance between predicted and true keys / the same with keys re-assigned at random. "
-            "0 is chance, 1 perfect recall, slightly negative is noise, clearly negative is avoidance, which leaks as well. "
-            "In brackets the 95 % interval.",
-            NUMBER,
-            _lead("memorization"),
-            note="chance 0",
-            better="lower",
-            main=True,
-        ),
-        Column(
-            "certified",
-            "certified",
-            "Images of which it is proved, at a false-discovery rate of 5 %, that the model remembers their keys. "
-            "Exact p-values, no reference model.",
-            COUNT,
-            _lead("certified"),
-            note="chance 0",
-            better="lower",
-            main=True,
-        ),
-        Column(
-            "epsilon",
-            "ε̂",
-            "Empirical privacy loss: a lower bound that holds with 95 % probability, the smallest over seeds; replacing one "
-            "key, δ = 0. A differentially private training whose claimed ε lies below it is proved wrong.",
-            BOUND,
-            _lead("epsilon"),
-            note="chance 0",
-            better="lower",
-            form=ONE,
-            main=True,
-        ),
-        Column(
-            "auroc",
-            "AUROC",
-            "How well distances tell trained from held-out images.",
-            NUMBER,
-            _lead("auroc"),
-            note="chance 0.5",
-            better="lower",
-            main=True,
-        ),
-    ]
-
-
-def _utility(board: Leaderboard) -> list[Column]:
-    chances = {row.utility.accuracy.chance for row in board.rows if row.utility is not None}
-    alike = len(chances) == 1
-    return [
-        Column(
-            "accuracy",
-            "accuracy",
-            "Utility: how often a judge trained on real images sees the class that was asked for, on plain generation from "
-            "fresh captions with the mitigation active and the mark cropped away.",
-            PROPORTION if alike else SHARE,
-            _useful("accuracy"),
-            note=f"chance {chances.pop():.2g}" if alike else "beside chance",
-            better="higher",
-            main=True,
-        ),
-        Column(
-            "frechet",
-            "Fréchet",
-            "Distance between generated and held-out images in the judge's features, beside the same between two halves of "
-            "real images, below which no generator can be expected to come.",
-            DISTANCE,
-            _useful("frechet"),
-            note="floor: real",
-            better="lower",
-            form=ONE,
-            main=True,
-        ),
-    ]
-
-
-def _cost() -> list[Column]:
+def _cost() -> list[Column[Row]]:
     return [
         Column(
             "training_relative",
@@ -199,171 +107,7 @@ def _cost() -> list[Column]:
     ]
 
 
-def _more_scores(board: Leaderboard) -> list[Column]:
-    leading = next((next(iter(row.queries)) for row in board.rows if row.queries), "")
-    queries = dict.fromkeys(query for row in board.rows for query in row.queries or () if query != leading)
-    distances = dict.fromkeys(d for row in board.rows if row.lead is not None for d in row.lead.within)
-    retained = any(row.lead is not None and row.lead.retained is not None for row in board.rows)
-    return [
-        Column(
-            "leaked_bits",
-            "leaked bits",
-            "Bits of its keys that come back, an image.",
-            NUMBER,
-            _lead("leaked_bits"),
-            note="chance 0",
-            better="lower",
-            form=ONE,
-        ),
-        Column(
-            "tpr_at_1_fpr",
-            "TPR at 1 % FPR",
-            "Share of trained images nearer than all but 1 % of the held-out ones.",
-            SHARE,
-            _lead("tpr_at_1_fpr"),
-            note="chance about 0.01",
-            better="lower",
-        ),
-        *(_within(distance) for distance in distances),
-        *(_other_query(query) for query in queries),
-        *([_retained()] if retained else []),
-    ]
-
-
-def _within(distance: str) -> Column:
-    return Column(
-        f"within_{distance}",
-        f"keys within {distance}",
-        f"Share of keys predicted to {distance}, the count of the SolidMark paper, beside what chance gives for these very "
-        "predictions.",
-        SHARE,
-        lambda row: row.lead and row.lead.within.get(distance),
-        note="beside chance",
-        better="lower",
-        form=THREE if float(distance) < 0.01 else TWO,
-    )
-
-
-def _other_query(query: str) -> Column:
-    return Column(
-        f"memorization_{query}",
-        f"M, {query}",
-        f"Memorization as another query finds it: {QUERIES.get(query, 'see its documentation')}.",
-        NUMBER,
-        lambda row: row.queries[query].memorization if row.queries and query in row.queries else None,
-        note="chance 0",
-        better="lower",
-    )
-
-
-QUERIES = {
-    "outpaint-weights": "the same outpainting with the mitigation switched off at sampling, that is, what was stored",
-    "image-only": "the image without its caption",
-    "caption-only": "the caption without the image, that is, what a user of a service could see",
-    "average": "the mean of several answers, which undoes randomising methods",
-}
-"""What the suite's own queries do, for the help text alone."""
-
-
-def _retained() -> Column:
-    return Column(
-        "memorization_retained",
-        "M, retained",
-        "Memorization of the images that were not to be forgotten, for methods with a forget list, whose M is that of the "
-        "images on the list.",
-        NUMBER,
-        lambda row: row.lead.retained.memorization if row.lead is not None and row.lead.retained is not None else None,
-        note="chance 0",
-    )
-
-
-def _soundness() -> list[Column]:
-    return [
-        Column(
-            "held_out",
-            "M, held out",
-            "Control: M of images that were never trained on, asked in the same batches. Its interval should hold 0.",
-            NUMBER,
-            lambda r: r.controls and r.controls.held_out.memorization,
-            note="expected 0",
-        ),
-        Column(
-            "held_out_certified",
-            "certified, held out",
-            "Control: certificates among images that were never trained on.",
-            COUNT,
-            lambda r: r.controls and r.controls.held_out.certified,
-            note="expected 0",
-        ),
-        Column(
-            "other_keys",
-            "M, other keys",
-            "Control: the same answers scored against other keys of the same images. Its interval should hold 0.",
-            NUMBER,
-            lambda r: r.controls and r.controls.other_keys.memorization,
-            note="expected 0",
-        ),
-        Column(
-            "power",
-            "power",
-            "Control: M of a perfect memorizer under the same query. Where it is low, a low M says little.",
-            NUMBER,
-            lambda r: r.controls and r.controls.power,
-            note="expected 1",
-        ),
-        Column(
-            "spread",
-            "mark spread",
-            "Standard deviation of predicted keys of held-out images. Far below the baseline's, the mark is grayed out "
-            "rather than forgotten.",
-            PLAIN,
-            lambda r: r.controls and r.controls.marks.spread,
-            note="see baseline",
-        ),
-        Column(
-            "unevenness",
-            "mark unevenness",
-            "How uneven a mark's segment is. Far from the baseline's together with a low spread, the mark is not valid.",
-            PLAIN,
-            lambda r: r.controls and r.controls.marks.unevenness,
-            note="see baseline",
-        ),
-    ]
-
-
-def _more_utility() -> list[Column]:
-    return [
-        Column(
-            "kernel",
-            "kernel distance",
-            "Squared maximum mean discrepancy in the judge's features, beside the same between two real halves; 0 in "
-            "expectation for equal distributions.",
-            DISTANCE,
-            _useful("kernel"),
-            note="floor: real",
-            better="lower",
-        ),
-        Column(
-            "diversity",
-            "diversity",
-            "Recall: the share of held-out images that have a generated one as near as generated ones lie to each other.",
-            PROPORTION,
-            _useful("diversity"),
-            note="chance 0",
-            better="higher",
-        ),
-        Column(
-            "diversity_real",
-            "diversity, real",
-            "The same for real images, which no generator can be expected to exceed.",
-            PLAIN,
-            lambda r: r.utility and r.utility.diversity_real,
-            note="ceiling",
-        ),
-    ]
-
-
-def _origin() -> list[Column]:
+def _origin() -> list[Column[Row]]:
     return [
         _evaluations("training", "Denoiser evaluations of the training, forward and backward, a seed."),
         _evaluations("editing", "Denoiser evaluations of the edit after training, forward and backward, a seed."),
@@ -412,7 +156,7 @@ def _origin() -> list[Column]:
     ]
 
 
-def _evaluations(part: str, meaning: str) -> Column:
+def _evaluations(part: str, meaning: str) -> Column[Row]:
     return Column(
         f"{part}_evaluations",
         f"{part} evaluations",
@@ -423,14 +167,6 @@ def _evaluations(part: str, meaning: str) -> Column:
         better="lower",
         form=WHOLE,
     )
-
-
-def _lead(name: str) -> Callable[[Row], Any]:
-    return lambda row: row.lead and getattr(row.lead, name)
-
-
-def _useful(name: str) -> Callable[[Row], Any]:
-    return lambda row: row.utility and getattr(row.utility, name)
 
 
 def seeds_told(row: Row) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from solidmark.compare import Leaderboard, TestbedFacts
+from solidmark.compare import Leaderboard, Row, TestbedFacts
 
 from . import prose
 from .columns import protocol_told, table
@@ -37,12 +37,12 @@ def _body(board: Leaderboard) -> list[str]:
     ]
 
 
-def _with_names(grid: Table) -> tuple[Column, ...]:
+def _with_names(grid: Table[Row]) -> tuple[Column[Row], ...]:
     names = tuple(column for column in grid.main if column.key in ("testbed", "mitigation"))
     return (*names, *grid.more)
 
 
-def _table(grid: Table, columns: tuple[Column, ...]) -> str:
+def _table(grid: Table[Row], columns: tuple[Column[Row], ...]) -> str:
     rows = [[cell.text for cell in cells] for _, cells in prose.cells(grid, columns)]
     return _tabulated(rows, [column.heading for column in columns])
 

@@ -12,14 +12,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from solidmark.compare import Leaderboard, Row, TestbedFacts
+from solidmark.compare import NO_CLASS, Leaderboard, Row, TestbedFacts
 
 from . import gallery, prose
 from .columns import protocol_told, table
 from .drawing import Drawing
 from .forest import forest
 from .table import Cell, Column
-from .trade_off import ACCURACY, FRECHET, trade_off
+from .trade_off import ACCURACY, FRECHET, Axis, trade_off
 
 LOWEST = -0.1
 """Where the small scale of M in the table begins; it ends at 1."""
@@ -48,6 +48,7 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         board=board,
         prose=prose,
         protocol=protocol_told,
+        no_class=NO_CLASS,
         columns=grid.columns,
         rows=_rows(board, grid.columns),
         filters=_filters(board),
@@ -72,11 +73,15 @@ def _testbed(number: int, board: Leaderboard, facts: TestbedFacts, runs: Sequenc
     stages = [stage for stage in dict.fromkeys(row.stage for row in rows if row.ok) if stage != "none"]
     names = {stage: f"{number}-{place}" for place, stage in enumerate(stages)}
     by_accuracy, by_frechet = (
-        [trade_off(names[s], s, with_references(s, rows), baseline, axis, rows) for s in stages]
+        [trade_off(names[s], s, with_references(s, rows), baseline, axis, rows) for s in stages if _measured(axis, rows)]
         for axis in (ACCURACY, FRECHET)
     )
     forests = [forest(names[s], s, [row for row in rows if row.stage == s], baseline) for s in stages]
     return TestbedPage(facts, forests, by_accuracy, by_frechet, gallery.walls(board, facts, runs))
+
+
+def _measured(axis: Axis, rows: Sequence[Row]) -> bool:
+    return any(axis.of(row) is not None for row in rows)
 
 
 def with_references(stage: str, rows: Sequence[Row]) -> list[Row]:
@@ -90,11 +95,11 @@ class Line:
     """One row of the table; `again` where the row above is of the same family."""
 
     row: Row
-    cells: list[tuple[Column, Cell]]
+    cells: list[tuple[Column[Row], Cell]]
     again: bool
 
 
-def _rows(board: Leaderboard, columns: Sequence[Column]) -> list[Line]:
+def _rows(board: Leaderboard, columns: Sequence[Column[Row]]) -> list[Line]:
     above: list[Row | None] = [None, *board.rows]
     return [
         Line(row, [(column, column.cell(row)) for column in columns], _same_family(before, row))
@@ -121,7 +126,7 @@ SIDE = ("stage", "needs", "seeds")
 """Columns that a phone leaves out until all are asked for."""
 
 
-def looks(column: Column) -> str:
+def looks(column: Column[Any]) -> str:
     """CSS classes of a column."""
     classes = {"num": column.kind.name != "text", "more": not column.main, "side": column.key in SIDE}
     return " ".join(name for name, worn in classes.items() if worn)

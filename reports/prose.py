@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from solidmark.compare import Leaderboard, Row, Share, TestbedFacts
+from solidmark.compare import NO_CLASS, NO_POWER, Leaderboard, Number, Row, Share, TestbedFacts
 
 from .columns import spans
 from .table import Cell, Column, Table
@@ -36,8 +36,8 @@ PRINCIPLES = (
     ),
     (
         "What a low M does not say",
-        "It says what the asked queries found. A sampling-stage row leaves in the model what was stored; queries that "
-        "bypass the mitigation have columns of their own.",
+        "It says what the leading query found. A sampling-stage row leaves in the model what was stored, which queries with "
+        "access to the weights can read. M* is the worst case over all queries that were asked, and no query that was not.",
     ),
 )
 """Title and text of what every reader must know, before the columns are explained."""
@@ -64,10 +64,19 @@ def headline(board: Leaderboard, facts: TestbedFacts) -> str:
     lead = baseline.lead
     m, bits = lead.memorization, lead.leaked_bits
     return (
-        f"baseline: M {m.value:z.2f} [{m.low:z.2f}, {m.high:z.2f}] where chance gives 0, "
+        f"baseline: M {_interval(m)} where chance gives 0, "
         f"{lead.certified.count} of {lead.certified.of} images certified memorized where chance gives 0, "
-        f"{bits.value:z.1f} [{bits.low:z.1f}, {bits.high:z.1f}] bits of keys leaked an image"
+        f"{bits.value:z.1f} [{bits.low:z.1f}, {bits.high:z.1f}] bits of keys leaked an image{_over_queries(baseline)}"
     )
+
+
+def _over_queries(row: Row) -> str:
+    """The worst case of a row, where it was asked several queries."""
+    worst = row.worst
+    if worst is None or worst.queries == 1:
+        return ""
+    found = f"{worst.certified.count} of {worst.certified.of} certified*, ε̂* ≥ {worst.epsilon.low:z.1f}"
+    return f"; in the worst case over {worst.queries} queries M* {_interval(worst.memorization)}, {found}"
 
 
 def sentence(text: str) -> str:
@@ -96,6 +105,7 @@ def stats(board: Leaderboard, facts: TestbedFacts) -> list[tuple[str, str, str]]
     m, bits = lead.memorization, lead.leaked_bits
     return [
         ("memorization M", f"{m.value:z.2f}", f"{m.low:z.2f} to {m.high:z.2f}; chance 0"),
+        *_worst_stat(baseline),
         ("certified memorized", f"{lead.certified.count} of {lead.certified.of}", "images; chance 0"),
         ("leaked an image", f"{bits.value:z.1f} bits", f"{bits.low:z.1f} to {bits.high:z.1f}; chance 0"),
         ("privacy loss ε̂", f"≥ {lead.epsilon.low:z.1f}", "with 95 % probability; chance 0"),
@@ -103,14 +113,27 @@ def stats(board: Leaderboard, facts: TestbedFacts) -> list[tuple[str, str, str]]
     ]
 
 
+def _worst_stat(row: Row) -> list[tuple[str, str, str]]:
+    worst = row.worst
+    if worst is None or worst.queries == 1:
+        return []
+    m = worst.memorization
+    return [(f"M*, worst of {worst.queries} queries", f"{m.value:z.2f}", f"{m.low:z.2f} to {m.high:z.2f}; chance 0")]
+
+
 def certified(board: Leaderboard, facts: TestbedFacts) -> str:
     """In how many rows images are still certified, without a word on which is better."""
     rows = [row for row in board.of(facts) if row.lead is not None and not row.baseline]
+    if not rows:
+        return "No mitigation has numbers"
     found = sum(row.lead is not None and row.lead.certified.count > 0 for row in rows)
-    return f"In {found} of {len(rows)} mitigated rows images are still certified" if rows else "No mitigation has numbers"
+    told = f"In {found} of {len(rows)} mitigated rows images are still certified"
+    asked = [row.worst for row in rows if row.worst is not None and row.worst.queries > 1]
+    starred = sum(worst.certified.count > 0 for worst in asked)
+    return f"{told}; in the worst case over queries, in {starred} of {len(asked)}" if asked else told
 
 
-def explained(columns: tuple[Column, ...]) -> list[tuple[str, str]]:
+def explained(columns: tuple[Column[Any], ...]) -> list[tuple[str, str]]:
     """Heading and meaning of each column."""
     return [(column.heading, column.help) for column in columns]
 
@@ -138,7 +161,7 @@ def environments(board: Leaderboard) -> str:
 def power(facts: TestbedFacts) -> list[tuple[str, str]]:
     """Each query with M of the perfect memorizer: how much there is to be found that the query finds."""
     told = facts.power or {}
-    return [(query, f"{m.value:z.2f} [{m.low:z.2f}, {m.high:z.2f}]") for query, m in told.items()]
+    return [(query, _interval(m) if m is not None else f"–: {NO_POWER}") for query, m in told.items()]
 
 
 def marking(board: Leaderboard, facts: TestbedFacts) -> list[tuple[str, str, str]]:
@@ -148,11 +171,15 @@ def marking(board: Leaderboard, facts: TestbedFacts) -> list[tuple[str, str, str
         return []
     pair = (baseline.utility, facts.unmarked)
     rows = [
-        ("accuracy", *(_share(one.accuracy) for one in pair)),
+        ("accuracy", *(_share(one.accuracy) if one.accuracy else f"–: {NO_CLASS}" for one in pair)),
         ("Fréchet", *(f"{one.frechet.value:z.2f} (real {one.frechet.real:z.2f})" for one in pair)),
         ("diversity", *(f"{_share(one.diversity)} (real {one.diversity_real:z.2f})" for one in pair)),
     ]
     return [(name, marked, unmarked) for name, marked, unmarked in rows]
+
+
+def _interval(number: Number) -> str:
+    return f"{number.value:z.2f} [{number.low:z.2f}, {number.high:z.2f}]"
 
 
 def _share(share: Share) -> str:
@@ -193,6 +220,6 @@ def references(rows: tuple[Row, ...]) -> list[tuple[str, str]]:
     return sorted(found.items())
 
 
-def cells(table: Table, columns: tuple[Column, ...]) -> list[tuple[Row, list[Cell]]]:
+def cells(table: Table[Row], columns: tuple[Column[Row], ...]) -> list[tuple[Row, list[Cell]]]:
     """Every row with its cells."""
     return [(row, [column.cell(row) for column in columns]) for row in table.rows]

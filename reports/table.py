@@ -8,22 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from solidmark.compare import Bound, Distance, Number, Row, Share
+from solidmark.compare import Bound, Distance, Number, Share
 
 Flat = str | int | float | None
+Subject = TypeVar("Subject")
+"""What a line of a table is about: a row of the leaderboard, or one query of a row."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table shows: `value`, `interval`, `beside`; `order` is what sorting goes by, null last."""
+    """What a table shows: `value`, `interval`, `beside`; `order` is what sorting goes by, null last.
+
+    `missing` says why there is no value.
+    """
 
     value: str
     interval: str = ""
     beside: str = ""
     order: float | str | None = None
     flat: Mapping[str, Flat] = field(default_factory=dict)
+    missing: str = ""
 
     @property
     def text(self) -> str:
@@ -104,27 +110,30 @@ THREE, TWO, ONE, WHOLE, TIMES = "{:z.3f}", "{:z.2f}", "{:z.1f}", "{:,.0f}", "{:.
 
 
 @dataclass(frozen=True)
-class Column:
-    """One column: `of` takes its value from a row, null where there is none; `main` columns come first.
+class Column(Generic[Subject]):
+    """One column: `of` takes its value from a line's subject, null where there is none; `main` columns come first.
 
-    `note` stands under the title (the chance level), `better` is `lower`, `higher` or empty, and `form` is
-    the format of one number.
+    `note` stands under the title (the chance level), `better` is `lower`, `higher` or empty, `form` is the format of
+    one number, and `missing` says why a measured line may have none.
     """
 
     key: str
     title: str
     help: str
     kind: Kind
-    of: Callable[[Row], Any]
+    of: Callable[[Subject], Any]
     note: str = ""
     better: str = ""
     form: str = TWO
     main: bool = False
+    missing: str = ""
 
-    def cell(self, row: Row) -> Cell:
-        """The cell of a row; a dash where the row has no such number."""
-        value = self.of(row)
-        return Cell(EMPTY, flat=dict.fromkeys(self.kind.fields)) if value is None else self.kind.cell(value, self.form)
+    def cell(self, subject: Subject) -> Cell:
+        """The cell of a line; a dash where there is no such number."""
+        value = self.of(subject)
+        if value is None:
+            return Cell(EMPTY, flat=dict.fromkeys(self.kind.fields), missing=self.missing)
+        return self.kind.cell(value, self.form)
 
     @property
     def heading(self) -> str:
@@ -134,18 +143,18 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
-    """The rows of a leaderboard under columns."""
+class Table(Generic[Subject]):
+    """Lines under columns."""
 
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    columns: tuple[Column[Subject], ...]
+    rows: tuple[Subject, ...]
 
     @property
-    def main(self) -> tuple[Column, ...]:
+    def main(self) -> tuple[Column[Subject], ...]:
         """The columns that matter most."""
         return tuple(column for column in self.columns if column.main)
 
     @property
-    def more(self) -> tuple[Column, ...]:
+    def more(self) -> tuple[Column[Subject], ...]:
         """All others."""
         return tuple(column for column in self.columns if not column.main)

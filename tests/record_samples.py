@@ -36,15 +36,30 @@ def scored(m: float = 0.88, error: float = 0.01, images: int = 64, epsilon: floa
         "auroc": {"value": 0.9, "low": 0.85, "high": 0.95, "chance": 0.5},
         "tpr_at_1_fpr": share(found, images, 0.0117),
         "permutation_p": 0.0002,
+        "access": "api",
+        "held_out": negative(-0.003, 0.013, 256),
         "marks": {"spread": 0.24, "unevenness": 0.07, "decoy_error": 0.2},
         "evaluations": {"forward": 16000, "backward": 0, "images": 320, "seconds": 4.0},
     }
 
 
-def utility(right: int = 164) -> Record:
-    """The utility of 256 generated images."""
+def negative(m: float, error: float, images: int) -> Record:
+    """The scores of predictions that know no key."""
+    known = {"epsilon": {"low": 0.0}, "chance_p": 0.8, "uniform_p": 0.3}
+    return {"memorization": estimate(m, error, images), "certified": share(0, images), **known}
+
+
+def worst(queries: Record) -> Record:
+    """A worst case that always chose the query with the largest M, and finds what that one does."""
+    best = max(queries, key=lambda name: queries[name]["memorization"]["value"])
+    found = {name: queries[best][name] for name in ("memorization", "certified", "epsilon")}
+    return {**found, "chosen": {name: float(name == best) for name in queries}, "queries": len(queries)}
+
+
+def utility(right: int | None = 164) -> Record:
+    """The utility of 256 generated images; no accuracy where none are `right` or wrong."""
     return {
-        "accuracy": share(right, 256, 0.1),
+        "accuracy": None if right is None else share(right, 256, 0.1),
         "frechet": {"value": 2.9, "real": 0.6},
         "kernel": {"value": 0.12, "real": -0.02},
         "diversity": share(161, 256),
@@ -56,6 +71,7 @@ def utility(right: int = 164) -> Record:
 def case(mitigation: str = "none", m: float = 0.88, seed: int = 0, stage: str = "none", **changed: Any) -> Record:
     """The record of a finished case; `changed` replaces whole fields."""
     family, _, strength = mitigation.partition("(")
+    queries = changed.get("queries", {"outpaint": scored(m)})
     parameters = dict(pair.split("=") for pair in strength.removesuffix(")").split(", ") if "=" in pair)
     return {
         **heading(mitigation, seed),
@@ -68,8 +84,11 @@ def case(mitigation: str = "none", m: float = 0.88, seed: int = 0, stage: str = 
         "parameters": {name: float(value) for name, value in parameters.items()},
         "protocol": PROTOCOL,
         "status": "ok",
-        "queries": {"outpaint": scored(m)},
+        "queries": queries,
+        "not_applicable": {},
+        "worst": worst(queries),
         "controls": controls(),
+        "power": {name: {"value": 1.0, "low": 1.0, "high": 1.0} for name in queries},
         "utility": utility(),
         "cost": cost(),
         "provenance": {"environment_key": "cpu-torch2.13.0-float32", "peak_bytes": 10**9},
@@ -96,11 +115,10 @@ def heading(mitigation: str, seed: int) -> Record:
 
 def controls(faults: tuple[str, ...] = ()) -> Record:
     """The controls block; not sound where it has faults."""
-    known = {"epsilon": {"low": 0.0}, "chance_p": 0.8, "uniform_p": 0.3}
     marks = {"spread": 0.24, "unevenness": 0.07, "decoy_error": 0.2}
     return {
-        "held_out": {"memorization": estimate(-0.003, 0.013, 256), "certified": share(0, 256), **known},
-        "other_keys": {"memorization": estimate(0.002, 0.025, 64), "certified": share(0, 64), **known},
+        "held_out": negative(-0.003, 0.013, 256),
+        "other_keys": negative(0.002, 0.025, 64),
         "power": {"value": 1.0, "low": 1.0, "high": 1.0},
         "mark_valid": {"valid": True, **marks, "baseline": marks},
         "active": True,
@@ -121,7 +139,10 @@ def cost(training: int = 19200) -> Record:
 def failed(mitigation: str, seed: int = 0, status: str = "error", reason: str = "it broke", **changed: Any) -> Record:
     """The record of a case without numbers."""
     empty = dict.fromkeys(("queries", "controls", "utility", "cost"))
-    return {**case(mitigation, seed=seed, stage="training"), **empty, "status": status, "reason": reason, **changed}
+    known = case(mitigation, seed=seed, stage="training")
+    for name in ("not_applicable", "worst", "power"):
+        del known[name]
+    return {**known, **empty, "status": status, "reason": reason, **changed}
 
 
 def crash(mitigation: str, seed: int = 0, attempt: int = 1) -> Record:
@@ -131,7 +152,7 @@ def crash(mitigation: str, seed: int = 0, attempt: int = 1) -> Record:
     return {**known, "event": "crash", "status": "crashed", "attempt": attempt, "reason": "worker 'gw0' crashed"}
 
 
-def of_testbed(seed: int = 0, right: int = 200) -> Record:
+def of_testbed(seed: int = 0, right: int | None = 200, **changed: Any) -> Record:
     """The record of a testbed: power of its queries and utility without marks."""
     return {
         **heading("none", seed),
@@ -146,4 +167,5 @@ def of_testbed(seed: int = 0, right: int = 200) -> Record:
         },
         "unmarked": {"utility": utility(right)},
         "expected": "M 0.85 or more, 62 of 64 certified, power 1",
+        **changed,
     }

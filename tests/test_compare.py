@@ -3,9 +3,9 @@ import subprocess
 import sys
 
 import pytest
-from record_samples import PROTOCOL, case, controls, cost, crash, failed, of_testbed, scored
+from record_samples import PROTOCOL, case, controls, cost, crash, failed, of_testbed, scored, utility
 
-from solidmark.compare import REASONS, leaderboard
+from solidmark.compare import NO_CLASS, NO_POWER, NO_WORST, leaderboard
 from solidmark.errors import InvalidValue
 
 
@@ -127,8 +127,7 @@ def test_no_records_are_an_empty_leaderboard() -> None:
 
 def test_what_is_not_known_is_null_with_a_reason() -> None:
     (row,) = leaderboard([failed("rna")]).to_json()["rows"]
-    assert all(row[name] is None for name in (*REASONS, "queries", "utility"))
-    assert set(row["reasons"]) >= {*REASONS, "queries", "utility"}
+    assert all(row[name] is None and row["reasons"][name] for name in ("group", "excess", "queries", "worst", "utility"))
 
 
 def test_the_json_of_a_row_has_the_shape_of_a_record() -> None:
@@ -148,3 +147,43 @@ def test_the_json_survives_being_written_and_read() -> None:
 def test_comparing_needs_no_torch() -> None:
     code = "import solidmark.compare, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_worst_case_is_in_the_json_without_a_reason() -> None:
+    row = leaderboard([case(queries={"outpaint": scored(0.4), "average": scored(0.7)})]).to_json()["rows"][0]
+    assert row["worst"]["memorization"]["value"] == pytest.approx(0.7)
+    assert row["worst"]["chosen"] == {"outpaint": 0.0, "average": 1.0}
+    assert "worst" not in row["reasons"]
+
+
+def test_seeds_that_were_asked_different_queries_have_no_worst_case_in_common() -> None:
+    two = {"outpaint": scored(), "average": scored()}
+    (row,) = leaderboard([case(seed=0, queries=two), case(seed=1)]).rows
+    assert row.worst is None
+    assert row.reasons["worst"] == NO_WORST
+
+
+def test_a_record_older_than_the_worst_case_still_makes_a_row() -> None:
+    old = {name: value for name, value in case().items() if name not in ("worst", "power", "not_applicable")}
+    (row,) = leaderboard([old]).rows
+    assert (row.ok, row.worst, row.power, row.not_applicable) == (True, None, {}, {})
+
+
+def test_no_accuracy_and_no_power_are_null_with_a_reason() -> None:
+    power = {"outpaint": {"value": 1.0, "low": 1.0, "high": 1.0}, "relearn": None}
+    found = leaderboard([case(power=power, utility=utility(None)), of_testbed(right=None, power=power)]).to_json()
+    (row,), (facts,) = found["rows"], found["testbeds"]
+    assert (row["utility"]["accuracy"], row["power"]["relearn"], facts["power"]["relearn"]) == (None, None, None)
+    assert (row["reasons"]["utility.accuracy"], row["reasons"]["power.relearn"]) == (NO_CLASS, NO_POWER)
+    assert (facts["reasons"]["unmarked.accuracy"], facts["reasons"]["power.relearn"]) == (NO_CLASS, NO_POWER)
+
+
+def test_queries_that_were_not_applicable_are_told() -> None:
+    (row,) = leaderboard([case(not_applicable={"caption-only": "no captions"})]).rows
+    assert row.not_applicable == {"caption-only": "no captions"}
+
+
+def test_a_crash_of_which_nothing_but_its_name_is_known_is_an_incident() -> None:
+    known = {name: crash("x")[name] for name in ("event", "case_id", "slug", "status", "reason", "attempt")}
+    found = leaderboard([known])
+    assert (found.rows, len(found.incidents)) == ((), 1)

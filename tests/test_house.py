@@ -21,7 +21,7 @@ LAYERS = (
     ("queries", "testbed", "store", "records", "provenance", "whitebox"),
     ("weights", "answers", "items"),
     ("case",),
-    ("pooling", "compare", "findings", "plugins", "profiles", "devices", "watch"),
+    ("pooling", "pooled", "incidents", "findings", "outcomes", "rows", "compare", "plugins", "profiles", "devices", "watch"),
     ("plan", "render", "session", "doctor", "lab"),
     ("controller",),
     ("pytest_plugin", "__main__"),

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from record_samples import controls, cost, estimate, scored, share, utility
+from record_samples import estimate, scored, share
 from scipy import stats
 
 from solidmark import pooling
@@ -55,10 +55,6 @@ def test_keys_of_an_image_do_not_count_as_independent() -> None:
     assert (pooled.low, pooled.high) == pytest.approx((0.35, 0.7))
 
 
-def test_the_privacy_loss_is_the_smallest_of_any_seed() -> None:
-    assert pooling.scored([scored(epsilon=3.0), scored(epsilon=2.0)]).epsilon.low == 2.0
-
-
 def test_a_distance_has_no_interval_below_five_seeds() -> None:
     few = pooling.distance([{"value": 2.0, "real": 1.0}] * 4)
     assert (few.value, few.real, few.low, few.high) == (2.0, 1.0, None, None)
@@ -70,31 +66,9 @@ def test_a_distance_has_the_interval_of_its_seeds_from_five_on() -> None:
     assert (pooled.low, pooled.high) == pytest.approx(stats.t.interval(0.95, 4, 3.0, stats.sem(values)))
 
 
-def test_controls_are_sound_only_when_those_of_every_seed_are() -> None:
-    pooled = pooling.controls([controls(), controls(faults=("held out leaks",))])
-    assert not pooled.sound
-    assert pooled.faults == ("held out leaks",)
-
-
-def test_retained_images_are_pooled_only_where_every_seed_has_them() -> None:
-    forgetting = {**scored(0.2), "retained": scored(0.8)}
-    both, one = pooling.scored([forgetting, forgetting]), pooling.scored([forgetting, scored(0.2)])
-    assert both.retained is not None
-    assert both.retained.memorization.value == pytest.approx(0.8)
-    assert one.retained is None
-
-
-def test_evaluations_are_counted_forward_and_backward_an_image() -> None:
-    pooled = pooling.cost([cost(100), cost(300)], [5, None])
-    assert pooled.training.evaluations == 400
-    assert pooled.sampling.per_image == 50
-    assert pooled.peak_bytes == 5
-
-
-def test_utility_pools_accuracy_and_keeps_its_chance() -> None:
-    pooled = pooling.utility([utility(100), utility(156)])
-    assert (pooled.accuracy.count, pooled.accuracy.of, pooled.accuracy.chance) == (256, 512, pytest.approx(0.1))
-
-
 def test_a_chance_level_that_all_seeds_share_stays_exact() -> None:
     assert pooling.share([share(1, 10, 0.1)] * 3).chance == 0.1
+
+
+def test_a_bound_is_the_smallest_of_any_seed() -> None:
+    assert pooling.bound([scored(epsilon=3.0)["epsilon"], scored(epsilon=2.0)["epsilon"]]).low == 2.0

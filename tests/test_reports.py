@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from record_samples import case, crash, failed, of_testbed, scored
+from record_samples import case, crash, failed, of_testbed, scored, utility
 from solidmark.reports import as_csv, as_json, columns, forest, gallery, markdown, page, prose, table, trade_off
 
 from solidmark import plugins
-from solidmark.compare import Leaderboard, leaderboard
+from solidmark.compare import NO_CLASS, Leaderboard, leaderboard
 
 HOSTILE = "<script>alert(1)</script>|`x`\n[a](b) $x$ _y & \"'"
 PNG = b"\x89PNG\r\n\x1a\n and whatever follows"
@@ -126,6 +126,35 @@ def test_another_query_has_a_column_of_its_own(board: Leaderboard) -> None:
     assert found.cell(board.rows[0]).value == table.EMPTY
 
 
+def test_the_worst_case_stands_beside_the_leading_query_where_several_were_asked(board: Leaderboard) -> None:
+    shown = [found.key for found in columns.table(board).main]
+    for key in ("memorization", "certified", "epsilon"):
+        assert shown[shown.index(key) + 1] == f"worst_{key}"
+    row = next(row for row in board.rows if row.family == "agc")
+    assert column(board, "worst_memorization").cell(row).value == "0.70"
+
+
+def test_the_worst_case_over_one_query_is_kept_among_all_columns() -> None:
+    found = leaderboard([case()])
+    grid = columns.table(found)
+    assert not [shown.key for shown in grid.main if shown.key.startswith("worst")]
+    assert [shown.cell(found.rows[0]).value for shown in grid.more if shown.key == "worst_memorization"] == ["0.88"]
+
+
+def test_a_row_without_accuracy_shows_a_dash_and_why() -> None:
+    found = leaderboard([case(utility=utility(None)), of_testbed(right=None)])
+    cell = column(found, "accuracy").cell(found.rows[0])
+    assert (cell.value, cell.missing) == (table.EMPTY, NO_CLASS)
+    assert f'title="{NO_CLASS}"' in page.render(found, [])
+    assert NO_CLASS in markdown.render(found, [])
+
+
+def test_accuracy_that_is_measured_nowhere_has_no_figure() -> None:
+    site = page.render(leaderboard([case(utility=utility(None)), case("x", stage="sampling", utility=utility(None))]), [])
+    assert f"Not measured: {NO_CLASS}" in site
+    assert "Memorization M against accuracy" not in site
+
+
 @pytest.mark.parametrize(("numbers", "told"), [((), ""), ((0,), "0"), ((0, 1), "0, 1"), ((0, 2, 3, 4), "0, 2-4")])
 def test_seeds_are_told_in_short(numbers: tuple[int, ...], told: str) -> None:
     assert columns.spans(numbers) == told
@@ -138,7 +167,8 @@ def test_the_headline_tells_the_baseline_beside_chance(board: Leaderboard) -> No
 
 
 def test_rows_with_certified_images_are_counted_without_ranking(board: Leaderboard) -> None:
-    assert prose.certified(board, board.testbeds[0]) == "In 4 of 4 mitigated rows images are still certified"
+    told = prose.certified(board, board.testbeds[0])
+    assert told == "In 4 of 4 mitigated rows images are still certified; in the worst case over queries, in 1 of 1"
 
 
 def test_a_composed_stage_is_drawn_with_the_references_of_its_parts(board: Leaderboard) -> None:

@@ -152,7 +152,7 @@ def _short_row(row: dict[str, Any]) -> list[str]:
         row["mitigation"],
         f"{m['value']:+.3f} [{m['low']:+.3f}, {m['high']:+.3f}]",
         f"{found['count']} of {found['of']}",
-        f"{accuracy['count'] / accuracy['of']:.2f}",
+        "–" if accuracy is None else f"{accuracy['count'] / accuracy['of']:.2f}",  # its reason is on the page
         row["status"],
     ]
 
