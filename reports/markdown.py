@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from solidmark.compare import Leaderboard, Row, TestbedFacts
 
-from . import prose
+from . import by_query, prose
 from .columns import protocol_told, table
 from .table import Column, Table
 
@@ -33,8 +33,34 @@ def _body(board: Leaderboard) -> list[str]:
         "## More columns",
         _table(grid, _with_names(grid)),
         _meanings(prose.explained(grid.more)),
+        *_queries(board),
         *(section for facts in board.testbeds for section in _testbed(board, facts)),
     ]
+
+
+def _queries(board: Leaderboard) -> list[str]:
+    """Each query of the baseline, and folded those of every other row."""
+    found = [asked for asked in (by_query.asked(board, facts) for facts in board.testbeds) if asked.baseline or asked.others]
+    if not found:
+        return []
+    named = len(board.testbeds) > 1
+    told = [section for asked in found for section in _asked(asked, named=named)]
+    return [f"## {by_query.TITLE}", escaped(by_query.ABOUT), *told]
+
+
+def _asked(asked: by_query.Asked, *, named: bool) -> list[str]:
+    headings = [column.heading for column in by_query.COLUMNS]
+    baseline = [[cell.text for cell in line.cells] for line in asked.baseline]
+    others = [[row.mitigation, *(cell.text for cell in line.cells)] for row, lines in asked.others for line in lines]
+    return [
+        *([f"### {escaped(asked.facts.title)}"] if named else []),
+        *([_tabulated(baseline, headings)] if baseline else []),
+        *(_folded("Every other row", _tabulated(others, ["mitigation", *headings])) if others else []),
+    ]
+
+
+def _folded(summary: str, content: str) -> list[str]:
+    return [f"<details><summary>{escaped(summary)}</summary>", content, "</details>"]
 
 
 def _with_names(grid: Table[Row]) -> tuple[Column[Row], ...]:

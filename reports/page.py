@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from solidmark.compare import NO_CLASS, Leaderboard, Row, TestbedFacts
 
-from . import gallery, prose
+from . import by_query, gallery, prose
 from .columns import protocol_told, table
 from .drawing import Drawing
 from .forest import forest
@@ -49,6 +49,8 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         prose=prose,
         protocol=protocol_told,
         no_class=NO_CLASS,
+        by_query=by_query,
+        asked=[by_query.asked(board, facts) for facts in board.testbeds],
         columns=grid.columns,
         rows=_rows(board, grid.columns),
         filters=_filters(board),

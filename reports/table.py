@@ -106,7 +106,7 @@ COUNT = Kind("count", SHARE_FIELDS, _count)
 DISTANCE = Kind("distance", ("", "_low", "_high", "_real"), _distance)
 BOUND = Kind("bound", ("_low", "_confidence"), _bound)
 
-THREE, TWO, ONE, WHOLE, TIMES = "{:z.3f}", "{:z.2f}", "{:z.1f}", "{:,.0f}", "{:.2f} ×"
+THREE, TWO, ONE, WHOLE, TIMES, PERCENT = "{:z.3f}", "{:z.2f}", "{:z.1f}", "{:,.0f}", "{:.2f} ×", "{:.0f} %"
 
 
 @dataclass(frozen=True)

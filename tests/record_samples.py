@@ -8,6 +8,9 @@ from scipy import stats
 
 Record = dict[str, Any]
 
+HOSTILE = "<script>alert(1)</script>|`x`\n[a](b) $x$ _y & \"'"
+"""A name that tries to be markup, a column, a line or a formula."""
+
 PROTOCOL = {"name": "fast", "steps": 25, "eta": 1.0, "guidance": 3.0, "batch": 128}
 
 

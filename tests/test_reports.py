@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from record_samples import case, crash, failed, of_testbed, scored, utility
+from record_samples import HOSTILE, case, crash, failed, of_testbed, scored, utility
 from solidmark.reports import as_csv, as_json, columns, forest, gallery, markdown, page, prose, table, trade_off
 
 from solidmark import plugins
 from solidmark.compare import NO_CLASS, Leaderboard, leaderboard
 
-HOSTILE = "<script>alert(1)</script>|`x`\n[a](b) $x$ _y & \"'"
 PNG = b"\x89PNG\r\n\x1a\n and whatever follows"
 RENDERERS = {"md": markdown.render, "csv": as_csv.render, "json": as_json.render, "html": page.render}
 

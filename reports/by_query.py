@@ -1,0 +1,140 @@
+"""Query by query: what each of a row's queries finds, with which access, at which cost, and how often it is the worst."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from solidmark.compare import NO_POWER, NO_WORST, Leaderboard, Number, Row, Scored, TestbedFacts
+
+from .table import COUNT, NUMBER, PERCENT, PLAIN, TEXT, WHOLE, Cell, Column
+
+TITLE = "What each query finds"
+ABOUT = (
+    "A query is an attack of its own. One with access to the weights reads the trained model itself, past whatever a "
+    "mitigation does at sampling. Power is M of a perfect memorizer that was asked in the same way: where it is low, a low "
+    "M says little. The worst case chooses among queries on one half of the images and judges on the other; the last column "
+    "is how often it chose each."
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One query of a row: its scores, or the `reason` why it could not be asked."""
+
+    query: str
+    scored: Scored | None = None
+    power: Number | None = None
+    chosen: float | None = None
+    reason: str = ""
+
+    @property
+    def cells(self) -> list[Cell]:
+        """One a column; a query that could not be asked has its reason alone."""
+        return [column.cell(self) for column in COLUMNS] if self.scored else [Cell(self.query), Cell(self.told)]
+
+    @property
+    def told(self) -> str:
+        """Why there are no numbers."""
+        return f"not applicable: {self.reason}"
+
+
+def lines(row: Row, facts: TestbedFacts) -> list[Line]:
+    """The queries that a row was asked, in their order, then those that could not be asked."""
+    power = {**(facts.power or {}), **(row.power or {})}
+    chosen = row.worst.chosen if row.worst is not None else {}
+    asked = [Line(name, scored, power.get(name), chosen.get(name)) for name, scored in (row.queries or {}).items()]
+    return [*asked, *(Line(name, reason=why) for name, why in row.not_applicable.items() if name not in (row.queries or {}))]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The queries of one testbed: those of the baseline, and those of every other row."""
+
+    facts: TestbedFacts
+    baseline: list[Line]
+    others: list[tuple[Row, list[Line]]]
+
+
+def asked(board: Leaderboard, facts: TestbedFacts) -> Asked:
+    """What each query finds on a testbed; other rows only where some row was asked several."""
+    baseline, rows = board.baseline(facts), [row for row in board.of(facts) if row.ok]
+    found = {row.mitigation: lines(row, facts) for row in rows}
+    several = any(len(one) > 1 for one in found.values())
+    others = [(row, found[row.mitigation]) for row in rows if row is not baseline and (several or baseline is None)]
+    return Asked(facts, lines(baseline, facts) if baseline else [], others)
+
+
+def _scored(name: str) -> Callable[[Line], Any]:
+    return lambda line: line.scored and getattr(line.scored, name)
+
+
+COLUMNS: tuple[Column[Line], ...] = (
+    Column("query", "query", "How the model is asked for its keys.", TEXT, lambda line: line.query),
+    Column(
+        "access",
+        "access",
+        "api: through the service, with the mitigation on. weights: from the trained model itself.",
+        TEXT,
+        _scored("access"),
+        missing="not recorded",
+    ),
+    Column(
+        "memorization",
+        "M",
+        "Memorization as this query finds it.",
+        NUMBER,
+        _scored("memorization"),
+        note="chance 0",
+        better="lower",
+    ),
+    Column(
+        "held_out",
+        "M, held out",
+        "Control: M of images that were never trained on, asked by the same query. Its interval should hold 0.",
+        NUMBER,
+        lambda line: line.scored and line.scored.held_out and line.scored.held_out.memorization,
+        note="expected 0",
+        missing="not recorded",
+    ),
+    Column(
+        "certified",
+        "certified",
+        "Images that this query alone certifies as memorized, at a false-discovery rate of 5 %.",
+        COUNT,
+        _scored("certified"),
+        note="chance 0",
+        better="lower",
+    ),
+    Column(
+        "power",
+        "power",
+        "M of a perfect memorizer under this query: how much of what is there it finds.",
+        NUMBER,
+        lambda line: line.power,
+        note="expected 1",
+        missing=f"{NO_POWER}, or it was not recorded",
+    ),
+    Column(
+        "cost",
+        "cost",
+        "Denoiser evaluations, forward and backward, an image, counted.",
+        PLAIN,
+        lambda line: line.scored and line.scored.evaluations and line.scored.evaluations.per_image,
+        note="evaluations an image",
+        better="lower",
+        form=WHOLE,
+        missing="not recorded",
+    ),
+    Column(
+        "chosen",
+        "chosen",
+        "How often the worst case over queries chose this one.",
+        PLAIN,
+        lambda line: None if line.chosen is None else 100 * line.chosen,
+        note="by the worst case",
+        form=PERCENT,
+        missing=NO_WORST,
+    ),
+)
