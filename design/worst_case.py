@@ -17,6 +17,11 @@ IMAGES = 64
 Rule = Callable[[Array, Half], Half]
 
 
+def heading(*columns: str) -> None:
+    """The first two lines of a table."""
+    print("\n| " + " | ".join(columns) + " |\n|" + len(columns) * "---|")
+
+
 def guesses(rng: np.random.Generator, queries: int, segments: int, correlation: float) -> Array:
     """Predictions that know nothing, (Q, N, S), uniform, with the given correlation between queries before rounding."""
     shared, own = rng.normal(size=(1, IMAGES, segments)), rng.normal(size=(queries, IMAGES, segments))
@@ -96,7 +101,7 @@ def each_its_own(rng: np.random.Generator) -> Array:
 def false_certificates(runs: int) -> None:
     """Share of null runs with any certificate."""
     columns = [(queries, correlation) for correlation in (0.0, 0.9) for queries in (3, 10, 30)]
-    print(f"\n| null runs with a certificate, of {runs} |", *(f"Q = {q}, correlation {c} |" for q, c in columns))
+    heading(f"null runs with a certificate, of {runs}", *(f"Q = {q}, correlation {c:g}" for q, c in columns))
     for name, rule in RULES.items():
         rng = np.random.default_rng(1)
         shares = [(certificates(rule, nulls(runs, *column), rng) > 0).mean() for column in columns]
@@ -119,7 +124,7 @@ def lured(runs: int, remembered: int = 20, faint: float = 0.01) -> Iterator[Arra
 
 def false_discoveries(runs: int) -> None:
     """The false-discovery rate where the split falls between forgotten and remembered images."""
-    print(f"\n| false discoveries in {runs} runs of the lure; with one query at most {100 * 0.05 * 6 / 27:.2f} % | |")
+    heading(f"false discoveries in {runs} runs of the lure; with one query at most {100 * 0.05 * 6 / 27:.2f} %", "")
     half = np.arange(27) < 6
     for name in ("cross-fit, 2.5 % in each half", "cross-fit, pooled", "p* (ours)"):
         found = np.array([RULES[name](p, half) for p in lured(runs)])
@@ -130,7 +135,7 @@ def false_discoveries(runs: int) -> None:
 def power(runs: int) -> None:
     """Mean number of certified images."""
     worlds = [knowing(runs, recall) for recall in (one_good, each_its_own)]
-    print(f"\n| certified of {IMAGES}, mean of {runs} runs, Q = 10 | one query is good | each image has another |")
+    heading(f"certified of {IMAGES}, mean of {runs} runs, Q = 10", "one query is good", "each image has another")
     known = np.mean([scores.certified(p[-1]).sum() for p in worlds[0]])
     print(f"| that one query, known in advance | {known:.1f} | |")
     for name, rule in RULES.items():
@@ -148,7 +153,7 @@ def privacy(runs: int) -> None:
         "best on the images before, all images": [scores.epsilon(online(p)) for p in worlds],
         "maximum over queries at 5 % / Q": [max(scores.epsilon(one, 0.05 / len(p)) for one in p) for p in worlds],
     }
-    print(f"\n| mean ε̂ of {runs} runs, Q = 10 | |")
+    heading(f"mean ε̂ of {runs} runs, Q = 10", "")
     for name, bounds in found.items():
         print(f"| {name} | {np.mean(bounds):.2f} |")
 
@@ -176,7 +181,7 @@ def coverage(runs: int, queries: int, recall: Array) -> str:
 
 def bounds_of_memorization(runs: int) -> None:
     """Coverage of the lower bound of M*, one key an image."""
-    print(f"\n| {runs} runs, {IMAGES} images, one key | best true M | mean M* | covers | mean largest M | covers |")
+    heading(f"{runs} runs, one key an image", "best true M", "mean M★", "low ≤ true", "mean largest M", "low ≤ true")
     for queries in (3, 10, 30):
         print(f"| {queries} equal queries |", coverage(runs, queries, np.full(queries, 0.3)), flush=True)
     print("| 10 queries that know nothing |", coverage(runs, 10, np.zeros(10)), flush=True)
