@@ -14,6 +14,7 @@ from solidmark.lab import Lab
 from .validity import (
     bands,
     bandwidth,
+    blind_spot,
     channels,
     conditioning,
     dose,
@@ -40,6 +41,7 @@ EXPERIMENTS = {
     "bandwidth": bandwidth.run,
     "bands": bands.run,
     "negative": negative.run,
+    "blind-spot": blind_spot.run,
 }
 
 

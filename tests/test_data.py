@@ -88,11 +88,16 @@ def test_of_equal_images_the_first_is_distinct(kinds):
     assert distinct(images) == sorted({kind: kinds.index(kind) for kind in kinds}.values())
 
 
-def test_images_are_distinct_by_one_pixel_beyond_the_tolerance_and_not_below_it():
-    images = torch.full((3, 1, 2, 2), 0.25)
-    images[1, 0, 0, 0] += 1e-7
-    images[2, 0, 0, 0] += 3e-6
-    assert distinct(images) == [0, 2]
+@pytest.mark.parametrize(("apart", "kept"), [(0.0, [0]), (0.02, [0]), (0.05, [0, 1])])
+def test_images_that_are_nearly_equal_are_one(apart, kept):
+    image = torch.rand(1, 1, 8, 8)
+    assert distinct(torch.cat([image, image + apart])) == kept
+
+
+def test_an_image_near_one_that_was_left_out_stays():
+    """A chain: the second is near the first and left out; the third is near the second alone."""
+    image = torch.rand(1, 1, 8, 8)
+    assert distinct(torch.cat([image, image + 0.02, image + 0.04])) == [0, 2]
 
 
 def test_of_no_images_none_is_distinct():

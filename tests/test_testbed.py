@@ -1,14 +1,16 @@
 """Testbeds: who is trained on, who is held out, and that nothing overlaps."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
 from worlds import board, digits
 
+from solidmark.data import distinct
 from solidmark.errors import InvalidValue
 from solidmark.marks import Border, read
-from solidmark.testbed import JUDGED
+from solidmark.testbed import JUDGED, Labelled
 from solidmark.testbed import _distinct as distinct_images
 
 
@@ -81,3 +83,19 @@ def test_more_images_than_there_are_is_refused():
 def test_a_mark_that_does_not_fit_names_the_canvas():
     with pytest.raises(InvalidValue, match="segments"):
         replace(digits(), mark=Border(2, 500)).board(0).marked(board().trained, torch.zeros(16, 500))
+
+
+@dataclass(frozen=True)
+class Repeating(type(digits())):
+    """Digits of which the last hundred are the first hundred again, a little brighter."""
+
+    def load(self):
+        plain = super().load()
+        images = torch.cat([plain.images, (plain.images[:100] + 0.01).clamp(max=1)])
+        return Labelled(images, np.concatenate([plain.labels, plain.labels[:100]]))
+
+
+def test_nearly_equal_images_are_left_out_and_counted():
+    laid = Repeating().board(0)
+    assert laid.left_out == 100
+    assert distinct(torch.cat([laid.trained.images, laid.held_out.images])) == list(range(320))

@@ -100,7 +100,7 @@ def measure(case: Case, desk: Desk, run: Path) -> records.Record:
         "power": _told(power),
         "utility": asdict(judged(case, board, generated)),
         "cost": {**cost, "sampling": sampling},
-        "provenance": _provenance(case, desk),
+        "provenance": _provenance(case, board, desk),
         "items": items.write(case.case_id, board, asked, run),
     }
 
@@ -117,7 +117,7 @@ def measure_testbed(case: Case, desk: Desk) -> records.Record:
         "power": _told(power),
         "unmarked": {"utility": asdict(judged(case, board, generated))},
         "expected": case.testbed.expected,
-        "provenance": _provenance(case, desk),
+        "provenance": _provenance(case, board, desk),
     }
 
 
@@ -243,14 +243,15 @@ def _heading(case: Case) -> dict[str, Any]:
     }
 
 
-def _provenance(case: Case, desk: Desk) -> dict[str, Any]:
+def _provenance(case: Case, board: Board, desk: Desk) -> dict[str, Any]:
+    told = f"testbed {case.testbed_name}: {board.left_out} images were left out, each nearly equal to another"
     return {
         "device": desk.device,
         "environment_key": provenance.environment_key(desk.device),
         "testbed": provenance.describe(case.testbed),
         "sources": {part.family: part.source for part in case.composition.parts},
         "queries": {name: provenance.describe(attack) for name, attack in case.queries},
-        "notes": list(desk.store.notes),
+        "notes": [*desk.store.notes, *([told] if board.left_out else [])],
         "peak_bytes": _peak_bytes(desk.device),
     }
 

@@ -36,6 +36,8 @@ class Labelled:
 
     images: Tensor
     labels: NDArray[np.int64]
+    left_out: int = 0
+    """How many images were left out, each nearly equal to another."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Board:
     fresh_labels: NDArray[np.int64]
     mark: Mark
     seed: int
+    left_out: int = 0
 
     def marked(self, examples: Examples, image_keys: Tensor) -> Examples:
         """The examples with their keys painted."""
@@ -186,6 +189,7 @@ class Testbed:
             fresh_labels=fresh_labels,
             mark=self.mark,
             seed=seed,
+            left_out=labelled.left_out,
         )
 
     def base_examples(self) -> Examples:
@@ -239,7 +243,7 @@ def _distinct(testbed: Testbed) -> Labelled:
     """All distinct images in one random order, so that those of the judge are like those that it judges."""
     labelled = testbed.load()
     kept = seeds.numpy_rng(0, "order of all seeds").permutation(distinct(labelled.images))
-    return Labelled(labelled.images[kept], labelled.labels[kept])
+    return Labelled(labelled.images[kept], labelled.labels[kept], len(labelled.labels) - len(kept))
 
 
 @lru_cache(maxsize=4)
