@@ -106,6 +106,30 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
+MARKERS = "os^DvPXd"
+"""Curves are told apart by colour and marker, which repeat."""
+
+
+def curve_look(number: int) -> dict[str, Any]:
+    """Colour and marker of a curve by its number."""
+    marker, colour = MARKERS[number % len(MARKERS)], INKS[f"f{number % FAMILIES + 1}"]
+    return {"color": colour, "marker": marker, "linewidth": 1.2, "markersize": 4.5}
+
+
+def tip(axes: Axes, x: float, y: float, text: str, tips: list[str]) -> None:
+    """An invisible marker that shows `text` when the pointer is on it; `tips` are given to `svg`."""
+    axes.plot([x], [y], marker="o", markersize=12, color=INKS["paper"], alpha=0, zorder=9, gid=f"tip-{len(tips)}")
+    tips.append(text)
+
+
+def write(axes: Axes, x: float, place: float, text: str, colour: str, **looks: Any) -> None:
+    """Text in a line of a figure whose lines are places on y; x is a share of the figure's width."""
+    from matplotlib.transforms import blended_transform_factory
+
+    across = blended_transform_factory(axes.figure.transFigure, axes.transData)
+    axes.text(x, place, text, transform=across, va="center", size=8.5, color=colour, **looks)
+
+
 def svg(figure: Figure, name: str, tips: Sequence[str] = ()) -> str:
     """The drawing as SVG for inlining: colours of the page, its font, ids of its own, no date, `tips` as titles."""
     out = io.StringIO()

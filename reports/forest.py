@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from solidmark.compare import Row
 
-from .drawing import INKS, Drawing, canvas, cut, style, summary, svg
+from .drawing import INKS, Drawing, canvas, cut, style, summary, svg, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,11 +75,11 @@ def distinguished(family: Sequence[Row]) -> list[str]:
 
 def _forest_line(axes: Axes, place: int, line: Line) -> None:
     row = line.row
-    _write(axes, 0.03 if line.indented else 0.0, place, cut(line.label, 34), INKS["muted" if line.indented else "ink"])
+    write(axes, 0.03 if line.indented else 0.0, place, cut(line.label, 34), INKS["muted" if line.indented else "ink"])
     if row is None:
         return
     if row.lead is None or row.controls is None:
-        _write(axes, 0.48, place, row.status.replace("_", " "), INKS["muted"], style="italic")
+        write(axes, 0.48, place, row.status.replace("_", " "), INKS["muted"], style="italic")
         return
     m, held_out, found = row.lead.memorization, row.controls.held_out.memorization, row.lead.certified
     hollow: dict[str, Any] = {"markersize": 3.2, "markerfacecolor": "none", "markeredgewidth": 0.8, "color": INKS["muted"]}
@@ -87,13 +87,5 @@ def _forest_line(axes: Axes, place: int, line: Line) -> None:
     axes.plot([held_out.value], [place], "o", **hollow)
     axes.plot([m.low, m.high], [place, place], color=colour, linewidth=1.4, solid_capstyle="butt")
     axes.plot([m.value], [place], "o", markersize=4, color=colour)
-    _write(axes, 0.85, place, f"{m.value:z.2f}", INKS["ink"], ha="right")
-    _write(axes, 1.0, place, f"{found.count} of {found.of}", INKS["muted"], ha="right")
-
-
-def _write(axes: Axes, x: float, place: int, text: str, colour: str, **looks: Any) -> None:
-    """Text in a line of the forest; x is a share of the figure's width."""
-    from matplotlib.transforms import blended_transform_factory
-
-    across = blended_transform_factory(axes.figure.transFigure, axes.transData)
-    axes.text(x, place, text, transform=across, va="center", size=8.5, color=colour, **looks)
+    write(axes, 0.85, place, f"{m.value:z.2f}", INKS["ink"], ha="right")
+    write(axes, 1.0, place, f"{found.count} of {found.of}", INKS["muted"], ha="right")

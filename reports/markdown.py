@@ -9,24 +9,26 @@ from tabulate import tabulate
 
 from solidmark.compare import Leaderboard, Row, TestbedFacts
 
-from . import by_query, prose
+from . import by_query, finding_cards, prose
 from .columns import protocol_told, table
+from .finding_cards import Card
 from .table import Column, Table
 
 
 def render(board: Leaderboard, runs: Sequence[Path]) -> str:
     """`leaderboard.md`: the main table, how to read it, the other columns, testbeds, what went wrong, provenance."""
-    sections = [f"# {prose.TITLE}", *_body(board), *_wrong(board), *_provenance(board)]
+    sections = [f"# {prose.TITLE}", *_body(board), *_findings(board), *_wrong(board), *_provenance(board)]
     return "\n\n".join(sections) + "\n"
 
 
 def _body(board: Leaderboard) -> list[str]:
     if not board.rows:
-        return [prose.NOTHING]
+        return [_verdicts(board) or prose.NOTHING]
     grid = table(board)
     return [
         *(f"**{escaped(facts.title)}** {escaped(prose.headline(board, facts))}." for facts in board.testbeds),
         f"{escaped(prose.counts(board))}. {_footnote(board)}",
+        *([_verdicts(board)] if board.findings else []),
         _table(grid, grid.main),
         "## How to read this table",
         _meanings((*prose.PRINCIPLES, *prose.explained(grid.main))),
@@ -115,6 +117,23 @@ def _testbed(board: Leaderboard, facts: TestbedFacts) -> list[str]:
         *([_tabulated(power, ["query", "power: M of a perfect memorizer (expected 1)"])] if power else []),
         *([_tabulated(marking, ["cost of marking", "trained with marks", "without"])] if marking else []),
     ]
+
+
+def _verdicts(board: Leaderboard) -> str:
+    told = finding_cards.counts(board.findings)
+    return f"{escaped(told)}." if told else ""
+
+
+def _findings(board: Leaderboard) -> list[str]:
+    """A section a suite; the points of each figure stand folded below it."""
+    found = finding_cards.suites(board)
+    told = [[f"## {escaped(prose.sentence(suite.title))}", finding_cards.ABOUT, *map(_card, suite.cards)] for suite in found]
+    return [section for sections in told for section in sections]
+
+
+def _card(card: Card) -> str:
+    numbers = _folded("The numbers", _tabulated(card.numbers, card.headings)) if card.numbers else []
+    return "\n\n".join([f"### {card.sign} {card.verdict}: {escaped(card.outcome.title)}", _meanings(card.words), *numbers])
 
 
 def _wrong(board: Leaderboard) -> list[str]:

@@ -14,9 +14,11 @@ from markupsafe import Markup, escape
 
 from solidmark.compare import NO_CLASS, Leaderboard, Row, TestbedFacts
 
-from . import by_query, gallery, prose
+from . import by_query, finding_cards, gallery, prose
 from .columns import protocol_told, table
 from .drawing import Drawing
+from .finding_cards import Card, Suite
+from .finding_figure import figure
 from .forest import forest
 from .table import Cell, Column
 from .trade_off import ACCURACY, FRECHET, Axis, trade_off
@@ -54,9 +56,20 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         columns=grid.columns,
         rows=_rows(board, grid.columns),
         filters=_filters(board),
+        about_findings=finding_cards.ABOUT,
+        suites=[_suite(number, suite) for number, suite in enumerate(finding_cards.suites(board))],
         testbeds=[_testbed(number, board, facts, runs) for number, facts in enumerate(board.testbeds)],
         data=embedded(board.to_json()),
     )
+
+
+def _suite(number: int, suite: Suite) -> tuple[Suite, list[tuple[Card, Drawing | None]]]:
+    """A suite with its cards and their figures."""
+    return suite, [(card, _figure(f"{number}-{place}", card)) for place, card in enumerate(suite.cards)]
+
+
+def _figure(name: str, card: Card) -> Drawing | None:
+    return figure(name, card.outcome.finding) if card.outcome.finding else None
 
 
 @dataclass(frozen=True)

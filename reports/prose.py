@@ -7,6 +7,7 @@ from typing import Any
 
 from solidmark.compare import NO_CLASS, NO_POWER, Leaderboard, Number, Row, Share, TestbedFacts
 
+from . import finding_cards
 from .columns import spans
 from .table import Cell, Column, Table
 
@@ -85,14 +86,16 @@ def sentence(text: str) -> str:
 
 
 def lede(board: Leaderboard) -> str:
-    """The page in two sentences."""
+    """The page in a few sentences."""
     names = " and ".join(facts.title for facts in board.testbeds)
-    where = f"on testbed{'' if len(board.testbeds) == 1 else 's'} {names}"
+    where = f", on testbed{'' if len(board.testbeds) == 1 else 's'} {names}" if names else ""
     first, last = (day.partition("T")[0] for day in board.measured)
     when = f", measured {first if first == last else f'{first} to {last}'}" if first else ""
+    told = [f"{sentence(counts(board))}{where}"] if board.rows else []
+    told += [sentence(finding_cards.counts(board.findings))] if board.findings else []
     return (
         "A diffusion model is trained on images that carry random gray keys, and is then asked for them: what it gives "
-        f"back, it has memorized. {sentence(counts(board))}, {where}{when}."
+        f"back, it has memorized. {'. '.join(told)}{when}."
     )
 
 

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from solidmark.compare import Row
 
-from .drawing import FAMILIES, INKS, Drawing, canvas, cut, style, summary, svg, told
+from .drawing import INKS, Drawing, canvas, curve_look, cut, style, summary, svg, tip, told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-MARKERS = "os^DvPXd"
-"""Curves are told apart by colour and marker, which repeat."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ def trade_off(
         tips: list[str] = []
         references = sum(members[0].control for members in families.values())
         for number, (family, members) in enumerate(sorted(families.items(), key=lambda item: not item[1][0].control)):
-            look = _reference_look(number) if members[0].control else _look(number - references)
+            look = _reference_look(number) if members[0].control else curve_look(number - references)
             _curve(axes, axis, family, members, look, tips)
         if baseline is not None:
             _star(axes, axis, baseline, tips)
@@ -96,15 +93,6 @@ def _range(axes: Axes, axis: Axis, rows: Sequence[Row]) -> None:
     axes.grid(axis="y", color=INKS["rule"], linewidth=0.6, alpha=0.6)
 
 
-def _look(number: int) -> dict[str, Any]:
-    return {
-        "color": INKS[f"f{number % FAMILIES + 1}"],
-        "marker": MARKERS[number % len(MARKERS)],
-        "linewidth": 1.2,
-        "markersize": 4.5,
-    }
-
-
 def _reference_look(number: int) -> dict[str, Any]:
     style = ("-", (0, (3, 1)), (0, (1, 1)))[number % 3]
     return {"color": INKS["ink"], "marker": ".", "linewidth": 2.6, "markersize": 8, "alpha": 0.75, "linestyle": style}
@@ -120,7 +108,7 @@ def _curve(axes: Axes, axis: Axis, family: str, rows: Sequence[Row], look: dict[
     label = f"{cut(family, 24)}{' (reference)' if rows[0].control else ''}"
     axes.plot([x[0] for *_, x in placed], [m.value for _, m, _ in placed], label=label, zorder=3, **look)
     for row, m, (x, *_) in placed:
-        _tip(axes, x, m.value, f"{row.mitigation}: {told(row)}, {axis.name} {_number(axis, row)}", tips)
+        tip(axes, x, m.value, f"{row.mitigation}: {told(row)}, {axis.name} {_number(axis, row)}", tips)
 
 
 def _star(axes: Axes, axis: Axis, baseline: Row, tips: list[str]) -> None:
@@ -137,13 +125,7 @@ def _star(axes: Axes, axis: Axis, baseline: Row, tips: list[str]) -> None:
         "zorder": 5,
     }
     axes.plot([x[0]], [m.value], marker="*", label="baseline", **look)
-    _tip(axes, x[0], m.value, f"baseline: {told(baseline)}, {axis.name} {_number(axis, baseline)}", tips)
-
-
-def _tip(axes: Axes, x: float, y: float, text: str, tips: list[str]) -> None:
-    """An invisible marker that shows `text` when the pointer is on it."""
-    axes.plot([x], [y], marker="o", markersize=12, color=INKS["paper"], alpha=0, zorder=9, gid=f"tip-{len(tips)}")
-    tips.append(text)
+    tip(axes, x[0], m.value, f"baseline: {told(baseline)}, {axis.name} {_number(axis, baseline)}", tips)
 
 
 def _number(axis: Axis, row: Row) -> str:

@@ -6,6 +6,9 @@ from typing import Any
 
 from scipy import stats
 
+from solidmark.findings import Finding, Series, Verdict
+from solidmark.scores import Estimate
+
 Record = dict[str, Any]
 
 HOSTILE = "<script>alert(1)</script>|`x`\n[a](b) $x$ _y & \"'"
@@ -172,3 +175,38 @@ def of_testbed(seed: int = 0, right: int | None = 200, **changed: Any) -> Record
         "expected": "M 0.85 or more, 62 of 64 certified, power 1",
         **changed,
     }
+
+
+def finding(
+    name: str = "dose", verdict: str = "holds", x: tuple[float | str, ...] = (0.0, 1.0, 4.0), place: int = 0, **changed: Any
+) -> Record:
+    """The record of an experiment of the validity suite; `changed` replaces whole fields."""
+    y = tuple(0.1 + 0.2 * number for number in range(len(x)))
+    low, high = (tuple(value + shift for value in y) for shift in (-0.05, 0.05))
+    found = Finding(
+        suite="validity",
+        name=name,
+        title=f"M rises with the {name}",
+        rule="The slope lies above 0.",
+        verdict=Verdict(verdict),
+        reason="it rises from point to point",
+        statistic="slope of M",
+        estimate=Estimate(0.21, 0.18, 0.24, 0.01),
+        seeds=(0, 1, 2),
+        series=(Series("some", x, y, low, high), Series("others", x, y[::-1], low[::-1], high[::-1])),
+        x_title=f"{name} of images",
+        y_title="M",
+        source="A title, arXiv 2301.13188",
+    )
+    return {**found.as_record(), **_of_experiment(name, place), "status": "ok", **changed}
+
+
+def broken_finding(name: str = "dose", status: str = "error", reason: str = "it broke", place: int = 0) -> Record:
+    """The record of an experiment that came to no end."""
+    return {**_of_experiment(name, place), "status": status, "reason": reason}
+
+
+def _of_experiment(name: str, place: int) -> Record:
+    known = {"schema": "solidmark.record/1", "t": "2026-01-02T03:04:05Z", "worker": "gw0", "benchmark_version": 1}
+    identity = {"event": "finding", "case_id": f"finding-{name}", "slug": f"validity-{name}", "place": place}
+    return {**known, **identity, "testbed": "", "mitigation": "", "family": ""}

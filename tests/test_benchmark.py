@@ -145,3 +145,12 @@ def test_a_run_folder_that_cannot_be_written_is_told_at_the_start(world):
     refused = world.run("-k", "none", "--run-dir", "file/run")
     assert "--run-dir" in refused.output
     assert refused.code == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "some"),
+    [((), False), (("solidmark.benchmark.test_validity",), True), (("-m", "experiment"), True)],
+)
+def test_experiments_run_where_their_file_or_mark_is_named(world, arguments, some):
+    listed = world.run("--collect-only", "-q", *arguments)
+    assert ("test_validity[dose]" in listed.output) == some

@@ -11,17 +11,19 @@ from typing import Any
 
 from . import pooled
 from .errors import InvalidValue
+from .findings import Finding, Series
 from .incidents import Incident, incidents
 from .outcomes import Outcome, outcomes
 from .pooled import Controls, Cost, Negative, Scored, Utility, Worst
 from .pooling import Bound, Distance, Number
 from .records import Record, latest
 from .rows import NO_CLASS, NO_POWER, NO_WORST, Attempt, Row, rows, solver
-from .scores import Share
+from .scores import Estimate, Share
 
 __all__ = [
-    "NO_CLASS", "NO_POWER", "NO_WORST", "Attempt", "Bound", "Controls", "Cost", "Distance", "Incident", "Leaderboard", "Negative",
-    "Number", "Outcome", "Row", "Scored", "Share", "TestbedFacts", "Utility", "Worst", "leaderboard",
+    "NO_CLASS", "NO_POWER", "NO_WORST", "Attempt", "Bound", "Controls", "Cost", "Distance", "Estimate", "Finding",
+    "Incident", "Leaderboard", "Negative", "Number", "Outcome", "Row", "Scored", "Series", "Share", "TestbedFacts",
+    "Utility", "Worst", "leaderboard",
 ]  # fmt: skip
 
 SCHEMA = "solidmark.leaderboard/1"

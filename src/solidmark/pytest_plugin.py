@@ -123,8 +123,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _wanted(item: pytest.Item, config: pytest.Config, session: Session) -> bool:
-    """Experiments take hours together: they run where the profile has them, or where their file is named."""
-    named = any(Path(argument.split("::")[0]).name == item.path.name for argument in config.args)
+    """Experiments take hours together: they run where the profile has them, or where their file or mark is named."""
+    files = {argument.split("::")[0] for argument in config.args}
+    modules = {name for file in files for name in (Path(file).stem, file.rpartition(".")[2])}  # a path, or --pyargs
+    named = item.path.stem in modules or "experiment" in config.getoption("markexpr")
     return item.get_closest_marker("experiment") is None or session.wish.chosen().experiments or named
 
 

@@ -1,0 +1,119 @@
+"""Cards: what each experiment found, in words, a card a finding, suite by suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from solidmark.compare import Estimate, Finding, Leaderboard, Outcome
+
+from .columns import spans
+
+TITLES = {"validity": "Does the ruler measure memory?", "concordance": "Beside other metrics"}
+"""What a suite asks; one that is not listed goes by its name."""
+
+SIGNS = {"holds": "✓", "fails": "✗", "undecided": "?"}
+"""Beside the word, so that verdicts are told apart without colour."""
+
+ABOUT = (
+    "Each rule was stated before the numbers. It holds where the 95 % interval over seeds lies within what the rule asks, "
+    "fails where it lies outside, and is undecided in between."
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """One finding in words; one without numbers has its status as its verdict."""
+
+    outcome: Outcome
+
+    @property
+    def verdict(self) -> str:
+        """`holds`, `fails` or `undecided`; else what became of the experiment."""
+        finding = self.outcome.finding
+        return finding.verdict.value if finding else self.outcome.status.replace("_", " ")
+
+    @property
+    def sign(self) -> str:
+        """A letter for the verdict."""
+        return SIGNS.get(self.verdict, "–")
+
+    @property
+    def words(self) -> list[tuple[str, str]]:
+        """Name and text of all that is told."""
+        finding = self.outcome.finding
+        if finding is None:
+            return [("no numbers", self.outcome.reason)]
+        found = f"{finding.statistic} {interval(finding.estimate)}, over seeds {spans(finding.seeds)}"
+        told = [("rule", finding.rule), ("found", found), ("reason", finding.reason), ("source", finding.source)]
+        return [(name, text) for name, text in told if text]
+
+    @property
+    def numbers(self) -> list[tuple[str, str, str]]:
+        """Each point of the figure: series, x, and y with its interval."""
+        finding = self.outcome.finding
+        return points(finding) if finding else []
+
+    @property
+    def headings(self) -> tuple[str, str, str]:
+        """Of the points."""
+        finding = self.outcome.finding
+        if finding is None:
+            return "", "", ""
+        chance = "" if finding.chance is None else f" (chance {digits(finding.chance)})"
+        return "series", finding.x_title, f"{finding.y_title}{chance}"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The cards of one suite, and what it asks."""
+
+    name: str
+    title: str
+    cards: list[Card]
+
+
+def suites(board: Leaderboard) -> list[Suite]:
+    """All findings of a board, suite by suite, in their order."""
+    names = dict.fromkeys(outcome.suite for outcome in board.findings)
+    return [
+        Suite(name, TITLES.get(name, name), [Card(outcome) for outcome in board.findings if outcome.suite == name])
+        for name in names
+    ]
+
+
+def counts(outcomes: Sequence[Outcome]) -> str:
+    """`18 findings: 14 hold, 1 fails, 3 undecided`; empty where there are none."""
+    verdicts = [Card(outcome).verdict for outcome in outcomes]
+    if not verdicts:
+        return ""
+    found = {verdict: verdicts.count(verdict) for verdict in SIGNS}
+    words = {"holds": "hold" if found["holds"] > 1 else "holds", "fails": "fail" if found["fails"] > 1 else "fails"}
+    told = [f"{count} {words.get(verdict, verdict)}" for verdict, count in found.items() if count]
+    without = len(verdicts) - sum(found.values())
+    told += [f"{without} without numbers"] if without else []
+    return f"{len(verdicts)} finding{'' if len(verdicts) == 1 else 's'}: {', '.join(told)}"
+
+
+def points(finding: Finding) -> list[tuple[str, str, str]]:
+    """Series, x, and y with its interval, for each point of a finding."""
+    return [
+        (series.label, at(x), interval(Estimate(y, low, high)))
+        for series in finding.series
+        for x, y, low, high in zip(series.x, series.y, series.low, series.high, strict=True)
+    ]
+
+
+def at(x: float | str) -> str:
+    """An x, a number or a name, as text."""
+    return x if isinstance(x, str) else digits(x)
+
+
+def interval(number: Estimate) -> str:
+    """`0.892 [0.888, 0.897]`."""
+    return f"{digits(number.value)} [{digits(number.low)}, {digits(number.high)}]"
+
+
+def digits(value: float) -> str:
+    """Three digits of a number; all before the point of a large one."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:z.3g}"
