@@ -18,6 +18,7 @@ from typing import ClassVar
 import torch
 from solidmark import Mitigation, Sampler, Stage, Trainer
 from solidmark.fixtures.digits import Digits
+from solidmark.queries import Answer, Attack
 from solidmark.sampling import Protocol
 from solidmark.training import Recipe
 
@@ -103,11 +104,45 @@ class KilledOnce(Mitigation):
 
 class NotAMitigation:
     pass
+
+
+@dataclass(frozen=True)
+class Constant(Attack):
+    """The same answer, whatever is asked."""
+    def ask(self, audit):
+        return Answer(torch.full((len(audit.examples), audit.mark.segments), 0.25))
+
+
+@dataclass(frozen=True)
+class Peeks(Attack):
+    """Looks for keys where there should be none, and finds planted ones."""
+    def ask(self, audit):
+        return Answer(audit.keys.clone())
+
+
+@dataclass(frozen=True)
+class AnswersNan(Attack):
+    def ask(self, audit):
+        return Answer(audit.read(audit.outpaint()) * float("nan"))
+
+
+@dataclass(frozen=True)
+class Greedy(Attack):
+    """Spends twice what it declares."""
+    def ask(self, audit):
+        audit.outpaint()
+        return Answer(audit.read(audit.outpaint(draw=1)))
 '''
 
 ENTRIES = """
 [solidmark.testbeds]
 tiny = strangers:Tiny
+
+[solidmark.queries]
+y-constant = strangers:Constant
+y-greedy = strangers:Greedy
+y-nan = strangers:AnswersNan
+y-peeks = strangers:Peeks
 
 [solidmark.mitigations]
 x-good = strangers:Good

@@ -60,6 +60,28 @@ def test_an_answer_that_is_one_gray_is_no_valid_mark(ran):
     assert not record["controls"]["mark_valid"]["valid"]
 
 
+@pytest.fixture(scope="module")
+def attacked(world):
+    queries = "outpaint,y-constant,y-peeks,y-nan,y-greedy"
+    ran = world.run("-n", "0", "-k", "none", "--queries", queries, "--run-dir", "attacked", name="attacked")
+    return ran.record("none")
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("y-constant", "the same keys for every image, [0.25"),
+        ("y-peeks", "y-peeks, planted keys: M = +1.000"),
+        ("y-nan", "query y-nan: found keys outside [0, 1] or NaN"),
+        ("y-greedy", "query y-greedy: found 24 denoiser evaluations an image; expected at most 12, as declared"),
+    ],
+)
+def test_a_bad_query_is_named_and_the_others_keep_their_numbers(attacked, query, told):
+    assert attacked["status"] == "failed_check"
+    assert [fault for fault in attacked["controls"]["faults"] if told in fault], attacked["controls"]["faults"]
+    assert attacked["queries"]["outpaint"]["certified"]["of"] == 16
+
+
 def test_a_killed_worker_costs_one_retry_of_one_case(ran):
     crashes = [one for one in records.read(ran.run)[0] if one["event"] == "crash" and "killed-once" in one["slug"]]
     assert [one["attempt"] for one in crashes] == [1]

@@ -131,7 +131,7 @@ def baseline(case: Case, board: Board, desk: Desk) -> Asked:
 
 
 def perfect(case: Case, board: Board, desk: Desk) -> dict[str, Estimate | None]:
-    """Power of each query: M of the perfect memorizer, asked in the same way; None where it cannot be asked so."""
+    """Power of each query: M of the perfect memorizer, asked in the same way; None where it cannot be."""
     found: dict[str, Estimate | None] = {}
     for name, attack in case.queries:
         key = {
@@ -145,7 +145,7 @@ def perfect(case: Case, board: Board, desk: Desk) -> dict[str, Estimate | None]:
             bare = replace(case, composition=Composition())
             try:
                 asked = question(bare, name, attack, Memorizer(board.marked_training), board, desk)
-            except NotApplicable:
+            except (NotApplicable, PluginFault):
                 power = None
             else:
                 power = asdict(scores.memorization(asked.trained, board.trained_keys.double().numpy()))

@@ -20,7 +20,7 @@ from torch import Tensor
 from . import answers, assess, items, provenance, records, utility, weights, worst
 from .answers import Asked
 from .composition import Composition
-from .errors import NotApplicable
+from .errors import NotApplicable, PluginFault
 from .mitigation import Needs, opened
 from .models import Model
 from .progress import Progress, silent
@@ -86,15 +86,15 @@ def measure(case: Case, desk: Desk, run: Path) -> records.Record:
     board = case.testbed.board(case.seed)
     _applicable(case, board)
     model, cost = weights.prepared(case, board, desk)
-    asked, unasked = _asked(case, model, board, desk)
+    asked, unasked, broken = _asked(case, model, board, desk)
     generated, sampling = answers.generated(case, model, board, desk)
     power = answers.perfect(case, board, desk)
-    controls = _controls(case, board, desk, asked, power)
+    controls = _controls(case, board, desk, asked, power, broken)
     return {
         **_heading(case),
         "status": "ok" if controls["sound"] else "failed_check",
         "queries": {name: _scored(case, board, name, one) for name, one in asked.items()},
-        "not_applicable": unasked,
+        "not_applicable": unasked | broken,
         "worst": _worst(case, board, asked),
         "controls": controls,
         "power": _told(power),
@@ -143,10 +143,11 @@ def _applicable(case: Case, board: Board) -> None:
             raise NotApplicable(f"mitigation {part.family}", "a testbed without captions", "captions to act on", cure)
 
 
-def _asked(case: Case, model: Model, board: Board, desk: Desk) -> tuple[dict[str, Asked], dict[str, str]]:
-    """The answers to each query, and why the others could not be asked. Raises NotApplicable for the leading one."""
+def _asked(case: Case, model: Model, board: Board, desk: Desk) -> tuple[dict[str, Asked], dict[str, str], dict[str, str]]:
+    """The answers to each query, why others could not be asked, and what others did wrong; the leading one raises."""
     asked: dict[str, Asked] = {}
     unasked: dict[str, str] = {}
+    broken: dict[str, str] = {}
     for name, attack in case.queries:
         try:
             asked[name] = answers.question(case, name, attack, model, board, desk)
@@ -154,11 +155,20 @@ def _asked(case: Case, model: Model, board: Board, desk: Desk) -> tuple[dict[str
             if not asked:
                 raise
             unasked[name] = str(reason)
-    return asked, unasked
+        except PluginFault as fault:
+            if not asked:
+                raise
+            broken[name] = str(fault)
+    return asked, unasked, broken
 
 
 def _controls(
-    case: Case, board: Board, desk: Desk, asked: Mapping[str, Asked], power: Mapping[str, Estimate | None]
+    case: Case,
+    board: Board,
+    desk: Desk,
+    asked: Mapping[str, Asked],
+    power: Mapping[str, Estimate | None],
+    broken: Mapping[str, str],
 ) -> dict[str, Any]:
     """The controls of the leading query beside the baseline's answers to it, and the faults of all others."""
     leading, _ = case.queries[0]
@@ -172,7 +182,7 @@ def _controls(
         lead.marks,
         baseline.marks,
         active=case.composition.control or not np.array_equal(lead.keys, baseline.keys),
-        further=further,
+        further=[*further, *broken.values()],
     )
 
 
@@ -181,6 +191,8 @@ def _faults(board: Board, name: str, asked: Asked, *, leads: bool) -> list[str]:
     faults = [] if leads else assess.leaks(f"{name}, held-out images", _negative(board, asked))
     if asked.planted is not None:
         faults += assess.leaks(f"{name}, planted keys", assess.negative(asked.keys, asked.planted))
+    if not leads and float(np.ptp(asked.keys, axis=0).max()) == 0:
+        faults.append(f"{name}: the same keys for every image, {asked.keys[0].round(3).tolist()}: it asks nothing")
     return faults
 
 
