@@ -22,7 +22,7 @@ class Relearn(Attack):
     """
 
     updates: int = 50
-    rate: float = 1e-3
+    rate: float = 1e-4
     batch: int = 32
 
     access = Access.WEIGHTS
