@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from solidmark import Mitigation, Needs
 from solidmark.data import Data
+from solidmark.denoising import descend, noised
 from solidmark.models import Model
 
 
@@ -34,18 +34,11 @@ class FineTune(Mitigation):
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
         """The same model, trained on."""
-        optimizer = torch.optim.AdamW(model.parameters(), lr=self.learning_rate)
-        for _ in range(self.updates):
-            chosen = data.retain.take(torch.randint(len(data.retain), (self.batch,), generator=rng))
-            clean = model.encode(chosen.images)
-            noise = torch.randn(clean.shape, generator=rng).to(clean.device)
-            t = torch.randint(model.schedule.steps, (self.batch,), generator=rng).to(clean.device)
-            noised = model.schedule.add_noise(clean, noise, t)
-            loss = model.predict(noised, t, model.embed(chosen.captions)).losses(clean, noise).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        return model
+
+        def loss() -> Tensor:
+            return noised(model, data.retain, rng, self.batch).losses(model).mean()
+
+        return descend(model, loss, self.updates, self.learning_rate)
 
     def strengths(self) -> "list[FineTune]":
         """Longer and longer."""

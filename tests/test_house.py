@@ -17,7 +17,7 @@ LAYERS = (
     ("errors", "seeds", "keys", "scores", "mitigation", "progress"),
     ("composition", "marks", "data", "assess", "worst"),
     ("models", "doors", "utility", "features", "concordance", "concord"),
-    ("memorizer", "sampling", "training"),
+    ("memorizer", "sampling", "training", "denoising"),
     ("queries", "testbed", "store", "records", "provenance", "whitebox"),
     ("weights", "answers", "items"),
     ("case",),

@@ -98,8 +98,9 @@ def describe(thing: Any) -> Any:
 
 
 TRAINING = ("seeds", "keys", "marks", "data", "mitigation", "composition", "doors", "models", "training", "testbed")
-ASKING = (*TRAINING, "sampling", "memorizer", "queries/__init__", "answers")
-"""Modules whose source decides what a trained model is, and what it answers."""
+EDITING = (*TRAINING, "denoising")
+ASKING = (*TRAINING, "sampling", "memorizer", "denoising", "queries/__init__", "answers")
+"""Modules whose source decides what a trained model is, an edited one, and what it answers."""
 
 
 def core_digest(modules: Sequence[str]) -> str:

@@ -93,7 +93,7 @@ def prepared(case: Case, board: Board, desk: Desk) -> tuple[Model, dict[str, Any
         "board": board.fingerprint,
         "seed": case.seed,
         "parts": described_parts(edits),
-        "core": provenance.core_digest(provenance.TRAINING),
+        "core": provenance.core_digest(provenance.EDITING),
         "environment": provenance.environment_key(desk.device),
     }
 

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-import torch
+from torch import Tensor
 
 from .. import seeds
 from ..composition import Composition
+from ..denoising import descend, noised
 from ..errors import InvalidValue, NotApplicable
 from ..models import Model
 from ..sampling import Protocol, Service
@@ -50,18 +51,11 @@ class Relearn(Attack):
         audit.model.evaluations.backward += tuned.evaluations.backward
         return Answer(audit.read(images), images)
 
-    @torch.enable_grad()
     def _tuned(self, audit: Audit) -> Model:
         model, others, rng = audit.model.copy(), audit.others, seeds.torch_rng(audit.seed, "relearn")
         assert others is not None
-        optimizer = torch.optim.AdamW(model.parameters(), lr=self.rate)
-        for _ in range(self.updates):
-            chosen = others.take(torch.randint(len(others), (self.batch,), generator=rng))
-            clean = model.encode(chosen.images)
-            noise = torch.randn(clean.shape, generator=rng).to(clean.device)
-            t = torch.randint(model.schedule.steps, (self.batch,), generator=rng).to(clean.device)
-            noised = model.schedule.add_noise(clean, noise, t)
-            optimizer.zero_grad()
-            model.predict(noised, t, model.embed(chosen.captions)).losses(clean, noise).mean().backward()
-            optimizer.step()
-        return model.frozen()
+
+        def loss() -> Tensor:
+            return noised(model, others, rng, self.batch).losses(model).mean()
+
+        return descend(model, loss, self.updates, self.rate).frozen()
