@@ -248,6 +248,7 @@ def _heading(case: Case) -> dict[str, Any]:
         "stage": composition.stage,
         "needs": composition.needs.names(),
         "control": composition.control,
+        "fidelity": composition.fidelity,
         "reference": composition.reference,
         "parameters": provenance.describe(composition.parameters),
         "seed": case.seed,

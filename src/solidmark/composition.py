@@ -82,6 +82,11 @@ class Composition:
         return all(part.mitigation.control for part in self.parts)
 
     @property
+    def fidelity(self) -> str:
+        """The least faithful of the parts: `A`, `B` or `C`."""
+        return max((part.mitigation.fidelity for part in self.parts), default="A")
+
+    @property
     def reference(self) -> str:
         """Titles and arXiv numbers of the parts."""
         return "; ".join(part.mitigation.reference for part in self.parts if part.mitigation.reference)

@@ -74,7 +74,8 @@ class Mitigation:
     Class attributes: `stage` follows from the doors and is stated only where `caption` or `condition`
     alone is open; `needs` is what must be handed out; `reference` is title and arXiv number; `claims`
     are published statements in testable form; `control` marks a reference or negative control, which
-    may leave the baseline as it is.
+    may leave the baseline as it is. `fidelity` is `A` where the published algorithm runs here as it is, `B` where
+    a part of it is replaced by its counterpart at this scale, `C` where only its idea is kept; the docstring says what.
     """
 
     stage: ClassVar[Stage | None] = None
@@ -82,9 +83,13 @@ class Mitigation:
     reference: ClassVar[str] = ""
     claims: ClassVar[tuple[str, ...]] = ()
     control: ClassVar[bool] = False
+    fidelity: ClassVar[str] = "A"
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if cls.fidelity not in ("A", "B", "C"):
+            place = f"mitigation class {cls.__qualname__}.fidelity"
+            raise InvalidValue(place, repr(cls.fidelity), "'A', 'B' or 'C'", "See `Mitigation`.")
         stages = {STAGE_OF_DOOR[door] for door in opened(cls) if door in STAGE_OF_DOOR}
         stated = cls.stage
         if stated is not None:
