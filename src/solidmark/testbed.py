@@ -109,10 +109,12 @@ class Board:
         forget = self.marked_trained.take(self.forget)
         kept = [place for place, number in enumerate(everything.ids) if number not in set(forget.ids)]
         decoys = held_out.take(range(min(len(everything), len(held_out))))
+        mixed = join([everything, decoys])
+        order = seeds.numpy_rng(self.seed, "order of training images and decoys").permutation(len(mixed))
         return {
             "forget": forget,
             "retain": everything.take(kept),
-            "training_images": join([everything, decoys]),
+            "training_images": mixed.take(order.tolist()),
             "calibration": self.calibration,
         }
 
