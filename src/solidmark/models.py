@@ -394,6 +394,7 @@ class Model:
     ) -> Prediction:
         """One counted evaluation a sample: x (B, C, H, W) at time t, which is one number or (B,).
 
+        `extra` is (B, E, H, W) for a network with extra channels; left out, it is zeros: nothing is told.
         Raises NotApplicable for `attention` on a network without cross-attention, and under
         `torch.func.vmap`, where a whole batch would be counted as one.
         """
@@ -401,11 +402,17 @@ class Model:
             found, cure = "a call under torch.func.vmap", "Use `run.gradients` for per-image gradients."
             raise NotApplicable("Model.predict", found, "a plain batch", cure)
         with self._watched(attention):
-            output = self._denoise(x if extra is None else torch.cat([x, extra], dim=1), t, embeddings)
+            output = self._denoise(self._with_extra(x, extra), t, embeddings)
         self.evaluations.forward += len(x)
         if output.requires_grad:
             output.register_hook(self._count_backward)
         return Prediction(output, x, self.schedule.alpha(t), self.schedule.sigma(t), self.config.prediction)
+
+    def _with_extra(self, x: Tensor, extra: Tensor | None) -> Tensor:
+        if not self.config.extra_channels and extra is None:
+            return x
+        told = x.new_zeros(len(x), self.config.extra_channels, *x.shape[2:]) if extra is None else extra
+        return torch.cat([x, told], dim=1)
 
     def _denoise(self, x: Tensor, t: int | Tensor, embeddings: Tensor) -> Tensor:
         cells = F.pixel_unshuffle(x, self.config.patch)

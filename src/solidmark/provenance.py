@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import platform
@@ -110,6 +111,27 @@ def core_digest(modules: Sequence[str]) -> str:
 
 
 def source_digest(module: str) -> str:
-    """sha256 of a plugin module's source file, so that yesterday's weights are not taken for today's code."""
-    path = getattr(sys.modules.get(module), "__file__", None)
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+    """sha256 of a plugin module's source and of the modules beside it that it imports, theirs too.
+
+    So yesterday's weights are not taken for today's code. Empty for a module without a file.
+    """
+    sources: dict[str, bytes] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = getattr(sys.modules.get(name), "__file__", None)
+        if path and name not in sources:
+            sources[name] = Path(path).read_bytes()
+            waiting += _beside(name, sources[name]) if path.endswith(".py") else []
+    return hashlib.sha256(b"".join(sources[name] for name in sorted(sources))).hexdigest() if sources else ""
+
+
+def _beside(module: str, source: bytes) -> list[str]:
+    """Names that a module imports from its own package, by `from .name` or `from . import name`."""
+    package = module.rpartition(".")[0]
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.level == 1 or (node.module or "").startswith(f"{package}.")):
+            start = (node.module or "").removeprefix(f"{package}.")
+            found += [f"{package}.{start}"] if start else [f"{package}.{alias.name}" for alias in node.names]
+    return found

@@ -19,7 +19,7 @@ from . import marks, models, seeds
 from .composition import Composition
 from .data import Examples, says_something
 from .doors import Doors, check_asked
-from .errors import InvalidValue, PluginFault
+from .errors import InvalidValue, NotApplicable, PluginFault
 from .marks import Mark
 from .mitigation import Handover, Stage, Trainer
 from .models import Model, Network, Prediction
@@ -62,13 +62,14 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch as the denoiser is trained on it: painted images in the space of x, and conditions."""
+    """A batch as the denoiser is trained on it: painted images in the space of x, conditions, extra channels if any."""
 
     clean: Tensor
     embeddings: Tensor
     indices: Tensor
     ids: tuple[int, ...]
     seed: int
+    extra: Tensor | None = None
 
     def fixed_noise(self, name: str) -> Tensor:
         """Normal noise shaped as `clean`, the same for an image in every epoch; `name` keeps purposes apart."""
@@ -81,7 +82,10 @@ class Batch:
 
 
 class Run:
-    """What all links of one training share: the model, its examples and marks, optimizer and average."""
+    """What all links of one training share: the model, its examples and marks, optimizer and average.
+
+    `optimizer` is made at the first step; a link that trains in shards puts each shard's own in its place.
+    """
 
     def __init__(
         self,
@@ -101,7 +105,7 @@ class Run:
         self.outer: Trainer
         self.rng = seeds.torch_rng(seed, "training")
         self._keys, self._mark, self._doors, self._seed, self._progress = keys, mark, doors, seed, progress
-        self._optimizer: torch.optim.Optimizer | None = None
+        self.optimizer: torch.optim.Optimizer | None = None
         self._trained: list[nn.Parameter] | None = None
 
     def batch(self, indices: Tensor) -> Batch:
@@ -127,14 +131,14 @@ class Run:
     def apply(self, gradients: Sequence[Tensor | None]) -> None:
         """One step of the optimizer with these gradients, the learning rate of now, and the average."""
         self._trained = parameters = self.parameters()
-        if self._optimizer is None:
+        if self.optimizer is None:
             options = {"betas": self.recipe.betas, "weight_decay": self.recipe.weight_decay}
-            self._optimizer = torch.optim.AdamW(parameters, fused=True, **options)  # type: ignore[arg-type]
-        for group in self._optimizer.param_groups:
+            self.optimizer = torch.optim.AdamW(parameters, fused=True, **options)  # type: ignore[arg-type]
+        for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(self.done)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        self._optimizer.step()
+        self.optimizer.step()
         self._keep_average(parameters)
 
     def _keep_average(self, parameters: list[nn.Parameter]) -> None:
@@ -212,8 +216,8 @@ class BaseTrainer(Trainer):
         return t.to(batch.clean.device)
 
     def predict(self, x: Tensor, t: Tensor, batch: Batch) -> Prediction:
-        """The denoiser with the batch's conditions."""
-        return self.model.predict(x, t, batch.embeddings)
+        """The denoiser with the batch's conditions and extra channels."""
+        return self.model.predict(x, t, batch.embeddings, extra=batch.extra)
 
     def losses(self, batch: Batch, t: Tensor) -> Tensor:
         """Mean squared error of each sample in the network's own parametrisation."""
@@ -273,7 +277,7 @@ def train(
         torch.manual_seed(seeds.torch_seed(seed, "training, global generator"))
         model = models.build(recipe.network, seeds.torch_rng(seed, "initialisation")).to(device)
         if initial is not None:
-            model.load_state(initial.state())
+            _start_from(model, initial)
         run = Run(model, recipe, prepared, keys, mark, doors, seed, progress)
         run.outer = link = doors.trainer(BaseTrainer(run))
         link.prepare()
@@ -282,6 +286,15 @@ def train(
         link.finish()
     check_asked(link)
     return _as_configured(model, recipe.network)
+
+
+def _start_from(model: Model, initial: Model) -> None:
+    """Give `model` the weights of `initial`. Raises NotApplicable where they are of another network."""
+    try:
+        model.load_state(initial.state())
+    except RuntimeError as cause:
+        found, cure = "a network that a mitigation has changed", "Choose a testbed that trains from scratch."
+        raise NotApplicable("training from a base model", found, "the network of the base model", cure) from cause
 
 
 def _as_configured(model: Model, network: Network) -> Model:
