@@ -9,11 +9,21 @@ from solidmark.compare import Estimate, Finding, Leaderboard, Outcome
 
 from .columns import spans
 
-TITLES = {"validity": "Does the ruler measure memory?", "concordance": "Beside other metrics"}
+TITLES = {
+    "validity": "Does the ruler measure memory?",
+    "concordance": "Beside other metrics",
+    "claims": "What papers claim, on these testbeds",
+}
 """What a suite asks; one that is not listed goes by its name."""
 
 SIGNS = {"holds": "✓", "fails": "✗", "undecided": "?"}
 """Beside the word, so that verdicts are told apart without colour."""
+
+WORDS = {"claims": {"holds": "supported", "fails": "refuted"}}
+"""A suite's own words for verdicts."""
+
+COLUMNS = ("verdict", "statement", "found", "source")
+"""Of the table of a suite."""
 
 ABOUT = (
     "Each rule was stated before the numbers. It holds where the 95 % interval over seeds lies within what the rule asks, "
@@ -34,9 +44,21 @@ class Card:
         return finding.verdict.value if finding else self.outcome.status.replace("_", " ")
 
     @property
+    def word(self) -> str:
+        """The verdict in the words of its suite: claims are `supported` or `refuted`."""
+        return WORDS.get(self.outcome.suite, {}).get(self.verdict, self.verdict)
+
+    @property
     def sign(self) -> str:
         """A letter for the verdict."""
         return SIGNS.get(self.verdict, "–")
+
+    @property
+    def summary(self) -> tuple[str, str, str, str]:
+        """A line of the suite's table: verdict, what is said, what was found, and who says it."""
+        finding = self.outcome.finding
+        found = f"{finding.statistic}: {interval(finding.estimate)}" if finding else self.outcome.reason
+        return f"{self.sign} {self.word}", self.outcome.title, found, finding.source if finding else ""
 
     @property
     def words(self) -> list[tuple[str, str]]:
@@ -75,24 +97,30 @@ class Suite:
 
 def suites(board: Leaderboard) -> list[Suite]:
     """All findings of a board, suite by suite, in their order."""
-    names = dict.fromkeys(outcome.suite for outcome in board.findings)
     return [
         Suite(name, TITLES.get(name, name), [Card(outcome) for outcome in board.findings if outcome.suite == name])
-        for name in names
+        for name in _suites(board.findings)
     ]
 
 
 def counts(outcomes: Sequence[Outcome]) -> str:
-    """`18 findings: 14 hold, 1 fails, 3 undecided`; empty where there are none."""
-    verdicts = [Card(outcome).verdict for outcome in outcomes]
-    if not verdicts:
-        return ""
+    """`validity, 18 findings: 14 hold, 1 fails, 3 undecided; claims, ...`; empty where there are none."""
+    return "; ".join(_counts(suite, [Card(one) for one in outcomes if one.suite == suite]) for suite in _suites(outcomes))
+
+
+def _suites(outcomes: Sequence[Outcome]) -> list[str]:
+    return list(dict.fromkeys(outcome.suite for outcome in outcomes))
+
+
+def _counts(suite: str, cards: Sequence[Card]) -> str:
+    verdicts = [card.verdict for card in cards]
     found = {verdict: verdicts.count(verdict) for verdict in SIGNS}
-    words = {"holds": "hold" if found["holds"] > 1 else "holds", "fails": "fail" if found["fails"] > 1 else "fails"}
-    told = [f"{count} {words.get(verdict, verdict)}" for verdict, count in found.items() if count]
+    words = {verdict: verdict.removesuffix("s") if found[verdict] > 1 else verdict for verdict in SIGNS}
+    words |= WORDS.get(suite, {})
+    told = [f"{count} {words[verdict]}" for verdict, count in found.items() if count]
     without = len(verdicts) - sum(found.values())
     told += [f"{without} without numbers"] if without else []
-    return f"{len(verdicts)} finding{'' if len(verdicts) == 1 else 's'}: {', '.join(told)}"
+    return f"{suite}, {len(verdicts)} finding{'' if len(verdicts) == 1 else 's'}: {', '.join(told)}"
 
 
 def points(finding: Finding) -> list[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ from solidmark.compare import Leaderboard, Row, TestbedFacts
 
 from . import by_query, finding_cards, prose
 from .columns import protocol_told, table
-from .finding_cards import Card
+from .finding_cards import Card, Suite
 from .table import Column, Table
 
 
@@ -127,13 +127,18 @@ def _verdicts(board: Leaderboard) -> str:
 def _findings(board: Leaderboard) -> list[str]:
     """A section a suite; the points of each figure stand folded below it."""
     found = finding_cards.suites(board)
-    told = [[f"## {escaped(prose.sentence(suite.title))}", finding_cards.ABOUT, *map(_card, suite.cards)] for suite in found]
-    return [section for sections in told for section in sections]
+    return [section for suite in found for section in _suite(suite)]
+
+
+def _suite(suite: Suite) -> list[str]:
+    """A table of all verdicts, then each finding by itself."""
+    lines = _tabulated([card.summary for card in suite.cards], finding_cards.COLUMNS)
+    return [f"## {escaped(prose.sentence(suite.title))}", finding_cards.ABOUT, lines, *map(_card, suite.cards)]
 
 
 def _card(card: Card) -> str:
     numbers = _folded("The numbers", _tabulated(card.numbers, card.headings)) if card.numbers else []
-    return "\n\n".join([f"### {card.sign} {card.verdict}: {escaped(card.outcome.title)}", _meanings(card.words), *numbers])
+    return "\n\n".join([f"### {card.sign} {card.word}: {escaped(card.outcome.title)}", _meanings(card.words), *numbers])
 
 
 def _wrong(board: Leaderboard) -> list[str]:

@@ -57,6 +57,7 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         rows=_rows(board, grid.columns),
         filters=_filters(board),
         about_findings=finding_cards.ABOUT,
+        finding_columns=finding_cards.COLUMNS,
         suites=[_suite(number, suite) for number, suite in enumerate(finding_cards.suites(board))],
         testbeds=[_testbed(number, board, facts, runs) for number, facts in enumerate(board.testbeds)],
         data=embedded(board.to_json()),

@@ -19,7 +19,7 @@ def board() -> Leaderboard:
 def test_findings_stand_in_their_order_with_their_verdicts(board: Leaderboard) -> None:
     (suite,) = finding_cards.suites(board)
     assert [card.verdict for card in suite.cards] == ["holds", "undecided", "fails", "error"]
-    assert finding_cards.counts(board.findings) == "4 findings: 1 holds, 1 fails, 1 undecided, 1 without numbers"
+    assert finding_cards.counts(board.findings) == "validity, 4 findings: 1 holds, 1 fails, 1 undecided, 1 without numbers"
 
 
 def test_json_has_every_finding_and_null_with_a_reason_where_one_broke(board: Leaderboard) -> None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src" / "solidmark"
 FOLDERS = ("benchmark", "fixtures", "mitigations", "reports")
 LAYERS = (
-    ("errors", "seeds", "keys", "scores", "mitigation", "progress"),
+    ("errors", "seeds", "keys", "scores", "claims", "mitigation", "progress"),
     ("composition", "marks", "data", "assess", "worst"),
     ("models", "doors", "utility", "features", "concordance", "concord"),
     ("memorizer", "sampling", "training", "denoising"),

@@ -3,6 +3,7 @@
 The author of a mitigation imports these names and nothing else.
 """
 
+from .claims import Claim
 from .mitigation import Mitigation, Needs, Sampler, Stage, Trainer
 
-__all__ = ["Mitigation", "Needs", "Sampler", "Stage", "Trainer"]
+__all__ = ["Claim", "Mitigation", "Needs", "Sampler", "Stage", "Trainer"]

@@ -87,7 +87,7 @@ def measure(case: Case, desk: Desk, run: Path) -> records.Record:
     _applicable(case, board)
     model, cost = weights.prepared(case, board, desk)
     asked, unasked, broken = _asked(case, model, board, desk)
-    generated, sampling = answers.generated(case, model, board, desk)
+    generated = answers.generated(case, model, board, desk)
     power = answers.perfect(case, board, desk)
     controls = _controls(case, board, desk, asked, power, broken)
     return {
@@ -99,7 +99,8 @@ def measure(case: Case, desk: Desk, run: Path) -> records.Record:
         "controls": controls,
         "power": _told(power),
         "utility": asdict(judged(case, board, generated)),
-        "cost": {**cost, "sampling": sampling},
+        "cost": {**cost, "sampling": generated.cost},
+        "told": {"sampling": answers.told(case, asked, generated)},
         "provenance": _provenance(case, board, desk),
         "items": items.write(case.case_id, board, asked, run),
     }
@@ -110,7 +111,7 @@ def measure_testbed(case: Case, desk: Desk) -> records.Record:
     board = case.testbed.board(case.seed)
     power = answers.perfect(case, board, desk)
     unmarked, _ = weights.trained(case, board, desk, with_keys=False)
-    generated, _ = answers.generated(case, unmarked, board, desk)
+    generated = answers.generated(case, unmarked, board, desk)
     return {
         **_heading(case),
         "status": "ok",
@@ -127,11 +128,12 @@ def unmeasured(case: Case | None, status: str, reason: str) -> records.Record:
     return {**heading, "status": status, "reason": reason, **dict.fromkeys(("queries", "controls", "utility", "cost"))}
 
 
-def judged(case: Case, board: Board, generated: Tensor) -> utility.Utility:
+def judged(case: Case, board: Board, generated: answers.Generated) -> utility.Utility:
     """Utility of generated images against the held-out ones, unmarked."""
     real, others = (board.mark.content(board.mark.canvas(i)) for i in (board.held_out.images, board.other_reference))
     labels = board.fresh_labels if case.testbed.tells_class else None
-    return utility.measure(_flat(generated), labels, _flat(real), _flat(others), case.testbed.judge())
+    images = _flat(generated.images)
+    return utility.measure(images, labels, _flat(real), _flat(others), case.testbed.judge(), generated.refused)
 
 
 def _applicable(case: Case, board: Board) -> None:
@@ -202,7 +204,7 @@ def _negative(board: Board, asked: Asked) -> dict[str, Any]:
 
 def _worst(case: Case, board: Board, asked: Mapping[str, Asked]) -> dict[str, Any]:
     """The worst case over queries, on the images that the row answers for."""
-    places = _groups(case, board)["target"]
+    places = groups(case, board)["target"]
     predictions = {name: one.trained[places] for name, one in asked.items()}
     return worst.as_record(worst.worst_case(predictions, _double(board.trained_keys)[places], case.seed))
 
@@ -211,7 +213,7 @@ def _told(power: Mapping[str, Estimate | None]) -> dict[str, Any]:
     return {name: None if one is None else assess.estimate(one) for name, one in power.items()}
 
 
-def _groups(case: Case, board: Board) -> dict[str, list[int]]:
+def groups(case: Case, board: Board) -> dict[str, list[int]]:
     """Which trained images a row answers for: the forget list where one was handed out, else all."""
     every = list(range(len(board.trained)))
     if Needs.FORGET not in case.composition.needs:
@@ -223,7 +225,7 @@ def _scored(case: Case, board: Board, name: str, asked: Asked) -> dict[str, Any]
     keys, held_out_keys = _double(board.trained_keys), _double(board.held_out_keys)
     scored = {
         group: assess.query(asked.trained[places], keys[places], asked.held_out, held_out_keys, case.seed)
-        for group, places in _groups(case, board).items()
+        for group, places in groups(case, board).items()
         if group == "target" or not dict(case.queries)[name].learns
     }
     attack = dict(case.queries)[name]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from . import answers, models, plugins, provenance, scores, weights
 from .answers import Asked
-from .case import Case, Desk
+from .case import Case, Desk, groups
 from .composition import Composition, Part
 from .findings import over_seeds
 from .mitigation import Mitigation, Stage, Trainer
@@ -113,6 +113,15 @@ class Lab:
         case = self.case(testbed, seed, query, protocol=protocol or self.protocol)
         name, attack = case.queries[0]
         return answers.question(case, name, attack, model, board or testbed.board(seed), self.desk)
+
+    def recalled(self, testbed: Testbed, seed: int, mitigation: str | Composition, query: str = "outpaint") -> Estimate:
+        """M of the images that a mitigation answers for, under a query: the forget list where there is one, else all."""
+        composition = plugins.compose(mitigation) if isinstance(mitigation, str) else mitigation
+        case, board = self.case(testbed, seed, query, composition=composition), testbed.board(seed)
+        model, _ = weights.prepared(case, board, self.desk)
+        asked = answers.question(case, *case.queries[0], model, board, self.desk)
+        places = groups(case, board)["target"]
+        return scores.memorization(asked.trained[places], board.trained_keys.double().numpy()[places])
 
     def recall(self, asked: Asked, board: Board) -> Estimate:
         """M of the trained images."""

@@ -13,6 +13,7 @@ from enum import Enum, Flag, auto
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .claims import Claim
 from .errors import InvalidValue, PluginFault, SolidmarkError
 
 if TYPE_CHECKING:
@@ -73,15 +74,16 @@ class Mitigation:
 
     Class attributes: `stage` follows from the doors and is stated only where `caption` or `condition`
     alone is open; `needs` is what must be handed out; `reference` is title and arXiv number; `claims`
-    are published statements in testable form; `control` marks a reference or negative control, which
-    may leave the baseline as it is. `fidelity` is `A` where the published algorithm runs here as it is, `B` where
-    a part of it is replaced by its counterpart at this scale, `C` where only its idea is kept; the docstring says what.
+    are published statements, each a `Claim` where it can be tested, else a sentence; `control` marks a
+    reference or negative control, which may leave the baseline as it is. `fidelity` is `A` where the
+    published algorithm runs here as it is, `B` where a part of it is replaced by its counterpart at this
+    scale, `C` where only its idea is kept; the docstring says what.
     """
 
     stage: ClassVar[Stage | None] = None
     needs: ClassVar[Needs] = Needs.NOTHING
     reference: ClassVar[str] = ""
-    claims: ClassVar[tuple[str, ...]] = ()
+    claims: ClassVar[tuple[str | Claim, ...]] = ()
     control: ClassVar[bool] = False
     fidelity: ClassVar[str] = "A"
 

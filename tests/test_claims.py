@@ -1,0 +1,66 @@
+"""Claims: what may be stated, and that the verdict follows from numbers that are known."""
+
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import pytest
+from solidmark.benchmark.claims import Stated, stated
+from solidmark.findings import Verdict
+from solidmark.reports import finding_cards
+from worlds import digits
+
+from solidmark import Claim
+from solidmark.compare import Outcome
+from solidmark.errors import InvalidValue
+
+
+@dataclass
+class Oracle:
+    """A lab that knows M of each method and query."""
+
+    known: dict
+    seeds: tuple = (0, 1, 2)
+
+    def testbed(self, expression, **numbers):
+        return digits(**numbers)
+
+    def recalled(self, testbed, seed, composition, query):
+        return SimpleNamespace(value=self.known[composition.label, query] + 0.001 * seed)
+
+
+def judged(claim, known):
+    return Stated("gni", 1, claim).test(Oracle(known))
+
+
+@pytest.mark.parametrize(("left", "verdict"), [(0.1, "holds"), (0.45, "undecided"), (0.8, "fails")])
+def test_a_ratio_is_judged_against_its_bound(left, verdict):
+    claim = Claim("It halves M.", below=0.5)
+    oracle = {("gni(scale=0.1)", "outpaint"): 0.9 * left, ("none", "outpaint"): 0.9}
+    shaky = replace(claim, below=0.4501) if verdict == "undecided" else claim
+    assert judged(shaky, oracle).verdict is Verdict(verdict)
+
+
+def test_a_difference_compares_two_queries_of_one_method():
+    claim = Claim("Hidden.", "difference", above=0.2, against="", query="grid", against_query="outpaint")
+    found = judged(claim, {("gni(scale=0.1)", "grid"): 0.9, ("gni(scale=0.1)", "outpaint"): 0.4})
+    assert found.estimate.value == pytest.approx(0.5)
+    assert found.verdict is Verdict.HOLDS
+
+
+@pytest.mark.parametrize("wrong", [{}, {"below": float("nan")}, {"measure": "rank", "below": 1.0}])
+def test_a_claim_that_cannot_be_judged_is_refused(wrong):
+    with pytest.raises(InvalidValue, match="Claim"):
+        Claim("Nothing.", **wrong)
+
+
+def test_every_stated_claim_can_be_made_and_names_its_source():
+    for one in stated():
+        assert one.composition.parts
+        assert one.against is not None
+        assert "arXiv" in (one.claim.source or one.composition.reference), one.name
+
+
+def test_verdicts_of_claims_are_supported_or_refuted():
+    found = judged(Claim("Gone.", "memorization", below=0.1), {("gni(scale=0.1)", "outpaint"): 0.0})
+    card = finding_cards.Card(Outcome("claims", found.title, "id", "claims-gni-1", 0, "ok", "", found))
+    assert card.summary[0] == "✓ supported"
