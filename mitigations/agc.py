@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from solidmark import Mitigation, Trainer
+from solidmark import Claim, Mitigation, Trainer
 from solidmark.training import Batch
 
 
@@ -22,7 +22,7 @@ class AntiGradientControl(Mitigation):
     decay: float = 0.8
 
     reference = "Iterative Ensemble Training with Anti-Gradient Control, arXiv 2407.15328"
-    claims = ("Low loss marks memorized samples; skipping them cuts memorization by up to 87 %.",)
+    claims = (Claim("Skipping samples of low loss cuts memorization by up to 87 %.", below=0.2),)
 
     def __post_init__(self) -> None:
         self.expect(self.threshold >= 0, "threshold", "a number of at least 0")

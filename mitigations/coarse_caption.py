@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Generator
 
-from solidmark import Mitigation, Stage
+from solidmark import Claim, Mitigation, Stage
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class CoarseCaption(Mitigation):
 
     stage = Stage.TRAINING
     reference = "On Memorization in Diffusion Models, arXiv 2310.02664"
-    claims = ("Unique conditions trigger memorization; unconditional and class-conditional models hardly memorize.",)
+    claims = (Claim("Unique captions trigger memorization: what captions share triggers little of it.", below=0.2),)
 
     def __post_init__(self) -> None:
         self.expect(self.words >= 0, "words", "a whole number of at least 0")

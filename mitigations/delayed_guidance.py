@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from solidmark import Mitigation
+from solidmark import Claim, Mitigation
 
 if TYPE_CHECKING:
     from solidmark.mitigation import Scale
@@ -20,7 +20,9 @@ class DelayedGuidance(Mitigation):
     share: float = 0.5
 
     reference = "Classifier-Free Guidance inside the Attraction Basin May Cause Memorization, arXiv 2411.16738"
-    claims = ("It removes memorization at almost no loss of prompt alignment.",)
+    claims = (
+        Claim("It takes away more than half of memorization (copy-detection similarity from 0.650 to 0.286).", below=0.5),
+    )
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.share <= 1, "share", "a number in [0, 1]")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor
 
-from solidmark import Mitigation, Needs
+from solidmark import Claim, Mitigation, Needs
 from solidmark.data import Data
 from solidmark.denoising import descend, noised
 from solidmark.models import Model
@@ -25,7 +25,7 @@ class FineTune(Mitigation):
 
     needs = Needs.FORGET
     reference = "Data Unlearning in Diffusion Models, arXiv 2503.01034"
-    claims = ("Naive deletion hardly unlearns.",)
+    claims = (Claim("Naive deletion hardly unlearns.", above=0.8),)
 
     def __post_init__(self) -> None:
         self.expect(self.updates >= 1, "updates", "at least 1")

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import torch
 
-from solidmark import Mitigation, Stage
+from solidmark import Claim, Mitigation, Stage
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,17 @@ class RandomNumbers(Mitigation):
 
     stage = Stage.SAMPLING
     reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
-    claims: ClassVar[tuple[str, ...]] = (
-        "At sampling it makes no meaningful difference to pixel memorization (SolidMark, arXiv 2503.00592).",
+    claims: ClassVar[tuple[str | Claim, ...]] = (
+        Claim(
+            "At sampling it makes no meaningful difference to pixel memorization.",
+            above=0.9,
+            source="SolidMark: Evaluating Image Memorization in Generative Models, arXiv 2503.00592",
+        ),
+        Claim(
+            "Four random tokens take away nine tenths of verbatim memorization.",
+            below=0.2,
+            source="Finding NeMo: Localizing Neurons Responsible For Memorization in Diffusion Models, arXiv 2406.02366",
+        ),
     )
 
     def __post_init__(self) -> None:
@@ -54,7 +63,7 @@ class TrainingRandomNumbers(RandomNumbers):
     probability: float = 0.4
 
     stage = Stage.TRAINING
-    claims: ClassVar[tuple[str, ...]] = ("At training it reduces replication at little cost (arXiv 2305.20086).",)
+    claims: ClassVar[tuple[str | Claim, ...]] = (Claim("At training it reduces replication.", below=0.9),)
 
     def strengths(self) -> "list[RandomNumbers]":
         """From the published rate to a number for each word of every caption."""

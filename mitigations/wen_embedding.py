@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from solidmark import Mitigation, Needs, Sampler
+from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.sampling import Query
 
 
@@ -25,7 +25,7 @@ class EmbeddingOptimisation(Mitigation):
 
     reference = "Detecting, Explaining, and Mitigating Memorization in Diffusion Models, arXiv 2407.21720"
     needs = Needs.CAPTIONS
-    claims = ("It removes at least 85 % of memorization as measured by copy-detection similarity.",)
+    claims = (Claim("It removes at least 85 % of memorization, there measured by copy-detection similarity.", below=0.15),)
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.target <= 1, "target", "a number in [0, 1]")
