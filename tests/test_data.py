@@ -11,7 +11,7 @@ from worlds import examples
 
 from solidmark import Needs
 from solidmark.data import Data, Examples, distinct, join
-from solidmark.errors import InvalidValue
+from solidmark.errors import InvalidValue, NotApplicable
 
 PARTS = {
     "calibration": Needs.CALIBRATION,
@@ -119,5 +119,5 @@ def test_undeclared_a_part_is_refused_naming_mitigation_part_and_declaration(nam
 
 @pytest.mark.parametrize(("name", "need"), PARTS.items())
 def test_a_part_that_the_testbed_lacks_is_told_as_such(name, need):
-    with pytest.raises(InvalidValue, match=rf"data\.{name}: found none on this testbed"):
+    with pytest.raises(NotApplicable, match=rf"data\.{name}: found none on this testbed"):
         getattr(Data(need, "mine"), name)

@@ -85,7 +85,7 @@ def measure(case: Case, desk: Desk, run: Path) -> records.Record:
     """Train (or load), ask, score: the record of one case, but for its identity in the plan; items go to `run/items`."""
     board = case.testbed.board(case.seed)
     _applicable(case, board)
-    model, cost = weights.prepared(case, board, desk)
+    model, makings = weights.prepared(case, board, desk)
     asked, unasked, broken = _asked(case, model, board, desk)
     generated = answers.generated(case, model, board, desk)
     power = answers.perfect(case, board, desk)
@@ -99,8 +99,11 @@ def measure(case: Case, desk: Desk, run: Path) -> records.Record:
         "controls": controls,
         "power": _told(power),
         "utility": asdict(judged(case, board, generated)),
-        "cost": {**cost, "sampling": generated.cost},
-        "told": {"sampling": answers.told(case, asked, generated)},
+        "cost": {**{stage: making.cost for stage, making in makings.items()}, "sampling": generated.cost},
+        "told": {
+            **{stage: making.told for stage, making in makings.items()},
+            "sampling": answers.told(case, asked, generated),
+        },
         "provenance": _provenance(case, board, desk),
         "items": items.write(case.case_id, board, asked, run),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -9,11 +10,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .errors import InvalidValue
+from .errors import InvalidValue, NotApplicable
 from .mitigation import Needs
 
 if TYPE_CHECKING:
     from .models import Model
+
+Told = float | int | str | bool | None
+"""What a mitigation may tell of itself for the record; None where it is unknown."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,26 @@ def distinct(images: Tensor, alike: float = ALIKE) -> list[int]:
 
 
 class Data:
-    """What one mitigation is handed: only what it declared in `needs`; the rest raises, naming the declaration."""
+    """What one mitigation is handed: only what it declared in `needs`; the rest raises, naming the declaration.
+
+    `told` is what it gives back for the record, by name.
+    """
 
     def __init__(self, needs: Needs, family: str, **parts: Examples | Model) -> None:
         self._needs, self._family, self._parts = needs, family, parts
+        self.told: dict[str, Told] = {}
+
+    def tell(self, name: str, value: Told) -> None:
+        """Put a number or a word into the record, once a training or an edit: what sampling tells is not kept.
+
+        Raises InvalidValue for what is no plain value, not finite, or told already.
+        """
+        plain = value is None or isinstance(value, int | float | str)
+        if not plain or (isinstance(value, float) and not math.isfinite(value)) or name in self.told:
+            found = f"{value!r}, and {self.told[name]!r} before" if name in self.told else repr(value)
+            expected = "one finite number, word, truth value, or None where it is unknown"
+            raise InvalidValue(f"mitigation {self._family}, told {name}", found, expected, "Tell it once, at the end.")
+        self.told[name] = value
 
     @property
     def calibration(self) -> Examples:
@@ -118,5 +138,5 @@ class Data:
             raise InvalidValue(place, f"needs {self._needs.names() or 'nothing'}", f"Needs.{need.name} declared", cure)
         if name not in self._parts:
             cure = "Run it on a testbed that has one."
-            raise InvalidValue(f"mitigation {self._family}, data.{name}", "none on this testbed", f"a {name}", cure)
+            raise NotApplicable(f"mitigation {self._family}, data.{name}", "none on this testbed", f"a {name}", cure)
         return self._parts[name]  # type: ignore[return-value]  # Examples but for base_model

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import seeds
 from .composition import Composition, Part
-from .data import Data, Examples, says_something
+from .data import Data, Examples, Told, says_something
 from .errors import PluginFault, SolidmarkError
 from .mitigation import Handover, Sampler, Trainer, opened, unasked
 
@@ -33,6 +33,7 @@ class Doors:
         self._data = data or {}
         self._seed, self._purpose = seed, purpose
         self._streams: dict[tuple[int, str], torch.Generator] = {}
+        self._handed: dict[int, Data] = {}
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """Fold `recipe` over the parts."""
@@ -105,7 +106,7 @@ class Doors:
     def edit(self, model: Model) -> Model:
         """Fold `edit` over a model whose parameters can be trained."""
         for place, part in self._with("edit"):
-            stream, data = self._stream(place, "edit"), self._data_of(part)
+            stream, data = self._stream(place, "edit"), self._data_of(place)
             changed = self._call(part, "edit", part.mitigation.edit, model, data, stream)
             _require(part, "edit", isinstance(changed, type(model)), type(changed).__name__, "the edited model")
             finite = all(bool(weight.isfinite().all()) for weight in changed.parameters())
@@ -126,7 +127,7 @@ class Doors:
     def _chain(self, door: str, base: Any, kind: type[Any]) -> Any:
         links, outermost = [base], base
         for place, part in self._with(door):
-            outermost.handover = Handover(part.family, self._stream(place, door), self._data_of(part))
+            outermost.handover = Handover(part.family, self._stream(place, door), self._data_of(place))
             link = self._call(part, door, getattr(part.mitigation, door), outermost)
             outermost.handover = None
             _require(part, door, isinstance(link, kind), type(link).__name__, f"a {kind.__name__} that wraps `inner`")
@@ -148,8 +149,16 @@ class Doors:
             self._streams[place, door] = seeds.torch_rng(self._seed, *purpose)
         return self._streams[place, door]
 
-    def _data_of(self, part: Part) -> Data:
-        return Data(part.mitigation.needs, part.family, **self._data)
+    @property
+    def told(self) -> dict[str, dict[str, Told]]:
+        """What parts told of themselves, by family; by label where a family is there twice."""
+        families = [part.family for part in self._parts]
+        names = [part.family if families.count(part.family) == 1 else part.label for part in self._parts]
+        return {names[place]: data.told for place, data in sorted(self._handed.items()) if data.told}
+
+    def _data_of(self, place: int) -> Data:
+        part = self._parts[place]
+        return self._handed.setdefault(place, Data(part.mitigation.needs, part.family, **self._data))
 
     def _call(self, part: Part, door: str, function: Callable[..., Any], *arguments: Any) -> Any:
         try:

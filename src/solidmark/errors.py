@@ -5,7 +5,7 @@
     │   └── UnknownName   a name that no plugin, testbed, profile or parameter has
     ├── PluginFault       a plugin that fails to load, raises, or returns what its door does not allow
     ├── DamagedFile       a file that was truncated, altered, or written by a newer version
-    └── NotApplicable     a mitigation that this kind of model cannot carry
+    └── NotApplicable     a mitigation that this model, testbed or installation cannot carry
 
 Anything else that is raised is a fault of solidmark itself and shows its traceback.
 """
@@ -50,4 +50,4 @@ class DamagedFile(SolidmarkError):
 
 
 class NotApplicable(SolidmarkError):
-    """A mitigation that this kind of model cannot carry."""
+    """A mitigation that this model, testbed or installation cannot carry."""

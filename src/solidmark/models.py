@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .data import says_something
+from .data import Told, says_something
 from .errors import DamagedFile, InvalidValue, NotApplicable, UnknownName
 
 START, WORD, END, PADDING = range(4)
@@ -321,7 +321,7 @@ class Model:
     """Handle of a denoiser in pixel space, conditioned on text, labels or nothing; a latent one keeps its methods.
 
     `shape` is that of x without the batch, in the space the denoiser works in; `cross_attention` is empty
-    where the network has none; `vae` is None in pixel space.
+    where the network has none; `vae` is None in pixel space. After a training `told` is what its parts told, by family.
     """
 
     vae: nn.Module | None = None
@@ -335,6 +335,7 @@ class Model:
         self.schedule = Schedule(config.betas, config.schedule_steps)
         self.shape: tuple[int, ...] = (config.channels, config.size, config.size)
         self.evaluations = Evaluations()
+        self.told: dict[str, dict[str, Told]] = {}
 
     @property
     def cross_attention(self) -> Mapping[str, nn.Module]:
@@ -368,7 +369,7 @@ class Model:
     def copy(self) -> Model:
         """An independent copy that can be trained; its evaluations start at zero."""
         twin = copy.deepcopy(self)
-        twin.evaluations = Evaluations()
+        twin.evaluations, twin.told = Evaluations(), {}
         for parameter in twin.parameters():
             parameter.requires_grad_(True)
         return twin

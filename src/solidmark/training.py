@@ -263,9 +263,9 @@ def train(
     """A model trained on `examples` (unmarked images without canvas) with `keys` (N, S), or on blank marks for None.
 
     It starts from the weights of `initial` where one is given. Training-stage parts of `composition` act
-    through their doors. The returned model has the averaged weights, is frozen, and its evaluations are those
-    of the training. Two trainings with equal arguments on one machine give equal weights. Raises PluginFault
-    for what a door may not do.
+    through their doors. The returned model has the averaged weights, is frozen, its evaluations are those of
+    the training, and `told` is what the parts told of themselves. Two trainings with equal arguments on one
+    machine give equal weights. Raises PluginFault for what a door may not do.
     """
     doors = Doors(composition.at(Stage.TRAINING), seed, "training", data=data)
     recipe = doors.recipe(recipe)
@@ -285,7 +285,9 @@ def train(
         run.finish()
         link.finish()
     check_asked(link)
-    return _as_configured(model, recipe.network)
+    trained = _as_configured(model, recipe.network)
+    trained.told = doors.told
+    return trained
 
 
 def _start_from(model: Model, initial: Model) -> None:

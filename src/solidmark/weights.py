@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from . import models, provenance, seeds
 from .composition import Composition
+from .data import Told
 from .doors import Doors
 from .mitigation import Stage
 from .models import Evaluations, Model
@@ -24,8 +26,16 @@ if TYPE_CHECKING:
     from .case import Case, Desk
 
 
-def trained(case: Case, board: Board, desk: Desk, *, with_keys: bool = True) -> tuple[Model, dict[str, Any]]:
-    """The model of the training-stage parts, from the store or trained now, and what its training cost."""
+@dataclass(frozen=True)
+class Making:
+    """What the making of a model cost, {forward backward seconds}, and what its parts told, by family."""
+
+    cost: dict[str, Any]
+    told: dict[str, dict[str, Told]]
+
+
+def trained(case: Case, board: Board, desk: Desk, *, with_keys: bool = True) -> tuple[Model, Making]:
+    """The model of the training-stage parts, from the store or trained now, and its making."""
     parts, base = case.composition.at(Stage.TRAINING), _base(case, board, desk)
     key = {
         "base": None if base is None else fingerprint(base),
@@ -52,7 +62,7 @@ def trained(case: Case, board: Board, desk: Desk, *, with_keys: bool = True) -> 
             initial=base,
             progress=desk.progress,
         )
-        _save(model, folder, model.evaluations, time.perf_counter() - clock)
+        _save(model, folder, Making(cost(model.evaluations, time.perf_counter() - clock), model.told))
 
     return _loaded(desk.store.get("trained model", key, build, desk.progress), desk)
 
@@ -77,17 +87,17 @@ def _base(case: Case, board: Board, desk: Desk) -> Model | None:
         model = train(
             recipe, examples, None, board.mark, Composition(), case.seed, device=desk.device, progress=desk.progress
         )
-        _save(model, folder, model.evaluations, time.perf_counter() - clock)
+        _save(model, folder, Making(cost(model.evaluations, time.perf_counter() - clock), model.told))
 
     return _loaded(desk.store.get("base model", key, build, desk.progress), desk)[0]
 
 
-def prepared(case: Case, board: Board, desk: Desk) -> tuple[Model, dict[str, Any]]:
-    """The trained model, edited by the post-hoc parts, and what both cost."""
+def prepared(case: Case, board: Board, desk: Desk) -> tuple[Model, dict[str, Making]]:
+    """The trained model, edited by the post-hoc parts, and the making of both: `training` and `editing`."""
     model, training = trained(case, board, desk)
     edits = case.composition.at(Stage.POST_HOC)
     if not edits.parts:
-        return model, {"training": training, "editing": cost(Evaluations(), 0.0)}
+        return model, {"training": training, "editing": Making(cost(Evaluations(), 0.0), {})}
     key = {
         "weights": fingerprint(model),
         "board": board.fingerprint,
@@ -101,8 +111,9 @@ def prepared(case: Case, board: Board, desk: Desk) -> tuple[Model, dict[str, Any
         clock, copy = time.perf_counter(), model.copy()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.torch_seed(case.seed, "editing, global generator"))
-            edited = Doors(edits, case.seed, "editing", data=dict(board.handed_out())).edit(copy)
-        _save(edited, folder, copy.evaluations, time.perf_counter() - clock)
+            doors = Doors(edits, case.seed, "editing", data=dict(board.handed_out()))
+            edited = doors.edit(copy)
+        _save(edited, folder, Making(cost(copy.evaluations, time.perf_counter() - clock), doors.told))
 
     edited, editing = _loaded(desk.store.get("edited model", key, build, desk.progress), desk)
     return edited, {"training": training, "editing": editing}
@@ -124,13 +135,13 @@ def described_parts(composition: Composition) -> list[Any]:
     return [[part.family, provenance.describe(part.mitigation), part.source] for part in composition.parts]
 
 
-def _save(model: Model, folder: Path, evaluations: Evaluations, seconds: float) -> None:
+def _save(model: Model, folder: Path, making: Making) -> None:
     model.save(folder)
-    (folder / "cost.json").write_text(json.dumps(cost(evaluations, seconds)))
+    (folder / "making.json").write_text(json.dumps(asdict(making)))
 
 
-def _loaded(folder: Path, desk: Desk) -> tuple[Model, dict[str, Any]]:
-    return models.load(folder).to(desk.device), json.loads((folder / "cost.json").read_text())
+def _loaded(folder: Path, desk: Desk) -> tuple[Model, Making]:
+    return models.load(folder).to(desk.device), Making(**json.loads((folder / "making.json").read_text()))
 
 
 def _sha(tensor: Tensor) -> str:

@@ -1,0 +1,87 @@
+"""What mitigations tell of themselves: kept with the trained model, and in the record."""
+
+from dataclasses import dataclass
+
+import pytest
+from worlds import composed, tiny
+
+from solidmark import Mitigation, Trainer, plugins
+from solidmark.case import Case, Desk, measure
+from solidmark.data import Data
+from solidmark.doors import Doors
+from solidmark.errors import InvalidValue
+from solidmark.mitigation import Needs
+from solidmark.sampling import Protocol
+from solidmark.store import Store
+from solidmark.training import train
+
+
+class Counter(Trainer):
+    """Counts updates and tells of them at the end."""
+
+    def finish(self):
+        self.inner.finish()
+        self.data.tell("updates", self.run.done)
+
+
+@dataclass(frozen=True)
+class Counting(Mitigation):
+    share: float = 0.0
+
+    def trainer(self, inner):
+        return Counter(self, inner)
+
+
+@dataclass(frozen=True)
+class Removing(Mitigation):
+    def edit(self, model, data, rng):
+        data.tell("removed", 0.25)
+        model.parameters()[0].data.mul_(0.5)
+        return model
+
+
+def trained(*mitigations):
+    laid = tiny().board(0)
+    return train(tiny().recipe, laid.trained, laid.trained_keys, laid.mark, composed(*mitigations), 0)
+
+
+def test_what_a_link_told_is_with_the_trained_model():
+    assert trained(Counting()).told == {"Counting": {"updates": 3}}
+    assert trained().told == {}
+
+
+def test_of_two_parts_of_one_family_each_is_told_by_its_label():
+    assert list(trained(Counting(), Counting(0.5)).told) == ["Counting(share=0.0)", "Counting(share=0.5)"]
+
+
+def test_a_copy_has_told_nothing():
+    assert trained(Counting()).copy().told == {}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1.0], {"a": 1}])
+def test_what_is_no_finite_plain_value_is_refused(value):
+    with pytest.raises(InvalidValue, match="mitigation mine, told share"):
+        Data(Needs.NOTHING, "mine").tell("share", value)
+
+
+def test_a_name_is_told_once():
+    data = Data(Needs.NOTHING, "mine")
+    data.tell("share", None)
+    with pytest.raises(InvalidValue, match=r"told share: found 0\.5, and None before"):
+        data.tell("share", 0.5)
+
+
+def test_the_record_has_what_training_and_editing_told_also_from_the_store(tmp_path):
+    attack = plugins.instance("solidmark.queries", "query", "outpaint")
+    parts = composed(Counting(), Removing())
+    case = Case("tiny", tiny(), parts, 0, (("outpaint", attack),), Protocol(steps=2))
+    desk = Desk(Store(tmp_path / "store"))
+    for _ in range(2):
+        told = measure(case, desk, tmp_path / "run")["told"]
+        assert (told["training"], told["editing"]) == ({"Counting": {"updates": 3}}, {"Removing": {"removed": 0.25}})
+
+
+def test_what_was_told_belongs_to_its_doors_alone():
+    one, other = (Doors(composed(Removing()), 0, "editing") for _ in range(2))
+    one.edit(trained().copy())
+    assert (one.told, other.told) == ({"Removing": {"removed": 0.25}}, {})
