@@ -28,6 +28,8 @@ FAST = Protocol()
 PAPER = Protocol(name="paper", steps=250)
 JUDGED = 900
 """How many images, the first in an order that all seeds share, train the judge and nothing else, where there are enough."""
+LEAST = 3
+"""The fewest images that M is taken of."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ class Testbed:
     """Numbers that every testbed has; a subclass adds its own and says how to `load`.
 
     `trained` images, of which at most `asked` are asked for; `held_out` ones, the negative control, at least as
-    many as are asked for; `generated` captions for utility; `forget_share` of the asked images is the forget list.
+    many as are asked for; `generated` captions for utility; `forget_share` of the asked images, drawn at random, is the
+    forget list, or those at the places in `forget` (0 to asked - 1, the same for every seed).
     """
 
     __test__: ClassVar[bool] = False  # not a pytest class
@@ -141,6 +144,7 @@ class Testbed:
     held_out: int = 256
     generated: int = 256
     forget_share: float = 0.25
+    forget: tuple[int, ...] | None = None
     mark: Mark = Border()
     recipe: Recipe = Recipe()
     base: Recipe | None = None
@@ -152,6 +156,25 @@ class Testbed:
             found = f"trained={self.trained}, asked={self.asked}, held_out={self.held_out}, generated={self.generated}"
             expected = "at least 3 trained and asked, as many held_out and 16 of them, generated of at least 16"
             raise InvalidValue(type(self).__name__, found, expected, "Mend the numbers.")
+        if not 0 < self.forget_share < 1:
+            found, expected = repr(self.forget_share), "a number in (0, 1)"
+            raise InvalidValue(f"{type(self).__name__}.forget_share", found, expected, "Forget some images and keep some.")
+        if self.forget is not None:
+            self._check_forget(self.forget, asked)
+
+    def _check_forget(self, forget: tuple[int, ...], asked: int) -> None:
+        place, cure = f"{type(self).__name__}.forget", "Mend the list, or leave it out to have one drawn."
+        if not isinstance(forget, tuple):
+            raise InvalidValue(place, repr(forget), "a tuple of places", "Write it as (3, 7, 9).")
+        unknown = [one for one in forget if type(one) is not int or not 0 <= one < asked]
+        if unknown:
+            raise InvalidValue(place, f"unknown places {_few(unknown)}", f"places from 0 to {asked - 1}", cure)
+        twice = sorted({one for one in forget if forget.count(one) > 1})
+        if twice:
+            raise InvalidValue(place, f"{_few(twice)} more than once", "each place once", cure)
+        if not LEAST <= len(forget) <= asked - LEAST:
+            found, expected = f"{len(forget)} of {asked} places", f"{LEAST} to {asked - LEAST}: both parts are scored"
+            raise InvalidValue(place, found, expected, cure)
 
     def load(self) -> Labelled:
         """All images with their classes."""
@@ -173,7 +196,8 @@ class Testbed:
         fresh_labels = np.resize(np.unique(labelled.labels), self.generated)
         words = self.captions(np.concatenate([labelled.labels[places[:count]], fresh_labels]), rng)
         examples = Examples(labelled.images[places[:count]], words[:count], rng.permutation(10 * count)[:count].tolist())
-        forget = sorted(rng.permutation(asked)[: round(self.forget_share * asked)].tolist())
+        forgotten = min(max(round(self.forget_share * asked), 1), asked - 1)
+        drawn = rng.permutation(asked)[:forgotten].tolist()
         keys = self._keys(self.trained, seed, "keys")
         training, training_keys = self.arrange(examples.take(range(self.trained)), keys, seed)
         return Board(
@@ -184,7 +208,7 @@ class Testbed:
             trained_keys=keys[:asked],
             held_out_keys=self._keys(self.held_out, seed, "held-out keys"),
             other_keys=self._keys(asked, seed, "other keys"),
-            forget=forget,
+            forget=sorted(drawn if self.forget is None else self.forget),
             calibration=self._calibration(labelled, places[count : count + spare], rng),
             other_reference=labelled.images[places[count + spare : count + 2 * spare]],
             fresh_captions=words[count:],
@@ -229,6 +253,10 @@ class Testbed:
     def _keys(self, count: int, seed: int, purpose: str) -> Tensor:
         drawn = keys.draw(count, self.mark.segments, seeds.numpy_rng(seed, purpose))
         return torch.from_numpy(drawn).float()
+
+
+def _few(places: list[int]) -> str:
+    return ", ".join(str(place) for place in places[:5]) + (", ..." if len(places) > 5 else "")
 
 
 def _balanced(labels: NDArray[np.int64], count: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
