@@ -22,13 +22,13 @@ class Noised:
     noise: Tensor
     captions: list[str]
 
-    def predicted(self, model: Model) -> Prediction:
-        """What a model says of it, one evaluation an image."""
-        return model.predict(self.x, self.t, model.embed(self.captions))
+    def predicted(self, model: Model, embeddings: Tensor | None = None) -> Prediction:
+        """What a model says of it, one evaluation an image; `embeddings` stand in for those of the captions."""
+        return model.predict(self.x, self.t, model.embed(self.captions) if embeddings is None else embeddings)
 
-    def losses(self, model: Model) -> Tensor:
+    def losses(self, model: Model, embeddings: Tensor | None = None) -> Tensor:
         """(B,) mean squared errors of a model, in its own parametrisation."""
-        return self.predicted(model).losses(self.clean, self.noise).flatten(1).mean(dim=1)
+        return self.predicted(model, embeddings).losses(self.clean, self.noise).flatten(1).mean(dim=1)
 
 
 def noised(model: Model, examples: Examples, rng: Generator, size: int | None = None) -> Noised:
@@ -41,7 +41,41 @@ def noised(model: Model, examples: Examples, rng: Generator, size: int | None = 
     return Noised(model.schedule.add_noise(clean, noise, t), t, clean, noise, examples.captions)
 
 
+def gradients(loss: Tensor, parameters: Sequence[nn.Parameter], *, again: bool = False) -> list[Tensor]:
+    """The gradient of a loss, one tensor a parameter, zeros where it has no part; `again` keeps its graph for another."""
+    found = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=again)
+    return [torch.zeros_like(p) if one is None else one for p, one in zip(parameters, found, strict=True)]
+
+
+def norm(gradients: Sequence[Tensor]) -> Tensor:
+    """Their Euclidean norm, taken as one vector."""
+    total: Tensor = torch.stack([one.norm() for one in gradients]).norm()
+    return total
+
+
 @torch.enable_grad()
+def follow(
+    model: Model,
+    direction: Callable[[list[nn.Parameter]], Sequence[Tensor | None]],
+    updates: int,
+    learning_rate: float,
+    parameters: Sequence[nn.Parameter] | None = None,
+    weight_decay: float = 0.01,
+) -> Model:
+    """The model after `updates` steps of AdamW, in place, each with the gradients that `direction` gives.
+
+    `parameters` restricts what changes; a gradient of None leaves its parameter as it is.
+    """
+    trained = list(model.parameters() if parameters is None else parameters)
+    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay)
+    for _ in range(updates):
+        for parameter, gradient in zip(trained, direction(trained), strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+    optimizer.zero_grad()
+    return model
+
+
 def descend(
     model: Model,
     loss: Callable[[], Tensor],
@@ -55,11 +89,12 @@ def descend(
 
     `parameters` restricts what changes; `after` runs between the gradient and the step, to mask or combine gradients.
     """
-    trained = list(model.parameters() if parameters is None else parameters)
-    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay)
-    for _ in range(updates):
-        optimizer.zero_grad()
+
+    def direction(trained: list[nn.Parameter]) -> list[Tensor | None]:
+        for parameter in trained:
+            parameter.grad = None
         loss().backward()
         after()
-        optimizer.step()
-    return model
+        return [parameter.grad for parameter in trained]
+
+    return follow(model, direction, updates, learning_rate, parameters, weight_decay)
