@@ -21,6 +21,7 @@ class EarlyStopping(Mitigation):
     share: float = 0.6
 
     control = True
+    reference_curve = True
     reference = "Why Diffusion Models Don't Memorize: The Role of Implicit Dynamical Regularization, arXiv 2505.17638"
     claims = ("The time to memorize grows in proportion to the number of images.",)
 

@@ -24,6 +24,7 @@ class FineTune(Mitigation):
     batch: int = 32
 
     needs = Needs.FORGET
+    reference_curve = True
     reference = "Data Unlearning in Diffusion Models, arXiv 2503.01034"
     claims = (Claim("Naive deletion hardly unlearns.", above=0.8),)
 

@@ -16,6 +16,7 @@ class GuidanceScale(Mitigation):
     scale: float = 3.0
 
     control = True
+    reference_curve = True
     reference = "Classifier-Free Diffusion Guidance, arXiv 2207.12598"
 
     def __post_init__(self) -> None:

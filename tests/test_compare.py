@@ -127,7 +127,7 @@ def test_no_records_are_an_empty_leaderboard() -> None:
 
 def test_what_is_not_known_is_null_with_a_reason() -> None:
     (row,) = leaderboard([failed("rna")]).to_json()["rows"]
-    assert all(row[name] is None and row["reasons"][name] for name in ("group", "excess", "queries", "worst", "utility"))
+    assert all(row[name] is None and row["reasons"][name] for name in ("queries", "worst", "utility", "denoising_loss"))
 
 
 def test_the_json_of_a_row_has_the_shape_of_a_record() -> None:

@@ -1,14 +1,30 @@
 """White-box loss: on a model that knows its training set by heart, and against the formula."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
-from worlds import board, examples, memorizer, model
+from worlds import board, composed, examples, memorizer, model, tiny
 
-from solidmark import seeds, whitebox
+from solidmark import Mitigation, Stage, case, seeds, whitebox
 from solidmark.data import join
 from solidmark.errors import InvalidValue
 from solidmark.marks import Blocks, Border, Patch
 from solidmark.whitebox import denoising_loss
+
+
+@dataclass(frozen=True)
+class Whispered(Mitigation):
+    stage = Stage.SAMPLING
+
+    def caption(self, captions, rng):
+        return captions
+
+
+@dataclass(frozen=True)
+class Edited(Mitigation):
+    def edit(self, model, data, rng):
+        return model
 
 
 def rng():
@@ -78,3 +94,28 @@ def test_levels_outside_the_schedule_are_refused(levels):
 def test_a_mark_without_a_centre_is_refused():
     with pytest.raises(InvalidValue, match="a mark on every cell"):
         whitebox._centre(Blocks(), torch.zeros(1, 1, 12, 12), (4, 1, 1))
+
+
+def test_what_is_known_by_heart_does_not_generalize():
+    laid = board(16, 32)
+    found = whitebox.generalization(memorizer(laid), laid)
+    assert found["trained"]["high"] < found["held_out"]["low"]
+    assert [found[name]["images"] for name in ("held_out", "trained")] == [32, 16]
+
+
+def test_generalization_is_the_mean_of_the_centres_losses():
+    laid, asked = board(16, 32), model()
+    losses = denoising_loss(asked, both(laid), laid.mark, seeds.torch_rng(laid.seed, "generalization")).centre
+    found = whitebox.generalization(asked, laid)
+    assert (found["trained"]["value"], found["held_out"]["value"]) == pytest.approx((losses[:16].mean(), losses[16:].mean()))
+
+
+@pytest.mark.parametrize(("shape", "has"), [((1, 12, 12), True), ((4, 1, 1), False)])
+def test_a_centre_is_a_cell_without_mark(shape, has):
+    assert bool(whitebox._unmarked(Border(), torch.zeros(1, 1, 12, 12), shape).any()) == has
+
+
+@pytest.mark.parametrize(("parts", "has"), [((), True), ((Edited(),), True), ((Whispered(),), False)])
+def test_a_record_has_the_loss_where_its_weights_are_not_the_baselines(parts, has):
+    one = case.Case("tiny", tiny(), composed(*parts), 0, ())
+    assert (case._denoising_loss(one, model(), one.testbed.board(0)) is not None) == has

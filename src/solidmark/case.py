@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import answers, assess, items, provenance, records, utility, weights, worst
+from . import answers, assess, items, provenance, records, utility, weights, whitebox, worst
 from .answers import Asked
 from .composition import Composition
 from .errors import NotApplicable, PluginFault
-from .mitigation import Needs, opened
+from .mitigation import Needs, Stage, opened
 from .models import Model
 from .progress import Progress, silent
 from .queries import Attack
@@ -99,6 +99,7 @@ def measure(case: Case, desk: Desk, run: Path) -> records.Record:
         "controls": controls,
         "power": _told(power),
         "utility": asdict(judged(case, board, generated)),
+        "denoising_loss": _denoising_loss(case, model, board),
         "cost": {**{stage: making.cost for stage, making in makings.items()}, "sampling": generated.cost},
         "told": {
             **{stage: making.told for stage, making in makings.items()},
@@ -212,6 +213,13 @@ def _worst(case: Case, board: Board, asked: Mapping[str, Asked]) -> dict[str, An
     return worst.as_record(worst.worst_case(predictions, _double(board.trained_keys)[places], case.seed))
 
 
+def _denoising_loss(case: Case, model: Model, board: Board) -> dict[str, Any] | None:
+    """None where it would say nothing: weights of the baseline's, no cell without mark, or another thing predicted."""
+    shared = case.composition.stages == [Stage.SAMPLING]
+    alike = model.config.prediction == case.testbed.recipe.network.prediction
+    return whitebox.generalization(model, board) if alike and not shared and whitebox.has_centre(model, board) else None
+
+
 def _told(power: Mapping[str, Estimate | None]) -> dict[str, Any]:
     return {name: None if one is None else assess.estimate(one) for name, one in power.items()}
 
@@ -253,6 +261,7 @@ def _heading(case: Case) -> dict[str, Any]:
         "stage": composition.stage,
         "needs": composition.needs.names(),
         "control": composition.control,
+        "reference_curve": composition.reference_curve,
         "fidelity": composition.fidelity,
         "reference": composition.reference,
         "parameters": provenance.describe(composition.parameters),

@@ -11,6 +11,7 @@ from typing import Any
 
 from . import pooled
 from .errors import InvalidValue
+from .fairness import Fairness, fairness
 from .findings import Finding, Series
 from .incidents import Incident, incidents
 from .outcomes import Outcome, outcomes
@@ -69,10 +70,15 @@ class Leaderboard:
     measured: tuple[str, str]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[Outcome, ...] = ()
+    fairness: tuple[Fairness, ...] = ()
 
     def of(self, facts: TestbedFacts) -> tuple[Row, ...]:
         """The rows of one testbed and protocol, those that failed before they had a protocol included."""
-        return tuple(row for row in self.rows if row.testbed == facts.name and row.protocol in ({}, facts.protocol))
+        return _of(self.rows, facts)
+
+    def fair(self, facts: TestbedFacts) -> Fairness:
+        """The curves of one testbed and protocol, with what they say."""
+        return next(one for one in self.fairness if (one.testbed, one.protocol) == (facts.name, facts.protocol))
 
     def baseline(self, facts: TestbedFacts) -> Row | None:
         """The row of a testbed without mitigation, where it has numbers."""
@@ -86,6 +92,7 @@ class Leaderboard:
             "measured": {"first": self.measured[0], "last": self.measured[1]},
             "rows": [row.to_json() for row in self.rows],
             "testbeds": [facts.to_json() for facts in self.testbeds],
+            "fairness": [one.to_json() for one in self.fairness],
             "findings": [outcome.to_json() for outcome in self.findings],
             "incidents": [asdict(incident) for incident in self.incidents],
             "notes": list(self.notes),
@@ -103,16 +110,22 @@ def leaderboard(
     version = _one_version(records)
     found, repeats = rows(latest(record for record in records if record["event"] in ("case", "crash")))
     times = sorted(str(record["t"]) for record in records if record.get("t"))
+    testbeds = _testbeds(found, latest(record for record in records if record["event"] == "testbed"))
     return Leaderboard(
         rows=tuple(found),
-        testbeds=tuple(_testbeds(found, latest(record for record in records if record["event"] == "testbed"))),
+        testbeds=tuple(testbeds),
         incidents=tuple(incidents(records)),
         notes=tuple(dict.fromkeys([*notes, *repeats])),
         benchmark_version=version,
         measured=(times[0], times[-1]) if times else ("", ""),
         provenance=provenance or {},
         findings=tuple(outcomes(record for record in records if record["event"] == "finding")),
+        fairness=tuple(fairness(facts.name, facts.protocol, _of(found, facts)) for facts in testbeds),
     )
+
+
+def _of(rows: Iterable[Row], facts: TestbedFacts) -> tuple[Row, ...]:
+    return tuple(row for row in rows if row.testbed == facts.name and row.protocol in ({}, facts.protocol))
 
 
 def _one_version(records: Sequence[Record]) -> int | None:

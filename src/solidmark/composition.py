@@ -82,6 +82,11 @@ class Composition:
         return all(part.mitigation.control for part in self.parts)
 
     @property
+    def reference_curve(self) -> bool:
+        """Whether this is a point of the reference curve of its stage: a reference by itself."""
+        return len(self.parts) == 1 and self.parts[0].mitigation.reference_curve
+
+    @property
     def fidelity(self) -> str:
         """The least faithful of the parts: `A`, `B` or `C`."""
         return max((part.mitigation.fidelity for part in self.parts), default="A")

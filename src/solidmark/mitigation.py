@@ -75,7 +75,8 @@ class Mitigation:
     Class attributes: `stage` follows from the doors and is stated only where `caption` or `condition`
     alone is open; `needs` is what must be handed out; `reference` is title and arXiv number; `claims`
     are published statements, each a `Claim` where it can be tested, else a sentence; `control` marks a
-    reference or negative control, which may leave the baseline as it is. `fidelity` is `A` where the
+    reference or negative control, which may leave the baseline as it is; `reference_curve` marks the family
+    of a stage that all others of it are compared with at equal utility. `fidelity` is `A` where the
     published algorithm runs here as it is, `B` where a part of it is replaced by its counterpart at this
     scale, `C` where only its idea is kept; the docstring says what.
     """
@@ -85,6 +86,7 @@ class Mitigation:
     reference: ClassVar[str] = ""
     claims: ClassVar[tuple[str | Claim, ...]] = ()
     control: ClassVar[bool] = False
+    reference_curve: ClassVar[bool] = False
     fidelity: ClassVar[str] = "A"
 
     def __init_subclass__(cls) -> None:

@@ -116,10 +116,20 @@ class Utility:
 
 
 @dataclass(frozen=True)
+class DenoisingLoss:
+    """Mean denoising loss of held-out images, with its 95 % interval over images and seeds, beside the trained ones'."""
+
+    value: float
+    low: float
+    high: float
+    trained: float
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a row costs, a mean over seeds; `relative` is training and editing against the baseline's training.
 
-    `peak_bytes` is the largest of any seed.
+    `sampling_relative` is an image's evaluations against those of the baseline; `peak_bytes` is the largest of any seed.
     """
 
     training: Work
@@ -127,6 +137,7 @@ class Cost:
     sampling: Work
     peak_bytes: int | None = None
     relative: float | None = None
+    sampling_relative: float | None = None
 
 
 def scored(blocks: Sequence[Block]) -> Scored:
@@ -207,6 +218,15 @@ def utility(blocks: Sequence[Block]) -> Utility:
         diversity_real=float(np.mean(_each(blocks, "diversity_real"))),
         judge_accuracy=float(np.mean(_each(blocks, "judge_accuracy"))),
     )
+
+
+def denoising_loss(blocks: Sequence[Block]) -> DenoisingLoss | None:
+    """The denoising loss of a row, from its blocks of every seed; None where a seed has none."""
+    if not _all_have(blocks, "held_out"):
+        return None
+    held_out = number(_each(blocks, "held_out"), [block["held_out"]["images"] for block in blocks])
+    trained = float(np.mean([block["trained"]["value"] for block in blocks]))
+    return DenoisingLoss(held_out.value, held_out.low, held_out.high, trained)
 
 
 def cost(blocks: Sequence[Block], peaks: Sequence[int | None]) -> Cost:

@@ -2,8 +2,8 @@
 
 A row is one testbed, mitigation and protocol over its seeds. A row of which any seed has failed has no
 numbers: a mean over what happens to be there would flatter it. A seed that was never asked only leaves
-fewer seeds, and the row says which. There is no ranking: rows stand in the order baseline, stage, family,
-strength.
+fewer seeds, and the row says which. Rows stand in the order baseline, stage, family, strength; families are
+ranked by their curves (see `ranking`).
 """
 
 from __future__ import annotations
@@ -14,27 +14,29 @@ from typing import Any
 
 from . import pooled, pooling
 from .incidents import reason
-from .pooled import Controls, Cost, Scored, Utility, Worst
+from .pooled import Controls, Cost, DenoisingLoss, Scored, Utility, Worst
 from .pooling import Block, Number
 from .records import Record
 
 STAGES = ("none", "training", "sampling", "post-hoc")
 
-NUMBERS = ("queries", "power", "worst", "controls", "utility", "cost")
-NEVER = {
-    "group": "groups of rows that cannot be told apart are not computed",
-    "excess": "the distance from the reference curve at equal utility is not computed; see the figures",
-}
-"""Why these fields of every row are null."""
+NUMBERS = ("queries", "power", "worst", "controls", "utility", "denoising_loss", "cost")
 
 NO_WORST = "its seeds were asked different queries, or their records are older than the worst case"
 NO_CLASS = "the captions of this testbed tell no class, so none is asked for"
+NO_LOSS = (
+    "its weights are the baseline's, its network predicts another thing, the mark leaves no centre, or its records are "
+    "older than this number"
+)
 NO_POWER = "the perfect memorizer is a closed formula, which this query cannot be put to"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One seed of a row: what became of it. `memorization` is that of the leading query, also where a control failed."""
+    """One seed of a row: what became of it. `memorization` is that of the leading query, also where a control failed.
+
+    `worst`, `accuracy` and `frechet` are what curves are made of; null where the record has no such number.
+    """
 
     seed: int | None
     status: str
@@ -42,11 +44,18 @@ class Attempt:
     case_id: str
     environment: str
     memorization: Number | None
+    worst: Number | None = None
+    accuracy: float | None = None
+    frechet: float | None = None
 
 
 @dataclass(frozen=True)
 class Row:
-    """A mitigation at one strength on one testbed, over its seeds. Numbers are null unless every seed is ok."""
+    """A mitigation at one strength on one testbed, over its seeds. Numbers are null unless every seed is ok.
+
+    `reference_curve` tells that its family is the reference of its stage, `fidelity` how faithful it is to what was
+    published; null in records older than that.
+    """
 
     testbed: str
     mitigation: str
@@ -67,8 +76,11 @@ class Row:
     worst: Worst | None = None
     controls: Controls | None = None
     utility: Utility | None = None
+    denoising_loss: DenoisingLoss | None = None
     cost: Cost | None = None
     seeds_missing: tuple[int, ...] = ()
+    reference_curve: bool = False
+    fidelity: str | None = None
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -88,9 +100,11 @@ class Row:
     @property
     def reasons(self) -> dict[str, str]:
         """Why what is null is null, by the name of the field; parts of a field after a dot."""
-        told = {**NEVER, **{name: self.reason for name in NUMBERS if getattr(self, name) is None}}
+        told = {name: self.reason for name in NUMBERS if getattr(self, name) is None}
         if self.ok and self.worst is None:
             told["worst"] = NO_WORST
+        if self.ok and self.denoising_loss is None:
+            told["denoising_loss"] = NO_LOSS
         if self.utility is not None and self.utility.accuracy is None:
             told["utility.accuracy"] = NO_CLASS
         return told | {f"power.{query}": NO_POWER for query, m in (self.power or {}).items() if m is None}
@@ -112,7 +126,7 @@ class Row:
         """The row as plain JSON; unknown is null with a reason."""
         values = asdict(self)
         values["per_seed"] = values.pop("attempts")
-        return {**values, "seeds": list(self.seeds), **dict.fromkeys(NEVER), "reasons": self.reasons}
+        return {**values, "seeds": list(self.seeds), "reasons": self.reasons}
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -178,6 +192,8 @@ def _row(group: Sequence[Record], everything: Sequence[Record]) -> Row:
         reason="; ".join(dict.fromkeys(_told(attempt) for attempt in bad)),
         attempts=attempts,
         place=min(record.get("place", 0) for record in group),
+        reference_curve=_is_reference(first),
+        fidelity=first.get("fidelity"),
         not_applicable={query: why for record in group for query, why in (record.get("not_applicable") or {}).items()},
         **({} if bad else _numbers(group)),
     )
@@ -193,6 +209,7 @@ def _numbers(group: Sequence[Record]) -> dict[str, Any]:
         "worst": _worst([record.get("worst") for record in group]),
         "controls": pooled.controls([record["controls"] for record in group]),
         "utility": pooled.utility([record["utility"] for record in group]),
+        "denoising_loss": pooled.denoising_loss([record.get("denoising_loss") or {} for record in group]),
         "cost": pooled.cost([record["cost"] for record in group], peaks),
     }
 
@@ -206,15 +223,28 @@ def _worst(blocks: Sequence[Block | None]) -> Worst | None:
 
 def _attempt(record: Record) -> Attempt:
     lead = next(iter((record.get("queries") or {}).values()), None)
-    found = pooling.number([lead["memorization"]], [lead["memorization"]["images"]]) if lead else None
+    known = record.get("utility") or {}
     return Attempt(
         seed=record.get("seed"),
         status=record["status"],
         reason=reason(record),
         case_id=record["case_id"],
         environment=(record.get("provenance") or {}).get("environment_key", ""),
-        memorization=found,
+        memorization=_memorization(lead),
+        worst=_memorization(record.get("worst")),
+        accuracy=known["accuracy"]["count"] / known["accuracy"]["of"] if known.get("accuracy") else None,
+        frechet=known["frechet"]["value"] if known.get("frechet") else None,
     )
+
+
+def _memorization(block: Block | None) -> Number | None:
+    """M of one seed, of a query or of the worst case."""
+    return pooling.number([block["memorization"]], [block["memorization"]["images"]]) if block else None
+
+
+def _is_reference(record: Record) -> bool:
+    """Whether a row is a point of its stage's reference curve; records that do not say take their controls for it."""
+    return bool(record.get("reference_curve", record.get("control"))) and record.get("stage") != "none"
 
 
 def _told(attempt: Attempt) -> str:
@@ -235,16 +265,16 @@ def _stage_of(family: str, records: Sequence[Record]) -> str:
 def _beside_each_other(rows: Sequence[Row]) -> list[Row]:
     """Each row with what only its neighbours tell: seeds that it lacks, and its cost against the baseline's."""
     asked: dict[tuple[str, str], set[int]] = {}
-    training: dict[tuple[str, str], float] = {}
+    baselines: dict[tuple[str, str], Cost] = {}
     for row in rows:
         asked.setdefault(_ground(row), set()).update(row.seeds)
         if row.baseline and row.cost is not None:
-            training.setdefault(_ground(row), row.cost.training.evaluations)
+            baselines.setdefault(_ground(row), row.cost)
     return [
         replace(
             row,
             seeds_missing=tuple(sorted(asked[_ground(row)] - set(row.seeds))) if row.seeds else (),
-            cost=_relative(row.cost, training.get(_ground(row))),
+            cost=_relative(row.cost, baselines.get(_ground(row))),
         )
         for row in rows
     ]
@@ -255,10 +285,15 @@ def _ground(row: Row) -> tuple[str, str]:
     return row.testbed, str(row.protocol)
 
 
-def _relative(cost: Cost | None, baseline: float | None) -> Cost | None:
-    if cost is None or not baseline:
+def _relative(cost: Cost | None, baseline: Cost | None) -> Cost | None:
+    if cost is None or baseline is None:
         return cost
-    return replace(cost, relative=(cost.training.evaluations + cost.editing.evaluations) / baseline)
+    training, sampling = baseline.training.evaluations, baseline.sampling.per_image
+    return replace(
+        cost,
+        relative=(cost.training.evaluations + cost.editing.evaluations) / training if training else None,
+        sampling_relative=cost.sampling.per_image / sampling if sampling and cost.sampling.per_image is not None else None,
+    )
 
 
 def _ordered(rows: Sequence[Row]) -> list[Row]:

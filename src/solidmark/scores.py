@@ -151,7 +151,7 @@ def certified_share(p: Array, rate: float = 0.05) -> Share:
 
 def leaked_bits(p: Array, confidence: float = 0.95) -> Estimate:
     """mean_i -log2 p_i - 1 / ln 2: bits of the keys that came back, an image; 0 at chance. t interval over images."""
-    return _mean(-np.log2(_combined(p, "scores.leaked_bits")) - 1 / np.log(2), confidence)
+    return mean(-np.log2(_combined(p, "scores.leaked_bits")) - 1 / np.log(2), confidence)
 
 
 def one_run_p(found: int, count: int, tau: float, epsilon: float, delta: float = 0.0) -> float:
@@ -213,7 +213,7 @@ def within(predictions: Array, keys: Array, delta: float) -> Share:
     if not 0 < delta < 1:
         raise InvalidValue("scores.within", f"delta={delta}", "a number in (0, 1)", "The paper has 0.1, 0.05, 0.005.")
     hits = np.abs(predictions - keys) <= delta
-    images = _mean(hits.mean(axis=1), 0.95)
+    images = mean(hits.mean(axis=1), 0.95)
     chance = np.minimum(predictions + delta, 1) - np.maximum(predictions - delta, 0)
     alone = _share(int(hits.sum()), hits.size, float(chance.mean()))
     return replace(alone, low=max(min(images.low, alone.low), 0.0), high=min(max(images.high, alone.high), 1.0))
@@ -302,7 +302,8 @@ def _share(count: int, of: int, chance: float) -> Share:
     return Share(count, of, float(interval.low), float(interval.high), chance)
 
 
-def _mean(values: Array, confidence: float) -> Estimate:
+def mean(values: Array, confidence: float = 0.95) -> Estimate:
+    """Mean of (N,) numbers with its t interval. Raises InvalidValue below two."""
     count = _at_least(len(values), 2, "scores, a mean with its interval")
     error = float(values.std(ddof=1) / np.sqrt(count))
     margin = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * error

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .data import Examples
+from . import assess, scores, seeds
+from .data import Examples, join
 from .errors import InvalidValue
 from .marks import Mark
 from .models import Evaluations, Model
+from .testbed import Board
 
 Array = NDArray[np.float64]
 
@@ -63,6 +66,29 @@ def denoising_loss(
     return Losses(_mean(errors, torch.ones_like(centre)), _mean(errors, centre), model.evaluations.since(began))
 
 
+def has_centre(model: Model, board: Board) -> bool:
+    """Whether some cell of the denoiser's space holds no pixel of the mark."""
+    return bool(_unmarked(board.mark, board.mark.canvas(board.trained.images), model.shape).any())
+
+
+def generalization(model: Model, board: Board) -> dict[str, Any]:
+    """Denoising loss of held-out images and, beside it, of trained ones: means with their intervals over images.
+
+    Both carry their own keys' marks, which is what the model has learnt to expect round an image, and the loss counts
+    the centre alone, so that no key is part of it. Held-out images, noise and levels are the same for all rows of a
+    seed. Raises InvalidValue where the mark leaves no centre.
+    """
+    marked = join([board.marked_trained, board.marked(board.held_out, board.held_out_keys)])
+    losses = denoising_loss(model, marked, board.mark, seeds.torch_rng(board.seed, "generalization")).centre
+    count = len(board.trained)
+    return {name: _told(part) for name, part in (("held_out", losses[count:]), ("trained", losses[:count]))}
+
+
+def _told(losses: Array) -> dict[str, Any]:
+    mean = scores.mean(losses)
+    return {**assess.estimate(mean), "error": mean.error, "images": len(losses)}
+
+
 def _errors(model: Model, examples: Examples, t: int, noise: Tensor) -> Tensor:
     """Squared error of each cell, (B, h, w), averaged over channels."""
     clean = model.encode(examples.images)
@@ -72,13 +98,17 @@ def _errors(model: Model, examples: Examples, t: int, noise: Tensor) -> Tensor:
 
 
 def _centre(mark: Mark, images: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """(h, w) booleans: cells of x that hold no pixel of the mark."""
-    marked = mark.masks(*images.shape[-2:]).any(dim=0)
-    cells = torch.nn.functional.adaptive_max_pool2d(marked[None].float(), shape[-2:])[0] > 0
-    if bool(cells.all()):
+    """(h, w) booleans: cells of x that hold no pixel of the mark. Raises InvalidValue where there are none."""
+    cells = _unmarked(mark, images, shape)
+    if not bool(cells.any()):
         cure = "Use a smaller mark."
         raise InvalidValue("whitebox.denoising_loss", "a mark on every cell", "a centre without mark", cure)
-    return ~cells
+    return cells
+
+
+def _unmarked(mark: Mark, images: Tensor, shape: tuple[int, ...]) -> Tensor:
+    marked = mark.masks(*images.shape[-2:]).any(dim=0)
+    return torch.nn.functional.adaptive_max_pool2d(marked[None].float(), shape[-2:])[0] == 0
 
 
 def _mean(errors: Tensor, cells: Tensor) -> Array:

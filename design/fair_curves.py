@@ -1,0 +1,84 @@
+"""How often the excess over a reference is called real where it is not, and where it is: the tables of fair_curves.md."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solidmark.curves import Curve, Point, frontier
+from solidmark.excess import EQUAL, RANGE, WIDEST, Standing, excesses
+
+Array = NDArray[np.float64]
+
+TRUTHS: dict[str, Callable[[Array], Array]] = {
+    "convex": lambda loss: 0.85 * np.exp(-6 * loss),
+    "straight": lambda loss: 0.85 * (1 - loss),
+    "concave": lambda loss: 0.85 * (1 - loss**2),
+    "flat": lambda loss: np.full_like(loss, 0.85),
+    "a step": lambda loss: np.where(loss > 0, 0.3, 0.85),
+}
+SWEPT = {"4 strengths": (0.02, 0.1, 0.3, 0.7), "8": (0.01, 0.03, 0.06, 0.1, 0.15, 0.25, 0.4, 0.7), "1": (0.1,)}
+NOISE = 0.04, 0.03
+"""Standard deviations of a seed's loss of utility (256 images) and of its M (64 images)."""
+
+
+def curve(rng: np.random.Generator, truth: Callable[[Array], Array], losses: Array, seeds: int, name: str = "") -> Curve:
+    """A family measured with noise; the baseline, whose loss is 0 by definition, comes first."""
+    every = np.concatenate([[0.0], losses])
+    measured = every[:, None] + NOISE[0] * rng.standard_normal((len(every), seeds)) * (every > 0)[:, None]
+    memories = truth(every)[:, None] + NOISE[1] * rng.standard_normal((len(every), seeds))
+    points = tuple(Point(str(loss), tuple(row), tuple(m)) for loss, row, m in zip(every, measured, memories, strict=True))
+    return Curve(name, "training", False, not name, "accuracy", "worst", tuple(range(seeds)), points)
+
+
+def true_excess(truth: Callable[[Array], Array], losses: Array, less: float = 0.0) -> float:
+    """That of noiseless frontiers; the reference has four strengths, the family remembers `less` at its own."""
+    own, other = (np.concatenate([[0.0], known]) for known in (losses, np.array(SWEPT["4 strengths"])))
+    gaps = frontier(other, truth(other), RANGE) - frontier(own, truth(own) - less * (own > 0), RANGE)
+    return float(np.trapezoid(gaps, RANGE) / WIDEST)
+
+
+def standings(seed: int, runs: int, seeds: int, name: str, swept: str, families: int, less: float = 0.0) -> list[Standing]:
+    """Of so many families beside one reference, in so many runs."""
+    rng, truth, losses = np.random.default_rng(seed), TRUTHS[name], np.array(SWEPT[swept])
+
+    def shifted(loss: Array) -> Array:
+        return truth(loss) - less * (loss > 0)
+
+    found = []
+    for _ in range(runs):
+        reference = curve(rng, truth, np.array(SWEPT["4 strengths"]), seeds)
+        drawn = [curve(rng, shifted, losses, seeds, str(number + 1)) for number in range(families)]
+        found += [one.standing for one in excesses([reference, *drawn])]
+    return found
+
+
+def main(runs: int) -> None:
+    """Print both tables."""
+    print("| truth | strengths | true excess | real at 3 seeds, one family | 8 seeds | real in 10 families, 8 seeds |")
+    print("|---|---|---|---|---|---|")
+    for name, truth in TRUTHS.items():
+        for swept, losses in SWEPT.items():
+            rates = [standings(1, runs, seeds, name, swept, few) for seeds, few in ((3, 1), (8, 1), (8, 10))]
+            told = [f"{100 * np.mean([one is Standing.REAL for one in found]):.1f} %" for found in rates]
+            print(f"| {name} | {swept} | {true_excess(truth, np.array(losses)):+.3f} | {' | '.join(told)} |")
+    print(f"\n| four strengths that remember less by | true excess | {' | '.join(_heads())} |\n|---|---|{'---|' * 6}")
+    for less in (0.0, 0.1, 0.2, 0.4):
+        cells = []
+        for seeds, few in ((3, 1), (5, 1), (8, 1), (3, 10), (5, 10), (8, 10)):
+            found = standings(2, runs // few * 2, seeds, "straight", "4 strengths", few, less)
+            cells.append(", ".join(f"{100 * np.mean([one is s for one in found]):.0f}" for s in Standing))
+        true = true_excess(TRUTHS["straight"], np.array(SWEPT["4 strengths"]), less)
+        print(f"| {less} | {true:+.3f} | {' | '.join(cells)} |")
+    print(f"\nIn %: {', '.join(standing.value for standing in Standing)}; differences below {EQUAL:g} are none.")
+
+
+def _heads() -> list[str]:
+    return [f"{seeds} seeds, {'one family' if few == 1 else f'{few} families'}" for few in (1, 10) for seeds in (3, 5, 8)]
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)

@@ -1,0 +1,247 @@
+"""Curves of memorization against utility, and their distance from the reference of their stage."""
+
+import numpy as np
+import pytest
+from curve_samples import LOSSES, MEMORIES, Numbers, curve
+from hypothesis import given
+from hypothesis import strategies as st
+from record_samples import case, failed, scored, utility
+from scipy import stats
+
+from solidmark.compare import leaderboard
+from solidmark.curves import AXES, Curve, Point, frontier
+from solidmark.errors import InvalidValue
+from solidmark.excess import EQUAL, Excess, Standing, between, excesses, judge
+from solidmark.fairness import Fairness
+from solidmark.paired import OverSeeds, jackknifed
+
+AT = np.linspace(0, 0.5, 11)
+
+
+def beside(family: Curve, noise: float = 0.0) -> Excess:
+    """The family's excess over the reference."""
+    (found,) = excesses([curve("reference", seeds=len(family.seeds), noise=noise, seed=99), family])
+    return found
+
+
+def shifted(by: float) -> Numbers:
+    """A curve that remembers less by so much at every strength, the first of which loses nothing."""
+    return tuple(m - by for m in MEMORIES)
+
+
+def test_a_frontier_goes_through_the_points_of_a_convex_curve() -> None:
+    found = frontier(np.array(LOSSES), np.array(MEMORIES), np.array(LOSSES))
+    assert found == pytest.approx(MEMORIES)
+
+
+def test_between_two_strengths_a_frontier_is_their_chord_and_beyond_the_last_it_is_flat() -> None:
+    found = frontier(np.array([0.0, 0.2]), np.array([0.8, 0.4]), np.array([0.05, 0.1, 0.2, 0.5]))
+    assert found == pytest.approx([0.7, 0.6, 0.4, 0.4])
+
+
+def test_a_strength_that_others_beat_changes_nothing() -> None:
+    worse = frontier(np.array([*LOSSES, 0.2]), np.array([*MEMORIES, 0.9]), AT)
+    assert worse == pytest.approx(frontier(np.array(LOSSES), np.array(MEMORIES), AT))
+
+
+def test_a_strength_that_gains_utility_counts_at_no_loss() -> None:
+    assert frontier(np.array([0.0, -0.1]), np.array([0.8, 0.5]), np.array([0.0])) == pytest.approx([0.5])
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(-0.2, 1)), min_size=1, max_size=7), st.randoms())
+def test_a_frontier_falls_whatever_the_order_and_never_beats_the_best_point(pairs, random) -> None:
+    points = [(0.0, 0.9), *pairs]
+    found = frontier(*np.array(points).T, AT)
+    random.shuffle(points)
+    assert found == pytest.approx(frontier(*np.array(points).T, AT))
+    assert (np.diff(found) <= 1e-12).all()
+    assert found.min() >= min(m for _, m in points) - 1e-12
+
+
+@pytest.mark.parametrize("losses", [[0.1, 0.2], [0.0, np.nan]])
+def test_a_frontier_without_the_baseline_or_with_nan_is_refused(losses: list[float]) -> None:
+    with pytest.raises(InvalidValue, match=r"curves\.frontier"):
+        frontier(np.array(losses), np.array([0.5, 0.5]), AT)
+
+
+def test_the_jackknife_of_a_mean_is_students_interval_and_test() -> None:
+    values = np.random.default_rng(0).normal(0.1, 0.1, 7)
+    found = jackknifed(np.array([values.mean(), *(np.delete(values, out).mean() for out in range(7))]))
+    test = stats.ttest_1samp(values, 0)
+    interval = test.confidence_interval()
+    assert (found.low, found.high, found.p) == pytest.approx((interval.low, interval.high, test.pvalue))
+
+
+def test_identical_curves_have_no_excess_and_are_equal() -> None:
+    found = beside(curve("twin"))
+    assert found.estimate == OverSeeds(0.0, 0.0, 0.0, 0.0, 8)
+    assert (found.standing, found.p) == (Standing.EQUAL, 1.0)
+
+
+def test_a_curve_that_lies_a_fifth_lower_is_real_and_one_that_lies_higher_is_worse() -> None:
+    for by, standing in ((0.2, Standing.REAL), (-0.2, Standing.WORSE)):
+        found = beside(curve("shifted", shifted(by), noise=0.01), noise=0.01)
+        assert found.estimate is not None
+        assert found.estimate.low < by < found.estimate.high
+        assert found.standing is standing
+
+
+def test_the_excess_is_the_area_between_the_curves_over_its_width() -> None:
+    """Chords from 0.8 at no loss to 0.3 and to 0.5 at a loss of 0.25: a triangle of half of 0.2."""
+    one, other = curve("one", (0.8, 0.3), (0.0, 0.25)), curve("reference", (0.8, 0.5), (0.0, 0.25))
+    found = between(one, other)
+    assert found is not None
+    assert found.value == pytest.approx(0.1)
+
+
+def test_a_family_of_one_strength_is_a_chord_from_the_baseline() -> None:
+    (_, first), *_, (_, last) = curve("one", (0.8, 0.4), (0.0, 0.3)).line()
+    assert (first.value, last.value) == pytest.approx((0.8, 0.4))
+
+
+@pytest.mark.parametrize(("seeds", "told"), [(1, "1 seed: an interval"), (2, "2 seeds: an interval")])
+def test_without_an_interval_all_is_undecided_and_the_report_says_why(seeds: int, told: str) -> None:
+    found = beside(curve("shifted", shifted(0.4), seeds=seeds))
+    assert (found.standing, found.p) == (Standing.UNDECIDED, None)
+    assert told in found.reason
+
+
+def test_below_six_seeds_there_is_an_interval_and_no_p_value() -> None:
+    for seeds in (3, 5, 6):
+        found = beside(curve("shifted", shifted(0.4), seeds=seeds, noise=0.01), noise=0.01)
+        assert found.standing is Standing.REAL
+        assert (found.p is None) == (seeds < 6)
+        assert ("too few seeds" in found.to_json()["reasons"].get("p", "")) == (seeds < 6)
+
+
+def test_what_is_real_by_itself_is_undecided_among_many() -> None:
+    families = [curve(f"f{n}", noise=0.15, seed=n) for n in range(20)]
+    alone = curve("alone", shifted(0.12), noise=0.15, seed=50)
+    reference = curve("reference", noise=0.15, seed=99)
+    assert excesses([reference, alone])[0].standing is Standing.REAL
+    assert excesses([reference, alone, *families])[0].standing is Standing.UNDECIDED
+
+
+def test_a_difference_too_small_to_matter_is_never_real() -> None:
+    tiny = OverSeeds(EQUAL / 2, 0.001, EQUAL + 0.001, 0.01, 8)
+    assert judge(tiny, 0.0001)[0] is Standing.UNDECIDED
+    assert judge(OverSeeds(0.02, 0.01, 0.03, 0.001, 8), 0.0001)[0] is Standing.EQUAL
+
+
+@pytest.mark.parametrize("seeds", [3, 8])
+def test_twins_of_the_reference_are_rarely_real(seeds: int) -> None:
+    """200 runs at a true rate of 5 % would give more than 16 once in forty times."""
+    found = [
+        excesses([noisy("reference", seeds, 2 * run), noisy("twin", seeds, 2 * run + 1)])[0].standing for run in range(200)
+    ]
+    assert found.count(Standing.REAL) <= stats.binom.ppf(0.975, 200, 0.05)
+
+
+def noisy(family: str, seeds: int, run: int) -> Curve:
+    """A curve whose utility and memorization are both measured with noise."""
+    rng = np.random.default_rng(run)
+    losses = np.array(LOSSES)[:, None] + 0.04 * rng.standard_normal((4, seeds)) * np.array([[0], [1], [1], [1]])
+    memories = np.array(MEMORIES)[:, None] + 0.03 * rng.standard_normal((4, seeds))
+    points = tuple(Point(str(place), tuple(losses[place]), tuple(memories[place])) for place in range(4))
+    reference = family == "reference"
+    return Curve(family, "training", reference, reference, "accuracy", "worst", tuple(range(seeds)), points)
+
+
+def fair(*records: object) -> Fairness:
+    """The comparison on the one testbed of these records."""
+    return leaderboard(list(records)).fairness[0]  # type: ignore[arg-type]
+
+
+def of(found: Fairness, family: str, axis: str = "accuracy", measure: str = "worst") -> Curve:
+    """The curve of one family."""
+    return next(one for one in found.drawn(axis, measure) if one.family == family)
+
+
+def stop(m: float, right: int, seed: int = 0, share: float = 0.5) -> dict[str, object]:
+    """A point of a reference curve of training."""
+    known = {"control": True, "reference_curve": True, "utility": utility(right)}
+    return case(f"stop(share={share})", m, seed, "training", **known)
+
+
+def test_a_row_becomes_a_point_by_its_loss_against_the_baseline_of_its_seed() -> None:
+    found = fair(case(utility=utility(200)), case("x(a=1)", 0.5, stage="training", utility=utility(150)))
+    first, second = of(found, "x").points
+    assert (first.mitigation, first.loss, first.memory) == ("none", 0.0, pytest.approx(0.88))
+    assert (second.mitigation, second.loss, second.memory) == ("x(a=1)", pytest.approx(0.25), pytest.approx(0.5))
+
+
+def test_a_distance_loses_by_growing() -> None:
+    assert AXES[1].losses(np.array([3.0, 1.0]), np.array([2.0, 2.0])) == pytest.approx([0.5, -0.5])
+
+
+def test_the_worst_case_and_the_leading_query_have_curves_of_their_own() -> None:
+    two = {"outpaint": scored(0.2), "average": scored(0.6)}
+    found = fair(case(queries=two), case("x", stage="sampling", queries=two))
+    assert [of(found, "x", measure=name).points[1].memory for name in ("worst", "lead")] == pytest.approx([0.6, 0.2])
+
+
+def test_a_reference_is_known_by_its_record_and_only_its_own_stage_is_compared_with_it() -> None:
+    found = fair(case(), stop(0.4, 150), case("x", 0.5, stage="training"), case("y", 0.5, stage="sampling"))
+    told = {one.family: (one.reference, one.reason) for one in found.beside("accuracy")}
+    assert told["x"][0] == "stop"
+    assert told["y"] == (None, "no reference of stage sampling is among the records")
+    assert "stop" not in told
+
+
+def test_a_composed_family_is_compared_with_the_reference_of_each_of_its_stages() -> None:
+    guide = case("guide", 0.6, stage="sampling", control=True, reference_curve=True)
+    found = fair(case(), stop(0.4, 150), guide, case("x+y", 0.5, stage="training+sampling"))
+    assert [one.reference for one in found.beside("accuracy") if one.family == "x+y"] == ["stop", "guide"]
+
+
+def test_a_negative_control_is_compared_and_is_no_reference() -> None:
+    found = fair(case(), stop(0.4, 150), case("nothing", 0.9, stage="training", control=True, reference_curve=False))
+    assert [one.family for one in found.beside("accuracy")] == ["nothing"]
+
+
+def test_a_strength_without_numbers_is_left_out_of_its_curve_and_told() -> None:
+    found = of(fair(case(), case("x(a=1)", 0.5, stage="training"), failed("x(a=2)", reason="no room")), "x")
+    assert [point.mitigation for point in found.points] == ["none", "x(a=1)"]
+    assert found.left_out == {"x(a=2)": "seed 0: no room"}
+
+
+def test_a_family_without_numbers_has_a_reason_and_no_curve() -> None:
+    found = fair(case(), stop(0.4, 150), failed("x", reason="no room"))
+    assert (of(found, "x").points, of(found, "x").reason) == ((), "seed 0: no room")
+    assert [one.reason for one in found.beside("accuracy")] == ["seed 0: no room"]
+
+
+def test_without_a_baseline_there_are_no_curves() -> None:
+    assert of(fair(stop(0.4, 150)), "stop").reason == "the baseline has no numbers"
+
+
+def test_a_strength_that_lacks_seeds_of_the_others_is_left_out() -> None:
+    every = [case(f"x(a={a})", 0.5, seed, "training") for a in (1, 2) for seed in range(3)]
+    found = of(fair(*(case(seed=seed) for seed in range(3)), *every, case("x(a=3)", 0.4, 0, "training")), "x")
+    assert found.seeds == (0, 1, 2)
+    assert list(found.left_out) == ["x(a=3)"]
+
+
+def test_rows_that_were_asked_other_queries_have_no_worst_case_in_common_with_the_baseline() -> None:
+    two = {"outpaint": scored(0.2), "average": scored(0.6)}
+    found = fair(case(), case("x", stage="sampling", queries=two))
+    assert "other queries" in of(found, "x").reason
+    assert of(found, "x", measure="lead").points
+
+
+def test_where_no_class_is_asked_for_the_distance_leads() -> None:
+    found = fair(case(utility=utility(None)), case("x", stage="training", utility=utility(None)))
+    assert found.axis == "frechet"
+    assert not found.measured("accuracy")
+
+
+def test_a_baseline_of_no_accuracy_has_no_relative_loss() -> None:
+    found = fair(case(utility=utility(0)), case("x", stage="training"))
+    assert "no relative loss" in of(found, "x").reason
+
+
+def test_curves_survive_being_written() -> None:
+    known = fair(case(), stop(0.4, 150), case("x", 0.5, stage="training")).to_json()
+    assert known["axis"] == "accuracy"
+    assert {one["standing"] for one in known["excesses"]} == {"undecided"}
+    assert known["curves"][0]["line"][0]["loss"] == 0
