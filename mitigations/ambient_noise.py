@@ -1,0 +1,58 @@
+"""Ambient noise: at high noise the model only ever sees a noisy copy of each image."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from solidmark import Mitigation, Trainer
+from solidmark.training import Batch
+
+
+@dataclass(frozen=True)
+class AmbientNoise(Mitigation):
+    """Above the noise level `level` train on a copy y = x + level z of each image, fixed once and for all.
+
+    With s(t) = sigma(t) / alpha(t) and D the prediction of the clean image: where s <= level the usual loss on x; else
+    x_t = alpha (y + r n), r^2 = s^2 - level^2, and the prediction r^2 / s^2 D + level^2 / s^2 x_t / alpha is compared
+    with y, which in expectation asks D for x. That is (r^2 / s^2)^2 times the loss against the clean image
+    y - level^2 / r n in the network's own parametrisation, and is so computed. Published: level 0.5 on images in
+    [-1, 1], as here, noise fixed. It costs nothing. Both ends of `level` are weak: near 0 the copy is the image, and
+    far above 1 hardly a timestep uses it. A mark is one gray over many pixels, whose mean the noise hardly hides.
+    """
+
+    level: float = 0.5
+
+    reference = "Does Generation Require Memorization? Creative Diffusion Models using Ambient Diffusion, arXiv 2502.21278"
+    claims = ("Significantly less memorization at an equal or better Fréchet distance.",)
+
+    def __post_init__(self) -> None:
+        self.expect(0 < self.level < float("inf"), "level", "a finite positive number")
+
+    def trainer(self, inner: Trainer) -> Trainer:
+        """A link with a loss of its own."""
+        return NoisyCopies(self, inner)
+
+    def strengths(self) -> "list[AmbientNoise]":
+        """More and more noise in the copy."""
+        return [AmbientNoise(level) for level in (0.1, 0.25, 0.5, 1.0, 2.0)]
+
+
+class NoisyCopies(Trainer):
+    """Compares with the image at low noise and with its noisy copy at high noise."""
+
+    mitigation: AmbientNoise
+
+    def losses(self, batch: Batch, t: Tensor) -> Tensor:
+        """(B,): see the mitigation."""
+        level, alpha, sigma = self.mitigation.level, self.model.schedule.alpha(t), self.model.schedule.sigma(t)
+        fresh = torch.randn(batch.clean.shape, generator=self.rng).to(batch.clean.device)
+        copy = batch.clean + level * batch.fixed_noise("ambient noise")
+        apart = sigma / alpha
+        high = apart > level
+        rest = (apart.square() - level**2).where(high, 1.0).sqrt()
+        x = torch.where(high, alpha * (copy + rest * fresh), alpha * batch.clean + sigma * fresh)
+        clean = torch.where(high, copy - level**2 / rest * fresh, batch.clean)
+        weight = (rest / apart).pow(4).where(high, 1.0)
+        errors = self.outer.predict(x, t, batch).losses(clean, (x - alpha * clean) / sigma)
+        return (weight * errors).flatten(1).mean(dim=1)

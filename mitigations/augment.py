@@ -1,0 +1,58 @@
+"""Augmentation: another view of the image at each access, before its mark is painted."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from solidmark import Mitigation
+
+
+@dataclass(frozen=True)
+class Augmentation(Mitigation):
+    """Flip, zoom, turn and shift each image, each of the four with `probability`.
+
+    Flips are horizontal; a zoom is by a factor 2^(zoom n), which crops where it is above 1; turns are uniform up to
+    `turn` of a half circle; shifts are by shift n of the side, with n normal; the image is continued by its mirror
+    image. Published: probability 0.12 to 0.15, zoom 0.2, turn 1, shift 0.125 (EDM, which also squeezes, and tells the
+    network what was done, so that samples are as they should be; here it is not told, so that views leak into them).
+    It acts before the mark is painted: after it, it would change the mark. Queries show the image as it is.
+    """
+
+    probability: float = 0.12
+    zoom: float = 0.2
+    turn: float = 1.0
+    shift: float = 0.125
+
+    fidelity = "B"
+    reference = "Elucidating the Design Space of Diffusion-Based Generative Models, arXiv 2206.00364"
+
+    def __post_init__(self) -> None:
+        self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
+        self.expect(0 <= self.zoom <= 2, "zoom", "a number in [0, 2]")
+        self.expect(0 <= self.turn <= 1, "turn", "a number in [0, 1]")
+        self.expect(0 <= self.shift <= 1, "shift", "a number in [0, 1]")
+
+    def view(self, images: Tensor, rng: Generator) -> Tensor:
+        """One view of each image; those that nothing happens to stay as they are."""
+        chosen = torch.rand(len(images), 4, generator=rng) < self.probability
+        maps = self._maps(chosen, torch.randn(len(images), 3, generator=rng), torch.rand(len(images), generator=rng))
+        grid = affine_grid(maps, list(images.shape), align_corners=False)
+        views = grid_sample(images, grid, padding_mode="reflection", align_corners=False).clamp(0, 1)
+        return torch.where(chosen.any(dim=1)[:, None, None, None], views, images)
+
+    def _maps(self, chosen: Tensor, normal: Tensor, uniform: Tensor) -> Tensor:
+        """(B, 2, 3): the place in the image that each place of the view shows, with the centre as 0 and a side as 2."""
+        flipped, zoomed, turned, shifted = chosen.float().unbind(dim=1)
+        scale = 2 ** (-self.zoom * normal[:, 0] * zoomed)
+        angle = math.pi * self.turn * (2 * uniform - 1) * turned
+        flip, shift = 1 - 2 * flipped, 2 * self.shift * normal[:, 1:] * shifted[:, None]
+        across = torch.stack([flip * scale * angle.cos(), -flip * scale * angle.sin(), shift[:, 0]], dim=1)
+        down = torch.stack([scale * angle.sin(), scale * angle.cos(), shift[:, 1]], dim=1)
+        return torch.stack([across, down], dim=1)
+
+    def strengths(self) -> "list[Augmentation]":
+        """More and more often, at last every image in every way."""
+        return [Augmentation(probability) for probability in (0.12, 0.3, 0.6, 1.0)]

@@ -1,0 +1,104 @@
+"""Iterative ensemble training (IET): models of shards, averaged round by round, with anti-gradient control (AGC)."""
+
+from dataclasses import dataclass, field
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from solidmark import Claim, Trainer
+
+from .agc import AntiGradientControl, LossTable
+
+
+@dataclass(frozen=True)
+class IterativeEnsembleTraining(AntiGradientControl):
+    """In each of `rounds`, train the model on each of `shards` of the data apart, and average what comes out.
+
+    theta_k <- theta trained on D_k; theta <- sum_k |D_k| / |D| theta_k, and likewise for the moving average of the
+    weights. Shards are random; each keeps its own state of Adam, its own table of losses for AGC (threshold 0 is IET
+    without it), and a learning rate that follows its own progress. All rounds and shards together take the steps of
+    the recipe, so the cost is that of one training. Published: 10 shards, 10 rounds and threshold 0.5 on CIFAR-10, 4
+    shards, 25 rounds and 0.8 for Stable Diffusion; a tenth of 64 images would be six, hence 4 shards and 10 rounds.
+    """
+
+    shards: int = 4
+    rounds: int = 10
+
+    claims = (Claim("With AGC it cuts memorization by up to 87 % at an equal or better Fréchet distance.", below=0.2),)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.expect(isinstance(self.shards, int) and self.shards >= 1, "shards", "a whole number of at least 1")
+        self.expect(isinstance(self.rounds, int) and self.rounds >= 1, "rounds", "a whole number of at least 1")
+
+    def trainer(self, inner: Trainer) -> Trainer:
+        """A link with a loop of its own."""
+        return Sharded(self, inner)
+
+    def strengths(self) -> "list[AntiGradientControl]":
+        """Smaller and smaller shards."""
+        return [IterativeEnsembleTraining(shards=shards) for shards in (2, 4, 8, 16)]
+
+
+@dataclass
+class Shard:
+    """Places of the examples of one shard, and what is kept for it from round to round."""
+
+    places: Tensor
+    table: Tensor
+    optimizer: torch.optim.Optimizer | None = field(default=None, repr=False)
+
+
+class Sharded(LossTable):
+    """Trains shard after shard from the same weights, then puts their average in place."""
+
+    mitigation: IterativeEnsembleTraining
+
+    def fit(self) -> None:
+        """All rounds; the steps of the recipe are shared out evenly."""
+        count, rounds = len(self.run.indices), self.mitigation.rounds
+        places = torch.randperm(count, generator=self.rng).tensor_split(min(self.mitigation.shards, count))
+        shards = [Shard(part.sort().values, self.table.clone()) for part in places]
+        visits, steps = rounds * len(shards), self.run.recipe.train_steps
+        ends = [visit * steps // visits for visit in range(visits + 1)]
+        for first in range(0, visits, len(shards)):
+            self._round(shards, [ends[first + k + 1] - ends[first + k] for k in range(len(shards))])
+        self.run.indices = torch.arange(count)
+
+    def _round(self, shards: list[Shard], steps: list[int]) -> None:
+        run, begun = self.run, self.run.done
+        weights, average = _copies(run.parameters()), run.average
+        means = [torch.zeros_like(value) for value in weights]
+        average_means = [torch.zeros_like(value) for value in weights]
+        count = sum(len(shard.places) for shard in shards)
+        for shard, some in zip(shards, steps, strict=True):
+            _put(run.parameters(), weights)
+            run.average = None if average is None else _copies(average)
+            self._train(shard, some, begun, len(shards))
+            share = len(shard.places) / count
+            torch._foreach_add_(means, _copies(run.parameters()), alpha=share)
+            torch._foreach_add_(average_means, run.average or _copies(run.parameters()), alpha=share)
+        _put(run.parameters(), means)
+        run.average = average_means
+
+    def _train(self, shard: Shard, steps: int, begun: int, pace: int) -> None:
+        """`steps` updates on one shard; its step j of the round has the learning rate of step begun + j pace."""
+        run = self.run
+        run.optimizer, self.table, run.indices = shard.optimizer, shard.table, torch.arange(len(shard.places))
+        for step, chosen in enumerate(islice(self.outer.batches(), steps)):
+            done, run.done = run.done, begun + step * pace
+            self.outer.update(shard.places[chosen])
+            run.done = done
+            run.stepped()
+        shard.optimizer, shard.table = run.optimizer, self.table
+
+
+def _copies(values: list[Tensor] | list[torch.nn.Parameter]) -> list[Tensor]:
+    return [value.detach().clone() for value in values]
+
+
+@torch.no_grad()
+def _put(parameters: list[torch.nn.Parameter], values: list[Tensor]) -> None:
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.copy_(value)

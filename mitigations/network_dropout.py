@@ -1,0 +1,27 @@
+"""Dropout in the denoiser: a reference for how much of a mitigation is plain regularisation."""
+
+from dataclasses import dataclass, replace
+
+from solidmark import Mitigation
+from solidmark.training import Recipe
+
+
+@dataclass(frozen=True)
+class Dropout(Mitigation):
+    """Train with dropout of `rate` in the residual blocks; none at sampling. A control: a regulariser, not a claim."""
+
+    rate: float = 0.1
+
+    control = True
+    reference = "On Memorization in Diffusion Models, arXiv 2310.02664"
+
+    def __post_init__(self) -> None:
+        self.expect(0 <= self.rate < 1, "rate", "a number in [0, 1)")
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """The network's dropout."""
+        return replace(recipe, network=replace(recipe.network, dropout=self.rate))
+
+    def strengths(self) -> "list[Dropout]":
+        """More and more."""
+        return [Dropout(rate) for rate in (0.05, 0.1, 0.2, 0.4)]

@@ -1,0 +1,339 @@
+"""Our own mitigations of the training stage: each does what its equations say."""
+
+import hashlib
+from dataclasses import fields, replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+import worlds
+from worlds import NETWORK, composed, tiny
+
+from solidmark import Mitigation, Stage, Trainer, plugins, provenance, seeds
+from solidmark.doors import Doors
+from solidmark.errors import NotApplicable
+from solidmark.mitigation import Handover
+from solidmark.models import Prediction, build
+from solidmark.training import Batch, Recipe, train
+
+FAMILIES = (
+    "ambient-mask ambient-noise augment danger-zone dedup ema fpan iet multiple-captions network-dropout network-width "
+    "timestep-sampling weight-decay wen-filter"
+).split()
+REGULARISERS = {"ema": "average", "weight-decay": "weight_decay", "network-dropout": "network", "network-width": "network"}
+
+
+def make(name, **values):
+    text = ",".join(f"{key}={value!r}" for key, value in values.items())
+    return plugins.compose(f"{name}({text})").parts[0].mitigation
+
+
+def doors(mitigation):
+    return Doors(composed(mitigation), 0, "test")
+
+
+def trained(*mitigations, **numbers):
+    testbed = tiny()
+    laid = testbed.board(0)
+    recipe = replace(testbed.recipe, **numbers)
+    return train(recipe, laid.trained, laid.trained_keys, laid.mark, composed(*mitigations), 0)
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def linked(mitigation, model=None, outer=None):
+    """The mitigation's link on its own, with `outer` in place of the chain."""
+    model = model or worlds.model()
+    inner = SimpleNamespace(handover=Handover("test", torch.Generator().manual_seed(5), None), model=model, run=None)
+    inner.losses = lambda batch, t: torch.ones(len(t))
+    link = mitigation.trainer(inner)
+    link.outer = outer or link
+    return link
+
+
+def batch(count=6, side=12):
+    clean = torch.rand(count, 1, side, side, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    return Batch(clean, torch.zeros(count, 9, 8), torch.arange(count), tuple(range(count)), seed=3)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_has_four_different_strengths(name):
+    assert len({part.label for part in plugins.family(name)}) >= 4
+
+
+SLOW = {"dedup", "ema", "network-width", "wen-filter"}
+"""Families whose default does nothing to three steps of the tiny testbed."""
+
+
+@pytest.mark.parametrize("name", sorted(set(FAMILIES) - SLOW))
+def test_the_default_changes_what_is_trained(name):
+    assert not same(trained(make(name)), trained())
+
+
+def test_every_image_has_its_own_caption_and_others_of_its_class():
+    given = worlds.examples(6)
+    prepared = doors(make("multiple-captions", captions=5)).prepare(given)
+    assert prepared.captions[:6] == given.captions
+    assert prepared.ids == given.ids * 5
+    assert {caption.split()[0] for caption in prepared.captions} == {"one"}
+    assert {caption.split()[1] for caption in prepared.captions[6:]} <= {f"w{place}" for place in range(6)}
+    assert len(set(prepared.captions[6:12])) > 1
+
+
+def test_captions_of_one_word_have_no_others():
+    given = replace(worlds.examples(3), captions=["one", "", "two"])
+    with pytest.raises(NotApplicable, match="one word"):
+        doors(make("multiple-captions")).prepare(given)
+
+
+@pytest.mark.parametrize("shape", [(400, 9, 32), (400, 32)])
+def test_fpan_strikes_whole_tokens_with_its_probability_and_scale(shape):
+    embeddings = 3 * torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    noise = doors(make("fpan", probability=0.25, scale=2.0)).condition(embeddings, torch.ones(400, dtype=bool)) - embeddings
+    struck = (noise != 0).all(dim=-1)
+    assert torch.equal(struck, (noise != 0).any(dim=-1))
+    assert struck.float().mean().item() == pytest.approx(0.25, abs=0.07)
+    assert noise[struck].std().item() == pytest.approx(6, rel=0.06)
+
+
+@pytest.mark.parametrize(("copies", "left"), [(1, 16), (2, 28), (4, 44), (8, 60)])
+def test_dedup_keeps_so_many_copies(copies, left):
+    """Groups of four images that are seen 1, 2, 4 and 8 times."""
+    laid = plugins.instance("solidmark.testbeds", "testbed", "digits-duplicates", trained=16).board(0)
+    prepared = doors(make("dedup", copies=copies)).prepare(laid.training)
+    assert len(laid.training) == 60
+    assert len(prepared) == left
+    assert set(prepared.ids) == set(laid.trained.ids)
+
+
+def test_dedup_keeps_the_first_copy_where_each_has_a_key_of_its_own():
+    laid = plugins.instance("solidmark.testbeds", "testbed", "digits-duplicates-own", trained=16).board(0)
+    assert doors(make("dedup")).prepare(laid.training).ids == laid.trained.ids
+
+
+def test_dedup_leaves_distinct_images_until_it_counts_likeness_as_equality():
+    laid = worlds.board(trained=64, held_out=64)
+    kept = [len(doors(make("dedup", alike=alike)).prepare(laid.training)) for alike in (0.0, 0.03, 0.25, 2.0)]
+    assert kept[:2] == [64, 64]
+    assert kept[3] == 1 < kept[2] < 64
+
+
+def test_augmentation_flips():
+    images = worlds.examples(20).images
+    views = doors(make("augment", probability=1.0, zoom=0, turn=0, shift=0)).view(images)
+    assert torch.allclose(views, images.flip(-1), atol=1e-5)
+
+
+def test_augmentation_turns_about_the_centre_and_keeps_distances():
+    mitigation = make("augment", probability=1.0, zoom=0, shift=0)
+    maps = mitigation._maps(torch.ones(50, 4, dtype=bool), torch.randn(50, 3), torch.rand(50))
+    assert torch.allclose(maps[:, :, :2] @ maps[:, :, :2].mT, torch.eye(2).expand(50, 2, 2), atol=1e-6)
+    assert torch.allclose(torch.linalg.det(maps[:, :, :2]), torch.tensor(-1.0))
+    assert not maps[:, :, 2].any()
+
+
+def test_augmentation_shows_a_shifted_and_enlarged_part():
+    """Pixel (r, c) of the view shows the place scale (r, c) + shift of the image: a slope tells which."""
+    mitigation = make("augment", probability=1.0, turn=0)
+    maps = mitigation._maps(torch.tensor([[False, True, False, True]]), torch.tensor([[5.0, 0.4, 0.8]]), torch.zeros(1))
+    assert torch.allclose(maps, torch.tensor([[[0.5, 0.0, 0.1], [0.0, 0.5, 0.2]]]))
+
+
+def test_augmentation_leaves_those_that_nothing_happens_to():
+    images = torch.rand(2000, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    views = doors(make("augment", probability=0.12)).view(images)
+    changed = (views != images).flatten(1).any(dim=1).float().mean().item()
+    assert changed == pytest.approx(1 - 0.88**4, abs=0.04)
+
+
+def test_the_filter_lets_everything_pass_above_its_threshold():
+    """One more look at each sample, and not a bit of difference."""
+    model = trained(make("wen-filter", threshold=1e9))
+    assert same(model, trained())
+    assert model.evaluations.forward == 2 * 3 * 8
+
+
+def test_a_model_that_no_caption_may_move_never_learns_them():
+    recipe = tiny().recipe
+    model = trained(make("wen-filter", threshold=1e-12), weight_decay=0.0, caption_dropout=0.5)
+    fresh = build(recipe.network, seeds.torch_rng(0, "initialisation"))
+    assert all(torch.equal(a, b) for a, b in zip(model.text.parameters(), fresh.text.parameters(), strict=True))
+    assert not same(model, fresh)
+
+
+def test_one_shard_and_one_round_are_plain_training():
+    assert same(trained(make("iet", shards=1, rounds=1, threshold=0.0), train_steps=6), trained(train_steps=6))
+
+
+def filling(told):
+    """A part whose update sets every weight to 1 on the shard that has example 0, else to 3, and tells what it saw."""
+
+    class Fill(Trainer):
+        def update(self, indices):
+            told.append((self.run.done, set(indices.tolist())))
+            self.outer.losses(self.run.batch(indices), torch.zeros(len(indices), dtype=torch.long))
+            for parameter in self.run.parameters():
+                parameter.data.fill_(1.0 if told[0][1] & told[-1][1] else 3.0)
+
+    return type("Filling", (Mitigation,), {"trainer": lambda self, inner: Fill(self, inner)})()
+
+
+def test_rounds_average_what_the_shards_made_of_the_same_weights():
+    told = []
+    model = trained(filling(told), make("iet", shards=2, rounds=3), train_steps=12)
+    assert all(torch.allclose(p, torch.tensor(2.0)) for p in model.parameters())
+    assert len(told) == 12
+    shards = [frozenset().union(*(seen for _, seen in told[k : k + 2])) for k in range(0, 12, 2)]
+    assert len(set(shards)) == 2
+    assert frozenset().union(*shards) == set(range(16))
+
+
+def test_a_shard_has_the_learning_rate_of_its_own_progress():
+    told = []
+    trained(filling(told), make("iet", shards=2, rounds=3), train_steps=12)
+    assert [done for done, _ in told] == [0, 2, 0, 2, 4, 6, 4, 6, 8, 10, 8, 10]
+
+
+def test_shards_take_the_steps_of_one_training():
+    assert trained(make("iet", shards=4, rounds=2), train_steps=9).evaluations.forward == 9 * 8
+
+
+def test_ambient_noise_compares_with_the_noisy_copy_as_its_equation_says():
+    """|(s^2 - l^2) / s^2 D + l^2 / s^2 x_t / alpha - y|^2 / sigma^2, which is the loss of v against what D is of x_t."""
+    model, given, t, asked = worlds.model(), batch(), torch.tensor([30, 35, 40, 44, 47, 49]), []
+    alpha, sigma = model.schedule.alpha(t), model.schedule.sigma(t)
+
+    def predict(x, t, batch):
+        asked.append(Prediction(torch.sin(7 * x), x, alpha, sigma, "v_prediction"))
+        return asked[0]
+
+    losses = linked(make("ambient-noise", level=0.3), model, SimpleNamespace(predict=predict)).losses(given, t)
+    s, copy = sigma / alpha, given.clean + 0.3 * given.fixed_noise("ambient noise")
+    mixed = (s**2 - 0.09) / s**2 * asked[0].clean + 0.09 / s**2 * asked[0].x / alpha
+    assert (s > 0.3).all()
+    assert torch.allclose(losses, ((mixed - copy) / sigma).square().flatten(1).mean(dim=1), rtol=1e-3)
+
+
+def test_below_its_level_ambient_noise_is_the_usual_loss():
+    model, given, t = worlds.model(), batch(), torch.full((6,), 20)
+    told = []
+    outer = SimpleNamespace(predict=lambda x, t, batch: told.append(x) or model.predict(x, t, batch.embeddings))
+    losses = linked(make("ambient-noise", level=100.0), model, outer).losses(given, t)
+    noise = torch.randn(given.clean.shape, generator=torch.Generator().manual_seed(5))
+    x = model.schedule.add_noise(given.clean, noise, t)
+    usual = model.predict(x, t, given.embeddings).losses(given.clean, noise).flatten(1).mean(dim=1)
+    assert torch.allclose(told[0], x)
+    assert torch.allclose(losses, usual, rtol=1e-4)
+
+
+def masked(answer, share=0.4, further=0.1):
+    """Losses of a network that answers so, what it was shown, told, and what of the image is its own to see."""
+    given, t, seen = batch(side=24), torch.full((6,), 30), {}
+    model = worlds.model()
+
+    def predict(x, t, told):
+        seen.update(x=x, hidden=told.extra)
+        alpha, sigma = model.schedule.alpha(t), model.schedule.sigma(t)
+        visible = (alpha * x - given.clean) / sigma
+        return Prediction(torch.where(told.extra > 0, -given.clean, visible) + answer, x, alpha, sigma, "v_prediction")
+
+    link = linked(make("ambient-mask", share=share, further=further), model, SimpleNamespace(predict=predict))
+    return link.losses(given, t), seen["x"], seen["hidden"], link.shown(given)
+
+
+def test_a_network_that_fills_in_what_is_hidden_has_no_loss():
+    losses, x, hidden, shown = masked(0.0)
+    assert losses.max() < 1e-9
+    assert not x[hidden > 0].any()
+    assert (hidden[~shown] == 1).all()
+    assert hidden.mean().item() == pytest.approx(1 - 0.6 * 0.9, abs=0.02)
+    assert shown.float().mean().item() == pytest.approx(0.6, abs=0.02)
+
+
+def test_the_mask_counts_errors_where_the_image_is_its_own_to_see_and_nowhere_else():
+    *_, shown = masked(0.0)
+    assert masked(~shown * 5.0)[0].max() < 1e-9
+    assert torch.allclose(masked(shown * 0.5)[0], torch.tensor(0.25))
+
+
+def test_masks_stay_with_their_images_and_differ_between_them():
+    first, second = (linked(make("ambient-mask")).shown(batch()) for _ in range(2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])
+
+
+def test_a_masked_model_answers_every_query_as_if_nothing_were_hidden():
+    model = trained(make("ambient-mask"))
+    assert model.config.extra_channels == 1
+    x, embeddings = torch.randn(2, 1, 12, 12), model.embed(["zero w1", ""])
+    told = model.predict(x, 3, embeddings, extra=torch.zeros(2, 1, 12, 12)).output
+    assert torch.equal(model.predict(x, 3, embeddings).output, told)
+
+
+def test_a_mask_needs_a_network_that_predicts_the_image_somehow():
+    recipe = Recipe(network=replace(NETWORK, prediction="epsilon"))
+    with pytest.raises(NotApplicable, match="predicts epsilon"):
+        doors(make("ambient-mask")).recipe(recipe)
+    with pytest.raises(NotApplicable, match="1 extra channels"):
+        doors(make("ambient-mask")).recipe(Recipe(network=replace(NETWORK, extra_channels=1)))
+
+
+@pytest.mark.parametrize(("width", "share"), [(0.1, 0.95), (0.5, 0.95), (1.0, 1.0)])
+def test_timesteps_lie_within_the_width(width, share):
+    link = linked(make("timestep-sampling", width=width), SimpleNamespace(schedule=SimpleNamespace(steps=1000)))
+    t = link.times(batch(20_000, side=1))
+    assert (t < 1000 * width).float().mean().item() == pytest.approx(share, abs=0.01)
+    assert t.min() >= 0
+    assert t.max() < 1000
+
+
+def test_a_wide_distribution_of_timesteps_is_uniform():
+    link = linked(make("timestep-sampling", width=1e3), SimpleNamespace(schedule=SimpleNamespace(steps=4)))
+    assert (link.times(batch(20_000, side=1)).bincount() / 20_000).tolist() == pytest.approx([0.25] * 4, abs=0.02)
+
+
+def test_the_danger_zone_is_learnt_less():
+    link = linked(make("danger-zone", relief=0.75, low=0.4, high=0.6))
+    losses = link.losses(batch(), torch.tensor([0, 19, 20, 29, 30, 49]))
+    assert losses.tolist() == [1, 1, 0.25, 0.25, 1, 1]
+
+
+@pytest.mark.parametrize(("name", "field"), REGULARISERS.items())
+def test_a_regulariser_changes_its_number_of_the_recipe_alone(name, field):
+    recipe = Recipe()
+    for part in plugins.family(name):
+        changed = doors(part.mitigation).recipe(recipe)
+        assert [f.name for f in fields(recipe) if getattr(recipe, f.name) != getattr(changed, f.name)] == [field]
+    assert part.mitigation.control
+
+
+def test_widths_are_shares_in_multiples_of_eight():
+    widths = [doors(part.mitigation).recipe(Recipe()).network.widths for part in plugins.family("network-width")]
+    assert widths == [(24, 48), (16, 32), (8, 16), (8, 8)]
+
+
+def test_another_network_than_the_base_model_s_does_not_apply():
+    testbed = tiny()
+    laid = testbed.board(0)
+    with pytest.raises(NotApplicable, match="base model"):
+        train(testbed.recipe, laid.trained, None, laid.mark, composed(make("ambient-mask")), 0, initial=worlds.model())
+
+
+def test_a_part_s_source_is_that_of_the_modules_beside_it_too(tmp_path, monkeypatch):
+    (tmp_path / "pack").mkdir()
+    sources = {"__init__": "", "one": "from .two import A", "two": "from . import three\nA = 1", "three": ""}
+    for name, text in sources.items():
+        (tmp_path / "pack" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    __import__("pack.one")
+    before = [provenance.source_digest(f"pack.{name}") for name in ("one", "two", "three")]
+    (tmp_path / "pack" / "three.py").write_text("B = 2")
+    after = [provenance.source_digest(f"pack.{name}") for name in ("one", "two", "three")]
+    assert all(a != b for a, b in zip(before, after, strict=True))
+    assert after[2] == hashlib.sha256(b"B = 2").hexdigest()
+
+
+def test_training_mitigations_act_at_training():
+    assert {plugins.published(name).mitigation.stage for name in FAMILIES} == {Stage.TRAINING}
