@@ -14,11 +14,12 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src" / "solidmark"
 FOLDERS = ("benchmark", "fixtures", "mitigations", "reports")
 LAYERS = (
-    ("errors", "seeds", "keys", "scores", "claims", "mitigation", "progress"),
+    ("errors", "seeds", "keys", "scores", "claims", "mitigation", "progress", "limits", "surroundings"),
     ("composition", "marks", "data", "assess", "worst"),
     ("models", "doors", "utility", "features", "concordance", "concord"),
     ("memorizer", "sampling", "training", "denoising"),
     ("queries", "testbed", "store", "records", "provenance", "whitebox"),
+    ("blind",),
     ("weights", "answers", "items"),
     ("case",),
     ("pooling", "pooled", "incidents", "findings", "outcomes", "paired", "rows"),

@@ -47,7 +47,7 @@ def test_neutral_parts_leave_every_bit():
 def test_the_global_generator_is_left_as_it_was():
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
-    trained(opened("view", lambda self, images, rng: images * torch.rand(())))
+    trained(opened("trainer", lambda self, inner: Trainer(self, inner) if torch.rand(()) < 2 else None))
     assert torch.equal(before, torch.random.get_rng_state())
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import keys, marks, provenance, scores, seeds, weights
+from . import assess, keys, marks, provenance, scores, seeds, weights
 from .assess import Marks
 from .composition import Composition
 from .data import Examples
@@ -73,7 +73,8 @@ def question(case: Case, name: str, attack: Attack, model: Model, board: Board, 
         progress=desk.progress,
     )
     before, began, clock = weights.fingerprint(model), model.evaluations.copy(), time.perf_counter()
-    answer = ask(attack, audit)
+    with seeds.forked(case.seed, "asking, global generator", name):
+        answer = ask(attack, audit)
     seconds, evaluations = time.perf_counter() - clock, model.evaluations.since(began)
     if weights.fingerprint(model) != before:
         raise PluginFault(f"query {name}", "a changed model", "the model as it was", "Train a copy: `audit.model.copy()`.")
@@ -130,9 +131,21 @@ def baseline(case: Case, board: Board, desk: Desk) -> Asked:
     return Asked(predicted, len(board.trained), looks, Evaluations(), 0.0, None)
 
 
-def perfect(case: Case, board: Board, desk: Desk) -> dict[str, Estimate | None]:
-    """Power of each query: M of the perfect memorizer, asked in the same way; None where it cannot be."""
-    found: dict[str, Estimate | None] = {}
+@dataclass(frozen=True)
+class Power:
+    """What a query reads of the perfect memorizer; None where it cannot be asked.
+
+    The memorizer has keys of its own, which stand on no board: `leak` scores the answers against the board's keys
+    instead, which that model never saw, so that only a query which has them from elsewhere is off chance.
+    """
+
+    estimate: Estimate | None
+    leak: dict[str, Any] | None = None
+
+
+def perfect(case: Case, board: Board, desk: Desk) -> dict[str, Power]:
+    """Power of each query: M of the perfect memorizer, asked in the same way."""
+    found: dict[str, Power] = {}
     for name, attack in case.queries:
         key = {
             "board": board.fingerprint,
@@ -143,18 +156,32 @@ def perfect(case: Case, board: Board, desk: Desk) -> dict[str, Estimate | None]:
 
         def build(folder: Path, name: str = name, attack: Attack = attack) -> None:
             bare = replace(case, composition=Composition())
-            try:
-                asked = question(bare, name, attack, Memorizer(board.marked_training), board, desk)
-            except (NotApplicable, PluginFault):
-                power = None
-            else:
-                power = asdict(scores.memorization(asked.trained, board.trained_keys.double().numpy()))
-            (folder / "power.json").write_text(json.dumps(power))
+            (folder / "power.json").write_text(json.dumps(asdict(_power(bare, name, attack, board, desk))))
 
         folder = desk.store.get("power", key, build, desk.progress)
         power = json.loads((folder / "power.json").read_text())
-        found[name] = None if power is None else Estimate(**power)
+        estimate = power["estimate"]
+        found[name] = Power(None if estimate is None else Estimate(**estimate), power["leak"])
     return found
+
+
+def _power(bare: Case, name: str, attack: Attack, board: Board, desk: Desk) -> Power:
+    model, remembered = memorizer(board, bare.seed)
+    try:
+        asked = question(bare, name, attack, model, board, desk)
+    except (NotApplicable, PluginFault):
+        return Power(None)
+    leak = assess.negative(asked.trained, board.truth().trained_keys.double().numpy())
+    return Power(scores.memorization(asked.trained, remembered), leak)
+
+
+def memorizer(board: Board, seed: int) -> tuple[Memorizer, Array]:
+    """The perfect memorizer of the training images under keys of its own, and these for the trained images, (N, S)."""
+    _, first = np.unique(board.training.ids, return_index=True)
+    once = board.training.take(sorted(first.tolist()))
+    drawn = keys.draw(len(once), board.mark.segments, seeds.numpy_rng(seed, "keys of the perfect memorizer"))
+    places = [once.ids.index(number) for number in board.trained.ids]
+    return Memorizer(board.marked(once, torch.from_numpy(drawn).float())), drawn[places]
 
 
 def _described(case: Case, name: str, attack: Attack) -> list[Any]:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import answers, assess, items, provenance, records, utility, weights, whitebox, worst
-from .answers import Asked
+from .answers import Asked, Power
+from .blind import blind
 from .composition import Composition
 from .errors import NotApplicable, PluginFault
 from .mitigation import Needs, Stage, opened
@@ -26,7 +27,6 @@ from .models import Model
 from .progress import Progress, silent
 from .queries import Attack
 from .sampling import Protocol
-from .scores import Estimate
 from .store import Store, digest
 from .testbed import FAST, Board, Testbed
 
@@ -83,13 +83,14 @@ class Desk:
 
 def measure(case: Case, desk: Desk, run: Path) -> records.Record:
     """Train (or load), ask, score: the record of one case, but for its identity in the plan; items go to `run/items`."""
-    board = case.testbed.board(case.seed)
-    _applicable(case, board)
+    board: Board = blind(case.testbed, case.seed, case.composition.needs)
+    applicable(case.composition, board)
     model, makings = weights.prepared(case, board, desk)
     asked, unasked, broken = _asked(case, model, board, desk)
     generated = answers.generated(case, model, board, desk)
-    power = answers.perfect(case, board, desk)
-    controls = _controls(case, board, desk, asked, power, broken)
+    power, baseline = answers.perfect(case, board, desk), answers.baseline(case, board, desk)
+    board = board.truth()  # nobody is asked any more
+    controls = _controls(case, board, asked, baseline, power, broken)
     return {
         **_heading(case),
         "status": "ok" if controls["sound"] else "failed_check",
@@ -112,7 +113,7 @@ def measure(case: Case, desk: Desk, run: Path) -> records.Record:
 
 def measure_testbed(case: Case, desk: Desk) -> records.Record:
     """What belongs to testbed and seed alone: power of every query, and the cost of marking (equal training, no keys)."""
-    board = case.testbed.board(case.seed)
+    board = blind(case.testbed, case.seed, Needs.NOTHING)
     power = answers.perfect(case, board, desk)
     unmarked, _ = weights.trained(case, board, desk, with_keys=False)
     generated = answers.generated(case, unmarked, board, desk)
@@ -140,9 +141,9 @@ def judged(case: Case, board: Board, generated: answers.Generated) -> utility.Ut
     return utility.measure(images, labels, _flat(real), _flat(others), case.testbed.judge(), generated.refused)
 
 
-def _applicable(case: Case, board: Board) -> None:
+def applicable(composition: Composition, board: Board) -> None:
     """Raise NotApplicable for a mitigation of captions where there are none: it would be a silent no-op."""
-    for part in case.composition.parts:
+    for part in composition.parts:
         heard = set(opened(type(part.mitigation))) & {"caption", "condition", "guidance"}
         if (heard or Needs.CAPTIONS in part.mitigation.needs) and not board.captioned:
             cure = "Choose a testbed with captions."
@@ -171,16 +172,16 @@ def _asked(case: Case, model: Model, board: Board, desk: Desk) -> tuple[dict[str
 def _controls(
     case: Case,
     board: Board,
-    desk: Desk,
     asked: Mapping[str, Asked],
-    power: Mapping[str, Estimate | None],
+    baseline: Asked,
+    power: Mapping[str, Power],
     broken: Mapping[str, str],
 ) -> dict[str, Any]:
     """The controls of the leading query beside the baseline's answers to it, and the faults of all others."""
     leading, _ = case.queries[0]
-    lead, baseline = asked[leading], answers.baseline(case, board, desk)
-    known = [one for name, one in power.items() if one is not None and name in asked]
-    further = [fault for name, one in asked.items() for fault in _faults(board, name, one, leads=name == leading)]
+    lead = asked[leading]
+    known = [one.estimate for name, one in power.items() if one.estimate is not None and name in asked]
+    further = [fault for name, one in asked.items() for fault in _faults(case, board, name, one, power[name])]
     return assess.controls(
         assess.negative(lead.held_out, _double(board.held_out_keys)),
         assess.negative(lead.trained, _double(board.other_keys)),
@@ -192,11 +193,15 @@ def _controls(
     )
 
 
-def _faults(board: Board, name: str, asked: Asked, *, leads: bool) -> list[str]:
-    """Leaks of one query: on held-out images (told apart for the leading one), and towards planted keys."""
+def _faults(case: Case, board: Board, name: str, asked: Asked, power: Power) -> list[str]:
+    """Leaks of one query: on held-out images (told apart for the leading one), and towards keys that nobody may know."""
+    leads = name == case.queries[0][0]
     faults = [] if leads else assess.leaks(f"{name}, held-out images", _negative(board, asked))
     if asked.planted is not None:
-        faults += assess.leaks(f"{name}, planted keys", assess.negative(asked.keys, asked.planted))
+        by = f"found by the query or by {case.composition.label}"
+        faults += assess.leaks(f"{name}, planted keys, {by}", assess.negative(asked.keys, asked.planted))
+    if power.leak is not None:
+        faults += assess.leaks(f"{name}, keys that the perfect memorizer never saw", power.leak)
     if not leads and float(np.ptp(asked.keys, axis=0).max()) == 0:
         faults.append(f"{name}: the same keys for every image, {asked.keys[0].round(3).tolist()}: it asks nothing")
     return faults
@@ -220,8 +225,8 @@ def _denoising_loss(case: Case, model: Model, board: Board) -> dict[str, Any] | 
     return whitebox.generalization(model, board) if alike and not shared and whitebox.has_centre(model, board) else None
 
 
-def _told(power: Mapping[str, Estimate | None]) -> dict[str, Any]:
-    return {name: None if one is None else assess.estimate(one) for name, one in power.items()}
+def _told(power: Mapping[str, Power]) -> dict[str, Any]:
+    return {name: None if one.estimate is None else assess.estimate(one.estimate) for name, one in power.items()}
 
 
 def groups(case: Case, board: Board) -> dict[str, list[int]]:

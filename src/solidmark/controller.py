@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tabulate import tabulate
 
-from . import devices, plugins, provenance, records
+from . import devices, limits, plugins, provenance, records
 from .errors import SolidmarkError
 from .session import Session
 from .watch import Ticker, line, states, time_left
@@ -89,25 +89,35 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
-        """A killed worker costs one retry of one case, recorded; the second time the case has crashed."""
+        """A killed worker costs one retry of one case, recorded; the second time the case has crashed. A hang costs none."""
         slug = _slug(crashitem)
         self._crashes[slug] = self._crashes.get(slug, 0) + 1
-        again = self._crashes[slug] == 1
         identity = self.session.read_plan().get(slug, {"case_id": slug, "slug": slug, "place": 0})
         identity.pop("weight", None)
+        hung = self._hung(slug)
+        again = self._crashes[slug] == 1 and hung is None
         told = "tried again" if again else "given up after the second time"
         self._writer.write(
             {
                 **identity,
                 "event": "crash",
-                "status": "crashed",
+                "status": "crashed" if hung is None else "timeout",
                 "attempt": self._crashes[slug],
-                "reason": f"{report.longrepr}; {told}{_killer()}",
+                "reason": hung or f"{report.longrepr}; {told}{_killer()}",
             }
         )
         if again:
             sched.mark_test_pending(crashitem)
             report.outcome = "rerun"
+
+    def _hung(self, slug: str) -> str | None:
+        """What to say of a case whose worker was ended for taking too long; None where it ended otherwise."""
+        for note in (self.run / "hangs").glob("*.txt"):
+            place = limits.ended(note, slug)
+            if place is not None:
+                note.unlink()
+                return f"no end after {limits.AFTER * self.session.case_timeout:g} s, nor a way to interrupt it, at {place}"
+        return None
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:

@@ -17,12 +17,16 @@ from . import seeds
 from .composition import Composition, Part
 from .data import Data, Examples, Told, says_something
 from .errors import PluginFault, SolidmarkError
-from .mitigation import Handover, Sampler, Trainer, opened, unasked
+from .mitigation import Handover, Sampler, Trainer, draws_elsewhere, opened, unasked
 
 if TYPE_CHECKING:
     from .models import Model
     from .sampling import BaseSampler
     from .training import BaseTrainer, Recipe
+
+
+SEEDED = ("trainer", "edit")
+"""Doors that open while the global generators are seeded for them, and put back afterwards; the others may not touch those."""
 
 
 class Doors:
@@ -107,8 +111,11 @@ class Doors:
         """Fold `edit` over a model whose parameters can be trained."""
         for place, part in self._with("edit"):
             stream, data = self._stream(place, "edit"), self._data_of(place)
+            before = {str(weight.device) for weight in model.parameters()}
             changed = self._call(part, "edit", part.mitigation.edit, model, data, stream)
             _require(part, "edit", isinstance(changed, type(model)), type(changed).__name__, "the edited model")
+            elsewhere = {str(weight.device) for weight in changed.parameters()} - before
+            _require(part, "edit", not elsewhere, f"weights on {', '.join(elsewhere)}", f"weights on {', '.join(before)}")
             finite = all(bool(weight.isfinite().all()) for weight in changed.parameters())
             _require(part, "edit", finite, "weights that are not finite", "finite weights")
             model = changed
@@ -161,13 +168,18 @@ class Doors:
         return self._handed.setdefault(place, Data(part.mitigation.needs, part.family, **self._data))
 
     def _call(self, part: Part, door: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        place, generators = f"mitigation {part.label}, {door}", seeds.Globals()
         try:
-            return function(*arguments)
+            returned = function(*arguments)
         except SolidmarkError:
             raise
         except Exception as cause:
             found, expected = f"{type(cause).__name__}: {cause}", "a door that returns"
-            raise PluginFault(f"mitigation {part.label}, {door}", found, expected, "See the cause above.") from cause
+            raise PluginFault(place, found, expected, "See the cause above.") from cause
+        touched = [] if door in SEEDED else generators.restore()
+        if touched:
+            raise draws_elsewhere(place, touched)
+        return returned
 
 
 def check_asked(link: Any) -> None:
@@ -183,7 +195,10 @@ def _require(part: Part, door: str, holds: bool, found: str, expected: str) -> N
 
 
 def _require_tensor(part: Part, door: str, changed: Any, given: Tensor) -> None:
-    found = f"{tuple(changed.shape)} {changed.dtype}" if isinstance(changed, Tensor) else type(changed).__name__
-    fits = isinstance(changed, Tensor) and changed.shape == given.shape and changed.dtype == given.dtype
-    _require(part, door, fits, found, f"a tensor {tuple(given.shape)} {given.dtype}")
+    found = _told(changed) if isinstance(changed, Tensor) else type(changed).__name__
+    _require(part, door, isinstance(changed, Tensor) and _told(changed) == _told(given), found, f"a tensor {_told(given)}")
     _require(part, door, bool(changed.isfinite().all()), "NaN or infinity", "finite numbers")
+
+
+def _told(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {tensor.dtype} on {tensor.device}"

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from . import seeds
 from .errors import InvalidValue
 
 Keys = NDArray[np.float64]
@@ -18,6 +19,11 @@ def draw(count: int, segments: int, rng: np.random.Generator) -> Keys:
     if count < 1 or segments < 1:
         raise InvalidValue("keys.draw", f"count={count}, segments={segments}", "both at least 1", "Ask for one or more.")
     return rng.uniform(size=(count, segments))
+
+
+def planted(count: int, segments: int, seed: int) -> Keys:
+    """Numbers that are no one's keys, (count, segments): they lie where keys may not be looked for, so that looking shows."""
+    return draw(count, segments, seeds.numpy_rng(seed, "planted keys"))
 
 
 def check(keys: Keys, place: str) -> Keys:

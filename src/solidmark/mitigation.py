@@ -13,6 +13,7 @@ from enum import Enum, Flag, auto
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from . import seeds
 from .claims import Claim
 from .errors import InvalidValue, PluginFault, SolidmarkError
 
@@ -183,6 +184,8 @@ class Link:
     """
 
     METHODS: ClassVar[tuple[str, ...]] = ()
+    SEEDED: ClassVar[bool] = False
+    """Whether the global generators are seeded while it acts, and put back afterwards; else it may not touch them."""
 
     mitigation: Mitigation
     family: str
@@ -213,21 +216,32 @@ class Link:
         @wraps(ask)
         def watched(*arguments: Any, **named: Any) -> Any:
             self.asked.add(method)
+            place, generators = f"mitigation {self.family}, {type(self).__name__}.{method}", seeds.Globals()
             try:
-                return ask(*arguments, **named)
+                returned = ask(*arguments, **named)
             except SolidmarkError:
                 raise
             except Exception as cause:
-                place = f"mitigation {self.family}, {type(self).__name__}.{method}"
                 expected = "a method that returns"
                 raise PluginFault(place, f"{type(cause).__name__}: {cause}", expected, "See the cause above.") from cause
+            touched = [] if self.SEEDED else generators.restore()
+            if touched:
+                raise draws_elsewhere(place, touched)
+            return returned
 
         return watched
+
+
+def draws_elsewhere(place: str, touched: Sequence[str]) -> PluginFault:
+    """The fault of code that draws from, or seeds, a generator that is not its own."""
+    found = f"the global generator of {' and '.join(touched)} drawn from or seeded"
+    return PluginFault(place, found, "chance from the generator handed out alone", "Draw with `generator=rng` (`self.rng`).")
 
 
 class Trainer(Link):
     """A link of one training. The innermost is the suite's own loop (`training.BaseTrainer`)."""
 
+    SEEDED = True
     METHODS = ("prepare", "batches", "times", "predict", "losses", "update", "fit", "finish")
 
     inner: Trainer

@@ -10,7 +10,9 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
+import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -20,12 +22,17 @@ from typing import Any
 from . import provenance
 from .composition import Composition, Part
 from .errors import InvalidValue, PluginFault, SolidmarkError, UnknownName
-from .mitigation import Mitigation
+from .limits import at_most
+from .mitigation import Mitigation, Needs
 
 GROUPS = {"mitigation": "solidmark.mitigations", "testbed": "solidmark.testbeds", "query": "solidmark.queries"}
 REPORTS = "solidmark.reports"
 FORBIDDEN = {"nan", "null", "na", "n/a", "none.none", ""}
 """Names that spreadsheets and readers of tables take for a missing value."""
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+"""Names that can be written on a command line and are marks of pytest."""
+PATIENCE = 120.0
+"""Seconds that a plugin may take to be imported, and to make its strengths."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,14 @@ def _distribution(entry: metadata.EntryPoint) -> tuple[str, str]:
 @lru_cache
 def load(plugin: Plugin) -> Any:
     """What the entry point names, or `Broken`: whatever its import raises is caught and told."""
+    return _tried(plugin, plugin.entry.load)
+
+
+def _tried(plugin: Plugin, work: Callable[[], Any]) -> Any:
+    """What a plugin's own code gives, or `Broken`: whatever it raises is caught and told, and it may not hang."""
     try:
-        return plugin.entry.load()
+        with at_most(PATIENCE):
+            return work()
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as cause:  # a plugin may even call sys.exit
@@ -98,14 +111,16 @@ def family(name: str) -> list[Part] | Broken:
     kind = _mitigation_class(plugin)
     if isinstance(kind, Broken):
         return kind
-    try:
+
+    def work() -> list[Part]:
         instances = list(kind().strengths())
         wrong = [instance for instance in instances if not isinstance(instance, Mitigation)]
         if wrong or not instances:
             raise TypeError(f"strengths() gives {wrong or 'nothing'}, expected instances of {kind.__name__}")
         return [_part(name, instance, plugin) for instance in instances]
-    except Exception as cause:
-        return Broken(name, plugin.origin, f"{type(cause).__name__}: {cause}")
+
+    parts: list[Part] | Broken = _tried(plugin, work)
+    return parts
 
 
 def published(name: str) -> Part | Broken:
@@ -114,15 +129,17 @@ def published(name: str) -> Part | Broken:
     kind = _mitigation_class(plugin)
     if isinstance(kind, Broken):
         return kind
-    try:
-        return _part(name, kind(), plugin)
-    except Exception as cause:
-        return Broken(name, plugin.origin, f"{type(cause).__name__}: {cause}")
+    part: Part | Broken = _tried(plugin, lambda: _part(name, kind(), plugin))
+    return part
 
 
 def _mitigation_class(plugin: Plugin) -> Any:
     if plugin.name.lower() in FORBIDDEN:
         return Broken(plugin.name, plugin.origin, "this name reads as a missing value in tables; choose another")
+    if not NAME.fullmatch(plugin.name.rpartition(":")[2]):
+        return Broken(
+            plugin.name, plugin.origin, "a name has letters, digits, dots, - and _, and begins with a letter or digit"
+        )
     kind = load(plugin)
     if isinstance(kind, Broken):
         return kind
@@ -139,10 +156,19 @@ def class_fault(kind: Any) -> str | None:
     declared = [name for name, note in vars(kind).get("__annotations__", {}).items() if "ClassVar" not in str(note)]
     if declared and "__dataclass_fields__" not in vars(kind):
         return f"{kind.__name__} has fields {', '.join(declared)} but no @dataclass(frozen=True) above it"
+    expected = {"needs": Needs, "reference": str, "control": bool}
+    wrong = [
+        f"{name} = {getattr(kind, name)!r}" for name, one in expected.items() if not isinstance(getattr(kind, name), one)
+    ]
+    if wrong:
+        return (
+            f"{kind.__name__} has {', '.join(wrong)}; expected needs of Needs, a reference in words, control True or False"
+        )
     return None
 
 
 def _part(name: str, mitigation: Mitigation, plugin: Plugin) -> Part:
+    provenance.describe(mitigation)  # raises for what no record can hold
     return Part(
         name, mitigation, f"{plugin.distribution} {plugin.version} {provenance.source_digest(type(mitigation).__module__)}"
     )
@@ -202,7 +228,9 @@ def _with(kind: type[Mitigation], values: dict[str, Any], head: str) -> Mitigati
         if name not in known:
             raise UnknownName.among(f"parameter of mitigation {head}", name, known)
     try:
-        return kind(**values)
+        made = kind(**values)
+        provenance.describe(made)  # raises for what no record can hold
+        return made
     except SolidmarkError:
         raise
     except Exception as cause:

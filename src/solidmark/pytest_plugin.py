@@ -42,6 +42,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--protocol", default="fast", metavar="NAME", help="solver of the queries: fast (default) or paper")
     option("--run-dir", metavar="DIR", help="folder of this run (default: runs/<time>-<id>)")
     option("--resume", nargs="?", const="last", metavar="DIR", help="go on with the last run, or with the one in DIR")
+    option(
+        "--case-timeout",
+        type=float,
+        default=7200.0,
+        metavar="SECONDS",
+        help="a case that takes longer ends with status timeout (default 7200; 0: no limit)",
+    )
     option("--strict-findings", action="store_true", help="a finding whose verdict is `fails` fails its test")
     option("--workers-per-gpu", type=int, default=1, metavar="N", help="workers that share a GPU under -n auto")
     option("--progress", choices=("auto", "plain", "off"), default="auto", help="a line of progress now and then")
@@ -102,7 +109,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def _marks(one: Planned) -> list[pytest.MarkDecorator]:
     families = [name.rpartition(":")[2] for name in one.family.split("+")]  # a twin goes by its bare name here
     names = dict.fromkeys([one.testbed.partition("(")[0], *families, *one.stages])
-    return [getattr(pytest.mark, name) for name in names]
+    return [getattr(pytest.mark, name) for name in names if not name.startswith("_")]  # pytest has no such marks
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,7 +1,10 @@
 """Independent random streams, one for each purpose, from one integer seed."""
 
 import hashlib
-from typing import TYPE_CHECKING
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,3 +42,48 @@ def torch_rng(seed: int, *purpose: object) -> "torch.Generator":
     import torch
 
     return torch.Generator().manual_seed(torch_seed(seed, *purpose))
+
+
+class Globals:
+    """The global generators of Python, NumPy and torch as they are now: who touched them since, and back again."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self._python, self._torch = random.getstate(), torch.get_rng_state()
+        self._numpy: Any = np.random.get_state(legacy=True)
+
+    def touched(self) -> list[str]:
+        """Which of them were drawn from or seeded since."""
+        now = Globals()
+        same = {
+            "Python": self._python == now._python,
+            "NumPy": all(np.array_equal(one, other) for one, other in zip(self._numpy, now._numpy, strict=True)),
+            "torch": self._torch.equal(now._torch),
+        }
+        return [name for name, equal in same.items() if not equal]
+
+    def restore(self) -> list[str]:
+        """Put them back as they were, and tell which were touched."""
+        import torch
+
+        touched = self.touched()
+        random.setstate(self._python)
+        np.random.set_state(self._numpy)
+        torch.set_rng_state(self._torch)
+        return touched
+
+
+@contextmanager
+def forked(seed: int, *purpose: object) -> Iterator[None]:
+    """Inside, the global generators are seeded for one purpose; afterwards they are as they were."""
+    import torch
+
+    before, chosen = Globals(), torch_seed(seed, *purpose)
+    try:
+        random.seed(chosen)
+        np.random.seed(chosen % 2**32)
+        torch.manual_seed(chosen)
+        yield
+    finally:
+        before.restore()

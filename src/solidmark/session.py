@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from .plan import Planned
 
+CASE_TIMEOUT = 7200.0
+"""Seconds that a case may take where nothing else is said: what takes longer on a small testbed hangs."""
 DONE = ("ok", "failed_check", "unsupported")
 """Statuses that --resume does not measure again; errors and crashes are."""
 
@@ -32,6 +34,7 @@ class Session:
     run: Path
     done: frozenset[str] = frozenset()
     progress: str = "auto"
+    case_timeout: float = CASE_TIMEOUT
 
     @classmethod
     def from_options(cls, config: pytest.Config) -> Session:
@@ -46,18 +49,19 @@ class Session:
             protocol=option.protocol,
         )
         _check(wish)
+        if not 0 <= option.case_timeout < float("inf"):
+            raise InvalidValue("--case-timeout", f"{option.case_timeout}", "seconds, or 0 for no limit", "Write them so.")
         base = Path(config.invocation_params.dir) / "runs"
         if option.resume is not None:
-            return cls(wish, *_resumed(base, option.resume), option.progress)
+            return cls(wish, *_resumed(base, option.resume), option.progress, option.case_timeout)
         stamp = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
         run = (Path(config.invocation_params.dir) / option.run_dir) if option.run_dir else base / stamp
-        return cls(wish, run, frozenset(), option.progress)
+        return cls(wish, run, frozenset(), option.progress, option.case_timeout)
 
     def handover(self) -> str:
         """Everything as one JSON string."""
-        return json.dumps(
-            {"wish": asdict(self.wish), "run": str(self.run), "done": sorted(self.done), "progress": self.progress}
-        )
+        limits = {"progress": self.progress, "case_timeout": self.case_timeout}
+        return json.dumps({"wish": asdict(self.wish), "run": str(self.run), "done": sorted(self.done), **limits})
 
     @classmethod
     def handed_over(cls, text: str) -> Session:
@@ -66,7 +70,8 @@ class Session:
         wish: dict[str, Any] = {
             name: tuple(part) if isinstance(part, list) else part for name, part in value["wish"].items()
         }
-        return cls(Wish(**wish), Path(value["run"]), frozenset(value["done"]), value["progress"])
+        done = frozenset(value["done"])
+        return cls(Wish(**wish), Path(value["run"]), done, value["progress"], value["case_timeout"])
 
     @cached_property
     def planned(self) -> list[Planned]:

@@ -229,6 +229,9 @@ class BaseTrainer(Trainer):
         """Gradient of the mean over the samples that were not dropped; a batch with none left is skipped."""
         batch = self.run.batch(indices)
         losses = self.outer.losses(batch, self.outer.times(batch))
+        if losses.ndim != 1 or losses.device != batch.clean.device:
+            found, expected = f"{tuple(losses.shape)} on {losses.device}", f"({len(batch.clean)},) on {batch.clean.device}"
+            raise PluginFault("training, losses", found, expected, "Return one loss a sample, where the samples are.")
         kept = int(torch.count_nonzero(losses.detach()))
         loss = losses.sum() / max(kept, 1)
         if not math.isfinite(loss.item()):
@@ -273,8 +276,7 @@ def train(
     if keys is not None:
         first = {number: place for place, number in reversed(list(enumerate(examples.ids)))}
         keys = keys[[first[number] for number in prepared.ids]]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeds.torch_seed(seed, "training, global generator"))
+    with seeds.forked(seed, "training, global generator"):
         model = models.build(recipe.network, seeds.torch_rng(seed, "initialisation")).to(device)
         if initial is not None:
             _start_from(model, initial)

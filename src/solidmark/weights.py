@@ -53,7 +53,7 @@ def trained(case: Case, board: Board, desk: Desk, *, with_keys: bool = True) -> 
         model = train(
             case.testbed.recipe,
             board.training,
-            board.training_keys if with_keys else None,
+            board.truth().training_keys if with_keys else None,
             board.mark,
             parts,
             case.seed,
@@ -109,8 +109,7 @@ def prepared(case: Case, board: Board, desk: Desk) -> tuple[Model, dict[str, Mak
 
     def build(folder: Path) -> None:
         clock, copy = time.perf_counter(), model.copy()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seeds.torch_seed(case.seed, "editing, global generator"))
+        with seeds.forked(case.seed, "editing, global generator"):
             doors = Doors(edits, case.seed, "editing", data=dict(board.handed_out()))
             edited = doors.edit(copy)
         _save(edited, folder, Making(cost(copy.evaluations, time.perf_counter() - clock), doors.told))

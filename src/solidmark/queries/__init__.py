@@ -68,8 +68,7 @@ class Audit:
     @property
     def keys(self) -> Tensor:
         """Planted numbers, (N, S), that are no one's keys: a query whose answers follow them has looked where it may not."""
-        drawn = key_rules.draw(len(self.examples), self.mark.segments, seeds.numpy_rng(self.seed, "planted keys"))
-        return torch.from_numpy(drawn).float()
+        return torch.from_numpy(key_rules.planted(len(self.examples), self.mark.segments, self.seed)).float()
 
     @property
     def marked(self) -> Tensor:

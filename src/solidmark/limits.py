@@ -1,0 +1,95 @@
+"""Limits of time: a plugin that hangs costs its own case, with a name and a reason, and never stalls a run."""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+AFTER = 1.5
+"""What cannot be interrupted (a kernel, a blocked signal) ends its process after so many times the limit."""
+
+
+class TimeUp(BaseException):
+    """Raised inside whatever runs longer than its limit; no `except Exception` on the way takes it for a mistake."""
+
+    def __init__(self, seconds: float, place: str) -> None:
+        self.seconds, self.place = seconds, place
+        super().__init__(f"no end after {seconds:g} s; it was at {place}")
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Raise TimeUp in what runs longer than `seconds`, again every second until it ends; 0 is no limit.
+
+    Works by SIGALRM, hence in the main thread of a POSIX process; anywhere else there is no limit.
+    """
+    if not seconds or not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(_number: int, frame: FrameType | None) -> None:
+        raise TimeUp(seconds, _told(frame))
+
+    began, handler = time.monotonic(), signal.signal(signal.SIGALRM, ring)
+    outer, interval = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        if outer:  # a limit round this one goes on
+            signal.setitimer(signal.ITIMER_REAL, max(outer - (time.monotonic() - began), 1e-3), interval)
+
+
+@contextmanager
+def or_ended(seconds: float, note: Path, what: str) -> Iterator[None]:
+    """End this process where what is inside goes on for AFTER times `seconds`, leaving `what` and its stack in `note`.
+
+    A thread of C does it, so that nothing in Python can hold it off. Only for a process that is replaced when it ends.
+    """
+    if not seconds:
+        yield
+        return
+    note.parent.mkdir(parents=True, exist_ok=True)
+    with note.open("w") as file:
+        _armed(file, what, AFTER * seconds)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+    note.unlink(missing_ok=True)
+
+
+def ended(note: Path, what: str) -> str | None:
+    """Where `what` was when `or_ended` ended its process; None where that did not happen."""
+    try:
+        first, _, rest = note.read_text().partition("\n")
+    except OSError:
+        return None
+    lines = [line.strip() for line in rest.splitlines() if line.startswith("  File ")]
+    if first != what or not lines:
+        return None
+    name, _, tail = lines[0].removeprefix('File "').partition('"')
+    return f"{Path(name).name}{tail}"
+
+
+def _armed(file: TextIO, what: str, seconds: float) -> None:
+    file.write(f"{what}\n")
+    file.flush()
+    faulthandler.dump_traceback_later(seconds, exit=True, file=file)
+
+
+def _told(frame: FrameType | None) -> str:
+    """`mine.py, line 12, in predict`."""
+    if frame is None:
+        return "an unknown place"
+    last = traceback.extract_stack(frame, limit=1)[0]
+    return f"{Path(last.filename).name}, line {last.lineno}, in {last.name}"
