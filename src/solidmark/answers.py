@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ class Asked:
     images: Tensor | None
     planted: Array | None = None
     """(N + M, S): numbers that were planted where a query may not look."""
+    refused: NDArray[np.bool_] | None = None
+    """(R, N + M): which images the service refused in each of R rounds of answers."""
 
     @property
     def trained(self) -> Array:
@@ -104,7 +107,8 @@ def _answered(answer: Answer, board: Board, audit: Audit, evaluations: Evaluatio
     uneven = marks.unevenness(board.mark, answer.images[count:]) if answer.images is not None else 0.0
     errors = [float(error[count:].mean()) for error in audit.decoy_errors]
     looks = Marks(float(predicted[count:].std()), uneven, float(np.mean(errors)) if errors else None)
-    return Asked(predicted, count, looks, evaluations, seconds, answer.images, audit.keys.double().numpy())
+    refused = torch.stack(audit.refused).numpy() if audit.refused else None
+    return Asked(predicted, count, looks, evaluations, seconds, answer.images, audit.keys.double().numpy(), refused)
 
 
 def baseline(case: Case, board: Board, desk: Desk) -> Asked:
@@ -190,8 +194,17 @@ def _described(case: Case, name: str, attack: Attack) -> list[Any]:
     return [name, provenance.describe(attack), source, provenance.describe(case.protocol)]
 
 
-def generated(case: Case, model: Model, board: Board, desk: Desk) -> tuple[Tensor, dict[str, Any]]:
-    """Plain generation from the fresh captions with the mitigation active, mark cropped, and its cost an image."""
+@dataclass(frozen=True)
+class Generated:
+    """Images from the fresh captions, mark cropped, (B,) booleans that tell which were refused, and what they cost."""
+
+    images: Tensor
+    refused: NDArray[np.bool_]
+    cost: dict[str, Any]
+
+
+def generated(case: Case, model: Model, board: Board, desk: Desk) -> Generated:
+    """Plain generation from the fresh captions with the mitigation active; a refused one is a blank image."""
     service = Service(model, case.composition.at(Stage.SAMPLING), case.seed, "utility", data=dict(board.handed_out()))
     began, clock, images = model.evaluations.copy(), time.perf_counter(), []
     count, size, protocol = len(board.fresh_captions), case.protocol.batch, case.protocol
@@ -204,4 +217,25 @@ def generated(case: Case, model: Model, board: Board, desk: Desk) -> tuple[Tenso
         images.append(service.sample(captions, known, torch.ones_like(known[:, :1], dtype=torch.bool), noise, protocol))
         desk.progress("generate", first + len(captions), count)
     cost = weights.cost(model.evaluations.since(began), time.perf_counter() - clock)
-    return board.mark.content(torch.cat(images)), {**cost, "images": count}
+    refused = torch.cat(service.refused).numpy()
+    return Generated(board.mark.content(torch.cat(images)), refused, {**cost, "images": count})
+
+
+def told(case: Case, asked: Mapping[str, Asked], made: Generated) -> dict[str, Any]:
+    """What the sampling stage tells of itself: how many of the fresh captions and of each query's images it refused.
+
+    M is of all images, a refused one being answered by a gray that knows nothing: so much is what the service gives
+    away. That trained images are refused more often than held-out ones gives away who was trained on, and stands here.
+    """
+    if Stage.SAMPLING not in case.composition.stages:
+        return {}
+    queries = {
+        name: {"trained": _share(one.refused[:, : one.count]), "held_out": _share(one.refused[:, one.count :])}
+        for name, one in asked.items()
+        if one.refused is not None and dict(case.queries)[name].access is Access.API
+    }
+    return {"refused": {"generated": _share(made.refused), "queries": queries}}
+
+
+def _share(refused: NDArray[np.bool_]) -> dict[str, Any]:
+    return {"value": float(refused.mean()), "count": int(refused.sum()), "of": refused.size}

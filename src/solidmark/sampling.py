@@ -149,12 +149,16 @@ def guide(unconditional: Tensor, conditional: Tensor, scale: Any) -> Tensor:
 
 
 class Service:
-    """A model behind its sampling-side mitigations: what an honest provider offers, or, without them, the bare weights."""
+    """A model behind its sampling-side mitigations: what an honest provider offers, or, without them, the bare weights.
+
+    `refused` notes (B,) booleans for each call of `sample`: the queries that a link refused to answer.
+    """
 
     def __init__(
         self, model: Model, composition: Composition, seed: int, *purpose: object, data: dict[str, Any] | None = None
     ) -> None:
         self.model, self.composition = model, composition
+        self.refused: list[Tensor] = []
         self._doors = Doors(composition, seed, "sampling", *purpose, data=data)
 
     @torch.no_grad()
@@ -189,6 +193,7 @@ class Service:
                 if again:
                     x = self.model.schedule.back(x, to, t, next(noise))
         check_asked(link)
+        self.refused.append(query.refused.cpu())
         blank = torch.full_like(x, 0.0)
         return self.model.decode(torch.where(query.refused[:, None, None, None], blank, x)).cpu()
 

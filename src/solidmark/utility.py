@@ -75,11 +75,19 @@ class Utility:
     judge_accuracy: float
 
 
-def measure(generated: Array, labels: NDArray[np.int64] | None, real: Array, other_real: Array, judge: Judge) -> Utility:
+def measure(
+    generated: Array,
+    labels: NDArray[np.int64] | None,
+    real: Array,
+    other_real: Array,
+    judge: Judge,
+    refused: NDArray[np.bool_] | None = None,
+) -> Utility:
     """Utility of generated images, (N, pixels) in [0, 1], that were asked to show `labels`; None if nothing was asked.
 
     `real` are the held-out images that distances are taken to; `other_real` are as many more, whose
-    distance to them is the floor. Chance of the accuracy is one in the number of classes. Raises InvalidValue
+    distance to them is the floor. `refused`, (N,), are blank images: they show no class, whatever the judge says, and
+    count as any other image for the distances. Chance of the accuracy is one in the number of classes. Raises InvalidValue
     for fewer than 16 images of a kind.
     """
     if labels is not None and len(generated) != len(labels):
@@ -88,7 +96,7 @@ def measure(generated: Array, labels: NDArray[np.int64] | None, real: Array, oth
     drawn, truth, floor = (judge.features(images) for images in (generated, real, other_real))
     covered, covered_real = (recall(truth, sample) for sample in (drawn, floor))
     return Utility(
-        accuracy=None if labels is None else _accuracy(judge.classify(generated), labels),
+        accuracy=None if labels is None else _accuracy(judge.classify(generated), labels, refused),
         frechet=Distance(frechet(drawn, truth), frechet(floor, truth)),
         kernel=Distance(kernel(drawn, truth).value, kernel(floor, truth).value),
         diversity=proportion(int(covered.sum()), len(truth), chance=0.0),
@@ -97,8 +105,9 @@ def measure(generated: Array, labels: NDArray[np.int64] | None, real: Array, oth
     )
 
 
-def _accuracy(shown: NDArray[np.int64], labels: NDArray[np.int64]) -> Share:
-    return proportion(int((shown == labels).sum()), len(labels), chance=1 / len(np.unique(labels)))
+def _accuracy(shown: NDArray[np.int64], labels: NDArray[np.int64], refused: NDArray[np.bool_] | None) -> Share:
+    right = shown == labels if refused is None else (shown == labels) & ~refused
+    return proportion(int(right.sum()), len(labels), chance=1 / len(np.unique(labels)))
 
 
 def frechet(one: Array, other: Array) -> float:

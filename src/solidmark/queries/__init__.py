@@ -41,7 +41,8 @@ class Audit:
 
     `others` are marked images of the same kind whose keys are no one's secret and that are not asked for: what
     an auditor has who owns similar data. `decoy_errors` collects |answer - truth| over the freed interior block,
-    (N,) for each outpainting. `spent` counts denoiser evaluations an image, at what they cost without mitigation.
+    (N,) for each outpainting; `refused` the queries that the service would not answer, (N,) booleans for each
+    round of answers. `spent` counts denoiser evaluations an image, at what they cost without mitigation.
     """
 
     examples: Examples
@@ -55,6 +56,7 @@ class Audit:
     budget: float = float("inf")
     progress: Progress = silent
     decoy_errors: list[Tensor] = field(default_factory=list)
+    refused: list[Tensor] = field(default_factory=list)
     spent: float = 0.0
 
     @property
@@ -153,7 +155,7 @@ class Audit:
             cure = "Give one caption an image."
             raise InvalidValue("Audit", f"{len(captions)} captions", f"{len(examples)}", cure)
         self.spend(protocol.evaluations)
-        answers, done = torch.empty_like(examples.images), 0
+        answers, refused, done = torch.empty_like(examples.images), torch.zeros(len(examples), dtype=torch.bool), 0
         for places in self.batches():
             rows, device = places.tolist(), service.model.device
             noise = noises([examples.ids[row] for row in rows], service.model.shape, protocol.draws, self.seed, draw)
@@ -166,8 +168,10 @@ class Audit:
                 begin=None if begin is None else begin[places],
                 embeddings=None if embeddings is None else embeddings[places.to(embeddings.device)],
             )
+            refused[places] = service.refused[-1]
             done += len(rows)
             self.progress(self.name, done, len(examples))
+        self.refused.append(refused)
         return answers
 
 

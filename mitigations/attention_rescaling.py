@@ -1,0 +1,74 @@
+"""Attention rescaling: more attention to the start token, none to the tokens that summarise the caption."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from solidmark import Mitigation, Needs, Sampler
+from solidmark.models import END, PADDING, START, Attention, Layer
+from solidmark.sampling import Query
+
+from ._attended import Attended, Heard
+
+
+@dataclass(frozen=True)
+class AttentionRescaling(Mitigation):
+    """In every cross-attention raise the start token's logit l to l + (factor - 1)|l|; mask all summary tokens but `kept`.
+
+    Where l is positive this is the published factor x l. Summary tokens are the end token and the padding behind it, in
+    this order; kept = 1 spares the end token alone, 0 none of them. Published: factor 1.25, the end token kept; 1.1 to
+    1.4 were swept by others. Code against paper: the published code multiplies a negative logit too and so lowers it,
+    against its aim; and its mask falls on both branches, its factor on the conditional one. Here both act on the
+    conditional branch, as the null condition has no tokens to mask. Fidelity B: a text encoder that is trained
+    with the denoiser has no attention sink. On the digits testbed the start token's logit is near -8 and the summary
+    tokens together draw 2 % of the attention, so the published factor can do little there and 2 brings it to 0.
+    Cost: none.
+    """
+
+    factor: float = 1.25
+    kept: int = 1
+
+    needs = Needs.CAPTIONS
+    fidelity = "B"
+    reference = (
+        "Unveiling and Mitigating Memorization in Text-to-Image Diffusion Models through Cross Attention, arXiv 2403.11052"
+    )
+    claims = (
+        "On Stable Diffusion 1.4 it lowers copy-detection similarity from 0.83 to 0.08 (NeMo, arXiv 2406.02366).",
+        "On a fine-tuned Stable Diffusion 2.1 it has nearly no effect, 0.65 to 0.60 (arXiv 2411.16738).",
+    )
+
+    def __post_init__(self) -> None:
+        self.expect(1 <= self.factor < float("inf"), "factor", "a number of at least 1")
+        self.expect(self.kept >= 0, "kept", "at least 0")
+
+    def sampler(self, inner: Sampler) -> Sampler:
+        """A link whose conditional branch attends so."""
+        return Rescaling(self, inner)
+
+    def strengths(self) -> "list[AttentionRescaling]":
+        """Larger and larger factors."""
+        return [AttentionRescaling(factor) for factor in (1.1, 1.25, 2.0, 2.5, 3.0)]
+
+
+class Rescaling(Attended):
+    """The link: its attention is the rescaled one."""
+
+    mitigation: AttentionRescaling
+
+    def attention(self, query: Query) -> Attention:
+        """Rescaled and masked."""
+        return Rescaled(self.mitigation, query)
+
+
+class Rescaled(Heard):
+    """Start token's logit raised, summary tokens beyond `kept` masked."""
+
+    mitigation: AttentionRescaling
+
+    def changed(self, layer: Layer, logits: Tensor) -> Tensor:
+        """l + (factor - 1)|l| at the start token, -inf at the masked ones."""
+        summary = (self.roles == END) | (self.roles == PADDING)
+        masked = summary & (summary.cumsum(dim=-1) > self.mitigation.kept)
+        larger = (logits + (self.mitigation.factor - 1) * logits.abs()).where(self.roles == START, logits)
+        return larger.masked_fill(masked, float("-inf"))
