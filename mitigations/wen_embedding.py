@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.sampling import Query
+
+from ._embedding_search import searched
+from ._guidance_vector import norms
 
 
 @dataclass(frozen=True)
@@ -52,24 +54,12 @@ class Optimised(Sampler):
         query = self.inner.prepare(query)
         if not bool(query.conditional.any()):
             return query
-        return replace(query, embeddings=self._search(query))
-
-    @torch.enable_grad()
-    def _search(self, query: Query) -> Tensor:
         x, t = query.start(query.noise), query.times[0]
-        null = self.model.predict(x, t, query.unconditional).noise.detach()
-        start, tail = query.embeddings[:, :1], query.embeddings[:, 1:].clone().requires_grad_()
-        optimizer = torch.optim.AdamW([tail], lr=self.mitigation.learning_rate)
-        goal, best = None, tail.detach().clone()
-        active = query.conditional
-        for _ in range(self.mitigation.iterations):
-            norms = (self.model.predict(x, t, torch.cat([start, tail], dim=1)).noise - null).flatten(1).norm(dim=1)
-            goal = self.mitigation.target * norms.detach() if goal is None else goal
-            active = active & (norms.detach() > goal)
-            if not bool(active.any()):
-                break
-            optimizer.zero_grad()
-            norms[active].sum().backward()
-            optimizer.step()
-            best = torch.where(active[:, None, None], tail.detach(), best)
-        return torch.cat([start, best], dim=1)
+        null = self.model.predict(x, t, query.unconditional).noise
+
+        def size(embeddings: Tensor) -> Tensor:
+            return norms(self.model.predict(x, t, embeddings).noise - null)
+
+        own = self.mitigation
+        found = searched(query, size, lambda first: own.target * first, own.learning_rate, own.iterations)
+        return replace(query, embeddings=found)
