@@ -1,0 +1,219 @@
+"""DP-SGD: exact per-image gradients, clipping and noise as written, and claims that hold."""
+
+import math
+import sys
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import pytest
+import torch
+from scipy import optimize, stats
+from solidmark.mitigations import _per_image
+from solidmark.mitigations._privacy import add_or_remove, replace_one
+from solidmark.mitigations.dp_sgd import DPSGD
+from worlds import composed, tiny
+
+from solidmark import Mitigation, Trainer, plugins
+from solidmark.errors import InvalidValue, NotApplicable, PluginFault
+from solidmark.training import train
+
+
+def trained(*mitigations, kind="text", **numbers):
+    testbed = tiny()
+    laid = testbed.board(0)
+    recipe = replace(testbed.recipe, network=replace(testbed.recipe.network, kind=kind), caption_dropout=0.0, **numbers)
+    return train(recipe, laid.trained, laid.trained_keys, laid.mark, composed(*mitigations), 0)
+
+
+def linked(**methods):
+    link = type("Link", (Trainer,), methods)
+    return dataclass(frozen=True)(type("Linked", (Mitigation,), {"trainer": lambda self, inner: link(self, inner)}))()
+
+
+def fixed(self, batch, t):
+    """Losses without anything drawn: an image has the same loss alone and in a batch."""
+    noise = batch.fixed_noise("test")
+    x = self.model.schedule.add_noise(batch.clean, noise, t)
+    return self.outer.predict(x, t, batch).losses(batch.clean, noise).flatten(1).mean(dim=1)
+
+
+@pytest.mark.parametrize("kind", ["text", "label", "none"])
+def test_gradients_of_each_image_are_those_of_a_loop(kind):
+    apart = []
+
+    def update(self, indices):
+        rows, loop = _per_image.per_image(self.run, indices), self.run.gradients(indices)
+        apart.extend(float((a - b).abs().max() / b.abs().max().clamp(min=1e-4)) for a, b in zip(rows, loop, strict=True))
+        self.inner.update(indices)
+
+    times = linked(times=lambda self, batch: batch.indices * 40 + 3, losses=fixed, update=update)
+    model = trained(times, kind=kind, train_steps=1)
+    assert len(apart) == len(model.parameters())
+    assert max(apart) < 1e-3
+
+
+def test_draws_are_averaged_inside_an_image():
+    found = {}
+
+    def update(self, indices):
+        found["twice"], found["once"] = (_per_image.per_image(self.run, indices[:2], draws) for draws in (2, 1))
+
+    trained(linked(times=lambda self, batch: batch.indices * 40 + 3, losses=fixed, update=update), train_steps=1)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found["twice"], found["once"], strict=True))
+
+
+def test_a_weight_that_acts_past_its_module_is_named():
+    def losses(self, batch, t):
+        return self.inner.losses(batch, t) + self.model.embed(["one"] * len(batch.clean)).square().sum(dim=(1, 2))
+
+    with pytest.raises(PluginFault, match="per-image gradients"):
+        trained(linked(losses=losses), DPSGD(0.0))
+
+
+def applied(*mitigations, **numbers):
+    """The gradients that the optimizer was given, one vector a step."""
+    steps = []
+
+    def prepare(self):
+        self.inner.prepare()
+        apply = self.run.apply
+        self.run.apply = lambda gradients: (steps.append(torch.cat([g.flatten() for g in gradients])), apply(gradients))
+
+    model = trained(linked(prepare=prepare), *mitigations, **numbers)
+    return steps, model
+
+
+def test_no_image_moves_the_sum_by_more_than_the_clip():
+    """Noise off, a batch of one expected: a sum of k clipped gradients is at most k C long."""
+    batches = []
+    seen = linked(update=lambda self, indices: (batches.append(len(indices)), self.inner.update(indices)))
+    steps, _ = applied(DPSGD(0.0, clip=0.01, batch=1), seen, train_steps=20)
+    assert all(float(step.norm()) <= 0.01 * count + 1e-6 for step, count in zip(steps, batches, strict=True))
+    assert any(float(step.norm()) > 0.009 for step in steps)
+
+
+def test_a_clip_that_nothing_reaches_leaves_the_sum_of_gradients():
+    plain, _ = applied(linked(batches=lambda self: iter([torch.arange(16)])), train_steps=1, batch=16)
+    whole, model = applied(DPSGD(0.0, clip=1e6, batch=16), train_steps=1)
+    assert whole[0].norm().item() == pytest.approx(plain[0].norm().item(), rel=0.3)
+    assert model.told["DPSGD"]["clipped_share"] == 0
+
+
+def test_noise_has_the_stated_spread():
+    """With a clip of next to nothing in the batch but noise: sd = noise C / (q N)."""
+    steps, _ = applied(DPSGD(1000.0, clip=0.5, batch=4), train_steps=1)
+    assert steps[0].std().item() == pytest.approx(1000 * 0.5 / 4, rel=0.02)
+
+
+def test_batches_are_poisson():
+    sizes = []
+
+    def fit(self):
+        sizes.extend(len(batch) for batch in islice(self.outer.batches(), 400))
+        self.outer.update(torch.arange(0))
+
+    trained(DPSGD(1.0, batch=4), linked(fit=fit))
+    assert sum(sizes) / 400 == pytest.approx(4, abs=4 * math.sqrt(3 / 400))
+    assert torch.tensor(sizes).double().var().item() == pytest.approx(3, abs=0.9)
+
+
+def test_of_copies_one_is_drawn():
+    """Three rows of one image are one image: it is in a batch with the probability of any other, and once."""
+
+    def repeated(self, examples, rng):
+        return examples.take([0, 0, 0, *range(1, 16)])
+
+    kind = dataclass(frozen=True)(type("Copied", (Mitigation,), {"prepare": repeated}))
+    batches = []
+
+    def fit(self):
+        batches.extend(islice(self.outer.batches(), 300))
+        self.outer.update(batches[0])
+
+    trained(kind(), DPSGD(1.0, batch=8), linked(fit=fit))
+    counts = torch.stack([torch.bincount(batch, minlength=18) for batch in batches])
+    assert int(counts[:, :3].sum(dim=1).max()) == 1
+    assert counts[:, :3].sum().item() / 300 == pytest.approx(0.5, abs=0.12)
+    assert counts[:, :3].sum(dim=0).min() > 20
+
+
+@pytest.mark.parametrize("noise", [0.7, 1.0, 3.0])
+def test_the_claim_for_replacing_an_image_lies_between_the_exact_one_and_twice_the_usual(noise):
+    """One release of everything: two images less than 2 C apart; exact by the Gaussian's own trade-off."""
+    delta = 1e-5
+
+    def excess(epsilon):
+        far = 2 / noise
+        hit = stats.norm.cdf(far / 2 - epsilon / far) - math.exp(epsilon) * stats.norm.cdf(-far / 2 - epsilon / far)
+        return hit - delta
+
+    exact = optimize.brentq(excess, 0, 200)
+    claimed, usual = replace_one(noise, 1.0, 1, delta), add_or_remove(noise, 1.0, 1, delta)
+    assert exact <= claimed <= 1.3 * exact
+    assert claimed >= usual
+
+
+def test_joining_divergences_claims_less_than_joining_claims():
+    """2 epsilon at (1 + e^epsilon) delta is true as well, and here no smaller."""
+    noise, rate, steps, delta = 1.0, 0.125, 100, 1e-5
+    part = optimize.brentq(lambda e: add_or_remove(noise, rate, steps, delta / (1 + math.exp(e))) - e, 0.1, 60)
+    assert replace_one(noise, rate, steps, delta) <= 2 * part
+
+
+def test_without_noise_nothing_is_claimed():
+    assert replace_one(0.0, 0.5, 10, 1e-5) == math.inf
+    told = trained(DPSGD(0.0)).told["DPSGD"]
+    assert (told["epsilon"], told["guarantee"]) == (None, "none: without noise there is no claim")
+
+
+def test_the_record_is_told_what_was_claimed_for_the_updates_that_were_made():
+    told = trained(DPSGD(2.0, batch=4)).told["DPSGD"]
+    assert told["epsilon"] == pytest.approx(replace_one(2.0, 0.25, 3, 1e-5))
+    assert (told["updates"], told["sampling_rate"], told["guarantee"]) == (3, 0.25, "one image's key replaced")
+
+
+def test_beside_a_link_that_sees_images_nothing_is_claimed():
+    seen = linked(losses=lambda self, batch, t: self.inner.losses(batch, t))
+    told = trained(seen, DPSGD(2.0)).told["DPSGD"]
+    assert told["epsilon"] is None
+    assert "Linked sees images" in told["guarantee"]
+
+
+def test_two_private_trainings_with_one_seed_are_equal_and_noise_is_of_the_handed_stream():
+    one, other, more = (trained(DPSGD(noise)) for noise in (1.0, 1.0, 2.0))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), more.parameters(), strict=True))
+
+
+def test_no_trace_of_the_hooks_is_left():
+    found = {}
+
+    def finish(self):
+        self.inner.finish()
+        found["hooks"] = [m for m in self.model.network.modules() if m._forward_hooks or m._forward_pre_hooks]
+        found["rows"] = [p for p in self.model.parameters() if hasattr(p, "grad_sample")]
+
+    trained(DPSGD(0.0), linked(finish=finish), train_steps=1)
+    assert found == {"hooks": [], "rows": []}
+
+
+def test_without_opacus_it_is_not_applicable_and_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "opacus", None)
+    with pytest.raises(NotApplicable, match=r"pip install 'solidmark\[dp\]'"):
+        trained(DPSGD())
+
+
+def test_steps_and_batch_of_its_own_are_the_recipes():
+    recipe = DPSGD(batch=128, steps=50, rate=0.5).recipe(tiny().recipe)
+    assert (recipe.batch, recipe.train_steps, recipe.learning_rate) == (128, 50, 1.5e-3)
+
+
+@pytest.mark.parametrize("name", ["noise", "clip", "draws", "batch", "steps", "rate", "delta"])
+def test_parameters_out_of_range_are_named(name):
+    for value in (float("nan"), float("-inf"), -1):
+        with pytest.raises(InvalidValue, match=rf"DPSGD\.{name}"):
+            DPSGD(**{name: value})
+
+
+def test_the_family_is_found_by_its_name():
+    assert plugins.published("dp-sgd").mitigation == DPSGD()
