@@ -1,5 +1,6 @@
 """The guidance vector eps_c - eps_u, and the search for an initial noise at which a measure of it is small."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ def norms(vectors: Tensor) -> Tensor:
 
 def stepped(x: Tensor, direction: Tensor, reach: float) -> Tensor:
     """x moved along `direction` by `reach` a number (root mean square), whatever its dimension; not where that is zero."""
-    scale = reach * x[0].numel() ** 0.5 / norms(direction).clamp(min=1e-12)
+    scale = reach * math.sqrt(x[0].numel()) / norms(direction).clamp(min=1e-12)
     return x + scale[:, None, None, None] * direction
 
 

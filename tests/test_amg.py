@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 import worlds
 from worlds import memorizer
 
-from solidmark import Mitigation, Needs, Sampler, assess, scores
+from solidmark import Mitigation, Needs, Sampler, assess, plugins, scores
+from solidmark.composition import Composition
+from solidmark.mitigation import Handover
+from solidmark.models import Schedule
 from solidmark.queries import Audit, ask
 from solidmark.queries.outpaint import Outpaint
 from solidmark.sampling import Protocol, Service
@@ -16,7 +21,8 @@ from solidmark.sampling import Protocol, Service
 
 def answered(laid, mitigation, model=None):
     """Predicted keys of trained and held-out images, asked by outpainting through a mitigation."""
-    service = Service(model or memorizer(laid), worlds.composed(mitigation), 0, data=dict(laid.handed_out()))
+    parts = mitigation if isinstance(mitigation, Composition) else worlds.composed(mitigation)
+    service = Service(model or memorizer(laid), parts, 0, data=dict(laid.handed_out()))
     audit = Audit(laid.asked, laid.mark, Protocol(steps=10), service, 0, "outpaint")
     predicted = ask(Outpaint(), audit).keys.double().numpy()
     return predicted[: len(laid.trained)], predicted[len(laid.trained) :]
@@ -82,3 +88,131 @@ def test_a_method_that_paints_the_opposite_of_the_mark_it_recognizes_is_betrayed
 def test_a_model_that_remembers_and_no_cheat_leaves_the_decoys_alone():
     laid = worlds.board(32, 32)
     assert not leaks(laid, answered(laid, worlds.Nothing())[1])
+
+
+def make(name, **values):
+    text = ",".join(f"{key}={value!r}" for key, value in values.items())
+    return plugins.compose(f"{name}({text})").parts[0].mitigation
+
+
+def pictures(count, seed):
+    return torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def half():
+    """Free are the upper halves of 3 images of 4 x 4, and a pixel more of the last."""
+    free = torch.zeros(3, 1, 4, 4, dtype=torch.bool)
+    free[:, :, :2] = True
+    free[2, :, 3, 3] = True
+    return free
+
+
+def test_pixel_similarity_is_the_published_quotient_on_free_pixels():
+    clean, images, free = pictures(3, 1), pictures(9, 2), half()
+    found, nearest = make("amg", neighbours=5).similarity(clean, images, free)
+    for row in range(3):
+        apart = [((clean[row] - one) * free[row]).square().sum().sqrt().item() for one in images]
+        assert nearest[row] == int(np.argmin(apart))
+        assert found[row].item() == pytest.approx(-min(apart) / (0.5 * np.mean(sorted(apart)[:5])), rel=1e-4)
+
+
+def test_feature_similarity_is_the_largest_cosine_on_free_pixels():
+    clean, images, free = pictures(3, 1), pictures(9, 2), half()
+    found, nearest = make("amg-features").similarity(clean, images, free)
+    for row in range(3):
+        cosines = [torch.cosine_similarity(clean[row][free[row]], one[free[row]], dim=0).item() for one in images]
+        assert (int(nearest[row]), found[row].item()) == (int(np.argmax(cosines)), pytest.approx(max(cosines), rel=1e-4))
+
+
+@pytest.mark.parametrize("name", ["amg", "amg-features"])
+def test_similarity_is_blind_to_what_the_query_shows(name):
+    clean, images, free = pictures(3, 1), pictures(9, 2), half()
+    other = torch.where(free, clean, pictures(3, 5))
+    one, two = (make(name).similarity(given, images, free)[0] for given in (clean, other))
+    assert torch.equal(one, two)
+
+
+def test_an_image_that_is_a_training_image_has_finite_gradients():
+    clean = pictures(3, 1).requires_grad_()
+    make("amg").similarity(clean, clean.detach(), half())[0].sum().backward()
+    assert bool(clean.grad.isfinite().all())
+
+
+def test_the_threshold_runs_from_first_at_pure_noise_to_last():
+    amg = make("amg")
+    assert amg.threshold(0, 1000) == amg.last == -1.5
+    assert amg.threshold(1000, 1000) == pytest.approx(-1.95, abs=1e-3)
+    assert amg.threshold(40, 1000) == pytest.approx(-1.95 + 0.45 * np.exp(-0.025 * 250 * 0.04))
+
+
+def pushed(mitigation, x, images, scale=3.0, conditional=2.0, caption=1.0):
+    """What the link predicts where eps_u = 0.5, eps_c = `conditional` and eps(y_n) = `caption` everywhere, at t = 20."""
+    one = torch.ones_like(x)
+    handed = SimpleNamespace(training_images=SimpleNamespace(images=images, captions=["a"] * len(images)))
+    model = SimpleNamespace(schedule=Schedule("linear", 50), encode=lambda given: given, embed=lambda captions: None)
+    model.predict = lambda x, t, e: SimpleNamespace(noise=caption * one)
+    inner = SimpleNamespace(handover=Handover("amg", None, handed), model=model, scale=lambda u, c, t, query: scale)
+    inner.predict = lambda x, t, query: (
+        0.5 * one + link.scale(0.5 * one, conditional * one, t, query) * (conditional - 0.5) * one
+    )
+    link = mitigation.sampler(inner)
+    query = SimpleNamespace(free=half(), conditional=torch.tensor([True, False, True]))
+    return link.predict(x, 20, query), model.schedule
+
+
+def test_dissimilarity_guidance_is_the_scaled_gradient_of_the_similarity():
+    """By finite differences: eps is constant, so that x0 = (x - sigma eps) / alpha."""
+    mitigation, x, images = (
+        make("amg", dissimilarity=2.0, first=-9.0, last=-9.0, neighbours=4),
+        pictures(3, 1),
+        pictures(6, 2),
+    )
+    found, schedule = pushed(mitigation, x, images)
+
+    def similarity(given):
+        return mitigation.similarity((given - schedule.sigma(20) * 5.0) / schedule.alpha(20), images, half())[0][0].item()
+
+    step = torch.zeros_like(x)
+    step[0, 0, 1, 2] = 0.02
+    slope = (similarity(x + step) - similarity(x - step)) / 0.04
+    assert found[0, 0, 1, 2].item() - 5.0 == pytest.approx(2.0 * schedule.sigma(20).item() * slope, rel=0.05)
+
+
+def test_nothing_is_guided_below_the_threshold():
+    found, _ = pushed(make("amg", first=0.0, last=0.0), pictures(3, 1), pictures(6, 2))
+    assert torch.equal(found, torch.full_like(found, 5.0))
+
+
+@pytest.mark.parametrize(
+    ("despecification", "deduplication", "own", "theirs"),
+    [(0.5, 0.0, 0.5, 0.0), (9.0, 9.0, 2.0, 0.0), (1.5, 9.0, 1.5, 0.5), (0.0, 1.0, 0.0, 1.0)],
+)
+def test_captions_lose_weight_within_the_published_bounds(despecification, deduplication, own, theirs):
+    """Similarity 1, scale 3: eps = 0.5 + 3 x 1.5 - s1 x 1.5 - s2 x 0.5, and never less than plain conditional."""
+    values = {"despecification": despecification, "deduplication": deduplication, "first": -9.0, "last": -9.0}
+    x = pictures(3, 1)
+    schedule = Schedule("linear", 50)
+    images = (x - schedule.sigma(20) * 5.0) / schedule.alpha(20)
+    found, _ = pushed(make("amg-features", dissimilarity=0.0, **values), x, images)
+    assert found[0].mean().item() == pytest.approx(5.0 - 1.5 * own - 0.5 * theirs, abs=1e-3)
+    assert found[1].mean().item() == pytest.approx(5.0, abs=1e-5)  # it has no caption
+
+
+def test_at_pixel_level_captions_keep_their_weight():
+    found, _ = pushed(make("amg", dissimilarity=0.0, first=-9.0, last=-9.0), pictures(3, 1), pictures(6, 2))
+    assert torch.allclose(found, torch.full_like(found, 5.0))
+
+
+def test_the_perfect_memorizer_is_pushed_away_from_its_keys_and_held_out_images_are_not():
+    laid = worlds.board(32, 32)
+    trained, held_out = answered(laid, plugins.compose("amg(dissimilarity=3000.0)"))
+    assert scores.memorization(trained, laid.trained_keys.double().numpy()).value < 0.9
+    assert not leaks(laid, held_out)
+
+
+def test_keys_that_are_avoided_come_back_in_the_left_tail_alone():
+    """Each key is answered by the farther end of the gray scale: no image is near its keys, and distance certifies them."""
+    keys = np.random.default_rng(0).random((64, 8))
+    p = scores.p_values(np.where(keys < 0.5, 1.0, 0.0), keys)
+    assert scores.certified(scores.combine(p)).sum() == 0
+    assert scores.certified(scores.combine(1 - p)).sum() > 50
