@@ -1,0 +1,62 @@
+"""Pruning without an aim: weights set to zero at random, or the smallest ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from solidmark import Mitigation
+from solidmark.data import Data
+from solidmark.models import Model
+
+
+@dataclass(frozen=True)
+class RandomPruning(Mitigation):
+    """Set a `share` of the weights to zero, drawn at random: round(share x size) in each matrix and kernel.
+
+    A control for methods that prune chosen weights. Denoiser and text encoder are pruned; biases and norms, which are
+    vectors, are left alone. Cost: none.
+    """
+
+    share: float = 0.05
+
+    control = True
+    reference = "What is the State of Neural Network Pruning?, arXiv 2003.03033"
+
+    def __post_init__(self) -> None:
+        self.expect(0 <= self.share <= 1, "share", "a number in [0, 1]")
+
+    @torch.no_grad()
+    def edit(self, model: Model, data: Data, rng: Generator) -> Model:
+        """The model without those weights."""
+        for weight in model.parameters():
+            if weight.ndim > 1:
+                removed = self.rank(weight, rng).flatten().argsort()[: round(self.share * weight.numel())]
+                weight.view(-1)[removed] = 0.0
+        return model
+
+    def rank(self, weight: Tensor, rng: Generator) -> Tensor:
+        """What decides: the lowest go first."""
+        return torch.rand(weight.shape, generator=rng).to(weight.device)
+
+    def strengths(self) -> "Sequence[RandomPruning]":
+        """More and more weights."""
+        return [type(self)(share) for share in (0.01, 0.05, 0.1, 0.2, 0.4)]
+
+
+@dataclass(frozen=True)
+class MagnitudePruning(RandomPruning):
+    """The same with the smallest weights of each matrix and kernel first, which a network misses least."""
+
+    share: float = 0.2
+
+    reference = "Learning both Weights and Connections for Efficient Neural Networks, arXiv 1506.02626"
+
+    def rank(self, weight: Tensor, rng: Generator) -> Tensor:
+        """Absolute values."""
+        return weight.abs()
+
+    def strengths(self) -> "Sequence[RandomPruning]":
+        """More and more weights."""
+        return [type(self)(share) for share in (0.05, 0.2, 0.4, 0.6, 0.8)]

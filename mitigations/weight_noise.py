@@ -1,0 +1,42 @@
+"""Noise on the weights: what an edit without any aim costs and hides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator
+
+from solidmark import Mitigation
+from solidmark.data import Data
+from solidmark.models import Model
+
+
+@dataclass(frozen=True)
+class WeightNoise(Mitigation):
+    """θ ← θ + `scale` std(θ) n, n normal, for each matrix and kernel of denoiser and text encoder by itself.
+
+    A control: an edit that knows of neither images nor neurons. One that aims must forget more at the same utility.
+    Biases and norms, which are vectors, are left alone. Fisher forgetting is the same with noise that is larger where a
+    weight matters less to the retained images. Cost: none.
+    """
+
+    scale: float = 0.1
+
+    control = True
+    reference = "Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks, arXiv 1911.04933"
+
+    def __post_init__(self) -> None:
+        self.expect(0 <= self.scale < float("inf"), "scale", "a number of at least 0")
+
+    @torch.no_grad()
+    def edit(self, model: Model, data: Data, rng: Generator) -> Model:
+        """The model with noisy weights."""
+        for weight in model.parameters():
+            if weight.ndim > 1:
+                noise = torch.randn(weight.shape, generator=rng).to(weight.device)
+                weight.add_(self.scale * weight.std(correction=0) * noise)
+        return model
+
+    def strengths(self) -> "Sequence[WeightNoise]":
+        """More and more noise."""
+        return [WeightNoise(scale) for scale in (0.03, 0.1, 0.2, 0.4, 0.8)]
