@@ -92,7 +92,9 @@ class Clamping(Sampler):
         kept = self.model.schedule.alpha(query.times[place]) if place < len(query.times) else 1.0
         x = x.where(steady[:, None, None, None], x + kept * (rescaled - x0))
         update = x - self.before
-        x = self.before + _resized(update, step.update.nearest(_norms(update, query.free), width), query.free)
+        norms = _norms(update, query.free)
+        clamped = self.before + _resized(update, step.update.nearest(norms, width), query.free)
+        x = x.where(step.update.holds(norms, width)[:, None, None, None], clamped)
         self.before = x = _resized(x, step.sample.nearest(_norms(x, query.free), width), query.free)
         return x
 
