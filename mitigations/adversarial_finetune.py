@@ -1,0 +1,95 @@
+"""Adversarial fine-tuning (DoRI): search embeddings that bring a forgotten image back, and teach them another one."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Generator, Tensor, nn
+
+from solidmark import Claim, Mitigation, Needs
+from solidmark.data import Data, Examples, join
+from solidmark.denoising import descend, noised
+from solidmark.errors import NotApplicable
+from solidmark.models import Model
+
+SURROGATES, DRAWS, SEARCH_RATE = 4, 2, 0.1
+"""Surrogates for a forgotten image, noise draws a step of a search, and its learning rate."""
+
+
+@dataclass(frozen=True)
+class AdversarialFineTuning(Mitigation):
+    """In each of `rounds` find y* = argmin_y L(θ, x, y) for every forgotten image x, then descend L_R(θ) + L(θ, x', y*).
+
+    L is the denoising loss. y is the image's embedding, from its caption's by `search` steps of Adam at 0.1 with
+    fresh noise and time; x' is a surrogate for x: what the model drew, before it was changed, where the caption was.
+    Published: surrogates from a pruned model with the same prompt, 50 steps on 8 draws, 5 epochs, all weights.
+    Here a surrogate is drawn without a caption, four an image, since pruning is a mitigation of its own; a search step
+    has two draws; a round has `updates` steps. Half of the taught pairs carry the caption itself. Cost a round:
+    search x 2 images of the forget list and `updates` x 2 batches, forward and backward.
+    """
+
+    rounds: int = 5
+    updates: int = 20
+    search: int = 50
+    learning_rate: float = 3e-4
+    batch: int = 32
+
+    needs = Needs.FORGET | Needs.CAPTIONS
+    reference = "Finding Dori: Memorization in Text-to-Image Diffusion Models Is Not Local, arXiv 2507.16880"
+    claims = (Claim("No embedding brings the images back: 2 % are replicated under attack.", below=0.1, query="embedding"),)
+    fidelity = "B"
+
+    def __post_init__(self) -> None:
+        self.expect(self.rounds >= 1, "rounds", "at least 1")
+        self.expect(self.updates >= 1, "updates", "at least 1")
+        self.expect(self.search >= 1, "search", "at least 1")
+        self.expect(0 < self.learning_rate < float("inf"), "learning_rate", "a positive number")
+        self.expect(self.batch >= 1, "batch", "at least 1")
+
+    def edit(self, model: Model, data: Data, rng: Generator) -> Model:
+        """The model after all rounds. Raises NotApplicable on a model without conditions."""
+        surrogates = drawn(model, data.forget, rng)
+        for _ in range(self.rounds):
+            found = self.searched(model, data.forget, rng)
+            descend(model, partial(self.loss, model, data, surrogates, found, rng), self.updates, self.learning_rate)
+        return model
+
+    def searched(self, model: Model, forget: Examples, rng: Generator) -> Tensor:
+        """An embedding for each image of the list, (N, ...), from which the model draws it as well as it can."""
+        start = model.embed(forget.captions).detach()
+        if not start.flatten(1).shape[1]:
+            cure = "Choose a testbed with captions."
+            raise NotApplicable("mitigation adversarial-finetune", "a model without conditions", "captions or labels", cure)
+        found = nn.Parameter(start)
+        twice = join([forget] * DRAWS)
+
+        def loss() -> Tensor:
+            return noised(model, twice, rng).losses(model, torch.cat([found] * DRAWS)).sum() / DRAWS
+
+        descend(model, loss, self.search, SEARCH_RATE, [found], weight_decay=0.0)
+        return found.detach()
+
+    def loss(self, model: Model, data: Data, surrogates: Examples, found: Tensor, rng: Generator) -> Tensor:
+        """One batch of retained images, and one of surrogates under what was found or, every other one, their caption."""
+        retained = noised(model, data.retain, rng, self.batch).losses(model).mean()
+        places = torch.randint(len(surrogates), (self.batch,), generator=rng)
+        batch = noised(model, surrogates.take(places), rng)
+        embeddings = model.embed(batch.captions)
+        adversarial = torch.arange(self.batch, device=embeddings.device) % 2 == 0
+        chosen = found[(places % len(data.forget)).to(found.device)]
+        mixed = torch.where(adversarial.reshape(-1, *[1] * (embeddings.ndim - 1)), chosen, embeddings)
+        return retained + batch.losses(model, mixed).mean()
+
+    def strengths(self) -> "list[AdversarialFineTuning]":
+        """Longer and longer."""
+        return [AdversarialFineTuning(*budget) for budget in ((1, 5), (5, 5), (5, 20), (5, 60))]
+
+
+@torch.no_grad()
+def drawn(model: Model, forget: Examples, rng: Generator) -> Examples:
+    """Images that the model draws without a caption, SURROGATES for each of the list, with its captions, all in turn."""
+    several = join([forget] * SURROGATES)
+    noise = torch.randn((len(several), *model.shape), generator=rng).to(model.device)
+    times = model.schedule.times(min(25, model.schedule.steps))
+    *_, (_, _, last) = model.trajectory(model.embed([""] * len(several)), noise, times)
+    return several.with_images(model.decode(last.clean).cpu())
