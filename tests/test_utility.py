@@ -193,6 +193,14 @@ def test_real_images_have_the_utility_of_real_images(digits, judge):
     assert abs(found.diversity.share - found.diversity_real) < 0.2
 
 
+def test_a_refused_image_shows_no_class_whatever_the_judge_says(digits, judge):
+    shown, refused = by_label(digits), np.arange(200) < 50
+    labels = np.resize(np.arange(10), 200)
+    found = utility.measure(shown, labels, digits[1][:200], digits[1][200:400], judge, refused)
+    right = judge.classify(shown) == labels
+    assert (found.accuracy.count, found.accuracy.of) == (right[50:].sum(), 200)
+
+
 def test_noise_has_no_utility(digits, judge):
     found = measured(digits, judge, np.random.default_rng(0).uniform(size=(200, 64)))
     assert found.accuracy.low <= found.accuracy.chance <= found.accuracy.high
