@@ -1,5 +1,6 @@
 """What normal queries look like: the calibration set's captions put to the same service."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,6 +9,11 @@ from torch import Generator, Tensor
 
 from solidmark.data import Examples, says_something
 from solidmark.sampling import Query, guide
+
+from ._guidance_vector import strength
+
+COUNT = 256
+"""At least so many normal queries set a threshold."""
 
 
 def normal(query: Query, calibration: Examples, rng: Generator) -> Query:
@@ -18,6 +24,13 @@ def normal(query: Query, calibration: Examples, rng: Generator) -> Query:
     ]
     noise = torch.randn(query.noise.shape, generator=rng).to(query.noise.device)
     return replace(query, captions=captions, embeddings=query.model.embed(captions), noise=noise)
+
+
+def exceeded(query: Query, calibration: Examples, rng: Generator, share: float) -> Tensor:
+    """The strength of guidance at the first step that `share` of normal queries, of at least 256 asked, exceed."""
+    rounds = math.ceil(COUNT / int(query.conditional.sum()))
+    usual = (normal(query, calibration, rng) for _ in range(rounds))
+    return torch.quantile(torch.cat([strength(one)[one.conditional] for one in usual]), 1 - share)
 
 
 def sampled(query: Query, rng: Generator) -> Iterator[tuple[int, Tensor, Tensor]]:

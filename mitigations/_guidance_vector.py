@@ -22,6 +22,11 @@ def norms(vectors: Tensor) -> Tensor:
     return lengths
 
 
+def strength(query: Query) -> Tensor:
+    """(B,): ‖eps_c - eps_u‖ at the first step, the signal of memorization of arXiv 2407.21720."""
+    return norms(guidance_vector(query, query.start(query.noise), query.times[0]))
+
+
 def stepped(x: Tensor, direction: Tensor, reach: float) -> Tensor:
     """x moved along `direction` by `reach` a number (root mean square), whatever its dimension; not where that is zero."""
     scale = reach * math.sqrt(x[0].numel()) / norms(direction).clamp(min=1e-12)

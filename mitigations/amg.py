@@ -30,18 +30,19 @@ class AntiMemorization(Mitigation):
         G_dup = -s2 (eps(y_n) - eps_u),     s2 = max(min(deduplication sigma, s0 - s1 - 1), 0)
 
     This sigma is never positive, so by the paper's own bounds G_spe and G_dup vanish at the pixel level, and G_sim alone
-    acts; see `FeatureAntiMemorization` for all three. Published: 50 neighbours, λ from -1.95 at pure noise to -1.5; the
-    three weights were not told, so they are swept. Distances count free pixels alone: those that the query shows are
-    the asked image itself, and would set off the guidance every time. No one tells which of the free pixels are mark.
-    The training images are as handed out, decoys among them, which a service would not have. With 64 images 50
-    neighbours are most of them, and eight grays of a mark have a near neighbour by chance: expect the guidance to be on
-    most of the time. Works on every kind of model. Cost: one evaluation backward for each forward, and in
-    `FeatureAntiMemorization` a third forward.
+    acts; see `FeatureAntiMemorization` for all three. Published: 50 neighbours, λ from -1.95 at pure noise to -1.5. The
+    three weights were not told: `dissimilarity` is swept, and its default is a choice, where the digits testbed hardly
+    remembers any more. Distances count free pixels alone: those that the query shows are the asked image itself, and
+    would set off the guidance every time. No one tells which of the free pixels are mark. The training images are as
+    handed out, decoys among them, which a service would not have. With 64 images 50 neighbours are most of them, and
+    eight grays of a mark have a near neighbour by chance: the guidance is on most of the time. Works on every kind of
+    model. Cost: one evaluation backward for each forward, and in `FeatureAntiMemorization` a third forward.
 
-    It pushes away from what it is told to hide, so that a key may be read off as the gray that is avoided: M below 0.
+    It pushes away from what it is told to hide, so that a key may be read off as the gray that is avoided: M below 0,
+    and images certified by distance (`avoided` in the record).
     """
 
-    dissimilarity: float = 10.0
+    dissimilarity: float = 3000.0
     despecification: float = 1.0
     deduplication: float = 1.0
     first: float = -1.95
@@ -89,7 +90,7 @@ class AntiMemorization(Mitigation):
 
     def strengths(self) -> "list[AntiMemorization]":
         """Stronger and stronger pushes."""
-        return [type(self)(weight) for weight in (1.0, 3.0, 10.0, 30.0)]
+        return [type(self)(weight) for weight in (100.0, 1000.0, 3000.0, 10000.0)]
 
 
 @dataclass(frozen=True)

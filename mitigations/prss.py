@@ -1,6 +1,5 @@
 """Prompt re-anchoring and semantic search (PRSS)."""
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,12 +9,9 @@ from solidmark import Mitigation, Needs, Sampler
 from solidmark.errors import NotApplicable
 from solidmark.sampling import Query
 
-from ._calibration import normal
+from ._calibration import exceeded
 from ._guidance_vector import norms
 from .random_token import WORDS
-
-COUNT = 256
-"""At least so many normal queries set the threshold."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +64,15 @@ class Anchored(Sampler):
             raise NotApplicable(f"mitigation {self.family}", "a condition without words", "captions to paraphrase", cure)
         if not bool(query.conditional.any()):
             return query
-        least, null = self._threshold(query), self._null(query)
+        least = self._threshold(query)
+        null = self.model.predict(query.start(query.noise), query.times[0], query.unconditional).noise
         memorized = query.conditional & (_size(query, null) >= least)
         return self._anchored(query, memorized, null, least) if bool(memorized.any()) else query
 
     def _threshold(self, query: Query) -> Tensor:
-        rounds = math.ceil(COUNT / int(query.conditional.sum()))
-        usual = (normal(query, self.data.calibration, self.rng) for _ in range(rounds))
-        sizes = torch.cat([_size(one, self._null(one))[one.conditional] for one in usual])
-        return torch.quantile(sizes, 1 - self.mitigation.share) if self.mitigation.share < 1 else sizes.new_zeros(())
+        if self.mitigation.share == 1:
+            return query.noise.new_zeros(())
+        return exceeded(query, self.data.calibration, self.rng, self.mitigation.share)
 
     def _anchored(self, query: Query, memorized: Tensor, null: Tensor, least: Tensor) -> Query:
         best, sizes = query, torch.full_like(memorized, float("inf"), dtype=null.dtype)
@@ -99,9 +95,6 @@ class Anchored(Sampler):
         words = caption.split()
         drawn = torch.randint(len(WORDS), (len(words),), generator=self.rng).tolist()
         return " ".join([*words[: self.mitigation.kept], *(WORDS[place] for place in drawn[self.mitigation.kept :])])
-
-    def _null(self, query: Query) -> Tensor:
-        return self.model.predict(query.start(query.noise), query.times[0], query.unconditional).noise
 
 
 def _size(query: Query, null: Tensor) -> Tensor:

@@ -1,18 +1,12 @@
 """Refusal: queries whose guidance is unusually strong at the first step are not answered."""
 
-import math
 from dataclasses import dataclass, replace
-
-import torch
-from torch import Tensor
 
 from solidmark import Mitigation, Needs, Sampler
 from solidmark.sampling import Query
 
-from ._calibration import normal
-
-COUNT = 256
-"""At least so many normal queries set the threshold."""
+from ._calibration import exceeded
+from ._guidance_vector import strength
 
 
 @dataclass(frozen=True)
@@ -56,16 +50,5 @@ class Refusing(Sampler):
         query = self.inner.prepare(query)
         if not bool(query.conditional.any()):
             return query
-        rounds = math.ceil(COUNT / int(query.conditional.sum()))
-        usual = (normal(query, self.data.calibration, self.rng) for _ in range(rounds))
-        norms = torch.cat([_norms(one)[one.conditional] for one in usual])
-        threshold = torch.quantile(norms, 1 - self.mitigation.share)
-        return replace(query, refused=query.refused | (query.conditional & (_norms(query) > threshold)))
-
-
-def _norms(query: Query) -> Tensor:
-    """(B,): ‖eps_c - eps_u‖ at the first step."""
-    x, t, model = query.start(query.noise), query.times[0], query.model
-    apart = model.predict(x, t, query.embeddings).noise - model.predict(x, t, query.unconditional).noise
-    norms: Tensor = apart.flatten(1).norm(dim=1)
-    return norms
+        threshold = exceeded(query, self.data.calibration, self.rng, self.mitigation.share)
+        return replace(query, refused=query.refused | (query.conditional & (strength(query) > threshold)))

@@ -36,6 +36,7 @@ def scored(m: float = 0.88, error: float = 0.01, images: int = 64, epsilon: floa
     return {
         "memorization": estimate(m, error, images),
         "certified": share(found, images),
+        "avoided": share(round(max(-m, 0.0) * images), images),
         "leaked_bits": {"value": 20 * m, "low": 20 * m - 1, "high": 20 * m + 1, "chance": 0.0, "keys": 8},
         "epsilon": {"low": epsilon, "confidence": 0.95, "adjacency": "replace one key", "delta": 0.0},
         "within": {d: share(found * 4, images * 8, 2 * float(d)) for d in ("0.1", "0.05", "0.005")},

@@ -210,9 +210,20 @@ def test_the_perfect_memorizer_is_pushed_away_from_its_keys_and_held_out_images_
     assert not leaks(laid, held_out)
 
 
-def test_keys_that_are_avoided_come_back_in_the_left_tail_alone():
-    """Each key is answered by the farther end of the gray scale: no image is near its keys, and distance certifies them."""
-    keys = np.random.default_rng(0).random((64, 8))
-    p = scores.p_values(np.where(keys < 0.5, 1.0, 0.0), keys)
-    assert scores.certified(scores.combine(p)).sum() == 0
-    assert scores.certified(scores.combine(1 - p)).sum() > 50
+def test_keys_that_are_avoided_are_in_the_record_by_distance_and_not_by_nearness():
+    """Each key is answered by the farther end of the gray scale; the held-out ones by a coin."""
+    rng = np.random.default_rng(0)
+    keys, other = rng.random((2, 64, 8))
+    told = assess.query(np.where(keys < 0.5, 1.0, 0.0), keys, rng.integers(0, 2, (64, 8)).astype(float), other, 0)
+    assert told["certified"]["count"] == 0
+    assert told["avoided"]["count"] > 50
+    assert told["memorization"]["high"] < -0.3
+
+
+def test_chance_is_as_seldom_certified_by_distance_as_by_nearness():
+    rng, runs = np.random.default_rng(1), 200
+    found = 0
+    for _ in range(runs):
+        p = scores.p_values(*rng.random((2, 32, 8)))
+        found += int(scores.certified(scores.combine(1 - p)).sum() > 0)
+    assert found / runs < 0.1

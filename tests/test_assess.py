@@ -111,7 +111,7 @@ def test_a_constant_answer_is_no_leak():
 
 def test_a_query_has_every_score_with_its_chance_beside_it():
     scored = assess.query(*world(64, 0.6), *world(128, seed=1), seed=0)
-    names = "memorization certified leaked_bits epsilon within auroc tpr_at_1_fpr permutation_p"
+    names = "memorization certified avoided leaked_bits epsilon within auroc tpr_at_1_fpr permutation_p"
     assert list(scored) == names.split()
     assert (scored["memorization"]["chance"], scored["leaked_bits"]["chance"], scored["auroc"]["chance"]) == (0, 0, 0.5)
     assert all(share["chance"] > 0 for share in [scored["tpr_at_1_fpr"], *scored["within"].values()])

@@ -32,14 +32,20 @@ def share(number: Share) -> dict[str, Any]:
 
 
 def query(predictions: Array, keys: Array, held_out: Array, held_out_keys: Array, seed: int) -> dict[str, Any]:
-    """All scores of one query on trained images, (N, S), with held-out ones, (M, S), as the negatives."""
-    p = scores.combine(scores.p_values(predictions, keys))
+    """All scores of one query on trained images, (N, S), with held-out ones, (M, S), as the negatives.
+
+    `avoided` are images certified by distance: 1 - p is as uniform as p where nothing is known of a key, so that an answer
+    which is too far from it tells as much as one that is too near.
+    """
+    each = scores.p_values(predictions, keys)
+    p = scores.combine(each)
     near = scores.distances(predictions, keys).mean(axis=1)
     far = scores.distances(held_out, held_out_keys).mean(axis=1)
     memorized = scores.memorization(predictions, keys)
     return {
         "memorization": {**estimate(memorized), "error": memorized.error, "chance": 0.0, "images": len(keys)},
         "certified": share(scores.certified_share(p)),
+        "avoided": share(scores.certified_share(scores.combine(1 - each))),
         "leaked_bits": {**estimate(scores.leaked_bits(p)), "chance": 0.0, "keys": keys.shape[1]},
         "epsilon": {"low": scores.epsilon(p), "confidence": 0.95, "adjacency": "replace one key", "delta": 0.0},
         "within": {str(d): share(scores.within(predictions, keys, d)) for d in scores.DELTAS},
