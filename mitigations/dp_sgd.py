@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from solidmark import Mitigation, Needs, Trainer
+from solidmark.errors import PluginFault
 from solidmark.training import Recipe
 
 from ._extras import extra
@@ -107,6 +108,9 @@ class PrivateSteps(Trainer):
 
     def _add_clipped(self, summed: list[Tensor], rows: list[Tensor]) -> None:
         norms = torch.stack([row.flatten(1).square().sum(dim=1) for row in rows]).sum(dim=0).sqrt()
+        if not bool(norms.isfinite().all()):
+            cure = "Lower the learning rate, or look at what its links return."
+            raise PluginFault(f"training, step {self.run.done}", "a gradient that is not finite", "finite ones", cure)
         factors = (self.mitigation.clip / norms).clamp(max=1.0)
         for total, row in zip(summed, rows, strict=True):
             total += torch.tensordot(factors, row, dims=1)

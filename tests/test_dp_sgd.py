@@ -70,6 +70,12 @@ def test_a_weight_that_acts_past_its_module_is_named():
         trained(linked(losses=losses), DPSGD(0.0))
 
 
+def test_a_gradient_that_is_not_finite_is_named_with_its_step():
+    endless = linked(losses=lambda self, batch, t: self.inner.losses(batch, t) * float("inf"))
+    with pytest.raises(PluginFault, match="step 0: found a gradient that is not finite"):
+        trained(endless, DPSGD(0.0))
+
+
 def applied(*mitigations, **numbers):
     """The gradients that the optimizer was given, one vector a step."""
     steps = []
