@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,28 +111,63 @@ def _answered(answer: Answer, board: Board, audit: Audit, evaluations: Evaluatio
     return Asked(predicted, count, looks, evaluations, seconds, answer.images, audit.keys.double().numpy(), refused)
 
 
+def answered(case: Case, name: str, attack: Attack, model: Model, board: Board, desk: Desk) -> Asked:
+    """The answers to a query; from the store where it has access to weights that were asked so before.
+
+    What acts at sampling alone leaves the weights as they are, so that its rows share these answers.
+    """
+    if attack.access is Access.API:
+        return question(case, name, attack, model, board, desk)
+    key = {
+        "weights": weights.fingerprint(model),
+        "learns from": Needs.FORGET in case.composition.needs and board.forget,
+        **_asked_for(case, name, attack, board, desk),
+    }
+    return _remembered("answers", key, lambda: question(case, name, attack, model, board, desk), board, desk)
+
+
 def baseline(case: Case, board: Board, desk: Desk) -> Asked:
     """The unmitigated model's answers to the leading query, from the store or asked now."""
     bare = replace(case, composition=Composition(), queries=case.queries[:1])
-    key = {
-        "case": bare.case_id,
+    name, attack = bare.queries[0]
+    key = {"case": bare.case_id, **_asked_for(case, name, attack, board, desk)}
+
+    def asks() -> Asked:
+        return question(bare, name, attack, weights.trained(bare, board, desk)[0], board, desk)
+
+    return _remembered("baseline answers", key, asks, board, desk)
+
+
+def _asked_for(case: Case, name: str, attack: Attack, board: Board, desk: Desk) -> dict[str, Any]:
+    """What answers follow from beside the model."""
+    return {
         "board": board.fingerprint,
-        "query": _described(case, *bare.queries[0]),
+        "seed": case.seed,
+        "query": _described(case, name, attack),
         "core": provenance.core_digest(provenance.ASKING),
         "environment": provenance.environment_key(desk.device),
     }
 
-    def build(folder: Path) -> None:
-        model, _ = weights.trained(bare, board, desk)
-        name, attack = bare.queries[0]
-        asked = question(bare, name, attack, model, board, desk)
-        np.save(folder / "keys.npy", asked.keys, allow_pickle=False)
-        (folder / "marks.json").write_text(json.dumps(asdict(asked.marks)))
 
-    folder = desk.store.get("baseline answers", key, build, desk.progress)
-    looks = Marks(**json.loads((folder / "marks.json").read_text()))
-    predicted = np.load(folder / "keys.npy", allow_pickle=False)
-    return Asked(predicted, len(board.trained), looks, Evaluations(), 0.0, None)
+def _remembered(kind: str, key: dict[str, Any], asks: Callable[[], Asked], board: Board, desk: Desk) -> Asked:
+    """The answers under a key of the store, where they are asked for once."""
+
+    def build(folder: Path) -> None:
+        asked = asks()
+        arrays = {name: getattr(asked, name) for name in ("keys", "images", "planted", "refused")}
+        for name, one in arrays.items():
+            if one is not None:
+                np.save(folder / f"{name}.npy", np.asarray(one), allow_pickle=False)
+        told = {"marks": asdict(asked.marks), "evaluations": asdict(asked.evaluations), "seconds": asked.seconds}
+        (folder / "answers.json").write_text(json.dumps(told))
+
+    folder = desk.store.get(kind, key, build, desk.progress)
+    told = json.loads((folder / "answers.json").read_text())
+    kept = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
+    images = torch.from_numpy(kept["images"]) if "images" in kept else None
+    looks, evaluations = Marks(**told["marks"]), Evaluations(**told["evaluations"])
+    planted, refused = kept.get("planted"), kept.get("refused")
+    return Asked(kept["keys"], len(board.trained), looks, evaluations, told["seconds"], images, planted, refused)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from .errors import NotApplicable, PluginFault
 from .mitigation import Needs, Stage, opened
 from .models import Model
 from .progress import Progress, silent
-from .queries import Attack
+from .queries import Access, Attack
 from .sampling import Protocol
 from .store import Store, digest
 from .testbed import FAST, Board, Testbed
@@ -97,6 +97,7 @@ def measure(case: Case, desk: Desk, run: Path) -> records.Record:
         "queries": {name: _scored(case, board, name, one) for name, one in asked.items()},
         "not_applicable": unasked | broken,
         "worst": _worst(case, board, asked),
+        "worst_service": _worst(case, board, _through_service(case, asked)),
         "controls": controls,
         "power": _told(power),
         "utility": asdict(judged(case, board, generated)),
@@ -157,7 +158,7 @@ def _asked(case: Case, model: Model, board: Board, desk: Desk) -> tuple[dict[str
     broken: dict[str, str] = {}
     for name, attack in case.queries:
         try:
-            asked[name] = answers.question(case, name, attack, model, board, desk)
+            asked[name] = answers.answered(case, name, attack, model, board, desk)
         except NotApplicable as reason:
             if not asked:
                 raise
@@ -211,8 +212,16 @@ def _negative(board: Board, asked: Asked) -> dict[str, Any]:
     return assess.negative(asked.held_out, _double(board.held_out_keys))
 
 
-def _worst(case: Case, board: Board, asked: Mapping[str, Asked]) -> dict[str, Any]:
-    """The worst case over queries, on the images that the row answers for."""
+def _through_service(case: Case, asked: Mapping[str, Asked]) -> dict[str, Asked]:
+    """The answers to queries that go through the mitigation's sampler, as a user of the service has them."""
+    attacks = dict(case.queries)
+    return {name: one for name, one in asked.items() if attacks[name].access is Access.API}
+
+
+def _worst(case: Case, board: Board, asked: Mapping[str, Asked]) -> dict[str, Any] | None:
+    """The worst case over queries, on the images that the row answers for; None without any query."""
+    if not asked:
+        return None
     places = groups(case, board)["target"]
     predictions = {name: one.trained[places] for name, one in asked.items()}
     return worst.as_record(worst.worst_case(predictions, _double(board.trained_keys)[places], case.seed))
