@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import worlds
-from worlds import NETWORK, composed, tiny
+from worlds import NETWORK, composed, sampled, tiny
 
 from solidmark import Mitigation, Stage, Trainer, plugins, provenance, seeds
 from solidmark.doors import Doors
@@ -48,7 +48,7 @@ def linked(mitigation, model=None, outer=None):
     model = model or worlds.model()
     inner = SimpleNamespace(handover=Handover("test", torch.Generator().manual_seed(5), None), model=model, run=None)
     inner.losses = lambda batch, t: torch.ones(len(t))
-    link = mitigation.trainer(inner)
+    link = (mitigation.sampler if mitigation.stage is Stage.SAMPLING else mitigation.trainer)(inner)
     link.outer = outer or link
     return link
 
@@ -270,6 +270,29 @@ def test_a_masked_model_answers_every_query_as_if_nothing_were_hidden():
     x, embeddings = torch.randn(2, 1, 12, 12), model.embed(["zero w1", ""])
     told = model.predict(x, 3, embeddings, extra=torch.zeros(2, 1, 12, 12)).output
     assert torch.equal(model.predict(x, 3, embeddings).output, told)
+
+
+def test_hidden_pixels_do_not_sway_a_sample():
+    """A network is asked at x and at x with other hidden pixels: what it says of the clean image is the same."""
+    model = build(replace(NETWORK, extra_channels=1), torch.Generator().manual_seed(1)).frozen()
+    link = linked(make("ambient-mask-sampling", share=0.5), model)
+    link.seen = torch.rand(3, 1, 12, 12) > 0.5
+    x, t = torch.randn(3, 1, 12, 12), 20
+    other = torch.where(link.seen, x, torch.randn(3, 1, 12, 12))
+    alpha, sigma, embeddings = model.schedule.alpha(t), model.schedule.sigma(t), model.embed(["zero w1"] * 3)
+    clean = [(y - sigma * link._noise(y, t, embeddings)) / alpha for y in (x, other)]
+    assert torch.allclose(clean[0], clean[1], atol=1e-4)
+    seen = model.predict(x * link.seen, t, embeddings, extra=(~link.seen).float())
+    assert torch.allclose(clean[0][link.seen], (alpha * x - sigma * seen.output)[link.seen], atol=1e-4)
+    assert torch.allclose(clean[0][~link.seen], -seen.output[~link.seen], atol=1e-4)
+
+
+def test_a_mask_at_sampling_joins_a_masked_training_and_nothing_else():
+    mitigation = make("ambient-mask-sampling")
+    model = build(replace(NETWORK, extra_channels=1), torch.Generator().manual_seed(1)).frozen()
+    assert sampled(model, mitigation, captions=["zero w1", ""]).shape == (2, 1, 12, 12)
+    with pytest.raises(NotApplicable, match="0 extra channels"):
+        sampled(worlds.model(), mitigation, captions=["zero w1"])
 
 
 def test_a_mask_needs_a_network_that_predicts_the_image_somehow():
