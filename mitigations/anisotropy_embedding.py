@@ -55,7 +55,7 @@ class AnisotropyEmbedding(Mitigation):
 
     def strengths(self) -> "list[AnisotropyEmbedding]":
         """Larger and larger falls."""
-        budgets = ((0.25, 10), (0.5, 10), (1.0, 20), (2.0, 40))
+        budgets = ((0.1, 2), (0.5, 10), (1.0, 20), (2.0, 40))
         return [AnisotropyEmbedding(fall, iterations) for fall, iterations in budgets]
 
 

@@ -113,17 +113,19 @@ def test_the_sharpness_of_the_released_code_is_a_norm_one_step_aside():
     assert torch.allclose(found[[0, 2]], expected[[0, 2]], rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["sail", "sail-code", "initial-noise-sample"])
-def test_optimised_noise_lowers_what_it_measures_and_counts_its_gradients(name):
+@pytest.mark.parametrize(("name", "branches"), [("sail", 4), ("sail-code", 4), ("initial-noise-sample", 2)])
+def test_optimised_noise_counts_its_gradients(name, branches):
     model = worlds.model()
-    query = asked(model, ["one w1", "zero w2"])
-    before = model.evaluations.copy()
-    found = prepared(make(name, target=0.0, iterations=3, learning_rate=0.05), query)
-    assert model.evaluations.since(before).backward == {"sail": 24, "sail-code": 24, "initial-noise-sample": 12}[name]
-    size = make("sail-code").sharpness if name == "sail-code" else None
-    measured = size or (lambda q, x: norms(guidance_vector(q, x, 37)))
-    if name != "sail":
-        assert (measured(query, found.noise) < measured(query, query.noise)).all()
+    prepared(make(name, target=0.0, iterations=3), asked(model, ["one w1", "zero w2"]))
+    assert (model.evaluations.forward, model.evaluations.backward) == (2 * 3 * branches, 2 * 3 * branches)
+
+
+def test_a_sample_s_noise_is_moved_until_its_guidance_vector_is_short():
+    query = asked(worlds.model(), ["one w1", "zero w2"])
+    found = prepared(make("initial-noise-sample", target=0.9, learning_rate=0.05), query).noise
+    before, after = (norms(guidance_vector(query, x, 37)) for x in (query.noise, found))
+    assert (after < 0.92 * before).all()
+    assert (after > 0.8 * before).all()  # it stops there
 
 
 def test_sail_finds_a_smoother_place():
