@@ -1,6 +1,7 @@
 """The columns of the leaderboard: what is shown, what it means, what chance gives, which way is better.
 
-Those of memorization stand in `score_columns`, those of utility in `utility_columns`; here the others, and their order.
+Those of memorization stand in `score_columns`, of utility in `utility_columns`, of fair comparison in `fair_columns`, of
+cost in `cost_columns`; here the others, and their order.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from typing import Any
 
 from solidmark.compare import Leaderboard, Row
 
-from . import score_columns, utility_columns
-from .table import ONE, PLAIN, TEXT, TIMES, WHOLE, Column, Table
+from . import cost_columns, fair_columns, score_columns, utility_columns
+from .table import TEXT, Column, Table
 
 
 def table(board: Leaderboard) -> Table[Row]:
@@ -21,10 +22,14 @@ def table(board: Leaderboard) -> Table[Row]:
             *_who(board),
             *score_columns.main(board),
             *utility_columns.main(board),
-            *_cost(),
+            *fair_columns.main(board),
+            *cost_columns.main(),
+            _status(),
             *score_columns.more(board),
             *score_columns.soundness(),
             *utility_columns.more(),
+            *fair_columns.more(board),
+            *cost_columns.more(),
             *_origin(),
         ),
         board.rows,
@@ -39,7 +44,7 @@ def _who(board: Leaderboard) -> list[Column[Row]]:
             "mitigation",
             "mitigation",
             "The technique with the parameters that tell its strength. Rows stand in the order baseline, stage, family, "
-            "strength; there is no ranking.",
+            "strength; families are ranked by their curves, in groups.",
             TEXT,
             lambda r: r.mitigation,
             main=True,
@@ -51,6 +56,17 @@ def _who(board: Leaderboard) -> list[Column[Row]]:
             TEXT,
             lambda r: r.stage,
             main=True,
+        ),
+        Column(
+            "fidelity",
+            "fidelity",
+            "A: the published algorithm as it is. B: a part of it is replaced by its counterpart at this scale. C: its idea "
+            "alone.",
+            TEXT,
+            lambda r: r.fidelity,
+            note="to the paper",
+            main=any(row.fidelity for row in board.rows),
+            missing="not recorded",
         ),
         Column(
             "needs",
@@ -71,72 +87,26 @@ def _who(board: Leaderboard) -> list[Column[Row]]:
     ]
 
 
-def _cost() -> list[Column[Row]]:
-    return [
-        Column(
-            "training_relative",
-            "training",
-            "Denoiser evaluations, forward and backward, of training and editing, counted, against the baseline's training.",
-            PLAIN,
-            lambda r: r.cost and r.cost.relative,
-            note="of baseline",
-            better="lower",
-            form=TIMES,
-            main=True,
-        ),
-        Column(
-            "sampling_per_image",
-            "sampling",
-            "Denoiser evaluations, forward and backward, an image at plain generation, counted.",
-            PLAIN,
-            lambda r: r.cost and r.cost.sampling.per_image,
-            note="an image",
-            better="lower",
-            form=WHOLE,
-            main=True,
-        ),
-        Column(
-            "status",
-            "status",
-            "ok, or why a row has no numbers: one failed control or seed is enough, since a mean over what happens to be "
-            "there would flatter the row.",
-            TEXT,
-            lambda r: r.status,
-            main=True,
-        ),
-    ]
+def _status() -> Column[Row]:
+    return Column(
+        "status",
+        "status",
+        "ok, or why a row has no numbers: one failed control or seed is enough, since a mean over what happens to be "
+        "there would flatter the row.",
+        TEXT,
+        lambda r: r.status,
+        main=True,
+    )
 
 
 def _origin() -> list[Column[Row]]:
     return [
-        _evaluations("training", "Denoiser evaluations of the training, forward and backward, a seed."),
-        _evaluations("editing", "Denoiser evaluations of the edit after training, forward and backward, a seed."),
-        Column(
-            "train_seconds",
-            "seconds",
-            "Seconds of training and editing, a seed; they depend on the machine, evaluations do not.",
-            PLAIN,
-            lambda r: r.cost and r.cost.training.seconds + r.cost.editing.seconds,
-            note="training, editing",
-            better="lower",
-            form=ONE,
-        ),
-        Column(
-            "peak_bytes",
-            "peak memory",
-            "Largest memory of the measuring process up to then, of any seed.",
-            PLAIN,
-            lambda r: r.cost and r.cost.peak_bytes,
-            note="bytes",
-            better="lower",
-            form=WHOLE,
-        ),
         Column(
             "control",
             "reference",
-            "Whether a row is there to be compared with: the baseline, or a point of its stage's reference curve.",
+            "Whether a row is there to be compared with: the baseline, a reference curve, or a control.",
             TEXT,
-            lambda r: "yes" if r.control else "no",
+            lambda r: "yes" if r.control or r.reference_curve else "no",
         ),
         Column(
             "protocol",
@@ -154,19 +124,6 @@ def _origin() -> list[Column[Row]]:
         ),
         Column("reason", "reason", "Why a row has no numbers.", TEXT, lambda r: r.reason or None),
     ]
-
-
-def _evaluations(part: str, meaning: str) -> Column[Row]:
-    return Column(
-        f"{part}_evaluations",
-        f"{part} evaluations",
-        meaning,
-        PLAIN,
-        lambda row: row.cost and getattr(row.cost, part).evaluations,
-        note="forward + backward",
-        better="lower",
-        form=WHOLE,
-    )
 
 
 def seeds_told(row: Row) -> str:

@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from solidmark.compare import Leaderboard, Row, TestbedFacts
 
-from . import by_query, finding_cards, prose
+from . import by_query, fair_table, finding_cards, prose
 from .columns import protocol_told, table
 from .finding_cards import Card, Suite
 from .table import Column, Table
@@ -30,6 +30,7 @@ def _body(board: Leaderboard) -> list[str]:
         f"{escaped(prose.counts(board))}. {_footnote(board)}",
         *([_verdicts(board)] if board.findings else []),
         _table(grid, grid.main),
+        *_fair(board),
         "## How to read this table",
         _meanings((*prose.PRINCIPLES, *prose.explained(grid.main))),
         "## More columns",
@@ -37,6 +38,47 @@ def _body(board: Leaderboard) -> list[str]:
         _meanings(prose.explained(grid.more)),
         *_queries(board),
         *(section for facts in board.testbeds for section in _testbed(board, facts)),
+    ]
+
+
+def _fair(board: Leaderboard) -> list[str]:
+    """Excesses, ranking and curves in numbers, testbed by testbed."""
+    named = len(board.testbeds) > 1
+    told = [section for facts in board.testbeds for section in _fair_of(board, facts, named=named)]
+    ranked = [section for facts in board.testbeds for section in _ranking(board, facts, named=named)]
+    return [
+        *([f"## {fair_table.TITLE}", escaped(fair_table.ABOUT), *told] if told else []),
+        *([f"## {fair_table.RANKING}", escaped(fair_table.ABOUT_RANKING), *ranked] if ranked else []),
+    ]
+
+
+def _fair_of(board: Leaderboard, facts: TestbedFacts, *, named: bool) -> list[str]:
+    fair = board.fair(facts)
+    lines, columns = fair_table.lines(fair), fair_table.columns(fair)
+    if not lines:
+        return []
+    told = ". ".join(prose.sentence(text) for text in (fair_table.counts(fair), fair_table.few(fair)) if text)
+    cells = [[column.cell(line).text for column in columns] for line in lines]
+    levels = [[family, *numbers] for family, numbers in fair_table.levels(fair)]
+    losses = [f"{100 * loss:.0f} % lost" for loss in fair_table.LEVELS]
+    return [
+        *([f"### {escaped(facts.title)}"] if named else []),
+        f"{escaped(told)}.",
+        _tabulated(cells, [column.heading for column in columns]),
+        *_folded(f"M* of every family by the {fair.axis} that is lost", _tabulated(levels, ["family", *losses])),
+    ]
+
+
+def _ranking(board: Leaderboard, facts: TestbedFacts, *, named: bool) -> list[str]:
+    fair, found = board.fair(facts), fair_table.ranked(board, facts)
+    ranking = fair.ranked(fair.axis)
+    if ranking is None:
+        return []
+    cells = [[column.cell(one).text for column in fair_table.RANKED] for one in found]
+    return [
+        *([f"### {escaped(facts.title)}"] if named else []),
+        f"{escaped(prose.sentence(ranking.reason))}.",
+        _tabulated(cells, [column.heading for column in fair_table.RANKED]),
     ]
 
 

@@ -14,14 +14,13 @@ from markupsafe import Markup, escape
 
 from solidmark.compare import NO_CLASS, Leaderboard, Row, TestbedFacts
 
-from . import by_query, finding_cards, gallery, prose
+from . import by_query, fair, fair_table, finding_cards, gallery, prose
 from .columns import protocol_told, table
 from .drawing import Drawing
 from .finding_cards import Card, Suite
 from .finding_figure import figure
 from .forest import forest
 from .table import Cell, Column
-from .trade_off import ACCURACY, FRECHET, Axis, trade_off
 
 LOWEST = -0.1
 """Where the small scale of M in the table begins; it ends at 1."""
@@ -52,6 +51,7 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         protocol=protocol_told,
         no_class=NO_CLASS,
         by_query=by_query,
+        fair_table=fair_table,
         asked=[by_query.asked(board, facts) for facts in board.testbeds],
         columns=grid.columns,
         rows=_rows(board, grid.columns),
@@ -79,31 +79,18 @@ class TestbedPage:
 
     facts: TestbedFacts
     forests: list[Drawing]
-    by_accuracy: list[Drawing]
-    by_frechet: list[Drawing]
+    fair: fair.Section
     walls: list[gallery.Wall]
 
 
 def _testbed(number: int, board: Leaderboard, facts: TestbedFacts, runs: Sequence[Path]) -> TestbedPage:
     rows, baseline = board.of(facts), board.baseline(facts)
     stages = [stage for stage in dict.fromkeys(row.stage for row in rows if row.ok) if stage != "none"]
-    names = {stage: f"{number}-{place}" for place, stage in enumerate(stages)}
-    by_accuracy, by_frechet = (
-        [trade_off(names[s], s, with_references(s, rows), baseline, axis, rows) for s in stages if _measured(axis, rows)]
-        for axis in (ACCURACY, FRECHET)
-    )
-    forests = [forest(names[s], s, [row for row in rows if row.stage == s], baseline) for s in stages]
-    return TestbedPage(facts, forests, by_accuracy, by_frechet, gallery.walls(board, facts, runs))
-
-
-def _measured(axis: Axis, rows: Sequence[Row]) -> bool:
-    return any(axis.of(row) is not None for row in rows)
-
-
-def with_references(stage: str, rows: Sequence[Row]) -> list[Row]:
-    """The rows of a stage; those of a composed stage with the reference curves of each of its stages."""
-    parts = stage.split("+")
-    return [row for row in rows if row.stage == stage or (row.control and row.stage in parts)]
+    forests = [
+        forest(f"{number}-{place}", stage, [row for row in rows if row.stage == stage], baseline)
+        for place, stage in enumerate(stages)
+    ]
+    return TestbedPage(facts, forests, fair.section(number, board, facts), gallery.walls(board, facts, runs))
 
 
 @dataclass(frozen=True)
@@ -144,7 +131,8 @@ SIDE = ("stage", "needs", "seeds")
 
 def looks(column: Column[Any]) -> str:
     """CSS classes of a column."""
-    classes = {"num": column.kind.name != "text", "more": not column.main, "side": column.key in SIDE}
+    kinds = {"num": column.kind.name != "text", "long": column.key in ("reason", "setting")}
+    classes = {**kinds, "more": not column.main, "side": column.key in SIDE}
     return " ".join(name for name, worn in classes.items() if worn)
 
 

@@ -27,13 +27,13 @@ PRINCIPLES = (
     (
         "Numbers in brackets",
         "95 % intervals. For M the jackknife over images, from five seeds on t over seeds; shares Clopper-Pearson, AUROC "
-        "DeLong. Two rows whose intervals overlap may well be equal: rows are not ranked.",
+        "DeLong. Two rows whose intervals overlap may well be equal.",
     ),
     (
         "What is a good row",
         "Low memorization by itself is easy: an untrained model has none. What counts is M at equal utility. The rows "
-        "marked as references, a curve for training and one for sampling, show what plain under-fitting and plain lower "
-        "guidance reach; only what lies below the reference curve of its stage mitigates.",
+        "marked as references show what plain under-fitting, plain lower guidance and plain fine-tuning reach; only a "
+        "family whose curve lies below that of its stage's reference mitigates, and its verdict is real.",
     ),
     (
         "What a low M does not say",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from solidmark.compare import Bound, Distance, Number, Share
+from solidmark.compare import Bound, DenoisingLoss, Distance, Number, OverSeeds, Share
 
 Flat = str | int | float | None
 Subject = TypeVar("Subject")
@@ -92,6 +92,22 @@ def _bound(bound: Bound, form: str) -> Cell:
     return Cell(f"≥ {form.format(bound.low)}", order=bound.low, flat={"_low": bound.low, "_confidence": bound.confidence})
 
 
+def _over_seeds(number: OverSeeds, form: str) -> Cell:
+    interval = "" if number.low is None or number.high is None else _interval(number.low, number.high, form)
+    flat = {"": number.value, "_low": number.low, "_high": number.high}
+    return Cell(form.format(number.value), interval, order=number.value, flat=flat)
+
+
+def _loss(loss: DenoisingLoss, form: str) -> Cell:
+    flat = {"": loss.value, "_low": loss.low, "_high": loss.high, "_trained": loss.trained}
+    interval, beside = _interval(loss.low, loss.high, form), f"trained {form.format(loss.trained)}"
+    return Cell(form.format(loss.value), interval, beside, loss.value, flat)
+
+
+def _memory(size: int, _: str) -> Cell:
+    return Cell(f"{size / 2**20:,.0f} MiB", order=size, flat={"": size})
+
+
 def _interval(low: float, high: float, form: str) -> str:
     return f"[{form.format(low)}, {form.format(high)}]"
 
@@ -104,9 +120,13 @@ SHARE = Kind("share", SHARE_FIELDS, _share)
 PROPORTION = Kind("share", SHARE_FIELDS, _proportion)
 COUNT = Kind("count", SHARE_FIELDS, _count)
 DISTANCE = Kind("distance", ("", "_low", "_high", "_real"), _distance)
+OVER_SEEDS = Kind("number", ("", "_low", "_high"), _over_seeds)
+LOSS = Kind("loss", ("", "_low", "_high", "_trained"), _loss)
+MEMORY = Kind("memory", ("",), _memory)
 BOUND = Kind("bound", ("_low", "_confidence"), _bound)
 
 THREE, TWO, ONE, WHOLE, TIMES, PERCENT = "{:z.3f}", "{:z.2f}", "{:z.1f}", "{:,.0f}", "{:.2f} ×", "{:.0f} %"
+SIGNED, FOUR = "{:+.2f}", "{:.4f}"
 
 
 @dataclass(frozen=True)

@@ -10,21 +10,25 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from . import pooled
+from .curves import Curve
 from .errors import InvalidValue
+from .excess import Excess, Standing
 from .fairness import Fairness, fairness
 from .findings import Finding, Series
 from .incidents import Incident, incidents
 from .outcomes import Outcome, outcomes
-from .pooled import Controls, Cost, Negative, Scored, Utility, Worst
+from .paired import OverSeeds
+from .pooled import Controls, Cost, DenoisingLoss, Negative, Scored, Utility, Worst
 from .pooling import Bound, Distance, Number
+from .ranking import Place, Ranking
 from .records import Record, latest
 from .rows import NO_CLASS, NO_POWER, NO_WORST, Attempt, Row, rows, solver
 from .scores import Estimate, Share
 
 __all__ = [
-    "NO_CLASS", "NO_POWER", "NO_WORST", "Attempt", "Bound", "Controls", "Cost", "Distance", "Estimate", "Finding",
-    "Incident", "Leaderboard", "Negative", "Number", "Outcome", "Row", "Scored", "Series", "Share", "TestbedFacts",
-    "Utility", "Worst", "leaderboard",
+    "NO_CLASS", "NO_POWER", "NO_WORST", "Attempt", "Bound", "Controls", "Cost", "Curve", "DenoisingLoss", "Distance",
+    "Estimate", "Excess", "Fairness", "Finding", "Incident", "Leaderboard", "Negative", "Number", "Outcome", "OverSeeds",
+    "Place", "Ranking", "Row", "Scored", "Series", "Share", "Standing", "TestbedFacts", "Utility", "Worst", "leaderboard",
 ]  # fmt: skip
 
 SCHEMA = "solidmark.leaderboard/1"

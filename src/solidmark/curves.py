@@ -130,9 +130,18 @@ class Curve:
         return min(kept, key=lambda point: point.memory).mitigation if kept else ""
 
     def to_json(self) -> dict[str, Any]:
-        """The curve with its line, band and settings."""
-        line = [{"loss": loss, "value": one.value, "low": one.low, "high": one.high} for loss, one in self.line()]
-        return {**asdict(self), "line": line, "setting": self.setting or None}
+        """The curve with its line, band and settings, to six digits."""
+        line = [{"loss": loss, "value": one.value, "low": one.low, "high": one.high} for loss, one in self.line()[::2]]
+        return {**_rounded(asdict(self)), "line": _rounded(line), "setting": self.setting or None}
+
+
+def _rounded(known: Any) -> Any:
+    """The same with six digits behind the point: a board has many curves."""
+    if isinstance(known, float):
+        return round(known, 6)
+    if isinstance(known, dict):
+        return {name: _rounded(value) for name, value in known.items()}
+    return [_rounded(value) for value in known] if isinstance(known, list | tuple) else known
 
 
 def frontier(losses: Array, memories: Array, at: Array) -> Array:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Array = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ class OverSeeds:
             return None
         if self.error == 0:
             return float(self.value == 0)
-        return float(2 * stats.t.sf(abs(self.value) / self.error, self.seeds - 1))
+        return float(2 * special.stdtr(self.seeds - 1, -abs(self.value) / self.error))
 
 
 def jackknifed(values: Array) -> OverSeeds:
@@ -56,7 +56,7 @@ def jackknifed(values: Array) -> OverSeeds:
         return OverSeeds(value, None, None, None, count)
     error = float(np.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2)))
     error = error if error > 1e-12 * max(1.0, abs(value)) else 0.0  # rounding is no spread
-    margin = float(stats.t.ppf(1 - LEVEL / 2, count - 1)) * error
+    margin = float(special.stdtrit(count - 1, 1 - LEVEL / 2)) * error
     return OverSeeds(value, value - margin, value + margin, error, count)
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from .scores import Share, proportion
 
@@ -66,7 +66,7 @@ def standard_error(block: Block, freedom: float) -> float:
     """The standard error behind a block's symmetric t interval: given, else read off its width."""
     if block.get("error") is not None:
         return float(block["error"])
-    return float((block["high"] - block["low"]) / 2 / stats.t.ppf(0.975, freedom))
+    return float((block["high"] - block["low"]) / 2 / special.stdtrit(freedom, 0.975))
 
 
 def mean(values: Sequence[float], errors: Sequence[float], freedom: float) -> tuple[float, float, float, float]:
@@ -75,7 +75,7 @@ def mean(values: Sequence[float], errors: Sequence[float], freedom: float) -> tu
     error = float(np.sqrt(np.sum(np.square(errors))) / count)
     if count >= SEEDS_ALONE:
         error, freedom = float(np.std(values, ddof=1) / np.sqrt(count)), count - 1
-    margin = float(stats.t.ppf(0.975, freedom)) * error
+    margin = float(special.stdtrit(freedom, 0.975)) * error
     middle = float(np.mean(values))
     return middle, middle - margin, middle + margin, error
 

@@ -7,7 +7,7 @@ that are shown to remember less, to all but those that are shown to remember mor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from .curves import MATCHED, Curve
-from .paired import FEWEST, LEVEL, OverSeeds, groups, holm, jackknifed
+from .paired import FEWEST, LEVEL, Array, OverSeeds, groups, holm, jackknifed
+
+AT = np.array([MATCHED])
 
 
 @dataclass(frozen=True)
@@ -84,22 +86,21 @@ def ranking(curves: Sequence[Curve]) -> Ranking | None:
 
 def _apart(curves: Sequence[Curve]) -> tuple[list[tuple[int, int]], int]:
     """Pairs (less, more memory) that are told apart, and how many pairs could be tested."""
-    differences = {
-        (one, other): _difference(curves[one], curves[other]) for one, other in combinations(range(len(curves)), 2)
-    }
+    whole = {curve.family: curve.frontiers(AT, curve.seeds)[:, 0] for curve in curves}
+    pairs = combinations(range(len(curves)), 2)
+    differences = {(one, other): _difference(curves[one], curves[other], whole) for one, other in pairs}
     tested = {pair: (d, d.p) for pair, d in differences.items() if d is not None and d.p is not None}
     adjusted = holm([p for _, p in tested.values() if p is not None])
     found = [(pair, d.value) for (pair, (d, _)), p in zip(tested.items(), adjusted, strict=True) if p <= LEVEL]
     return [pair if value < 0 else pair[::-1] for pair, value in found], len(tested)
 
 
-def _difference(one: Curve, other: Curve) -> OverSeeds | None:
-    """M of one at matched utility, minus that of the other, over the seeds of both."""
+def _difference(one: Curve, other: Curve, whole: Mapping[str, Array]) -> OverSeeds | None:
+    """M of one at matched utility, minus that of the other, over the seeds of both; `whole` has all of each family."""
+    if one.seeds == other.seeds:
+        return jackknifed(whole[one.family] - whole[other.family])
     seeds = [seed for seed in one.seeds if seed in other.seeds]
-    if not seeds:
-        return None
-    at = np.array([MATCHED])
-    return jackknifed((one.frontiers(at, seeds) - other.frontiers(at, seeds))[:, 0])
+    return jackknifed((one.frontiers(AT, seeds) - other.frontiers(AT, seeds))[:, 0]) if seeds else None
 
 
 def _told(pairs: int, apart: int) -> str:
