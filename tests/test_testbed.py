@@ -99,3 +99,9 @@ def test_nearly_equal_images_are_left_out_and_counted():
     laid = Repeating().board(0)
     assert laid.left_out == 100
     assert distinct(torch.cat([laid.trained.images, laid.held_out.images])) == list(range(320))
+
+
+def test_boards_that_differ_in_what_is_held_out_share_the_baseline_but_are_other_boards():
+    few, many, other = digits(held_out=64).board(0), digits().board(0), digits().board(1)
+    assert few.lesson == many.lesson != other.lesson
+    assert few.fingerprint != many.fingerprint

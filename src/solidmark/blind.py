@@ -35,11 +35,17 @@ class Blind(Board):
     testbed: Testbed = field(default=Testbed(), repr=False)
     handed: Mapping[str, Examples] = field(default_factory=dict, repr=False)
     identity: str = ""
+    taught: str = ""
 
     @cached_property
     def fingerprint(self) -> str:
         """That of the true board."""
         return self.identity
+
+    @cached_property
+    def lesson(self) -> str:
+        """That of the true board."""
+        return self.taught
 
     def truth(self) -> Board:
         """The board with its keys, laid out again."""
@@ -63,4 +69,4 @@ def blind(testbed: Testbed, seed: int, needs: Needs) -> Blind:
     }
     handed = {name: part for name, part in board.handed_out().items() if PARTS[name] in needs} if needs else {}
     kept = {f.name: getattr(board, f.name) for f in fields(Board)}
-    return Blind(**{**kept, **chosen}, testbed=testbed, handed=handed, identity=board.fingerprint)
+    return Blind(**{**kept, **chosen}, testbed=testbed, handed=handed, identity=board.fingerprint, taught=board.lesson)

@@ -76,7 +76,7 @@ class Lab:
         board = testbed.board(seed)
         key = {
             "recipe": provenance.describe(testbed.recipe),
-            "board": board.fingerprint,
+            "board": board.lesson,
             "steps": list(steps),
             "keys": with_keys,
             "core": provenance.core_digest(provenance.TRAINING),

@@ -86,6 +86,14 @@ class Board:
             digest.update(tensor.numpy().tobytes())
         return digest.hexdigest()
 
+    @cached_property
+    def lesson(self) -> str:
+        """sha256 of what a training without mitigation sees: boards that differ in what is held out share its model."""
+        digest = hashlib.sha256(repr((self.mark, self.seed, self.training.captions)).encode())
+        for tensor in (self.training.images, self.training_keys):
+            digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()
+
     @property
     def marked_training(self) -> Examples:
         """The rows that a model is trained on, marked, each image once."""

@@ -40,7 +40,7 @@ def trained(case: Case, board: Board, desk: Desk, *, with_keys: bool = True) -> 
     key = {
         "base": None if base is None else fingerprint(base),
         "recipe": provenance.describe(case.testbed.recipe),
-        "board": board.fingerprint,
+        "board": board.fingerprint if parts.parts else board.lesson,
         "seed": case.seed,
         "keys": with_keys,
         "parts": described_parts(parts),
