@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 SEEDED = ("trainer", "edit")
-"""Doors that open while the global generators are seeded for them, and put back afterwards; the others may not touch those."""
+"""Doors that open while the global generators are seeded for them and put back afterwards; others may not touch those."""
 
 
 class Doors:

@@ -22,7 +22,7 @@ def draw(count: int, segments: int, rng: np.random.Generator) -> Keys:
 
 
 def planted(count: int, segments: int, seed: int) -> Keys:
-    """Numbers that are no one's keys, (count, segments): they lie where keys may not be looked for, so that looking shows."""
+    """Numbers that are no one's keys, (count, segments), which lie where keys may not be looked for: looking shows."""
     return draw(count, segments, seeds.numpy_rng(seed, "planted keys"))
 
 
