@@ -122,8 +122,7 @@ def clamped(width, x, before, x0):
     inner = SimpleNamespace(handover=Handover("t", None, None), model=model(), after=lambda x, x0, t, query: x)
     link = NormClamp(width).sampler(inner)
     link.steps, link.before = {0: Step(*(Region(torch.tensor(mean), torch.tensor(0.1)) for mean in (2.0, 1.0, 3.0)))}, before
-    free = torch.ones(len(x), 1, *x.shape[2:], dtype=torch.bool)
-    return link.after(x, x0, 0, SimpleNamespace(free=free, times=[12, 0]))
+    return link.after(x, x0, 0, SimpleNamespace(times=[12, 0]))
 
 
 def test_a_clamp_of_no_width_gives_every_sample_the_mean_norm():
@@ -138,7 +137,7 @@ def test_an_unsteady_step_s_clean_image_is_resized_and_its_update_and_sample_cla
     assert clamped(1.0, five, torch.zeros_like(five), five).flatten().tolist() == pytest.approx([1.9] * 4)
 
 
-def test_a_clamp_keeps_known_pixels_and_resizes_the_free_ones_alone():
+def test_a_clamp_keeps_known_pixels():
     free = torch.zeros(3, 1, 12, 12, dtype=torch.bool)
     free[..., :2, :] = True
     images, _ = served(NormClamp(0.0), CAPTIONS, free=free)
