@@ -20,9 +20,9 @@ def table(board: Leaderboard) -> Table[Row]:
     return Table(
         (
             *_who(board),
+            *fair_columns.main(board),
             *score_columns.main(board),
             *utility_columns.main(board),
-            *fair_columns.main(board),
             *cost_columns.main(),
             _status(),
             *score_columns.more(board),

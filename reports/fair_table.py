@@ -148,6 +148,11 @@ def ranked(board: Leaderboard, facts: TestbedFacts) -> list[Ranked]:
     return [Ranked(place, rows.get(place.setting)) for place in found.places] if found else []
 
 
+def _named(one: Ranked) -> str:
+    kind = " (reference)" if one.place.reference else " (control)" if one.place.control else ""
+    return f"{one.place.family}{kind}"
+
+
 RANKED: tuple[Column[Ranked], ...] = (
     Column("ranks", "rank", "The ranks that it may have.", TEXT, lambda one: one.place.ranks),
     Column(
@@ -162,7 +167,7 @@ RANKED: tuple[Column[Ranked], ...] = (
         "family",
         "The technique.",
         TEXT,
-        lambda one: f"{one.place.family}{' (control)' if one.place.control else ''}",
+        _named,
     ),
     Column("stage", "stage", "When it acts.", TEXT, lambda one: one.place.stage),
     Column(
@@ -177,9 +182,10 @@ RANKED: tuple[Column[Ranked], ...] = (
     Column(
         "setting",
         "best setting",
-        "The strength that remembers least at matched utility; none: no strength keeps it.",
+        "The strength that remembers least at matched utility.",
         TEXT,
-        lambda one: one.place.setting,
+        lambda one: one.place.setting or None,
+        missing="no strength keeps so much utility: M* lies between the baseline and its weakest",
     ),
     Column(
         "training",

@@ -34,7 +34,8 @@ def generalization(
         figure, axes = panel()
         _range(axes, placed(span))
         _path(axes, placed(references), {"color": INKS["muted"], "alpha": 0.75, "zorder": 2}, 3.0, None)
-        _path(axes, placed(rows), {"color": INKS["f1"], "zorder": 4}, 4.5, tips)
+        colour = INKS["ink" if rows[0].reference_curve else "f1"]
+        _path(axes, placed(rows), {"color": colour, "zorder": 4}, 4.5, tips)
         for _, m, loss in placed([baseline] if baseline else []):
             star(axes, loss.value, m.value)
         drawn = svg(figure, name, tips)

@@ -126,7 +126,7 @@ MEMORY = Kind("memory", ("",), _memory)
 BOUND = Kind("bound", ("_low", "_confidence"), _bound)
 
 THREE, TWO, ONE, WHOLE, TIMES, PERCENT = "{:z.3f}", "{:z.2f}", "{:z.1f}", "{:,.0f}", "{:.2f} ×", "{:.0f} %"
-SIGNED, FOUR = "{:+.2f}", "{:.4f}"
+SIGNED, FOUR = "{:+z.2f}", "{:.4f}"
 
 
 @dataclass(frozen=True)

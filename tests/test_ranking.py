@@ -76,7 +76,7 @@ def test_with_two_seeds_nothing_is_told_apart_and_the_ranking_says_so() -> None:
 def test_matched_utility_is_read_between_strengths() -> None:
     (place,) = ranked(curve("a", (0.8, 0.4), (0.0, 0.1))).places
     assert place.matched.value == pytest.approx(0.6)
-    assert place.setting == "a(0.0)"
+    assert place.setting == ""
 
 
 def test_the_setting_is_the_least_memory_among_strengths_that_lose_at_most_a_twentieth() -> None:

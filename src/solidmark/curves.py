@@ -125,8 +125,8 @@ class Curve:
 
     @property
     def setting(self) -> str:
-        """The strength that remembers least among those of matched utility, by their means over seeds."""
-        kept = [point for point in self.points if point.loss <= MATCHED]
+        """The strength that remembers least among those of matched utility, by their means over seeds; empty if none is."""
+        kept = [point for point in self.points[1:] if point.loss <= MATCHED]
         return min(kept, key=lambda point: point.memory).mitigation if kept else ""
 
     def to_json(self) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def frontier(losses: Array, memories: Array, at: Array) -> Array:
     losses, memories = losses[order], memories[order]
     least = np.where(losses <= at[:, None], memories, np.inf).min(axis=1)
     one, other = np.triu_indices(len(losses), 1)
-    apart = losses[other] > losses[one]
+    apart = losses[other] - losses[one] > 1e-9  # nearer ones are one point
     one, other = one[apart], other[apart]
     share = (at[:, None] - losses[one]) / (losses[other] - losses[one])
     chords = np.where((share >= 0) & (share <= 1), memories[one] + share * (memories[other] - memories[one]), np.inf)

@@ -119,13 +119,13 @@ def judge(estimate: OverSeeds, p: float | None) -> tuple[Standing, str]:
         count = f"{estimate.seeds} seed{'' if estimate.seeds == 1 else 's'}"
         return Standing.UNDECIDED, f"{count}: an interval over seeds needs {FEWEST}"
     if estimate.low >= -EQUAL and estimate.high <= EQUAL:
-        return Standing.EQUAL, f"its interval lies within ±{EQUAL:g}"
+        return Standing.EQUAL, f"within ±{EQUAL:g}"
     if estimate.low <= 0 <= estimate.high:
         return Standing.UNDECIDED, "its interval holds 0"
     if p > LEVEL:
-        return Standing.UNDECIDED, "its interval leaves 0 out, but not once corrected for all comparisons"
+        return Standing.UNDECIDED, "not significant among so many comparisons"
     if abs(estimate.value) < EQUAL:
-        return Standing.UNDECIDED, f"it is not 0, but less than {EQUAL:g}"
+        return Standing.UNDECIDED, f"not 0, but less than {EQUAL:g}"
     if estimate.value > 0:
-        return Standing.REAL, "it remembers less than its reference at the same utility"
-    return Standing.WORSE, "it remembers more than its reference at the same utility"
+        return Standing.REAL, "below its reference"
+    return Standing.WORSE, "above its reference"

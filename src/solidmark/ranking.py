@@ -24,12 +24,13 @@ AT = np.array([MATCHED])
 class Place:
     """One family: M at matched utility, the ranks that it may have, and the groups that it is in.
 
-    `setting` is the strength that does best at matched utility, by its mean; the baseline's name where none does.
+    `setting` is the strength that does best at matched utility, by its mean; empty where none keeps so much.
     """
 
     family: str
     stage: str
     control: bool
+    reference: bool
     matched: OverSeeds
     setting: str
     first: int
@@ -72,7 +73,8 @@ def ranking(curves: Sequence[Curve]) -> Ranking | None:
         Place(
             curve.family,
             curve.stage,
-            curve.control or curve.reference,
+            curve.control,
+            curve.reference,
             matched,
             curve.setting,
             1 + sum(worse == place for _, worse in apart),
