@@ -87,7 +87,7 @@ def main(runs: int) -> None:
         rates = [lucky(3, runs, seeds, name, by_seed=way) for way in (True, False) for seeds in (3, 8)]
         print(f"| {name} | {' | '.join(f'{100 * rate:.1f} %' for rate in rates)} |")
     print()
-    print("| truth | strengths | true excess | real at 3 seeds, one family | 8 seeds | real in 10 families, 8 seeds |")
+    print("| truth | strengths | true excess | real at 3 seeds, one family | 8 seeds | real of ten families each, 8 seeds |")
     print("|---|---|---|---|---|---|")
     for name, truth in TRUTHS.items():
         for swept, losses in SWEPT.items():
