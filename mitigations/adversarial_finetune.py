@@ -24,8 +24,9 @@ class AdversarialFineTuning(Mitigation):
     fresh noise and time; x' is a surrogate for x: what the model drew, before it was changed, where the caption was.
     Published: surrogates from a pruned model with the same prompt, 50 steps on 8 draws, 5 epochs, all weights.
     Here a surrogate is drawn without a caption, four an image, since pruning is a mitigation of its own; a search step
-    has two draws; a round has `updates` steps. Half of the taught pairs carry the caption itself. Cost a round:
-    search x 2 images of the forget list and `updates` x 2 batches, forward and backward.
+    has two draws; a round has `updates` steps at a tenth of the recipe's rate, and half of the taught pairs carry the
+    caption itself. Cost a round: `search` x 2 images for each of the forget list and `updates` x 2 batches, forward and
+    backward.
     """
 
     rounds: int = 5

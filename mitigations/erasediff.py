@@ -20,7 +20,8 @@ class EraseDiff(Mitigation):
     ∇L_R + λ ∇L_E with λ = max(0, η - <∇L_R, ∇L_E> / ‖∇L_E‖²). The minimum of L_E is a constant in θ, so the inner
     steps with which the published code estimates it move no gradient and are left out. Code against paper: the
     code's λ is max(0, η - cos(∇L_R, ∇L_E)), and it noises with u too; here x_t is noised as in training, as in SISS's
-    re-implementation. Published: η 0.1, Adam at 1e-4, a few epochs. `push` is η. Cost: two batches an update.
+    re-implementation. Published: η 0.1, Adam at 1e-4, a few epochs; here the rate is a tenth of the
+    recipe's. `push` is η. Cost: two batches an update.
     """
 
     push: float = 0.1
@@ -30,6 +31,7 @@ class EraseDiff(Mitigation):
 
     needs = Needs.FORGET
     reference = "Erasing Undesirable Influence in Diffusion Models, arXiv 2401.05779"
+    fidelity = "B"
     claims = (Claim("It takes away the influence of what is to be forgotten.", below=0.2),)
 
     def __post_init__(self) -> None:
@@ -56,7 +58,7 @@ class EraseDiff(Mitigation):
 
     def strengths(self) -> "list[EraseDiff]":
         """A stronger and stronger push."""
-        return [EraseDiff(0.01), EraseDiff(), EraseDiff(1.0), EraseDiff(1.0, updates=300)]
+        return [EraseDiff(0.01, updates=15), EraseDiff(), EraseDiff(1.0), EraseDiff(1.0, updates=300)]
 
 
 def combined(keeping: Sequence[Tensor], erasing: Sequence[Tensor], push: float) -> list[Tensor]:

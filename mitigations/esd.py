@@ -25,13 +25,13 @@ class ErasedConcepts(Mitigation):
     update. c is a caption of the forget list; images are not looked at. `away` is η, published 1. `weights`
     "x" trains the cross-attention alone (published for what a prompt names), "u" all but that (for what appears
     unasked). Published: 1,000 iterations at 1e-5, batch 1 and one concept; the code for diffusers 200 at 5e-5. Here
-    every forgotten caption is a concept, the batch has `batch` of them, and the rate is the recipe's third. Cost:
-    `updates` partial samplings of up to 25 steps, and a batch forward and backward each.
+    every forgotten caption is a concept, the batch has `batch` of them, and the rate is a tenth of the recipe's.
+    Cost: `updates` partial samplings of up to 25 steps, and a batch forward and backward each.
     """
 
     updates: int = 60
     away: float = 1.0
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     batch: int = 16
     weights: str = "x"
 
@@ -86,4 +86,4 @@ class ErasedConcepts(Mitigation):
 
     def strengths(self) -> "list[ErasedConcepts]":
         """Longer and longer."""
-        return [ErasedConcepts(updates) for updates in (10, 30, 60, 120)]
+        return [ErasedConcepts(updates) for updates in (10, 30, 60, 200)]
