@@ -40,6 +40,13 @@ def test_dampening_never_enlarges_a_weight():
     assert factors.item() == 1
 
 
+def test_each_strength_dampens_more_than_the_one_before():
+    forgotten, retained = torch.rand(2, 10_000, generator=torch.Generator().manual_seed(0)).square().add(1e-4)
+    steps = [(one.selection, one.dampening) for one in selective_dampening.SelectiveDampening().strengths()]
+    kept = [float(selective_dampening.dampened(forgotten, retained, *step).mean()) for step in steps]
+    assert all(later < earlier for earlier, later in zip(kept, kept[1:], strict=False))
+
+
 def test_importance_is_the_mean_squared_gradient_of_single_images(monkeypatch):
     """A loss of w x at image x has gradient x, so that the importance of w is the mean of x², not mean(x)²."""
     w, values = nn.Parameter(torch.tensor(3.0)), iter([1.0, -2.0, 3.0, -4.0])
