@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from solidmark.compare import Curve, Number, Row
-from solidmark.curves import MATCHED
+from solidmark.curves import MATCHED, reach
 from solidmark.excess import WIDEST
 
 from .drawing import INKS, Drawing, canvas, style, svg, tip
@@ -78,7 +78,7 @@ def _line(axes: Axes, curve: Curve, look: dict[str, Any], alpha: float) -> None:
 
 def memory(row: Row, measure: str) -> Number | None:
     """M of a row as a curve has it, with its interval."""
-    found = row.worst if measure == "worst" else row.lead
+    found = getattr(row, reach(row.stage)) if measure == "worst" else row.lead
     return found.memorization if found is not None else None
 
 

@@ -56,8 +56,10 @@ def negative(m: float, error: float, images: int) -> Record:
     return {"memorization": estimate(m, error, images), "certified": share(0, images), **known}
 
 
-def worst(queries: Record) -> Record:
-    """A worst case that always chose the query with the largest M, and finds what that one does."""
+def worst(queries: Record) -> Record | None:
+    """A worst case that always chose the query with the largest M, and finds what that one does; None without any."""
+    if not queries:
+        return None
     best = max(queries, key=lambda name: queries[name]["memorization"]["value"])
     found = {name: queries[best][name] for name in ("memorization", "certified", "epsilon")}
     return {**found, "chosen": {name: float(name == best) for name in queries}, "queries": len(queries)}
@@ -94,6 +96,7 @@ def case(mitigation: str = "none", m: float = 0.88, seed: int = 0, stage: str = 
         "queries": queries,
         "not_applicable": {},
         "worst": worst(queries),
+        "worst_service": worst({name: one for name, one in queries.items() if one["access"] == "api"}),
         "controls": controls(),
         "power": {name: {"value": 1.0, "low": 1.0, "high": 1.0} for name in queries},
         "utility": utility(),

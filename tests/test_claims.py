@@ -5,13 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 from solidmark.benchmark.claims import Stated, stated
-from solidmark.findings import Verdict
 from solidmark.reports import finding_cards
 from worlds import digits
 
 from solidmark import Claim
 from solidmark.compare import Outcome
 from solidmark.errors import InvalidValue
+from solidmark.findings import Verdict
 
 
 @dataclass

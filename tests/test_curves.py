@@ -180,6 +180,13 @@ def test_the_worst_case_and_the_leading_query_have_curves_of_their_own() -> None
     assert [of(found, "x", measure=name).points[1].memory for name in ("worst", "lead")] == pytest.approx([0.6, 0.2])
 
 
+@pytest.mark.parametrize(("stage", "memory"), [("sampling", 0.3), ("training+sampling", 0.3), ("training", 0.9)])
+def test_what_acts_at_sampling_is_held_to_the_queries_that_go_through_the_service(stage: str, memory: float) -> None:
+    two = {"outpaint": scored(0.3), "likelihood": {**scored(0.9), "access": "weights"}}
+    found = fair(case(queries=two), case("x", stage=stage, queries=two))
+    assert of(found, "x").points[1].memory == pytest.approx(memory)
+
+
 def test_a_reference_is_known_by_its_record_and_only_its_own_stage_is_compared_with_it() -> None:
     found = fair(case(), stop(0.4, 150), case("x", 0.5, stage="training"), case("y", 0.5, stage="sampling"))
     told = {one.family: (one.reference, one.reason) for one in found.beside("accuracy")}

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from .errors import InvalidValue
 from .paired import OverSeeds, jackknifed
+from .pooled import Worst
+from .pooling import Number
 from .rows import NO_CLASS, NO_WORST, Attempt, Row
 
 Array = NDArray[np.float64]
@@ -52,18 +54,34 @@ AXES = (Axis("accuracy", "accuracy"), Axis("frechet", "Fréchet distance", falli
 
 @dataclass(frozen=True)
 class Measure:
-    """Which memorization stands against utility: of the worst case over queries, or of the leading query."""
+    """Which memorization stands against utility: of the worst case over queries, or of the leading query.
+
+    `found` is the field of a seed that has it.
+    """
 
     name: str
     title: str
+    found: str
 
     def of(self, attempt: Attempt) -> float | None:
         """The memorization of one seed."""
-        number = attempt.worst if self.name == "worst" else attempt.memorization
+        number: Number | None = getattr(attempt, self.found)
         return None if number is None else number.value
 
+    def within(self, stage: str) -> Measure:
+        """The same for rows of a stage: what acts at sampling guards a service, so its worst case goes through that.
 
-MEASURES = (Measure("worst", "M*"), Measure("lead", "M"))
+        What the weights hold behind it is the baseline's by construction.
+        """
+        return replace(self, found=reach(stage)) if self.name == "worst" else self
+
+
+def reach(stage: str) -> str:
+    """The worst case that rows of a stage are held to: `worst_service` where a part acts at sampling, else `worst`."""
+    return "worst_service" if "sampling" in stage.split("+") else "worst"
+
+
+MEASURES = (Measure("worst", "M*", "worst"), Measure("lead", "M", "memorization"))
 
 
 @dataclass(frozen=True)
@@ -177,6 +195,7 @@ def curves(rows: Sequence[Row], axis: Axis, measure: Measure) -> list[Curve]:
 
 def _curve(members: Sequence[Row], baseline: Row | None, axis: Axis, measure: Measure) -> Curve:
     first = members[0]
+    measure = measure.within(first.stage)
     empty = Curve(first.family, first.stage, first.control, first.reference_curve, axis.name, measure.name)
     if baseline is None or (why := _unusable(baseline, baseline, axis, measure)):
         return replace(empty, reason="the baseline has no numbers" if baseline is None else f"the baseline: {why}")
@@ -209,18 +228,20 @@ def _unusable(row: Row, baseline: Row, axis: Axis, measure: Measure) -> str:
         return row.reason or row.status
     if any(axis.of(attempt) is None for attempt in row.attempts):
         return NO_CLASS
-    if any(measure.of(attempt) is None for attempt in row.attempts) or (measure.name == "worst" and not _asked(row)):
+    starred = measure.name == "worst"
+    if any(measure.of(attempt) is None for attempt in row.attempts) or (starred and not _asked(row, measure)):
         return NO_WORST
-    if measure.name == "worst" and _asked(row) != _asked(baseline):
+    if starred and _asked(row, measure) != _asked(baseline, measure):
         return "it was asked other queries than the baseline"
     if row is baseline and not all(axis.of(attempt) for attempt in row.attempts):
         return f"its {axis.title} is 0, so that there is no relative loss"
     return ""
 
 
-def _asked(row: Row) -> frozenset[str]:
+def _asked(row: Row, measure: Measure) -> frozenset[str]:
     """The queries that a row's worst case is taken over."""
-    return frozenset(row.worst.chosen) if row.worst is not None else frozenset()
+    worst: Worst | None = getattr(row, measure.found)
+    return frozenset(worst.chosen) if worst is not None else frozenset()
 
 
 def _paired_seeds(rows: Sequence[Row], baseline: Row) -> set[int]:

@@ -20,7 +20,7 @@ from .records import Record
 
 STAGES = ("none", "training", "sampling", "post-hoc")
 
-NUMBERS = ("queries", "power", "worst", "controls", "utility", "denoising_loss", "cost")
+NUMBERS = ("queries", "power", "worst", "worst_service", "controls", "utility", "denoising_loss", "cost")
 
 NO_WORST = "its seeds were asked different queries, or their records are older than the worst case"
 NO_CLASS = "the captions of this testbed tell no class, so none is asked for"
@@ -35,7 +35,8 @@ NO_POWER = "the perfect memorizer is a closed formula, which this query cannot b
 class Attempt:
     """One seed of a row: what became of it. `memorization` is that of the leading query, also where a control failed.
 
-    `worst`, `accuracy` and `frechet` are what curves are made of; null where the record has no such number.
+    `worst`, `worst_service` (over the queries that go through the service alone), `accuracy` and `frechet` are what
+    curves are made of; null where the record has no such number.
     """
 
     seed: int | None
@@ -45,6 +46,7 @@ class Attempt:
     environment: str
     memorization: Number | None
     worst: Number | None = None
+    worst_service: Number | None = None
     accuracy: float | None = None
     frechet: float | None = None
 
@@ -74,6 +76,7 @@ class Row:
     not_applicable: Mapping[str, str] = field(default_factory=dict)
     power: Mapping[str, Number | None] | None = None
     worst: Worst | None = None
+    worst_service: Worst | None = None
     controls: Controls | None = None
     utility: Utility | None = None
     denoising_loss: DenoisingLoss | None = None
@@ -101,8 +104,7 @@ class Row:
     def reasons(self) -> dict[str, str]:
         """Why what is null is null, by the name of the field; parts of a field after a dot."""
         told = {name: self.reason for name in NUMBERS if getattr(self, name) is None}
-        if self.ok and self.worst is None:
-            told["worst"] = NO_WORST
+        told |= {name: NO_WORST for name in ("worst", "worst_service") if self.ok and getattr(self, name) is None}
         if self.ok and self.denoising_loss is None:
             told["denoising_loss"] = NO_LOSS
         if self.utility is not None and self.utility.accuracy is None:
@@ -207,6 +209,7 @@ def _numbers(group: Sequence[Record]) -> dict[str, Any]:
         "queries": {name: pooled.scored([record["queries"][name] for record in group]) for name in names},
         "power": pooled.power([record.get("power") or {} for record in group], images),
         "worst": _worst([record.get("worst") for record in group]),
+        "worst_service": _worst([record.get("worst_service") for record in group]),
         "controls": pooled.controls([record["controls"] for record in group]),
         "utility": pooled.utility([record["utility"] for record in group]),
         "denoising_loss": pooled.denoising_loss([record.get("denoising_loss") or {} for record in group]),
@@ -232,6 +235,7 @@ def _attempt(record: Record) -> Attempt:
         environment=(record.get("provenance") or {}).get("environment_key", ""),
         memorization=_memorization(lead),
         worst=_memorization(record.get("worst")),
+        worst_service=_memorization(record.get("worst_service")),
         accuracy=known["accuracy"]["count"] / known["accuracy"]["of"] if known.get("accuracy") else None,
         frechet=known["frechet"]["value"] if known.get("frechet") else None,
     )
