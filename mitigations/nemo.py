@@ -58,7 +58,7 @@ class NeuronsAQuery(Mitigation):
 
     def strengths(self) -> "Sequence[NeuronsAQuery]":
         """From few captions searched to all, and until the first prediction is less and less alike."""
-        return [NeuronsAQuery(deviations) for deviations in (2.0, 1.0, 0.0, -1.0, -4.0)]
+        return [NeuronsAQuery(deviations) for deviations in (1.0, 0.5, 0.0, -1.0, -4.0)]
 
 
 class Silencing(Attended):

@@ -1,5 +1,7 @@
 """Edits and prunings of weights: scores, factors and shares against closed forms and hand-made layers."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 import worlds
@@ -44,7 +46,7 @@ def test_each_strength_dampens_more_than_the_one_before():
     forgotten, retained = torch.rand(2, 10_000, generator=torch.Generator().manual_seed(0)).square().add(1e-4)
     steps = [(one.selection, one.dampening) for one in selective_dampening.SelectiveDampening().strengths()]
     kept = [float(selective_dampening.dampened(forgotten, retained, *step).mean()) for step in steps]
-    assert all(later < earlier for earlier, later in zip(kept, kept[1:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(kept))
 
 
 def test_importance_is_the_mean_squared_gradient_of_single_images(monkeypatch):
