@@ -21,8 +21,9 @@ class SharpnessAware(Mitigation):
     learning rate 0.05, 10 iterations; δ makes the step as long as 1, where x_T has 16,384 numbers, a `reach` of 1/128 a
     number; the sum L + α‖x_T‖ at most 8.2 with α = 0.05, of which about 6.4 is the norm: 1.8 of sharpness, an absolute
     number that no other model shares, so here a share, as for other embedding and noise searches. The paper finds that α
-    hardly matters. Left out: drawing other noises where a search fails, for a query's noise is the auditor's. Cost: up
-    to `iterations` times four evaluations forward and backward a query.
+    hardly matters. Left out: drawing other noises where a search fails, for a query's noise is the auditor's. With
+    ancestral sampling (eta 1) hardly anything of x_T survives the first steps; eta 0 is where it counts. Cost: up to
+    `iterations` times four evaluations forward and backward a query.
 
     Paper and released code differ: see `ReleasedSharpnessAware`.
     """

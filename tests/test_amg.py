@@ -210,6 +210,18 @@ def test_the_perfect_memorizer_is_pushed_away_from_its_keys_and_held_out_images_
     assert not leaks(laid, held_out)
 
 
+@pytest.mark.parametrize("name", ["amg", "amg-features"])
+def test_guidance_needs_no_captions(name):
+    laid, model = worlds.board(16, 32), worlds.model()
+    answers = {}
+    for weight in (0.0, 3000.0):
+        guided = plugins.compose(f"{name}(dissimilarity={weight},first=-9.0,last=-9.0)")
+        service = Service(model, guided, 0, data=dict(laid.handed_out()))
+        noise, free = torch.ones(2, 9, 1, 12, 12), torch.ones(2, 1, 12, 12, dtype=torch.bool)
+        answers[weight] = service.sample(["", ""], torch.zeros(2, 1, 12, 12), free, noise, Protocol(steps=4))
+    assert not torch.allclose(answers[0.0], answers[3000.0], atol=1e-3)
+
+
 def test_keys_that_are_avoided_are_in_the_record_by_distance_and_not_by_nearness():
     """Each key is answered by the farther end of the gray scale; the held-out ones by a coin."""
     rng = np.random.default_rng(0)
