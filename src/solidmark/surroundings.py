@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of torch, and the current folder."""
+    """Settings of torch, and the current folder, as a run begins with them."""
 
-    default_dtype: torch.dtype
-    default_device: torch.device
-    threads: int
-    gradients: bool
-    deterministic: bool
-    folder: str
+    default_dtype: torch.dtype = torch.float32
+    default_device: str = "cpu"
+    threads: int = 1
+    gradients: bool = True
+    deterministic: bool = False
+    folder: str = "."
 
     @classmethod
     def now(cls) -> Settings:
         """As they are."""
         return cls(
             torch.get_default_dtype(),
-            torch.get_default_device(),
+            str(torch.get_default_device()),
             torch.get_num_threads(),
             torch.is_grad_enabled(),
             torch.are_deterministic_algorithms_enabled(),
@@ -32,17 +34,24 @@ class Settings:
         )
 
     def put_back(self) -> list[str]:
-        """Make them so again, and tell which had been changed."""
+        """Make them so again, and tell which had been changed. What is as it was is not touched."""
         now = Settings.now()
-        changed = [f.name.replace("_", " ") for f in fields(self) if getattr(self, f.name) != getattr(now, f.name)]
-        if changed:
-            self._make()
-        return changed
+        changed = [f.name for f in fields(self) if getattr(self, f.name) != getattr(now, f.name)]
+        for name in changed:
+            SETTERS[name](getattr(self, name))
+        return [name.replace("_", " ") for name in changed]
 
-    def _make(self) -> None:
-        torch.set_default_dtype(self.default_dtype)
-        torch.set_default_device(self.default_device)
-        torch.set_num_threads(self.threads)
-        torch.set_grad_enabled(self.gradients)
-        torch.use_deterministic_algorithms(self.deterministic)
-        os.chdir(self.folder)
+
+def _set_default_device(device: str) -> None:
+    """None is the CPU without the mode that a stated device switches on, under which kernels differ in the last bit."""
+    torch.set_default_device(None if device == "cpu" else device)
+
+
+SETTERS: Mapping[str, Callable[[Any], None]] = {
+    "default_dtype": torch.set_default_dtype,
+    "default_device": _set_default_device,
+    "threads": torch.set_num_threads,
+    "gradients": lambda wanted: torch.set_grad_enabled(wanted),
+    "deterministic": torch.use_deterministic_algorithms,
+    "folder": os.chdir,
+}
