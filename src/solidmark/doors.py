@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 
 
 SEEDED = ("trainer", "edit")
-<<<<<<< /tmp/dev/h/kit/clone/src/solidmark/doors.py
-"""Doors that open while the global generators are seeded for them, and put back afterwards; others may not touch those."""
-=======
 """Doors that open while the global generators are seeded for them and put back afterwards; others may not touch those."""
->>>>>>> /tmp/dev/h/kit/new.tmp
 
 
 class Doors:

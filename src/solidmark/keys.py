@@ -22,11 +22,7 @@ def draw(count: int, segments: int, rng: np.random.Generator) -> Keys:
 
 
 def planted(count: int, segments: int, seed: int) -> Keys:
-<<<<<<< /tmp/dev/h/kit/clone/src/solidmark/keys.py
-    """Numbers that are no one's keys, (count, segments): they lie where no one may look for keys, so that looking shows."""
-=======
     """Numbers that are no one's keys, (count, segments), which lie where keys may not be looked for: looking shows."""
->>>>>>> /tmp/dev/h/kit/new.tmp
     return draw(count, segments, seeds.numpy_rng(seed, "planted keys"))
 
 
