@@ -23,8 +23,9 @@ class AmbientMask(Mitigation):
     pixel is read as one at the far end of the schedule, alpha 0 and sigma 1, whose v is -x; so this needs a network
     that predicts v or x. Published: share 0.2 to 0.9, 0.4 in its script, further 0.1, with an EDM network. It costs an
     input channel. The paper hides pixels at sampling too, and so asks for no more than was trained: join
-    `ambient-mask-sampling`. Alone, nothing is hidden from a query, which the model has never seen: at the default it
-    tells classes badly (83 of 256 on digits, of 217 without it).
+    `ambient-mask-sampling`. Alone, nothing is hidden from a query, which the model has never seen. On digits at the
+    default, one seed, the Fréchet distance is 8.6 alone and 4.0 with it, against 1.2 without either; 83 and 84 of 256
+    classes are right, against 217, and M is 0.38 and 0.31, against 0.89.
     """
 
     share: float = 0.4
