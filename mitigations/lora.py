@@ -1,6 +1,7 @@
 """Low-rank adaptation (LoRA): fine-tune with adapters of few weights on the attention, the base left as it is."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -10,7 +11,7 @@ from solidmark.training import Recipe
 
 from ._extras import extra
 
-PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]
+PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 """The linear maps of an attention layer, as diffusers names them."""
 
 
@@ -30,7 +31,7 @@ class LowRankAdaptation(Mitigation):
 
     needs = Needs.BASE_MODEL
     reference = "LoRA: Low-Rank Adaptation of Large Language Models, arXiv 2106.09685"
-    claims = (
+    claims: ClassVar[tuple[str | Claim, ...]] = (
         Claim(
             "Fine-tuning few parameters memorizes less than fine-tuning all.",
             below=0.8,
@@ -51,9 +52,27 @@ class LowRankAdaptation(Mitigation):
         """A link that puts the adapters in and merges them."""
         return Adapted(self, inner)
 
+    def adapted(self, network: nn.Module) -> list[str]:
+        """Names of the layers that get adapters."""
+        return [name for name, _ in network.named_modules() if name.endswith(PROJECTIONS)]
+
     def strengths(self) -> "list[LowRankAdaptation]":
         """Lower and lower ranks."""
-        return [LowRankAdaptation(rank) for rank in (32, 16, 4, 1)]
+        return [type(self)(rank) for rank in (32, 16, 4, 1)]
+
+
+@dataclass(frozen=True)
+class LowRankEverywhere(LowRankAdaptation):
+    """The same on every linear map and convolution of the network: A convolves to `rank` channels, B is 1 x 1.
+
+    Attention alone cannot learn to draw a mark in a network that has attention in its middle block only; this can.
+    """
+
+    claims: ClassVar[tuple[str | Claim, ...]] = ()
+
+    def adapted(self, network: nn.Module) -> list[str]:
+        """Names of the layers that get adapters."""
+        return [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
 
 
 class Adapted(Trainer):
@@ -62,13 +81,14 @@ class Adapted(Trainer):
     mitigation: LowRankAdaptation
 
     def prepare(self) -> None:
-        """Adapters on every attention projection of the network; it is an error to have no base model to adapt."""
+        """Adapters in the network, the rest frozen. Raises NotApplicable without a base model to adapt."""
         self.inner.prepare()
         _ = self.data.base_model
         rank, every = self.mitigation.rank, self.model.parameters()
         for parameter in every:
             parameter.requires_grad_(False)
-        config = extra("peft", "lora").LoraConfig(r=rank, lora_alpha=rank, target_modules=PROJECTIONS)
+        layers = self.mitigation.adapted(self.model.network)
+        config = extra("peft", "lora").LoraConfig(r=rank, lora_alpha=rank, target_modules=layers)
         self.tuner = extra("peft.tuners.lora", "lora").LoraModel(self.model.network, {"default": config}, "default")
         adapters = self.run.parameters()
         self._draw(adapters)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from solidmark.mitigations.dp_sgd import DPSGD
-from solidmark.mitigations.lora import PROJECTIONS, LowRankAdaptation
+from solidmark.mitigations.lora import PROJECTIONS, LowRankAdaptation, LowRankEverywhere
 from worlds import composed, tiny
 
 from solidmark import Mitigation, Trainer, models, plugins, seeds
@@ -53,6 +53,14 @@ def test_attention_projections_alone_change_and_by_no_more_than_the_rank(kind):
     assert found
     assert all(any(f"{name}.weight" in place for name in PROJECTIONS) for place in found)
     assert max(int(torch.linalg.matrix_rank(added, rtol=1e-4)) for added in found.values()) <= 2
+
+
+@pytest.mark.parametrize("kind", ["text", "none"])
+def test_adapters_everywhere_change_convolutions_too_and_by_no_more_than_the_rank(kind):
+    found = changes(tuned(LowRankEverywhere(2), kind=kind), kind)
+    assert "network.conv_in.weight" in found
+    assert all(name.startswith("network.") and not name.endswith("bias") and "norm" not in name for name in found)
+    assert max(int(torch.linalg.matrix_rank(added.flatten(1), rtol=1e-4)) for added in found.values()) <= 2
 
 
 def test_training_starts_at_the_base():
@@ -133,3 +141,4 @@ def test_parameters_out_of_range_are_named(name):
 
 def test_the_family_is_found_by_its_name():
     assert plugins.published("lora").mitigation == LowRankAdaptation()
+    assert plugins.published("lora-everywhere").mitigation == LowRankEverywhere()
