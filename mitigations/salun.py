@@ -68,7 +68,7 @@ class SaliencyUnlearning(Mitigation):
 
     def strengths(self) -> "list[SaliencyUnlearning]":
         """Longer and longer."""
-        return [SaliencyUnlearning(updates) for updates in (4, 15, 60, 200)]
+        return [SaliencyUnlearning(15, learning_rate=3e-5), *(SaliencyUnlearning(updates) for updates in (15, 60, 200))]
 
 
 def others(batch: Noised, captions: Sequence[str], rng: Generator) -> list[str]:
