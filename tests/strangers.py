@@ -189,18 +189,30 @@ class Ran:
         found = records.latest(records.read(self.run)[0])
         return next(one for one in found if one.get("family") == family and one["event"] == "case")
 
+    def any_record(self, family: str) -> records.Record:
+        """Whoever wrote it: of a case whose worker was ended, the controller."""
+        return next(one for one in records.latest(records.read(self.run)[0]) if one.get("family") == family)
+
+
+def timeless(value):
+    """A record, or a part of one, without what differs between two runs of one thing."""
+    if isinstance(value, dict):
+        moving = ("seconds", "peak_bytes", "t", "pid", "worker")
+        return {name: timeless(part) for name, part in value.items() if name not in moving}
+    return value
+
 
 class World:
     """A folder with a stranger's distributions, a store, and runs."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, python: str = sys.executable) -> None:
+        self.folder, self.python = folder, python
         path = os.pathsep.join([str(install(folder / "site")), os.environ.get("PYTHONPATH", "")])
         self.environment = {**os.environ, "PYTHONPATH": path, "SOLIDMARK_STORE": str(folder / "store")}
         self.environment.pop("PYTEST_XDIST_WORKER", None)
 
     def run(self, *arguments: str, name: str = "run") -> Ran:
-        command = [sys.executable, "-m", "pytest", "--pyargs", "solidmark.benchmark", "--testbed", "tiny", "-W", "error"]
+        command = [self.python, "-m", "pytest", "--pyargs", "solidmark.benchmark", "--testbed", "tiny", "-W", "error"]
         command += ["-p", "no:cacheprovider", *arguments]
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=900)
         return Ran(self.folder / name, done.stdout + done.stderr, done.returncode)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from strangers import World
+from strangers import World, timeless
 
 from solidmark import records
 
@@ -131,14 +131,7 @@ def test_resume_on_another_benchmark_version_is_refused(world, ran):
 def test_two_runs_of_one_seed_give_equal_records_but_for_times(world, ran):
     first = ran.record("x-good")
     again = world.run("-n", "0", "-k", "x-good", "--run-dir", "again", name="again").record("x-good")
-    assert _timeless(first) == _timeless(again)
-
-
-def _timeless(value):
-    if isinstance(value, dict):
-        moving = ("seconds", "peak_bytes", "t", "pid", "worker")
-        return {name: _timeless(part) for name, part in value.items() if name not in moving}
-    return value
+    assert timeless(first) == timeless(again)
 
 
 @pytest.mark.parametrize(

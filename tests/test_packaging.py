@@ -29,9 +29,8 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_has_every_source_file_and_template(wheel):
     inside = set(zipfile.ZipFile(wheel).namelist())
-    expected = {
-        f"solidmark/{path.relative_to(ROOT / 'src' / 'solidmark')}" for path in (ROOT / "src" / "solidmark").rglob("*.py")
-    }
+    core = ROOT / "src" / "solidmark"
+    expected = {f"solidmark/{path.relative_to(core)}" for path in core.rglob("*") if path.suffix in (".py", ".j2")}
     for folder in FOLDERS:
         files = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".j2")]
         expected |= {f"solidmark/{folder}/{path.relative_to(ROOT / folder)}" for path in files}

@@ -1,4 +1,4 @@
-"""The console script: `solidmark report`, `plugins`, `doctor`, `store`. Only `plugins` and `doctor` need torch."""
+"""The console script: `solidmark report`, `new`, `plugins`, `doctor`, `store`. Only `plugins` and `doctor` need torch."""
 
 from __future__ import annotations
 
@@ -33,6 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run, such as runs/latest")
     report.add_argument("--into", type=Path, metavar="DIR", help="where to write (default: the first run's folder)")
     report.set_defaults(command=_report)
+    fresh = commands.add_parser("new", help="write a plugin package that works as it stands, to edit one file of")
+    fresh.add_argument("name", metavar="NAME", help="of the mitigation and its package, such as quiet-words")
+    fresh.set_defaults(command=_new)
     listing = commands.add_parser("plugins", help="list all plugins, and load each to see whether it works")
     listing.add_argument("--check", action="store_true", help="exit with 1 when one is broken")
     listing.add_argument("--json", action="store_true", help="for scripts")
@@ -57,6 +60,18 @@ def _report(options: argparse.Namespace) -> int:
 
     for path in render(options.runs, options.into):
         print(path)
+    return 0
+
+
+def _new(options: argparse.Namespace) -> int:
+    from .new import write
+
+    paths = write(options.name, Path())
+    print("\n".join(f"{path}{'  (the one to edit)' if place == 1 else ''}" for place, path in enumerate(paths)))
+    print(
+        f"\nThen:\n  cd {options.name}\n  pip install -e .\n  pytest\n"
+        f"  pytest --pyargs solidmark.benchmark --mitigation {options.name}"
+    )
     return 0
 
 

@@ -74,7 +74,8 @@ def ended(note: Path, what: str) -> str | None:
         first, _, rest = note.read_text().partition("\n")
     except OSError:
         return None
-    lines = [line.strip() for line in rest.splitlines() if line.startswith("  File ")]
+    main = rest.rpartition("(most recent call first)")[2]  # of all threads, it comes last
+    lines = [line.strip() for line in main.splitlines() if line.startswith("  File ")]
     if first != what or not lines:
         return None
     name, _, tail = lines[0].removeprefix('File "').partition('"')

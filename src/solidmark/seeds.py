@@ -51,7 +51,7 @@ class Globals:
         import torch
 
         self._python, self._torch = random.getstate(), torch.get_rng_state()
-        self._numpy: Any = np.random.get_state(legacy=True)  # noqa: NPY002  # the one place that minds global generators
+        self._numpy: Any = np.random.get_state(legacy=True)
 
     def touched(self) -> list[str]:
         """Which of them were drawn from or seeded since."""
@@ -69,7 +69,7 @@ class Globals:
 
         touched = self.touched()
         random.setstate(self._python)
-        np.random.set_state(self._numpy)  # noqa: NPY002
+        np.random.set_state(self._numpy)
         torch.set_rng_state(self._torch)
         return touched
 
@@ -82,7 +82,7 @@ def forked(seed: int, *purpose: object) -> Iterator[None]:
     before, chosen = Globals(), torch_seed(seed, *purpose)
     try:
         random.seed(chosen)
-        np.random.seed(chosen % 2**32)  # noqa: NPY002
+        np.random.seed(chosen % 2**32)
         torch.manual_seed(chosen)
         yield
     finally:

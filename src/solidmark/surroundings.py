@@ -47,11 +47,15 @@ def _set_default_device(device: str) -> None:
     torch.set_default_device(None if device == "cpu" else device)
 
 
+def _set_gradients(enabled: bool) -> None:
+    torch.set_grad_enabled(enabled)
+
+
 SETTERS: Mapping[str, Callable[[Any], None]] = {
     "default_dtype": torch.set_default_dtype,
     "default_device": _set_default_device,
     "threads": torch.set_num_threads,
-    "gradients": lambda wanted: torch.set_grad_enabled(wanted),
+    "gradients": _set_gradients,
     "deterministic": torch.use_deterministic_algorithms,
     "folder": os.chdir,
 }

@@ -1,0 +1,99 @@
+"""A hostile package, installed into a fresh environment: each of its plugins is caught and named, and harms no other row."""
+
+import shutil
+from pathlib import Path
+
+import fresh
+import pytest
+from strangers import World, timeless
+
+from solidmark import records
+
+HOSTILE = Path(__file__).parent / "hostile"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile")
+    commands = fresh.environment(folder / "environment")
+    shutil.copytree(HOSTILE, folder / "package")
+    fresh.install(commands, folder / "package")
+    return World(folder, str(commands / "python"))
+
+
+@pytest.fixture(scope="module")
+def clean(world):
+    """Rows that are none of its business, before it was there."""
+    return world.run("-n", "0", "-k", "x-good-s0 or x-good-0 or tiny-none", "--run-dir", "clean", name="clean")
+
+
+@pytest.fixture(scope="module")
+def ran(world, clean):
+    names = "hostile or x-good-s0 or x-good-0 or tiny-none"
+    hangs = "not hostile-hang and not hostile-deaf"
+    arguments = ("--queries", "outpaint,hostile-query", "--run-dir", "run")
+    return world.run("-n", "0", "-k", f"({names}) and {hangs}", *arguments)
+
+
+@pytest.fixture(scope="module")
+def hung(world, clean):
+    names = "hostile-hang or hostile-deaf or x-good-s0 or x-good-0"
+    return world.run("-n", "1", "-k", names, "--case-timeout", "8", "--run-dir", "hung", name="hung")
+
+
+@pytest.mark.parametrize(
+    ("family", "status", "told"),
+    [
+        ("frames", "failed_check", "planted keys, found by the query or by hostile-frames: M = +1.000"),
+        ("board", "failed_check", "held-out images: M = +1.000"),
+        ("constant", "failed_check", "mark not valid"),
+        ("seeds", "error", "hostile-seeds, condition: found the global generator of NumPy and torch drawn from or seeded"),
+        ("init", "error", "entry point hostile-init = hostile:RaisesInInit): RuntimeError: no instance today"),
+        ("device", "error", "hostile-device, condition: found (80, 9, 8) torch.float32 on meta"),
+        ("exit", "error", "SystemExit: 3"),
+        ("settings", "error", "hostile-settings: found default dtype of the process changed"),
+        ("parameter", "error", "hostile-parameter = hostile:NoRecordHoldsIt): TypeError: object has no one description"),
+        ("needs", "error", "NeedsNonsense has needs = 'everything'"),
+    ],
+)
+def test_each_is_caught_and_named(ran, family, status, told):
+    record = ran.any_record(f"hostile-{family}")
+    reasons = [str(record.get("reason")), *(record.get("controls") or {}).get("faults", [])]
+    assert record["status"] == status, reasons
+    assert [reason for reason in reasons if told in reason], reasons
+
+
+@pytest.mark.parametrize(
+    ("family", "told"),
+    [
+        ("hang", "mitigation hostile-hang: found no end after 8 s; it was at hostile.py, line"),
+        ("deaf", "no end after 12 s, nor a way to interrupt it, at hostile.py, line"),
+    ],
+)
+def test_one_that_hangs_ends_in_time_and_is_told_where(hung, family, told):
+    record = hung.any_record(f"hostile-{family}")
+    assert (record["status"], told in record["reason"]) == ("timeout", True), record["reason"]
+
+
+def test_a_hang_stalls_no_other_row_and_is_not_tried_again(hung):
+    assert hung.record("x-good")["status"] == "ok"
+    assert "hostile-deaf" in (hung.run / "leaderboard.md").read_text()
+    assert len([one for one in records.read(hung.run)[0] if "hostile-deaf" in one["slug"]]) == 1
+
+
+def test_a_name_that_pytest_could_not_select_is_a_named_row(ran):
+    assert "begins with a letter" in ran.any_record("_hostile-name")["reason"]
+
+
+def test_a_query_that_has_the_keys_from_elsewhere_is_told_by_a_model_that_never_saw_them(ran):
+    faults = ran.record("none")["controls"]["faults"]
+    assert [
+        fault for fault in faults if fault.startswith("hostile-query, keys that the perfect memorizer never saw: M = +1")
+    ]
+
+
+@pytest.mark.parametrize("family", ["none", "x-good"])
+def test_other_rows_have_the_numbers_that_they_had_without_it(clean, ran, family):
+    before, after = clean.record(family), ran.record(family)
+    assert timeless(before["queries"]["outpaint"]) == timeless(after["queries"]["outpaint"])
+    assert before["utility"] == after["utility"]

@@ -1,0 +1,324 @@
+"""`solidmark.testing.check`: what keeps the rules passes, and each broken rule is named."""
+
+import inspect
+import itertools
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+import torch
+
+from solidmark import Mitigation, Sampler, Stage, marks, plugins
+from solidmark.errors import NotApplicable, PluginFault
+from solidmark.queries import Access, Answer, Attack
+from solidmark.testing import Checked, check, examine
+
+TEXT = ("text",)
+
+
+def door(function, name="condition", stage=Stage.SAMPLING):
+    return dataclass(frozen=True)(type("Opens", (Mitigation,), {name: function, "stage": stage}))()
+
+
+def faults(thing):
+    return "\n".join(examine(thing, TEXT).faults)
+
+
+@pytest.mark.parametrize("name", ["none", "rna", "agc", "wen-embedding", "early-stopping"])
+def test_methods_of_ours_keep_the_rules(name):
+    checked = check(plugins.published(name).mitigation, TEXT)
+    assert checked.carried == TEXT
+
+
+def test_an_edit_that_needs_a_forget_list_is_given_one():
+    published = plugins.published("finetune").mitigation
+    assert check(replace(published, updates=2, batch=4), TEXT).carried == TEXT
+
+
+def test_what_is_carried_and_what_is_refused_is_told():
+    checked = check(plugins.published("rna").mitigation)
+    assert checked.carried == ("text", "label")
+    assert "captions to act on" in checked.refused["none"]
+
+
+def test_a_method_is_read_on_the_perfect_memorizer_with_and_without_it():
+    notes = check(plugins.compose("guidance-scale(scale=0.0)").parts[0].mitigation, TEXT).notes
+    assert any("M 1.00 without it, " in note and "1.00 with it" not in note for note in notes), notes
+
+
+def test_a_method_that_works_on_no_kind_is_no_method():
+    def refuses(self, embeddings, rng):
+        raise NotApplicable("here", "this", "that", "Go elsewhere.")
+
+    assert "works on no kind of model" in faults(door(refuses))
+
+
+def drawn_globally(self, embeddings, rng):
+    return embeddings + torch.randn(embeddings.shape)
+
+
+def seeded_globally(self, embeddings, rng):
+    np.random.seed(0)  # noqa: NPY002
+    return embeddings + 1
+
+
+def changed_in_place(self, embeddings, rng):
+    return embeddings.mul_(2)
+
+
+COUNT = itertools.count()
+
+
+def with_state(self, embeddings, rng):
+    return embeddings + next(COUNT)
+
+
+def with_state_in_itself(self, embeddings, rng):
+    object.__setattr__(self, "seen", 1)
+    return embeddings + 1
+
+
+def with_other_settings(self, embeddings, rng):
+    torch.set_default_dtype(torch.float64)
+    return embeddings + 1
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        (drawn_globally, "the global generator of torch drawn from or seeded"),
+        (seeded_globally, "the global generator of NumPy drawn from or seeded"),
+        (changed_in_place, "condition changes its input"),
+        (with_state, "the same seed gave two results"),
+        (with_state_in_itself, "keeps state in itself"),
+        (with_other_settings, "changes default dtype of the process"),
+        (lambda self, e, rng: e.to("meta"), "on meta"),
+        (lambda self, e, rng: e[:, :1], "expected a tensor (48, 9, 8) torch.float32 on cpu"),
+        (lambda self, e, rng: e * float("nan"), "NaN or infinity"),
+        (lambda self, e, rng: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+def test_a_door_that_breaks_a_rule_is_told_which(condition, told):
+    assert told in faults(door(condition))
+
+
+def test_settings_are_put_back():
+    faults(door(with_other_settings))
+    assert torch.get_default_dtype() == torch.float32
+
+
+@dataclass(frozen=True)
+class Misspelt(Mitigation):
+    def guidance(self, scale, progress):
+        return 0.5 * scale
+
+    def conditions(self, embeddings, rng):
+        return embeddings
+
+
+@dataclass(frozen=True)
+class HoldsAnObject(Mitigation):
+    thing: object = field(default_factory=object)
+
+    def guidance(self, scale, progress):
+        return 0.5 * scale
+
+
+@dataclass(frozen=True)
+class TwiceTheSame(Mitigation):
+    factor: float = 0.5
+
+    def guidance(self, scale, progress):
+        return self.factor * scale
+
+    def strengths(self):
+        return [TwiceTheSame(0.5), TwiceTheSame(0.5)]
+
+
+@dataclass(frozen=True)
+class WithoutDefault(TwiceTheSame):
+    def strengths(self):
+        return [WithoutDefault(0.1), WithoutDefault(0.2)]
+
+
+@dataclass(frozen=True)
+class NoDoor(Mitigation):
+    factor: float = 0.5
+
+
+class Thawed(Mitigation):
+    factor: float = 0.5
+
+    def guidance(self, scale, progress):
+        return self.factor * scale
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (Misspelt, "Misspelt.conditions is public and opens no door: did you mean condition?"),
+        (HoldsAnObject, "object has no one description"),
+        (TwiceTheSame, "distinct parameters"),
+        (WithoutDefault, "the published default WithoutDefault(factor=0.5) among them"),
+        (NoDoor, "opens no door"),
+        (Thawed, "no @dataclass(frozen=True) above it"),
+    ],
+)
+def test_a_class_that_breaks_a_rule_is_told_which(kind, told):
+    assert told in faults(kind())
+
+
+class Uncounted(Sampler):
+    def predict(self, x, t, query):
+        cells = torch.nn.functional.pixel_unshuffle(x, 2)
+        self.model.network(cells, t, encoder_hidden_states=query.embeddings)
+        return self.inner.predict(x, t, query)
+
+
+class MisspeltLink(Sampler):
+    def scales(self, unconditional, conditional, t, query):
+        return 0.0
+
+
+class Gray(Sampler):
+    def after(self, x, x0, t, query):
+        return x * 0
+
+
+class Paints(Sampler):
+    """Paints the keys that its mitigation finds, by caption."""
+
+    def prepare(self, query):
+        board = in_reach("board")
+        asked, found = board.asked.captions, self.mitigation._keys(board)
+        rows = [asked.index(caption) if caption in asked else 0 for caption in query.captions]
+        self.painted = lambda x: marks.paint(board.mark, x, found[rows])
+        return self.inner.prepare(query)
+
+    def after(self, x, x0, t, query):
+        return x if t != query.times[-1] else self.model.encode(self.painted(self.model.decode(x)))
+
+
+def in_reach(name):
+    frame = inspect.currentframe()
+    while frame is not None and name not in frame.f_locals:
+        frame = frame.f_back
+    return frame.f_locals[name]
+
+
+def linked(link):
+    return door(lambda self, inner: link(self, inner), "sampler")
+
+
+@pytest.mark.parametrize(
+    ("link", "told"),
+    [
+        (Uncounted, "were counted"),
+        (MisspeltLink, "MisspeltLink.scales is public and opens no door: did you mean scale?"),
+        (Gray, "mark not valid"),
+    ],
+)
+def test_a_link_that_breaks_a_rule_is_told_which(link, told):
+    assert told in faults(linked(link))
+
+
+@dataclass(frozen=True)
+class PaintsWhatIsInReach(Mitigation):
+    def sampler(self, inner):
+        return Paints(self, inner)
+
+    def _keys(self, board):
+        return torch.cat([board.trained_keys, board.held_out_keys])
+
+
+@dataclass(frozen=True)
+class PaintsTheTruth(PaintsWhatIsInReach):
+    def _keys(self, board):
+        return super()._keys(board.truth())
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (PaintsWhatIsInReach, "planted keys: M = +1.000"),
+        (PaintsTheTruth, "keys of the board, which this model never saw: M = +1.000"),
+    ],
+)
+def test_a_method_that_paints_keys_from_elsewhere_is_found_out(kind, told):
+    assert told in faults(kind())
+
+
+@pytest.mark.parametrize("name", ["outpaint", "average", "caption-only"])
+def test_queries_of_ours_keep_the_rules(name):
+    checked = check(plugins.instance("solidmark.queries", "query", name), TEXT)
+    assert "perfect memorizer: M 1.00" in checked.notes
+
+
+def test_a_query_that_cannot_ask_a_kind_says_so():
+    checked = check(plugins.instance("solidmark.queries", "query", "embedding", updates=1), ("text", "none"))
+    assert (checked.carried, list(checked.refused)) == (("text",), ["none"])
+
+
+def query(ask, access=Access.API):
+    return dataclass(frozen=True)(type("Asks", (Attack,), {"ask": ask, "access": access}))()
+
+
+def some(audit, value):
+    return Answer(torch.full((len(audit.examples), audit.mark.segments), value))
+
+
+def guesses(self, audit):
+    rng = torch.Generator().manual_seed(1)
+    return Answer(torch.rand((len(audit.examples), audit.mark.segments), generator=rng))
+
+
+def answers_otherwise(self, audit):
+    return Answer((audit.read(audit.outpaint()) + 1e-3 * next(COUNT)).clamp(0, 1))
+
+
+def lays_out_the_board(self, audit):
+    return Answer(PaintsTheTruth()._keys(in_reach("board")))
+
+
+def asks_twice(self, audit):
+    audit.outpaint()
+    return Answer(audit.read(audit.outpaint(draw=1)))
+
+
+def changes_the_model(self, audit):
+    with torch.no_grad():
+        next(iter(audit.model.network.parameters())).add_(1)
+    return Answer(audit.read(audit.outpaint()))
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda self, audit: some(audit, 0.25), "the same keys for every image"),
+        (lambda self, audit: some(audit, 2.0), "outside [0, 1]"),
+        (lambda self, audit: Answer(torch.rand(2, 2)), "Answer(keys) of shape (48, 8)"),
+        (lambda self, audit: Answer(audit.keys), "planted keys: M = +1.000"),
+        (guesses, "it finds nothing"),
+        (answers_otherwise, "asked twice, it answers differently"),
+        (lays_out_the_board, "keys of the board, which this model never saw: M = +1.000"),
+        (asks_twice, "24 denoiser evaluations an image; expected at most 12, as declared"),
+    ],
+)
+def test_a_query_that_breaks_a_rule_is_told_which(ask, told):
+    assert told in faults(query(ask))
+
+
+def test_a_query_that_changes_the_model_is_found_out_and_the_next_one_finds_it_whole():
+    assert "a changed model" in faults(query(changes_the_model, Access.WEIGHTS))
+    assert not faults(plugins.instance("solidmark.queries", "query", "outpaint"))
+
+
+def test_a_query_without_a_cost_is_told_so():
+    free = dataclass(frozen=True)(type("Free", (Attack,), {"cost": lambda self, protocol: 0.0}))()
+    assert "expected a positive number" in faults(free)
+
+
+def test_every_fault_stands_in_one_message_with_the_name():
+    with pytest.raises(PluginFault, match=r"Misspelt: found \n  - Misspelt\.conditions is public"):
+        check(Misspelt(), TEXT)
+    assert Checked("x").faults == ()
