@@ -25,8 +25,8 @@ class ReAnchoring(Mitigation):
     all but `share` of the captions of the calibration set stay below, so `share` of normal queries is rewritten
     without need. With one candidate it is re-anchoring of a random rewording alone. The published variant that weighs
     m by the attention to the end token is left out. At s = 3 the memorized caption has a weight of -2: like all that
-    pushes away, it may give keys away as the grays that are avoided (`avoided` in the record). Cost: two evaluations a query, one for each candidate tried, and
-    four to calibrate in batches of 128.
+    pushes away, it may give keys away as the grays that are avoided (`avoided` in the record). Cost: two evaluations a
+    query, one for each candidate tried, and four to calibrate in batches of 128.
     """
 
     share: float = 0.1
