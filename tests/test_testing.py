@@ -214,7 +214,7 @@ def linked(link):
     ("link", "told"),
     [
         (Uncounted, "were counted"),
-        (MisspeltLink, "MisspeltLink.scales is public and opens no door: did you mean scale?"),
+        (MisspeltLink, "MisspeltLink.scales is never asked: did you mean scale?"),
         (Gray, "mark not valid"),
     ],
 )

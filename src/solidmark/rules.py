@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from difflib import get_close_matches
+from functools import cached_property
+from types import FunctionType
 from typing import Any
 
 from . import provenance
@@ -59,21 +61,34 @@ class Notebook:
                 self.carried.append(kind)
 
 
-def public_methods_open_doors(kind: type, base: type, allowed: Sequence[str], notebook: Notebook) -> None:
-    """A public method that is nobody's door is never called: most often it is a misspelt one."""
+def public_methods_open_doors(kind: type, base: type, doors: Sequence[str]) -> list[str]:
+    """A fault for each public method that is nobody's door, so that no one calls it: most often it is a misspelt one."""
+    near = {name: get_close_matches(name, doors, n=1) for name in _strays(kind, base, doors)}
+    cures = {name: f"did you mean {like[0]}?" if like else "begin its name with _" for name, like in near.items()}
+    return [f"{kind.__name__}.{name} is public and opens no door: {cure}" for name, cure in cures.items()]
+
+
+def methods_are_not_misspelt(kind: type, base: type, methods: Sequence[str]) -> list[str]:
+    """A fault for each public method of a link whose name is nearly one of those that are asked; others are its own affair."""
+    near = [(name, get_close_matches(name, methods, n=1)) for name in _strays(kind, base, methods)]
+    return [f"{kind.__name__}.{name} is never asked: did you mean {like[0]}?" for name, like in near if like]
+
+
+def _strays(kind: type, base: type, known: Sequence[str]) -> list[str]:
+    """Public methods that a class adds to those of its base, and that are not known."""
     own = [cls for cls in kind.__mro__ if cls is not base and issubclass(cls, base)]
-    names = dict.fromkeys(
-        name
-        for cls in own
-        for name, value in vars(cls).items()
-        if not name.startswith("_")
-        and name not in allowed
-        and (callable(value) or isinstance(value, staticmethod | classmethod))
-    )
-    for name in names:
-        near = get_close_matches(name, allowed, n=1)
-        cure = f"did you mean {near[0]}?" if near else "begin its name with _"
-        notebook.faults.append(f"{kind.__name__}.{name} is public and opens no door: {cure}")
+    every = {name: value for cls in own for name, value in vars(cls).items() if not name.startswith("_")}
+    methods = (FunctionType, staticmethod, classmethod)
+    return [name for name, value in every.items() if name not in known and isinstance(value, methods)]
+
+
+def state(thing: Any) -> dict[str, Any]:
+    """What an object holds, but for what `cached_property` remembers of it."""
+    return {
+        name: value
+        for name, value in vars(thing).items()
+        if not isinstance(getattr(type(thing), name, None), cached_property)
+    }
 
 
 def goes_through_json(thing: Any) -> None:

@@ -35,7 +35,14 @@ from .data import Examples
 from .errors import NotApplicable, PluginFault
 from .mitigation import DOORS, Link, Mitigation, Needs, Sampler, Stage, Trainer, opened
 from .queries import Attack
-from .rules import Notebook, goes_through_json, public_methods_open_doors, strengths_are_a_curve
+from .rules import (
+    Notebook,
+    goes_through_json,
+    methods_are_not_misspelt,
+    public_methods_open_doors,
+    state,
+    strengths_are_a_curve,
+)
 from .surroundings import Settings
 from .toys import PROTOCOL, Bench, made_by
 
@@ -86,17 +93,17 @@ def _mitigation(mitigation: Mitigation, kinds: Sequence[str], notebook: Notebook
     if fault is not None:
         notebook.faults.append(fault)
         return
-    kind, before = type(mitigation), dict(vars(mitigation))
+    kind = type(mitigation)
     generators = seeds.Globals()
     notebook.require(bool(opened(kind)) or kind.control, f"{kind.__name__} opens no door, so it changes nothing")
-    public_methods_open_doors(kind, Mitigation, (*DOORS, "strengths"), notebook)
-    with notebook.step("parameters"):
-        goes_through_json(mitigation)
+    notebook.faults += public_methods_open_doors(kind, Mitigation, (*DOORS, "strengths"))
     with notebook.step("strengths"):
         strengths_are_a_curve(mitigation)
-    if not notebook.faults:
+    known = len(notebook.faults)
+    with notebook.step("parameters"):
+        goes_through_json(mitigation)
+    if len(notebook.faults) == known:
         _acts(mitigation, kinds, notebook)
-    notebook.require(vars(mitigation) == before, "it keeps state in itself; state belongs into a link, or into a local name")
     touched = generators.restore()
     notebook.require(not touched, f"the global generator of {', '.join(touched)} was drawn from or seeded")
 
@@ -105,13 +112,12 @@ def _acts(mitigation: Mitigation, kinds: Sequence[str], notebook: Notebook) -> N
     for kind in kinds:
         with notebook.kind(kind):
             _on(mitigation, kind, "cpu", notebook)
-    notebook.require(
-        bool(notebook.carried or notebook.faults), f"it works on no kind of model: {'; '.join(notebook.refused.values())}"
-    )
+    everywhere = len(notebook.refused) == len(kinds)
+    notebook.require(not everywhere, f"it works on no kind of model: {'; '.join(dict.fromkeys(notebook.refused.values()))}")
     for kind in notebook.carried[:1] if torch.cuda.is_available() else []:
         with notebook.step(f"model of kind {kind} on a GPU"):
             _on(mitigation, kind, "cuda", notebook)
-    if mitigation.stage is Stage.SAMPLING and not notebook.faults:
+    if mitigation.stage is Stage.SAMPLING and "text" in notebook.carried:
         try:
             with notebook.step("perfect memorizer"):
                 _remembered(mitigation, notebook)
@@ -125,6 +131,7 @@ def _on(mitigation: Mitigation, kind: str, device: str, notebook: Notebook) -> N
     applicable(_composed(mitigation), bench.board)
     act = bench.acting(mitigation.stage)
     before, watched = bench.snapshot(), _watched(mitigation, notebook)
+    held = state(watched)
     one, other, plain = act(_composed(watched)), act(_composed(watched)), act(Composition())
     place = f"model of kind {kind}"
     equal = len(one.tensors) == len(other.tensors) and all(a.equal(b) for a, b in zip(one.tensors, other.tensors))
@@ -134,6 +141,7 @@ def _on(mitigation: Mitigation, kind: str, device: str, notebook: Notebook) -> N
         f"{place}: the denoiser ran on {one.made} samples, {one.counted} were counted; call `predict` of the model given",
     )
     notebook.require(bench.snapshot() == before, f"{place}: it changed images, captions or weights that are not its own")
+    notebook.require(state(watched) == held, "it keeps state in itself; state belongs into a link, or into a local name")
     if all(a.equal(b) for a, b in zip(one.tensors, plain.tensors)) and not mitigation.control:
         notebook.notes.append(f"{place}: nothing changed; in a run such a row is `inactive`")
 
@@ -160,7 +168,7 @@ def _guarded(door: str, method: Callable[..., Any], notebook: Notebook) -> Calla
         notebook.require(same, f"{door} changes its input; return a new one")
         if isinstance(returned, Link):
             base: type[Link] = Trainer if isinstance(returned, Trainer) else Sampler
-            public_methods_open_doors(type(returned), base, base.METHODS, notebook)
+            notebook.faults += methods_are_not_misspelt(type(returned), base, base.METHODS)
         return returned
 
     return guarded
@@ -219,21 +227,21 @@ def _query(attack: Attack, kinds: Sequence[str], notebook: Notebook) -> None:
     if params is None or not params.frozen:
         notebook.faults.append(f"{kind.__name__} is not a frozen dataclass; write @dataclass(frozen=True) above it")
         return
-    public_methods_open_doors(kind, Attack, ("cost", "ask"), notebook)
+    notebook.faults += public_methods_open_doors(kind, Attack, ("cost", "ask"))
+    known = len(notebook.faults)
     with notebook.step("parameters"):
         goes_through_json(attack)
     with notebook.step("cost"):
         cost = attack.cost(PROTOCOL)
         notebook.require(0 < cost < float("inf"), f"cost: {cost}; expected a positive number of evaluations an image")
-    if notebook.faults:
+    if len(notebook.faults) > known:
         return
     for name in kinds:
         with notebook.kind(name):
             _asked_twice(attack, name, notebook)
-    notebook.require(
-        bool(notebook.carried or notebook.faults), f"it can ask no kind of model: {'; '.join(notebook.refused.values())}"
-    )
-    if not notebook.faults:
+    everywhere = len(notebook.refused) == len(kinds)
+    notebook.require(not everywhere, f"it can ask no kind of model: {'; '.join(dict.fromkeys(notebook.refused.values()))}")
+    if notebook.carried:
         try:
             with notebook.step("perfect memorizer"):
                 _reads(attack, notebook)
