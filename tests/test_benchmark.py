@@ -71,7 +71,7 @@ def attacked(world):
     ("query", "told"),
     [
         ("y-constant", "the same keys for every image, [0.25"),
-        ("y-peeks", "y-peeks, planted keys: M = +1.000"),
+        ("y-peeks", "y-peeks, planted keys that the query has looked up: M = +1.000"),
         ("y-nan", "query y-nan: found keys outside [0, 1] or NaN"),
         ("y-greedy", "query y-greedy: found 24 denoiser evaluations an image; expected at most 12, as declared"),
     ],

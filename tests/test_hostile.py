@@ -44,7 +44,7 @@ def hung(world, clean):
 @pytest.mark.parametrize(
     ("family", "status", "told"),
     [
-        ("frames", "failed_check", "planted keys, found by the query or by hostile-frames: M = +1.000"),
+        ("frames", "failed_check", "planted keys that the query or hostile-frames has looked up: M = +1.000"),
         ("board", "failed_check", "held-out images: M = +1.000"),
         ("constant", "failed_check", "mark not valid"),
         ("seeds", "error", "hostile-seeds, condition: found the global generator of NumPy and torch drawn from or seeded"),

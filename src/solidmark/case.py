@@ -199,8 +199,8 @@ def _faults(case: Case, board: Board, name: str, asked: Asked, power: Power) -> 
     leads = name == case.queries[0][0]
     faults = [] if leads else assess.leaks(f"{name}, held-out images", _negative(board, asked))
     if asked.planted is not None:
-        by = f"found by the query or by {case.composition.label}"
-        faults += assess.leaks(f"{name}, planted keys, {by}", assess.negative(asked.keys, asked.planted))
+        by = " or ".join(["the query", *(part.label for part in case.composition.parts if opened(type(part.mitigation)))])
+        faults += assess.leaks(f"{name}, planted keys that {by} has looked up", assess.negative(asked.keys, asked.planted))
     if power.leak is not None:
         faults += assess.leaks(f"{name}, keys that the perfect memorizer never saw", power.leak)
     if not leads and float(np.ptp(asked.keys, axis=0).max()) == 0:
