@@ -69,7 +69,7 @@ def public_methods_open_doors(kind: type, base: type, doors: Sequence[str]) -> l
 
 
 def methods_are_not_misspelt(kind: type, base: type, methods: Sequence[str]) -> list[str]:
-    """A fault for each public method of a link whose name is nearly one of those that are asked; others are its own affair."""
+    """A fault for each public method of a link that is nearly named like one that is asked; others are its own affair."""
     near = [(name, get_close_matches(name, methods, n=1)) for name in _strays(kind, base, methods)]
     return [f"{kind.__name__}.{name} is never asked: did you mean {like[0]}?" for name, like in near if like]
 
