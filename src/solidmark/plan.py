@@ -125,7 +125,7 @@ def _rows(wish: Wish, profile: Profile) -> Iterator[Composition | Broken]:
 
 def _family(name: str, profile: Profile, *, asked: bool) -> Iterable[Composition | Broken]:
     default = plugins.published(name)
-    if isinstance(default, Part) and not (profile.every_strength or default.mitigation.control):
+    if isinstance(default, Part) and not (profile.every_strength or default.mitigation.reference_curve):
         return [Composition((default,))]
     strengths = plugins.family(name)
     if isinstance(strengths, Broken):

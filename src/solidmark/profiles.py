@@ -9,7 +9,7 @@ from .errors import InvalidValue, UnknownName
 
 @dataclass(frozen=True)
 class Profile:
-    """How much a run asks. `every_strength` off: the published default of each family, all of each declared control."""
+    """How much a run asks. `every_strength` off: the published default of each family, all of the reference curves."""
 
     name: str
     seeds: tuple[int, ...]
