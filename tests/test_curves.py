@@ -187,6 +187,12 @@ def test_what_acts_at_sampling_is_held_to_the_queries_that_go_through_the_servic
     assert of(found, "x").points[1].memory == pytest.approx(memory)
 
 
+@pytest.mark.parametrize(("m", "memory"), [(-0.4, 0.4), (-0.005, -0.005), (0.4, 0.4)])
+def test_avoidance_counts_as_memory_and_noise_does_not(m: float, memory: float) -> None:
+    found = fair(case(), case("x", m, stage="training"))
+    assert of(found, "x").points[1].memory == pytest.approx(memory)
+
+
 def test_a_reference_is_known_by_its_record_and_only_its_own_stage_is_compared_with_it() -> None:
     found = fair(case(), stop(0.4, 150), case("x", 0.5, stage="training"), case("y", 0.5, stage="sampling"))
     told = {one.family: (one.reference, one.reason) for one in found.beside("accuracy")}

@@ -64,9 +64,11 @@ class Measure:
     found: str
 
     def of(self, attempt: Attempt) -> float | None:
-        """The memorization of one seed."""
+        """The memorization of one seed; one that is shown to lie below 0 by its size, for avoidance gives keys away too."""
         number: Number | None = getattr(attempt, self.found)
-        return None if number is None else number.value
+        if number is None:
+            return None
+        return abs(number.value) if number.high < 0 else number.value
 
     def within(self, stage: str) -> Measure:
         """The same for rows of a stage: what acts at sampling guards a service, so its worst case goes through that.
