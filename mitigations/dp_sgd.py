@@ -33,11 +33,13 @@ class DPSGD(Mitigation):
     Rényi accountant of Opacus; none without noise, or where another link sees images, which the accountant cannot know.
 
     Published (DPDM, arXiv 2210.09929): C = 1, delta 1e-5, batches of 2048 and more, 8 or 32 draws, epsilon 0.2, 1 and 10.
-    Here a batch is 32 of 64 images, half of all, so that useful noise claims nothing and noise that claims something
-    leaves noise: the baseline's recipe is no setting for privacy. One that is: 1,024 images to fine-tune on, adapters
-    alone trained (`lora+dp-sgd`, as in DP-LoRA, arXiv 2406.01355), large batches, few steps. Cost: three to four times a
-    plain step, times `draws`. Needs the package opacus (`pip install 'solidmark[dp]'`). The noise is of single
-    precision and from a plain generator: right for measuring, not for protecting anyone.
+    Here a batch is 32 of 64 images, half of all: noise 0.1 leaves nothing to see and claims no more than an epsilon of
+    240,000, so the baseline's recipe is no setting for privacy. One that is: 1,024 images to fine-tune on, low ranks
+    trained (as DP-LoRA does, arXiv 2406.01355), large batches, few steps. On `digits-finetune(trained=1024)`,
+    `lora-everywhere(rate=5.0)+dp-sgd(noise=1.2, clip=0.5, batch=256, steps=100)` claims 49.6 (16.0 for adding or removing)
+    at a class accuracy of 0.92, where full fine-tuning has 1.00. Cost: three to four times a plain step, times
+    `draws`. Needs the package opacus (`pip install 'solidmark[dp]'`). The noise is of single precision and from a plain
+    generator: right for measuring, not for protecting anyone.
     """
 
     noise: float = 1.0
@@ -71,8 +73,8 @@ class DPSGD(Mitigation):
         return PrivateSteps(self, inner)
 
     def strengths(self) -> "list[DPSGD]":
-        """From clipping alone to the noise of a real claim."""
-        return [DPSGD(noise) for noise in (0.0, 0.01, 0.1, 1.0)]
+        """From clipping alone, by noise that half remembers, to that of a real claim."""
+        return [DPSGD(noise) for noise in (0.0, 0.003, 0.01, 0.03, 1.0)]
 
 
 class PrivateSteps(Trainer):

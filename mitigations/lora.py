@@ -22,7 +22,8 @@ class LowRankAdaptation(Mitigation):
     A starts as N(0, 1 / rank²), B at 0, so that training starts at the base; in the end B A is added to W. All else
     is frozen: convolutions, norms, the text encoder. Published for diffusion models: rank 4 on queries, keys, values
     and outputs, scale 1, at ten times the learning rate of full fine-tuning (1e-4 in place of 1e-5); so here, `rate`
-    times the recipe's. The digits network has attention in its middle block alone: rank 4 trains 0.5 % of its weights.
+    times the recipe's. The digits network has attention in its middle block alone: rank 4 trains 0.5 % of its weights,
+    remembers little and draws marks badly (M 0.04, 0.17 at rank 32, where full fine-tuning has 0.85).
     Costs as much as full fine-tuning. Needs a base model and the package peft (`pip install 'solidmark[lora]'`).
     """
 
@@ -33,10 +34,11 @@ class LowRankAdaptation(Mitigation):
     reference = "LoRA: Low-Rank Adaptation of Large Language Models, arXiv 2106.09685"
     claims: ClassVar[tuple[str | Claim, ...]] = (
         Claim(
-            "Fine-tuning few parameters memorizes less than fine-tuning all.",
+            "Fine-tuning few parameters in place of all mitigates memorization to some extent.",
             below=0.8,
             testbed="digits-finetune",
-            source="Capacity Control is an Effective Memorization Mitigation Mechanism, arXiv 2410.22149",
+            source="MemControl: Mitigating Memorization in Diffusion Models via Automated Parameter Selection, "
+            "arXiv 2405.19458",
         ),
     )
 
@@ -65,7 +67,8 @@ class LowRankAdaptation(Mitigation):
 class LowRankEverywhere(LowRankAdaptation):
     """The same on every linear map and convolution of the network: A convolves to `rank` channels, B is 1 x 1.
 
-    Attention alone cannot learn to draw a mark in a network that has attention in its middle block only; this can.
+    In a network with attention in its middle block only, attention alone hardly learns to draw a mark; this does: M is
+    0.87, 0.80 and 0.51 at ranks 32, 4 and 1 on `digits-finetune`.
     """
 
     claims: ClassVar[tuple[str | Claim, ...]] = ()
