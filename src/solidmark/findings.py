@@ -6,7 +6,7 @@ record of event `finding`, and drawn as one figure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
@@ -96,6 +96,27 @@ def decide(estimate: Estimate, *, above: float | None = None, below: float | Non
     if inside:
         return Verdict.HOLDS
     return Verdict.FAILS if outside else Verdict.UNDECIDED
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where a curve first passes a level. Where it does not, or has passed it before its first point, `at` is that end
+    of it: a bound, and no measurement."""
+
+    at: float
+    passed: bool
+
+
+def crossing(curve: Mapping[int, float] | Mapping[float, float], level: float) -> Crossing:
+    """Of y by ascending x > 0, by interpolation in log x; a dip after a rise does not count."""
+    places, values = np.log(list(curve)), np.maximum.accumulate(list(curve.values()))
+    passed = bool(values[0] < level <= values[-1])
+    return Crossing(float(np.exp(np.interp(level, values, places))), passed)
+
+
+def decide_passed(crossings: Sequence[Crossing], verdict: Verdict) -> Verdict:
+    """The verdict on numbers that rest on crossings: UNDECIDED where one of them is a bound only."""
+    return verdict if all(one.passed for one in crossings) else Verdict.UNDECIDED
 
 
 def all_of(verdicts: Sequence[Verdict]) -> Verdict:
