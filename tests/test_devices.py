@@ -4,9 +4,11 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import pynvml
 import pytest
 
 from solidmark import devices, pytest_plugin
+from solidmark.errors import InvalidValue
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,23 @@ from solidmark import devices, pytest_plugin
 )
 def test_visible_gpus_are_those_that_cuda_would_see(stated, gpus):
     assert devices.visible_gpus({"CUDA_VISIBLE_DEVICES": stated}) == gpus
+
+
+@pytest.mark.parametrize("absent", [pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED])
+def test_a_machine_without_a_driver_has_no_gpu(monkeypatch, absent):
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: raising(pynvml.NVMLError(absent)))
+    assert devices.visible_gpus({}) == []
+
+
+def test_a_driver_that_does_not_answer_is_no_machine_without_gpus(monkeypatch):
+    broken = pynvml.NVMLError(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: raising(broken))
+    with pytest.raises(InvalidValue, match=r"GPUs, by NVML.*CUDA_VISIBLE_DEVICES=-1"):
+        devices.visible_gpus({})
+
+
+def raising(error):
+    raise error
 
 
 def test_auto_means_one_worker_a_gpu_or_one_a_core():

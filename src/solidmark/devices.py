@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from .errors import InvalidValue
+
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
     """Identifiers for CUDA_VISIBLE_DEVICES, one a GPU: what that variable already names, else all, else none.
@@ -27,13 +29,19 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def _all_gpus() -> list[str]:
-    """UUIDs by NVML, which creates no CUDA context; none where there is no driver."""
-    try:
-        import pynvml
+    """UUIDs by NVML, which creates no CUDA context; none where there is no driver.
 
+    Raises InvalidValue for a driver that does not answer: its GPUs would stand idle without a word.
+    """
+    import pynvml
+
+    try:
         pynvml.nvmlInit()
-    except Exception:  # no library, no driver, no device: each means no GPU
+    except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):  # a machine without a GPU
         return []
+    except pynvml.NVMLError as cause:
+        cure = "Mend the driver, or compute without GPUs: CUDA_VISIBLE_DEVICES=-1."
+        raise InvalidValue("GPUs, by NVML", f"{cause}", "a driver that answers, or none", cure) from cause
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(place) for place in range(pynvml.nvmlDeviceGetCount())]
         return [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
