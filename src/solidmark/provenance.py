@@ -8,8 +8,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -104,8 +104,12 @@ ASKING = (*TRAINING, "sampling", "memorizer", "denoising", "queries/__init__", "
 """Modules whose source decides what a trained model is, an edited one, and what it answers."""
 
 
-def core_digest(modules: Sequence[str]) -> str:
-    """sha256 of these modules of the core, so that other code never takes what they made."""
+@cache
+def core_digest(modules: tuple[str, ...]) -> str:
+    """sha256 of these modules of the core, so that other code never takes what they made.
+
+    Taken once a process, so that an edit during a run does not file what the old code makes under the new one's name.
+    """
     folder = Path(__file__).parent
     return hashlib.sha256(b"".join((folder / f"{module}.py").read_bytes() for module in modules)).hexdigest()
 
