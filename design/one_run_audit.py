@@ -147,8 +147,8 @@ def losses() -> None:
     heading("images", "found at 1/65536", "δ", "ε̂ exact", "ε̂ by the formula, factor 2")
     for count, found in ((64, 64), (64, 32), (256, 256), (256, 64)):
         for delta in (0.0, 1e-5, 1e-3, 5e-3):
-            ours = loss(found, count, delta, lambda e: scores.one_run_p(found, count, tau, e, delta))  # noqa: B023
-            theirs = loss(found, count, delta, lambda e: published(found, count, tau, e, delta, 2))  # noqa: B023
+            ours = loss(found, count, delta, lambda e: scores.one_run_p(found, count, tau, e, delta))  # noqa: B023  # asked at once
+            theirs = loss(found, count, delta, lambda e: published(found, count, tau, e, delta, 2))  # noqa: B023  # the same
             print(f"| {count} | {found} | {delta:g} | {ours:.2f} | {theirs:.2f} |")
 
 

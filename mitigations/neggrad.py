@@ -49,8 +49,9 @@ class NegGrad(Mitigation):
 class NegGradPlus(Mitigation):
     """Minimise β L_R(θ) - (1 - β) L_F(θ): descent on the retained images R, ascent on the forget list F.
 
-    `keep` is β, published between 0.9 and 0.9999 for classifiers, chosen for each task. Each term has a batch of its
-    own, and 200 updates go at a tenth of the recipe's rate. Cost: two batches forward and backward an update.
+    `keep` is β, near 1 and chosen for each task where it was published, for classifiers; 0.95 is our choice. Each term
+    has a batch of its own, and 200 updates go at a tenth of the recipe's rate. Cost: two batches forward and backward
+    an update.
     """
 
     keep: float = 0.95

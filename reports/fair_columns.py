@@ -34,7 +34,11 @@ def main(board: Leaderboard) -> list[Column[Row]]:
 
 def more(board: Leaderboard) -> list[Column[Row]]:
     """All others."""
-    family, place, loss = _found(_hardest(board)), _found(_places(board)), _found(_losses(board), "mitigation")
+    return [*_lost(board), *_beside(board), *_ranked(board), _held_out_loss()]
+
+
+def _lost(board: Leaderboard) -> list[Column[Row]]:
+    loss = _found(_losses(board), "mitigation")
     return [
         Column(
             "utility_loss",
@@ -47,6 +51,13 @@ def more(board: Leaderboard) -> list[Column[Row]]:
             form=THREE,
             missing="no point of its family's curve",
         ),
+    ]
+
+
+def _beside(board: Leaderboard) -> list[Column[Row]]:
+    """The family beside the reference of its stage."""
+    family = _found(_hardest(board))
+    return [
         Column(
             "excess",
             "excess",
@@ -76,6 +87,13 @@ def more(board: Leaderboard) -> list[Column[Row]]:
             lambda r: family(r) and family(r).reference,
             missing="not compared",
         ),
+    ]
+
+
+def _ranked(board: Leaderboard) -> list[Column[Row]]:
+    """The family's place at matched utility."""
+    place = _found(_places(board))
+    return [
         Column(
             "matched",
             "M* matched",
@@ -102,19 +120,22 @@ def more(board: Leaderboard) -> list[Column[Row]]:
             lambda r: place(r) and " ".join(place(r).groups),
             missing="no curve",
         ),
-        Column(
-            "denoising_loss",
-            "held-out loss",
-            "Denoising loss of held-out images, on the pixels that bear no mark, beside that of the trained ones; for rows "
-            "whose weights are not the baseline's.",
-            LOSS,
-            lambda r: r.denoising_loss,
-            note="beside trained",
-            better="lower",
-            form=FOUR,
-            missing="its weights are the baseline's, or it was not recorded",
-        ),
     ]
+
+
+def _held_out_loss() -> Column[Row]:
+    return Column(
+        "denoising_loss",
+        "held-out loss",
+        "Denoising loss of held-out images, on the pixels that bear no mark, beside that of the trained ones; for rows "
+        "whose weights are not the baseline's.",
+        LOSS,
+        lambda r: r.denoising_loss,
+        note="beside trained",
+        better="lower",
+        form=FOUR,
+        missing="its weights are the baseline's, or it was not recorded",
+    )
 
 
 def _hardest(board: Leaderboard) -> dict[Key, Excess]:

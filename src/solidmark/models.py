@@ -484,7 +484,7 @@ class Model:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(self.state(), folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(asdict(self.config), indent=1, sort_keys=True))
-        self.network.save_config(folder / "network")  # type: ignore[operator]
+        self.network.save_config(folder / "network")
 
 
 def load(folder: Path) -> Model:

@@ -257,11 +257,11 @@ def _from_file(head: str, values: dict[str, Any]) -> Part:
     except Exception as cause:
         found, cure = f"{type(cause).__name__}: {cause}", "See the cause above."
         raise PluginFault(f"mitigation {head}", found, "a file that can be imported", cure) from cause
-    kind = getattr(module, name, None)
+    kind: Any = getattr(module, name, None)
     fault = class_fault(kind)
     if fault is not None:
         raise PluginFault(f"mitigation {head}", fault, "the class of a mitigation", "Name such a class after the colon.")
-    return Part(f"{path.stem}.{name}", _with(kind, values, head), f"file {path.name} {sha}")  # type: ignore[arg-type]
+    return Part(f"{path.stem}.{name}", _with(kind, values, head), f"file {path.name} {sha}")
 
 
 def testbed(expression: str) -> tuple[str, Any]:

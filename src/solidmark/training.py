@@ -132,8 +132,8 @@ class Run:
         """One step of the optimizer with these gradients, the learning rate of now, and the average."""
         self._trained = parameters = self.parameters()
         if self.optimizer is None:
-            options = {"betas": self.recipe.betas, "weight_decay": self.recipe.weight_decay}
-            self.optimizer = torch.optim.AdamW(parameters, fused=True, **options)  # type: ignore[arg-type]
+            betas, decay = self.recipe.betas, self.recipe.weight_decay
+            self.optimizer = torch.optim.AdamW(parameters, betas=betas, weight_decay=decay, fused=True)
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(self.done)
         for parameter, gradient in zip(parameters, gradients, strict=True):
