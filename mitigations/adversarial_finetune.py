@@ -51,11 +51,11 @@ class AdversarialFineTuning(Mitigation):
         """The model after all rounds. Raises NotApplicable on a model without conditions."""
         surrogates = drawn(model, data.forget, rng)
         for _ in range(self.rounds):
-            found = self.searched(model, data.forget, rng)
-            descend(model, partial(self.loss, model, data, surrogates, found, rng), self.updates, self.learning_rate)
+            found = self._searched(model, data.forget, rng)
+            descend(model, partial(self._loss, model, data, surrogates, found, rng), self.updates, self.learning_rate)
         return model
 
-    def searched(self, model: Model, forget: Examples, rng: Generator) -> Tensor:
+    def _searched(self, model: Model, forget: Examples, rng: Generator) -> Tensor:
         """An embedding for each image of the list, (N, ...), from which the model draws it as well as it can."""
         start = model.embed(forget.captions).detach()
         if not start.flatten(1).shape[1]:
@@ -70,7 +70,7 @@ class AdversarialFineTuning(Mitigation):
         descend(model, loss, self.search, SEARCH_RATE, [found], weight_decay=0.0)
         return found.detach()
 
-    def loss(self, model: Model, data: Data, surrogates: Examples, found: Tensor, rng: Generator) -> Tensor:
+    def _loss(self, model: Model, data: Data, surrogates: Examples, found: Tensor, rng: Generator) -> Tensor:
         """One batch of retained images, and one of surrogates under what was found or, every other one, their caption."""
         retained = noised(model, data.retain, rng, self.batch).losses(model).mean()
         places = torch.randint(len(surrogates), (self.batch,), generator=rng)

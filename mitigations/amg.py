@@ -73,11 +73,11 @@ class AntiMemorization(Mitigation):
         """A link that changes the prediction of every step."""
         return Repelled(self, inner)
 
-    def threshold(self, t: int, steps: int) -> float:
+    def _threshold(self, t: int, steps: int) -> float:
         """λ_t, for t of a schedule of `steps`."""
         return self.first + (self.last - self.first) * math.exp(-BEND * t / steps)
 
-    def similarity(self, clean: Tensor, images: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+    def _similarity(self, clean: Tensor, images: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
         """sigma of each image, (B,), with its gradient, and the place of its nearest among `images`, on `free` pixels."""
         count = min(self.neighbours, len(images))
         weights, x = free.expand_as(clean).flatten(1).to(clean.dtype), clean.flatten(1)
@@ -113,7 +113,7 @@ class FeatureAntiMemorization(AntiMemorization):
         ),
     )
 
-    def similarity(self, clean: Tensor, images: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+    def _similarity(self, clean: Tensor, images: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
         """As above, by the cosine."""
         weights, x = free.expand_as(clean).flatten(1).to(clean.dtype), clean.flatten(1)
         lengths = (weights @ images.flatten(1).square().T).sqrt() * (weights * x).norm(dim=1, keepdim=True)
@@ -139,8 +139,8 @@ class Repelled(Sampler):
         x = x.detach().requires_grad_()
         noise, schedule, examples = self.inner.predict(x, t, query), self.model.schedule, self.data.training_images
         clean = (x - schedule.sigma(t) * noise) / schedule.alpha(t)
-        similarity, nearest = self.mitigation.similarity(clean, self.model.encode(examples.images), query.free)
-        near = similarity > self.mitigation.threshold(t, schedule.steps)
+        similarity, nearest = self.mitigation._similarity(clean, self.model.encode(examples.images), query.free)
+        near = similarity > self.mitigation._threshold(t, schedule.steps)
         if not bool(near.any()):
             return noise.detach()
         (away,) = torch.autograd.grad(similarity[near].sum(), x)

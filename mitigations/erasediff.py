@@ -45,12 +45,12 @@ class EraseDiff(Mitigation):
 
         def direction(parameters: list[nn.Parameter]) -> list[Tensor]:
             retained = noised(model, data.retain, rng, self.batch).losses(model).mean()
-            erased = self.erasing_loss(model, data, rng)
+            erased = self._erasing_loss(model, data, rng)
             return combined(gradients(retained, parameters), gradients(erased, parameters), self.push)
 
         return follow(model, direction, self.updates, self.learning_rate)
 
-    def erasing_loss(self, model: Model, data: Data, rng: Generator) -> Tensor:
+    def _erasing_loss(self, model: Model, data: Data, rng: Generator) -> Tensor:
         """Mean squared distance of the predicted noise from uniform noise, on one batch."""
         batch = noised(model, data.forget, rng, self.batch)
         wrong = torch.rand(batch.noise.shape, generator=rng).to(batch.noise.device)

@@ -53,12 +53,12 @@ class ErasedConcepts(Mitigation):
 
         def loss() -> Tensor:
             chosen = [captions[place] for place in torch.randint(len(captions), (self.batch,), generator=rng).tolist()]
-            x, t = self.partial(model, chosen, rng)
-            return (model.predict(x, t, model.embed(chosen)).noise - self.target(frozen, x, t, chosen)).square().mean()
+            x, t = self._partial(model, chosen, rng)
+            return (model.predict(x, t, model.embed(chosen)).noise - self._target(frozen, x, t, chosen)).square().mean()
 
-        return descend(model, loss, self.updates, self.learning_rate, self.trained(model), weight_decay=0.0)
+        return descend(model, loss, self.updates, self.learning_rate, self._trained(model), weight_decay=0.0)
 
-    def trained(self, model: Model) -> list[nn.Parameter]:
+    def _trained(self, model: Model) -> list[nn.Parameter]:
         """The weights of the cross-attention, or the network's others."""
         attention = [weight for module in model.cross_attention.values() for weight in module.parameters()]
         if self.weights == "u":
@@ -70,7 +70,7 @@ class ErasedConcepts(Mitigation):
         return attention
 
     @torch.no_grad()
-    def partial(self, model: Model, captions: list[str], rng: Generator) -> tuple[Tensor, int]:
+    def _partial(self, model: Model, captions: list[str], rng: Generator) -> tuple[Tensor, int]:
         """x_t and t of a sampling run from these captions that stops at a step drawn at random."""
         noise = torch.randn((len(captions), *model.shape), generator=rng).to(model.device)
         times = model.schedule.times(min(25, model.schedule.steps))
@@ -79,7 +79,7 @@ class ErasedConcepts(Mitigation):
         return next((x, t) for x, t, _ in steps if t == stop)
 
     @torch.no_grad()
-    def target(self, frozen: Model, x: Tensor, t: int, captions: list[str]) -> Tensor:
+    def _target(self, frozen: Model, x: Tensor, t: int, captions: list[str]) -> Tensor:
         """The noise that points away from the captions."""
         null = frozen.predict(x, t, frozen.embed([""] * len(captions))).noise
         return null - self.away * (frozen.predict(x, t, frozen.embed(captions)).noise - null)

@@ -54,7 +54,7 @@ class LowRankAdaptation(Mitigation):
         """A link that puts the adapters in and merges them."""
         return Adapted(self, inner)
 
-    def adapted(self, network: nn.Module) -> list[str]:
+    def _adapted(self, network: nn.Module) -> list[str]:
         """Names of the layers that get adapters."""
         return [name for name, _ in network.named_modules() if name.endswith(PROJECTIONS)]
 
@@ -73,7 +73,7 @@ class LowRankEverywhere(LowRankAdaptation):
 
     claims: ClassVar[tuple[str | Claim, ...]] = ()
 
-    def adapted(self, network: nn.Module) -> list[str]:
+    def _adapted(self, network: nn.Module) -> list[str]:
         """Names of the layers that get adapters."""
         return [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
 
@@ -90,7 +90,7 @@ class Adapted(Trainer):
         rank, every = self.mitigation.rank, self.model.parameters()
         for parameter in every:
             parameter.requires_grad_(False)
-        layers = self.mitigation.adapted(self.model.network)
+        layers = self.mitigation._adapted(self.model.network)
         config = extra("peft", "lora").LoraConfig(r=rank, lora_alpha=rank, target_modules=layers)
         self.tuner = extra("peft.tuners.lora", "lora").LoraModel(self.model.network, {"default": config}, "default")
         adapters = self.run.parameters()

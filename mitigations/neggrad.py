@@ -71,9 +71,9 @@ class NegGradPlus(Mitigation):
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
         """The model after the tug of war."""
-        return descend(model, lambda: self.loss(model, data, rng), self.updates, self.learning_rate)
+        return descend(model, lambda: self._loss(model, data, rng), self.updates, self.learning_rate)
 
-    def loss(self, model: Model, data: Data, rng: Generator) -> Tensor:
+    def _loss(self, model: Model, data: Data, rng: Generator) -> Tensor:
         """The weighted difference of the losses of one batch each, retained images first."""
         retained = noised(model, data.retain, rng, self.batch).losses(model).mean()
         forgotten = noised(model, data.forget, rng, self.batch).losses(model).mean()

@@ -32,11 +32,11 @@ class RandomPruning(Mitigation):
         """The model without those weights."""
         for weight in model.parameters():
             if weight.ndim > 1:
-                removed = self.rank(weight, rng).flatten().argsort()[: round(self.share * weight.numel())]
+                removed = self._rank(weight, rng).flatten().argsort()[: round(self.share * weight.numel())]
                 weight.view(-1)[removed] = 0.0
         return model
 
-    def rank(self, weight: Tensor, rng: Generator) -> Tensor:
+    def _rank(self, weight: Tensor, rng: Generator) -> Tensor:
         """What decides: the lowest go first."""
         return torch.rand(weight.shape, generator=rng).to(weight.device)
 
@@ -53,7 +53,7 @@ class MagnitudePruning(RandomPruning):
 
     reference = "Learning both Weights and Connections for Efficient Neural Networks, arXiv 1506.02626"
 
-    def rank(self, weight: Tensor, rng: Generator) -> Tensor:
+    def _rank(self, weight: Tensor, rng: Generator) -> Tensor:
         """Absolute values."""
         return weight.abs()
 

@@ -55,7 +55,7 @@ class SharpnessAware(Mitigation):
         """A link that replaces x_T before the first step."""
         return Smoothed(self, inner)
 
-    def sharpness(self, query: Query, x: Tensor) -> Tensor:
+    def _sharpness(self, query: Query, x: Tensor) -> Tensor:
         """(B,): ‖s(x + δ s(x)) - s(x)‖² at the first step, s the guidance vector of scores."""
         t = query.times[0]
         here = guidance_vector(query, x, t)
@@ -78,7 +78,7 @@ class ReleasedSharpnessAware(SharpnessAware):
 
     claims: ClassVar[tuple[str, ...]] = ()
 
-    def sharpness(self, query: Query, x: Tensor) -> Tensor:
+    def _sharpness(self, query: Query, x: Tensor) -> Tensor:
         """(B,): ‖Δ(x + Δ/‖Δ‖)‖ at the first step."""
         t = query.times[0]
         return norms(guidance_vector(query, stepped(x, guidance_vector(query, x, t), self.reach), t))
@@ -97,7 +97,7 @@ class Smoothed(Sampler):
         length = norms(query.start(query.noise))
         return quieter(
             query,
-            lambda x: own.sharpness(query, x),
+            lambda x: own._sharpness(query, x),
             lambda moved: torch.optim.Adam(moved, lr=own.learning_rate),
             own.target,
             own.iterations,

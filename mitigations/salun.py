@@ -43,23 +43,23 @@ class SaliencyUnlearning(Mitigation):
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
         """The model relabelled. Raises NotApplicable where all captions are alike."""
-        mask = self.mask(model, data, rng)
+        mask = self._mask(model, data, rng)
 
         def direction(parameters: list[nn.Parameter]) -> list[Tensor]:
             retained = noised(model, data.retain, rng, self.batch).losses(model).mean()
-            loss = self.relabelling_loss(model, data, rng) + self.keep * retained
+            loss = self._relabelling_loss(model, data, rng) + self.keep * retained
             return [g * m for g, m in zip(gradients(loss, parameters), mask, strict=True)]
 
         return follow(model, direction, self.updates, self.learning_rate, weight_decay=0.0)
 
-    def mask(self, model: Model, data: Data, rng: Generator) -> list[Tensor]:
+    def _mask(self, model: Model, data: Data, rng: Generator) -> list[Tensor]:
         """One boolean a weight: whether it is among the most salient."""
         batches = (noised(model, data.forget, rng, self.batch) for _ in range(10))
         with torch.enable_grad():
             found = [gradients(batch.losses(model).mean(), model.parameters()) for batch in batches]
         return largest([torch.stack(column).sum(dim=0) for column in zip(*found, strict=True)], self.density)
 
-    def relabelling_loss(self, model: Model, data: Data, rng: Generator) -> Tensor:
+    def _relabelling_loss(self, model: Model, data: Data, rng: Generator) -> Tensor:
         """How far the predicted noise of forgotten images is from that of another caption, on one batch."""
         batch = noised(model, data.forget, rng, self.batch)
         with torch.no_grad():

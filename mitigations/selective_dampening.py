@@ -43,9 +43,9 @@ class SelectiveDampening(Mitigation):
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
         """The model with some weights smaller."""
-        forgotten = fisher(model, self.weights(model), data.forget, self.samples, rng)
-        retained = fisher(model, self.weights(model), data.retain, self.samples, rng)
-        weights, dampened_count = self.weights(model), 0
+        forgotten = fisher(model, self._weights(model), data.forget, self.samples, rng)
+        retained = fisher(model, self._weights(model), data.retain, self.samples, rng)
+        weights, dampened_count = self._weights(model), 0
         with torch.no_grad():
             for weight, f, r in zip(weights, forgotten, retained, strict=True):
                 factor = dampened(f, r, self.selection, self.dampening)
@@ -54,7 +54,7 @@ class SelectiveDampening(Mitigation):
         data.tell("dampened_share", dampened_count / sum(weight.numel() for weight in weights))
         return model
 
-    def weights(self, model: Model) -> list[nn.Parameter]:
+    def _weights(self, model: Model) -> list[nn.Parameter]:
         """Those that may be dampened: all."""
         return model.parameters()
 
@@ -67,7 +67,7 @@ class SelectiveDampening(Mitigation):
 class DampenedDenoiser(SelectiveDampening):
     """The same in the denoiser alone, the text encoder being left as it is, as editors of Stable Diffusion leave it."""
 
-    def weights(self, model: Model) -> list[nn.Parameter]:
+    def _weights(self, model: Model) -> list[nn.Parameter]:
         """The denoiser's."""
         return list(model.network.parameters())
 

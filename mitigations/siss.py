@@ -72,9 +72,9 @@ class SISS(Mitigation):
         odds, scales = len(data.forget) / len(data.retain), list[float]()
 
         def direction(parameters: list[nn.Parameter]) -> list[Tensor]:
-            kept, forgotten = self.terms(model, data, rng)
+            kept, forgotten = self._terms(model, data, rng)
             keeping, leaving = gradients(kept, parameters, again=True), gradients(forgotten, parameters)
-            scale = self.scale(keeping, leaving, odds)
+            scale = self._scale(keeping, leaving, odds)
             scales.append(float(scale))
             return clipped([k - scale * f for k, f in zip(keeping, leaving, strict=True)])
 
@@ -82,7 +82,7 @@ class SISS(Mitigation):
         data.tell("superfactor", statistics.median(scales) / odds)
         return model
 
-    def terms(self, model: Model, data: Data, rng: Generator) -> tuple[Tensor, Tensor]:
+    def _terms(self, model: Model, data: Data, rng: Generator) -> tuple[Tensor, Tensor]:
         """L_X and L_A of one batch of the mixture."""
         x, a = (noised(model, part, rng, self.batch) for part in (data.retain, data.forget))
         taken = torch.rand(self.batch, generator=rng).to(x.t.device) < self.mixture
@@ -96,7 +96,7 @@ class SISS(Mitigation):
         kept, forgotten = (w * e.flatten(1).mean(dim=1) for w, e in zip(weights, errors, strict=True))
         return kept.mean(), forgotten.mean()
 
-    def scale(self, keeping: Sequence[Tensor], leaving: Sequence[Tensor], odds: float) -> Tensor | float:
+    def _scale(self, keeping: Sequence[Tensor], leaving: Sequence[Tensor], odds: float) -> Tensor | float:
         """s, from both gradients and k / (n - k)."""
         if self.superfactor is not None:
             return self.superfactor * odds

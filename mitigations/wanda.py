@@ -54,8 +54,8 @@ class Wanda(Mitigation):
         """The model without the chosen weights. Raises NotApplicable without feed-forward layers."""
         captions = data.forget.captions
         noise = torch.randn((len(captions), *model.shape), generator=rng).to(model.device)
-        target = self.norms(model, captions, noise)
-        base = self.norms(model, [""] * len(captions), noise)
+        target = self._norms(model, captions, noise)
+        base = self._norms(model, [""] * len(captions), noise)
         removed = 0
         for name, layer in feed_forward(model).items():
             pairs = zip(target, base, strict=True)
@@ -66,7 +66,7 @@ class Wanda(Mitigation):
         data.tell("removed_weights", removed)
         return model
 
-    def norms(self, model: Model, captions: Sequence[str], noise: Tensor) -> list[dict[str, Tensor]]:
+    def _norms(self, model: Model, captions: Sequence[str], noise: Tensor) -> list[dict[str, Tensor]]:
         """For each timestep the norm of every input of every layer, (columns,), by the layer's name."""
         found = []
         with watched(feed_forward(model)) as seen:

@@ -109,7 +109,7 @@ def half():
 
 def test_pixel_similarity_is_the_published_quotient_on_free_pixels():
     clean, images, free = pictures(3, 1), pictures(9, 2), half()
-    found, nearest = make("amg", neighbours=5).similarity(clean, images, free)
+    found, nearest = make("amg", neighbours=5)._similarity(clean, images, free)
     for row in range(3):
         apart = [((clean[row] - one) * free[row]).square().sum().sqrt().item() for one in images]
         assert nearest[row] == int(np.argmin(apart))
@@ -118,7 +118,7 @@ def test_pixel_similarity_is_the_published_quotient_on_free_pixels():
 
 def test_feature_similarity_is_the_largest_cosine_on_free_pixels():
     clean, images, free = pictures(3, 1), pictures(9, 2), half()
-    found, nearest = make("amg-features").similarity(clean, images, free)
+    found, nearest = make("amg-features")._similarity(clean, images, free)
     for row in range(3):
         cosines = [torch.cosine_similarity(clean[row][free[row]], one[free[row]], dim=0).item() for one in images]
         assert (int(nearest[row]), found[row].item()) == (int(np.argmax(cosines)), pytest.approx(max(cosines), rel=1e-4))
@@ -128,21 +128,21 @@ def test_feature_similarity_is_the_largest_cosine_on_free_pixels():
 def test_similarity_is_blind_to_what_the_query_shows(name):
     clean, images, free = pictures(3, 1), pictures(9, 2), half()
     other = torch.where(free, clean, pictures(3, 5))
-    one, two = (make(name).similarity(given, images, free)[0] for given in (clean, other))
+    one, two = (make(name)._similarity(given, images, free)[0] for given in (clean, other))
     assert torch.equal(one, two)
 
 
 def test_an_image_that_is_a_training_image_has_finite_gradients():
     clean = pictures(3, 1).requires_grad_()
-    make("amg").similarity(clean, clean.detach(), half())[0].sum().backward()
+    make("amg")._similarity(clean, clean.detach(), half())[0].sum().backward()
     assert bool(clean.grad.isfinite().all())
 
 
 def test_the_threshold_runs_from_first_at_pure_noise_to_last():
     amg = make("amg")
-    assert amg.threshold(0, 1000) == amg.last == -1.5
-    assert amg.threshold(1000, 1000) == pytest.approx(-1.95, abs=1e-3)
-    assert amg.threshold(40, 1000) == pytest.approx(-1.95 + 0.45 * np.exp(-0.025 * 250 * 0.04))
+    assert amg._threshold(0, 1000) == amg.last == -1.5
+    assert amg._threshold(1000, 1000) == pytest.approx(-1.95, abs=1e-3)
+    assert amg._threshold(40, 1000) == pytest.approx(-1.95 + 0.45 * np.exp(-0.025 * 250 * 0.04))
 
 
 def pushed(mitigation, x, images, scale=3.0, conditional=2.0, caption=1.0):
@@ -170,7 +170,7 @@ def test_dissimilarity_guidance_is_the_scaled_gradient_of_the_similarity():
     found, schedule = pushed(mitigation, x, images)
 
     def similarity(given):
-        return mitigation.similarity((given - schedule.sigma(20) * 5.0) / schedule.alpha(20), images, half())[0][0].item()
+        return mitigation._similarity((given - schedule.sigma(20) * 5.0) / schedule.alpha(20), images, half())[0][0].item()
 
     step = torch.zeros_like(x)
     step[0, 0, 1, 2] = 0.02

@@ -11,8 +11,9 @@ from worlds import composed, memorizer, sampled, tiny
 from solidmark import plugins
 from solidmark.doors import Doors
 from solidmark.errors import InvalidValue
-from solidmark.mitigation import Handover
+from solidmark.mitigation import DOORS, Handover, Mitigation
 from solidmark.plugins import GROUPS
+from solidmark.rules import public_methods_open_doors
 from solidmark.sampling import Protocol
 from solidmark.training import train
 
@@ -33,6 +34,12 @@ def test_every_family_has_its_published_default_among_its_strengths_and_a_source
     strengths = plugins.family(name)
     assert plugins.published(name) in strengths
     assert name == "none" or (len(strengths) >= 3 and "arXiv" in strengths[0].mitigation.reference)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_public_method_opens_a_door(name):
+    kind = type(plugins.published(name).mitigation)
+    assert public_methods_open_doors(kind, Mitigation, (*DOORS, "strengths")) == []
 
 
 @pytest.mark.parametrize("name", FAMILIES)

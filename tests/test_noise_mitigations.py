@@ -100,7 +100,7 @@ def test_a_target_that_is_met_moves_nothing():
 def test_the_sharpness_of_the_paper_is_the_squared_change_of_the_score():
     """‖s(x + δ s) - s(x)‖² of s = -0.3 x / sigma, with a step of length reach sqrt(144): the same everywhere."""
     query = asked(Linear())
-    found = make("sail", reach=0.1).sharpness(query, query.noise)
+    found = make("sail", reach=0.1)._sharpness(query, query.noise)
     expected = (SLOPE * 0.1 * LENGTH / Linear.schedule.sigma(37).item()) ** 2
     assert found[[0, 2]].tolist() == pytest.approx([expected] * 2, rel=1e-3)
     assert found[1] == 0
@@ -108,7 +108,7 @@ def test_the_sharpness_of_the_paper_is_the_squared_change_of_the_score():
 
 def test_the_sharpness_of_the_released_code_is_a_norm_one_step_aside():
     query = asked(Linear())
-    found = make("sail-code", reach=0.1).sharpness(query, query.noise)
+    found = make("sail-code", reach=0.1)._sharpness(query, query.noise)
     expected = SLOPE * (norms(query.noise) + 0.1 * LENGTH)
     assert torch.allclose(found[[0, 2]], expected[[0, 2]], rtol=1e-4)
 
@@ -131,7 +131,7 @@ def test_a_sample_s_noise_is_moved_until_its_guidance_vector_is_short():
 def test_sail_finds_a_smoother_place():
     query, mitigation = asked(worlds.model(), ["one w1", "zero w2"]), make("sail", target=0.5, iterations=40, prior=0.0)
     found = prepared(mitigation, query)
-    assert (mitigation.sharpness(query, found.noise) < 0.8 * mitigation.sharpness(query, query.noise)).all()
+    assert (mitigation._sharpness(query, found.noise) < 0.8 * mitigation._sharpness(query, query.noise)).all()
 
 
 def test_a_strong_prior_shortens_the_noise():

@@ -93,7 +93,7 @@ def test_neggrad_plus_descends_the_weighted_difference():
     stream = rng()
     retained = gradient(noised(model, data.retain, stream, 32).losses(model).mean(), model)
     forgotten = gradient(noised(model, data.forget, stream, 32).losses(model).mean(), model)
-    both = gradient(make("neggrad-plus", keep=0.8).loss(model, data, rng()), model)
+    both = gradient(make("neggrad-plus", keep=0.8)._loss(model, data, rng()), model)
     for total, keep, leave in zip(both, retained, forgotten, strict=True):
         torch.testing.assert_close(total, 0.8 * keep - 0.2 * leave)
 
@@ -166,7 +166,7 @@ def brute_force(model, data, mixture, size):
 @pytest.mark.parametrize("mixture", [0.25, 0.5])
 def test_siss_terms_equal_a_computation_image_by_image(mixture):
     model, data = worlds.model(), handed_out()
-    found = make("siss", mixture=mixture, batch=12).terms(model, data, rng())
+    found = make("siss", mixture=mixture, batch=12)._terms(model, data, rng())
     assert [one.item() for one in found] == pytest.approx(brute_force(model, data, mixture, 12), rel=1e-3)
 
 
@@ -174,15 +174,15 @@ def test_siss_without_captions_estimates_the_two_plain_losses():
     """Importance sampling is unbiased: L_X is the denoising loss of retained images, L_A that of forgotten ones."""
     model, data = of_kind("none"), handed_out()
     with torch.no_grad():
-        found = torch.stack([torch.stack(make("siss", batch=1500).terms(model, data, rng(n))) for n in range(4)]).mean(0)
+        found = torch.stack([torch.stack(make("siss", batch=1500)._terms(model, data, rng(n))) for n in range(4)]).mean(0)
         plain = [noised(model, part, rng("plain"), 6000).losses(model).mean() for part in (data.retain, data.forget)]
     assert found.tolist() == pytest.approx([one.item() for one in plain], rel=0.05)
 
 
 def test_siss_subtracts_a_gradient_of_its_share_or_of_its_superfactor():
     keep, leave = [torch.tensor([3.0, 4.0])], [torch.tensor([0.0, 0.1])]
-    assert float(make("siss", share=0.1).scale(keep, leave, 0.25) * 0.1) == pytest.approx(0.5)
-    assert make("siss", superfactor=2.0).scale(keep, leave, 0.25) == 0.5
+    assert float(make("siss", share=0.1)._scale(keep, leave, 0.25) * 0.1) == pytest.approx(0.5)
+    assert make("siss", superfactor=2.0)._scale(keep, leave, 0.25) == 0.5
 
 
 def test_siss_clips_the_whole_gradient():
@@ -203,12 +203,12 @@ def test_esd_changes_the_cross_attention_alone_or_all_but_it():
 def test_esd_aims_opposite_to_the_caption():
     model, x, captions = worlds.model(), torch.randn(2, 1, 12, 12), ["one w1", "zero w2"]
     told, null = (model.predict(x, 30, model.embed(words)).noise for words in (captions, ["", ""]))
-    torch.testing.assert_close(make("esd", away=0.5).target(model, x, 30, captions), 1.5 * null - 0.5 * told)
+    torch.testing.assert_close(make("esd", away=0.5)._target(model, x, 30, captions), 1.5 * null - 0.5 * told)
 
 
 def test_salun_moves_none_but_the_most_salient_weights():
     start = worlds.model()
-    mask = make("salun", density=0.1).mask(start.copy(), handed_out(), rng())
+    mask = make("salun", density=0.1)._mask(start.copy(), handed_out(), rng())
     after = edited("salun", updates=2, density=0.1)
     held = [~m for m in mask]
     assert sum(int(m.sum()) for m in mask) == round(0.1 * sum(m.numel() for m in mask))
@@ -224,14 +224,14 @@ def test_salun_relabels_with_another_caption_or_not_at_all():
     data, alike = handed_out(), Examples(torch.rand(3, 1, 12, 12), ["one"] * 3, [0, 1, 2])
     same = Data(Needs.FORGET, "test", forget=alike, retain=alike)
     with pytest.raises(NotApplicable, match="no caption but 'one'"):
-        make("salun").relabelling_loss(worlds.model(), same, rng())
-    assert make("salun").relabelling_loss(worlds.model(), data, rng()) > 0
+        make("salun")._relabelling_loss(worlds.model(), same, rng())
+    assert make("salun")._relabelling_loss(worlds.model(), data, rng()) > 0
 
 
 def test_an_adversarial_search_lowers_the_loss_of_the_forgotten_images_and_leaves_the_model():
     model, forget = worlds.model().copy(), handed_out().forget
     before = [weight.detach().clone() for weight in model.parameters()]
-    found = make("adversarial-finetune", search=20).searched(model, forget, rng())
+    found = make("adversarial-finetune", search=20)._searched(model, forget, rng())
     batches = [noised(model, forget, rng(n)) for n in range(20)]
     plain, searched = (sum(b.losses(model, e).mean().item() for b in batches) for e in (None, found))
     assert searched < plain
