@@ -12,6 +12,8 @@ from solidmark.denoising import descend, noised
 from solidmark.errors import NotApplicable
 from solidmark.models import Model
 
+from ._brought_back import DORI
+
 SURROGATES, DRAWS, SEARCH_RATE = 4, 2, 0.1
 """Surrogates for a forgotten image, noise draws a step of a search, and its learning rate."""
 
@@ -36,7 +38,7 @@ class AdversarialFineTuning(Mitigation):
     batch: int = 32
 
     needs = Needs.FORGET | Needs.CAPTIONS
-    reference = "Finding Dori: Memorization in Text-to-Image Diffusion Models Is Not Local, arXiv 2507.16880"
+    reference = DORI
     claims = (Claim("No embedding brings the images back: 2 % are replicated under attack.", below=0.1, query="embedding"),)
     fidelity = "B"
 

@@ -6,7 +6,7 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from solidmark import Mitigation, Sampler, Trainer
+from solidmark import Claim, Mitigation, Sampler, Trainer
 from solidmark.errors import NotApplicable
 from solidmark.models import Prediction
 from solidmark.sampling import Query, guide
@@ -33,7 +33,13 @@ class AmbientMask(Mitigation):
 
     fidelity = "B"
     reference = "Ambient Diffusion: Learning Clean Distributions from Corrupted Data, arXiv 2305.19256"
-    claims = ("Where 80 % of the pixels are missing, generated images are far less similar to training images.",)
+    claims = (
+        Claim(
+            "Where 80 % of the pixels are missing, generated images are far less similar to training images.",
+            below=0.5,
+            parameters={"share": 0.8},
+        ),
+    )
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.share < 1, "share", "a number in [0, 1)")

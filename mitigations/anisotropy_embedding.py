@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from solidmark import Mitigation, Needs, Sampler
+from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.sampling import Query
 
 from ._embedding_search import searched
@@ -40,7 +40,10 @@ class AnisotropyEmbedding(Mitigation):
     )
     needs = Needs.CAPTIONS
     fidelity = "B"
-    claims = ("It tells memorized prompts from others better than the norm alone, and mitigates by the same measure.",)
+    claims = (
+        "It tells memorized prompts from others better than the norm alone.",
+        Claim("It mitigates by the measure that it detects by.", below=0.9),
+    )
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.fall < float("inf"), "fall", "a finite number of at least 0")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from solidmark import Mitigation, Trainer
+from solidmark import Claim, Mitigation, Trainer
 from solidmark.training import Batch
 
 
@@ -25,7 +25,7 @@ class DangerZone(Mitigation):
     reference = (
         "Two Calm Ends and the Wild Middle: A Geometric Picture of Memorization in Diffusion Models, arXiv 2602.17846"
     )
-    claims = ("Memorization is most pronounced at medium noise; training less there mitigates it.",)
+    claims = (Claim("Memorization is most pronounced at medium noise; training less there mitigates it.", below=0.9),)
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.relief <= 1, "relief", "a number in [0, 1]")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from solidmark import Mitigation, Needs, Sampler
+from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.sampling import Query
 
 if TYPE_CHECKING:
@@ -33,8 +33,12 @@ class DynamicTransition(Mitigation):
 
     needs = Needs.CAPTIONS
     reference = "Classifier-Free Guidance inside the Attraction Basin May Cause Memorization, arXiv 2411.16738"
-    claims: ClassVar[tuple[str, ...]] = (
-        "Copy-detection similarity falls from 0.798 to 0.589 where training images are duplicated.",
+    claims: ClassVar[tuple[str | Claim, ...]] = (
+        Claim(
+            "Copy-detection similarity falls from 0.798 to 0.589 where training images are duplicated.",
+            below=0.8,
+            testbed="digits-duplicates",
+        ),
     )
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from solidmark import Mitigation
+from solidmark import Claim, Mitigation
 from solidmark.training import Recipe
 
 
@@ -18,7 +18,7 @@ class MovingAverage(Mitigation):
 
     control = True
     reference = "On Memorization in Diffusion Models, arXiv 2310.02664"
-    claims = ("The moving average of the weights hardly changes memorization.",)
+    claims = (Claim("The moving average of the weights hardly changes memorization.", above=0.9, below=1.1),)
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.decay < 1, "decay", "a number in [0, 1)")

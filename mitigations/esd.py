@@ -11,7 +11,7 @@ from solidmark.denoising import descend
 from solidmark.errors import NotApplicable
 from solidmark.models import Model
 
-DORI = "Finding Dori: Memorization in Text-to-Image Diffusion Models Is Not Local, arXiv 2507.16880"
+from ._brought_back import DORI
 
 SCALE = 3.0
 """Guidance of the partial samples, as published."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from solidmark import Mitigation, Stage
+from solidmark import Claim, Mitigation, Stage
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,12 @@ class ProbabilisticNoise(Mitigation):
     stage = Stage.TRAINING
     reference = "FPAN: Fine-Grained Probabilistic Addition of Noise to Token Embeddings, arXiv 2505.21848"
     claims = (
-        "Replication falls by 28.78 % on average without a significant loss of quality.",
-        "Replication falls by 26.51 % more than under noise of one magnitude on all tokens.",
+        Claim("Replication falls by 28.78 % on average without a significant loss of quality.", below=0.8),
+        Claim(
+            "Replication falls by 26.51 % more than under noise of one magnitude on all tokens.",
+            below=0.8,
+            against="gni-training",
+        ),
     )
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from solidmark import Mitigation, Needs, Sampler
+from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.models import START, Attention, Layer
 from solidmark.sampling import Query, guide
 
@@ -33,8 +33,8 @@ class GuardAttention(Mitigation):
     needs = Needs.CAPTIONS
     fidelity = "B"
     reference = "You Don't Need All That Attention: Surgical Memorization Mitigation in Diffusion Models, arXiv 2603.00133"
-    claims: ClassVar[tuple[str, ...]] = (
-        "Attention attenuation alone lowers verbatim copy-detection similarity from 0.875 to 0.109.",
+    claims: ClassVar[tuple[str | Claim, ...]] = (
+        Claim("Attention attenuation alone lowers verbatim copy-detection similarity from 0.875 to 0.109.", below=0.2),
     )
 
     def __post_init__(self) -> None:
@@ -64,8 +64,9 @@ class Guard(GuardAttention):
     threshold: float = 0.1
     repulsion: float = 0.267
 
-    claims: ClassVar[tuple[str, ...]] = (
-        "It lowers verbatim copy-detection similarity from 0.875 to 0.079, below attenuation alone.",
+    claims: ClassVar[tuple[str | Claim, ...]] = (
+        Claim("It lowers verbatim copy-detection similarity from 0.875 to 0.079.", below=0.2),
+        Claim("It leaves less than attenuation alone.", "difference", below=0.0, against="guard-attention"),
         "Prompts that are not memorized are not affected.",
     )
 

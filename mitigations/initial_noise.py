@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from solidmark import Mitigation, Needs, Sampler
+from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.sampling import Query
 
 from ._guidance_vector import guidance_vector, norms, quieter, stepped
@@ -37,7 +37,7 @@ class BatchInitialNoise(Mitigation):
 
     reference = REFERENCE
     needs = Needs.CAPTIONS
-    claims = ("It reduces memorization and keeps captions aligned, with guidance that comes sooner than without it.",)
+    claims = (Claim("It reduces memorization and keeps captions aligned, with guidance that comes sooner.", below=0.9),)
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.share <= 1, "share", "a number in [0, 1]")
@@ -94,7 +94,10 @@ class SampleInitialNoise(Mitigation):
 
     reference = REFERENCE
     needs = Needs.CAPTIONS
-    claims = ("It has the best trade-off of memorization and alignment among methods at sampling.",)
+    claims = (
+        "It has the best trade-off of memorization and alignment among methods at sampling.",
+        Claim("It reduces memorization with guidance from the first step on.", below=0.9),
+    )
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.target <= 1, "target", "a number in [0, 1]")

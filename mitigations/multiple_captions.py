@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator
 
-from solidmark import Mitigation, Needs
+from solidmark import Claim, Mitigation, Needs
 from solidmark.data import Examples, join
 from solidmark.errors import NotApplicable
 
@@ -26,7 +26,14 @@ class MultipleCaptions(Mitigation):
     needs = Needs.CAPTIONS
     fidelity = "B"
     reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
-    claims = ("Of the mitigations by captions at training, several captions an image reduce replication the most.",)
+    claims = (
+        Claim(
+            "Of the mitigations by captions at training it reduces replication the most: more than random numbers.",
+            "difference",
+            below=0.0,
+            against="rna-training",
+        ),
+    )
 
     def __post_init__(self) -> None:
         self.expect(isinstance(self.captions, int) and self.captions >= 1, "captions", "a whole number of at least 1")

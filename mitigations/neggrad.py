@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor
 
-from solidmark import Mitigation, Needs
+from solidmark import Claim, Mitigation, Needs
 from solidmark.data import Data
 from solidmark.denoising import descend, noised
 from solidmark.models import Model
@@ -25,7 +25,7 @@ class NegGrad(Mitigation):
 
     needs = Needs.FORGET
     reference = "Data Unlearning in Diffusion Models, arXiv 2503.01034"
-    claims = ("It unlearns, and ruins what is generated.",)
+    claims = ("It ruins what is generated.", Claim("It unlearns.", below=0.2))
 
     def __post_init__(self) -> None:
         self.expect(self.updates >= 1, "updates", "at least 1")
@@ -61,7 +61,10 @@ class NegGradPlus(Mitigation):
 
     needs = Needs.FORGET
     reference = "Towards Unbounded Machine Unlearning, arXiv 2302.09880"
-    claims = ("It forgets more than fine-tuning, at less cost to the retained than ascent alone.",)
+    claims = (
+        "It costs the retained less than ascent alone.",
+        Claim("It forgets more than fine-tuning.", "difference", below=0.0, against="finetune"),
+    )
 
     def __post_init__(self) -> None:
         self.expect(0 < self.keep < 1, "keep", "a number in (0, 1)")

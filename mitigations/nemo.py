@@ -15,6 +15,7 @@ from solidmark.models import Attention, Layer, Model
 from solidmark.sampling import Query
 
 from ._attended import Attended
+from ._brought_back import brought_back
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,8 @@ class NeuronsForGood(Mitigation):
     reference = NeuronsAQuery.reference
     claims: ClassVar[tuple[Claim, ...]] = (
         *NeuronsAQuery.claims,
-        Claim(
-            "It only hides: an embedding that is searched for brings 99 % back where the prompt brings 20 %.",
-            measure="difference",
-            above=0.3,
-            against="",
-            query="embedding",
-            against_query="outpaint",
-            source="Finding Dori: Memorization in Text-to-Image Diffusion Models Is Not Local, arXiv 2507.16880",
+        brought_back(
+            "It only hides: an embedding that is searched for brings 99 % back where the prompt brings 20 %.", above=0.3
         ),
     )
 

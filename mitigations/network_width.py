@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from solidmark import Mitigation
+from solidmark import Claim, Mitigation
 from solidmark.training import Recipe
 
 GROUP = 8
@@ -20,7 +20,7 @@ class NetworkWidth(Mitigation):
 
     control = True
     reference = "On Memorization in Diffusion Models, arXiv 2310.02664"
-    claims = ("Wider networks memorize more.",)
+    claims = (Claim("Wider networks memorize more: half the width remembers less.", "difference", below=0.0),)
 
     def __post_init__(self) -> None:
         self.expect(0 < self.share < float("inf"), "share", "a finite positive number")

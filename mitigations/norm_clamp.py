@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from solidmark import Mitigation, Needs, Sampler
+from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.sampling import Query
 
 from ._calibration import normal, sampled
@@ -30,7 +30,13 @@ class NormClamp(Mitigation):
 
     needs = Needs.CALIBRATION
     reference = "Broken Memories: Detecting and Mitigating Memorization in Diffusion Models, arXiv 2605.22050"
-    claims = ("The memorization rate falls to 0.0 % at negligible cost, prompts and guidance unchanged.",)
+    claims = (
+        Claim(
+            "The memorization rate falls to 0.0 % at negligible cost, prompts and guidance unchanged.",
+            "memorization",
+            below=0.05,
+        ),
+    )
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.width < float("inf"), "width", "a number of at least 0")

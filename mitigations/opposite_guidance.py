@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from solidmark import Mitigation
+from solidmark import Claim, Mitigation
 
 from .dynamic_transition import DynamicTransition
 
@@ -27,8 +27,14 @@ class OppositeGuidance(Mitigation):
 
     reference = "Classifier-Free Guidance inside the Attraction Basin May Cause Memorization, arXiv 2411.16738"
     claims = (
-        "Copy-detection similarity falls from 0.650 to 0.381 at an equal prompt alignment.",
+        Claim("Copy-detection similarity falls from 0.650 to 0.381 at an equal prompt alignment.", below=0.6),
         "It leaves the attraction basin sooner than zero guidance (delayed guidance) does.",
+        Claim(
+            "It leaves less memorization than zero guidance for as long.",
+            "difference",
+            below=0.0,
+            against="delayed-guidance(share=0.35)",
+        ),
     )
 
     def __post_init__(self) -> None:
@@ -60,8 +66,11 @@ class DynamicOppositeGuidance(DynamicTransition):
 
     before: float = -0.267
 
-    claims: ClassVar[tuple[str, ...]] = (
+    claims: ClassVar[tuple[str | Claim, ...]] = (
         "It leaves the attraction basin sooner than zero guidance does: at t = 839, not 779.",
+        Claim(
+            "It leaves less than zero guidance until the same point.", "difference", below=0.0, against="dynamic-transition"
+        ),
     )
 
     def strengths(self) -> "Sequence[DynamicTransition]":

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from solidmark import Mitigation, Needs, Sampler
+from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.errors import NotApplicable
 from solidmark.sampling import Query
 
@@ -36,7 +36,7 @@ class ReAnchoring(Mitigation):
     reference = "Enhancing Privacy-Utility Trade-offs to Mitigate Memorization in Diffusion Models, arXiv 2504.18032"
     needs = Needs.CAPTIONS | Needs.CALIBRATION
     fidelity = "B"
-    claims = ("Copy-detection similarity falls from 0.65 to 0.22, alignment from 0.30 to 0.27.",)
+    claims = (Claim("Copy-detection similarity falls from 0.65 to 0.22, alignment from 0.30 to 0.27.", below=0.4),)
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.share <= 1, "share", "a number in [0, 1]")

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from solidmark import Mitigation, Needs, Sampler
+from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.sampling import Query
 
 from ._guidance_vector import guidance_vector, norms, quieter, stepped
@@ -40,8 +40,8 @@ class SharpnessAware(Mitigation):
     )
     needs = Needs.CAPTIONS
     fidelity = "B"
-    claims: ClassVar[tuple[str, ...]] = (
-        "It removes memorization and leaves the caption as it is, at no loss of alignment.",
+    claims: ClassVar[tuple[str | Claim, ...]] = (
+        Claim("It removes memorization and leaves the caption as it is, at no loss of alignment.", below=0.2),
     )
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class ReleasedSharpnessAware(SharpnessAware):
     steps along scores, the other way. So it is the norm that Wen et al. make small, a short step aside, and no curvature.
     """
 
-    claims: ClassVar[tuple[str, ...]] = ()
+    claims: ClassVar[tuple[str | Claim, ...]] = ()
 
     def _sharpness(self, query: Query, x: Tensor) -> Tensor:
         """(B,): ‖Δ(x + Δ/‖Δ‖)‖ at the first step."""

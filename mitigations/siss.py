@@ -12,6 +12,8 @@ from solidmark.data import Data
 from solidmark.denoising import Noised, follow, gradients, noised, norm
 from solidmark.models import Model
 
+from ._brought_back import brought_back
+
 FAINT = 1e-9
 """Posterior below which a weight is 0: its part of the loss is below 1e-8, and such small gradients are slow to compute."""
 
@@ -46,15 +48,7 @@ class SISS(Mitigation):
     reference = "Data Unlearning in Diffusion Models, arXiv 2503.01034"
     claims = (
         Claim("It unlearns nine in ten memorized images without loss of quality.", below=0.1),
-        Claim(
-            "Embeddings that are searched for bring back what it unlearned: 39 % are replicated again.",
-            "difference",
-            above=0.1,
-            against="",
-            query="embedding",
-            against_query="outpaint",
-            source="Finding Dori: Memorization in Text-to-Image Diffusion Models Is Not Local, arXiv 2507.16880",
-        ),
+        brought_back("Embeddings that are searched for bring back what it unlearned: 39 % are replicated again.", above=0.1),
     )
     fidelity = "B"
 

@@ -6,7 +6,7 @@ from math import erf, sqrt
 import torch
 from torch import Tensor
 
-from solidmark import Mitigation, Trainer
+from solidmark import Claim, Mitigation, Trainer
 from solidmark.training import Batch
 
 
@@ -23,7 +23,7 @@ class TimestepSampling(Mitigation):
 
     fidelity = "C"
     reference = "Memorization Control in Diffusion Models from Denoising-centric Perspective, arXiv 2601.21348"
-    claims = ("Shifting learning towards later denoising steps reduces memorization.",)
+    claims = (Claim("Shifting learning towards later denoising steps reduces memorization.", below=0.9),)
 
     def __post_init__(self) -> None:
         self.expect(0 < self.width < float("inf"), "width", "a finite positive number")

@@ -13,6 +13,8 @@ from solidmark.data import Data
 from solidmark.errors import NotApplicable
 from solidmark.models import Model
 
+from ._brought_back import brought_back
+
 
 @dataclass(frozen=True)
 class Wanda(Mitigation):
@@ -34,14 +36,8 @@ class Wanda(Mitigation):
     reference = "Memorized Images in Diffusion Models share a Subspace that can be Located and Deleted, arXiv 2406.18566"
     claims = (
         Claim("Pruning 1 % of the weights removes the memorized images.", below=0.2),
-        Claim(
-            "It only hides: an embedding that is searched for brings 72 % back where the prompt brings none.",
-            measure="difference",
-            above=0.3,
-            against="",
-            query="embedding",
-            against_query="outpaint",
-            source="Finding Dori: Memorization in Text-to-Image Diffusion Models Is Not Local, arXiv 2507.16880",
+        brought_back(
+            "It only hides: an embedding that is searched for brings 72 % back where the prompt brings none.", above=0.3
         ),
     )
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from solidmark import Mitigation
+from solidmark import Claim, Mitigation
 from solidmark.training import Recipe
 
 
@@ -14,7 +14,7 @@ class WeightDecay(Mitigation):
 
     control = True
     reference = "On Memorization in Diffusion Models, arXiv 2310.02664"
-    claims = ("But for extreme rates weight decay hardly changes memorization.",)
+    claims = (Claim("But for extreme rates weight decay hardly changes memorization.", above=0.9, below=1.1),)
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.rate < float("inf"), "rate", "a finite number of at least 0")
