@@ -48,6 +48,15 @@ def test_continuous_integration_runs_the_commands_of_the_readme():
     assert "make test" in (ROOT / ".ci" / "run").read_text()
 
 
+def test_the_list_of_mitigations_names_every_family_and_file():
+    listed = (ROOT / "mitigations" / "README.md").read_text().partition("## Left out")[0]
+    rows = re.findall(r"^\| (`.*`) \| \[(\w+)\.py\]", listed, re.MULTILINE)
+    named = {name for families, _ in rows for name in re.findall(r"`(.*?)`", families)}
+    entries = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["solidmark.mitigations"]
+    assert named == set(entries) - {"none"}
+    assert {file for _, file in rows} == {entry.split(":")[0].split(".")[-1] for entry in entries.values()} - {"none"}
+
+
 def test_options_that_the_readme_names_exist(world):
     help_text = world.run("--help").output
     named = set(re.findall(r"--[a-z][a-z-]+", README)) - {"--collect-only", "--pyargs", "--help"}
