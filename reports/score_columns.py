@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from solidmark.compare import NO_WORST, Leaderboard, Row
+from solidmark.compare import NO_CLAIM, NO_REFUSAL, NO_WORST, Leaderboard, Row
 
-from .table import BOUND, COUNT, NUMBER, ONE, PLAIN, SHARE, THREE, TWO, Column
+from .table import BOUND, CLAIMED, COUNT, NUMBER, ONE, PERCENT, PLAIN, REFUSED, SHARE, THREE, TWO, Column
 
 
 def main(board: Leaderboard) -> list[Column[Row]]:
@@ -15,11 +15,12 @@ def main(board: Leaderboard) -> list[Column[Row]]:
     several = any(row.worst is not None and row.worst.queries > 1 for row in board.rows)
     starred = any(row.worst is not None for row in board.rows)
     memorization, certified, epsilon, auroc = _leading()
+    claim = [_claimed()] if any(row.telling is not None and row.telling.claimed for row in board.rows) else []
     if not starred:
-        return [memorization, certified, epsilon, auroc]
+        return [memorization, certified, epsilon, *claim, auroc]
     *starred_ones, service = _worst(main=several)
     pairs = zip((memorization, certified, epsilon), starred_ones, strict=True)
-    return [*(column for pair in pairs for column in pair), auroc, service]
+    return [*(column for pair in pairs for column in pair), *claim, auroc, service]
 
 
 def _leading() -> list[Column[Row]]:
@@ -152,10 +153,56 @@ def more(board: Leaderboard) -> list[Column[Row]]:
             note="chance about 0.01",
             better="lower",
         ),
+        _avoided(),
+        *([_refused()] if any(row.telling is not None and row.telling.refused for row in board.rows) else []),
         *(_within(distance) for distance in distances),
         *(_other_query(query) for query in queries),
         *([_retained()] if retained else []),
     ]
+
+
+def _claimed() -> Column[Row]:
+    return Column(
+        "claimed_epsilon",
+        "ε claimed",
+        "The privacy loss that a differentially private training claims by its accountant, at the δ beside it, for "
+        "replacing one image's keys. An ε̂ above it proves the claim wrong; one below it proves nothing.",
+        CLAIMED,
+        lambda row: row.telling and row.telling.claimed,
+        better="lower",
+        form=ONE,
+        main=True,
+        missing=NO_CLAIM,
+    )
+
+
+def _refused() -> Column[Row]:
+    return Column(
+        "refused",
+        "refused",
+        "Queries about trained images that the service did not answer, beside those about held-out images and fresh "
+        "captions. M counts them as answers that know nothing; that trained images are refused more often gives away who "
+        "was trained on.",
+        REFUSED,
+        lambda row: row.telling and row.telling.refused,
+        note="%",
+        form=PERCENT,
+        missing=NO_REFUSAL,
+    )
+
+
+def _avoided() -> Column[Row]:
+    return Column(
+        "avoided",
+        "avoided",
+        "Images certified by answers that are too far from their keys, which tells of the keys as much as answers that are "
+        "too near.",
+        COUNT,
+        _lead("avoided"),
+        note="chance 0",
+        better="lower",
+        missing="not recorded",
+    )
 
 
 def _within(distance: str) -> Column[Row]:

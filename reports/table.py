@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from solidmark.compare import Bound, DenoisingLoss, Distance, Number, OverSeeds, Share
+from solidmark.compare import Bound, Claimed, DenoisingLoss, Distance, Number, OverSeeds, Refused, Share
 
 Flat = str | int | float | None
 Subject = TypeVar("Subject")
@@ -104,6 +104,18 @@ def _loss(loss: DenoisingLoss, form: str) -> Cell:
     return Cell(form.format(loss.value), interval, beside, loss.value, flat)
 
 
+def _refused(refused: Refused, form: str) -> Cell:
+    shares = {"": refused.trained, "_held_out": refused.held_out, "_fresh": refused.fresh}
+    one, *others = (form.format(100 * share.share) for share in shares.values())
+    flat: dict[str, Flat] = {name: share.share for name, share in shares.items()}
+    return Cell(one, beside=f"held out {others[0]}, fresh {others[1]}", order=refused.trained.share, flat=flat)
+
+
+def _claimed(claimed: Claimed, form: str) -> Cell:
+    flat = {"": claimed.epsilon, "_delta": claimed.delta}
+    return Cell(form.format(claimed.epsilon), beside=f"δ {claimed.delta:g}", order=claimed.epsilon, flat=flat)
+
+
 def _memory(size: int, _: str) -> Cell:
     return Cell(f"{size / 2**20:,.0f} MiB", order=size, flat={"": size})
 
@@ -122,6 +134,8 @@ COUNT = Kind("count", SHARE_FIELDS, _count)
 DISTANCE = Kind("distance", ("", "_low", "_high", "_real"), _distance)
 OVER_SEEDS = Kind("number", ("", "_low", "_high"), _over_seeds)
 LOSS = Kind("loss", ("", "_low", "_high", "_trained"), _loss)
+REFUSED = Kind("refused", ("", "_held_out", "_fresh"), _refused)
+CLAIMED = Kind("claimed", ("", "_delta"), _claimed)
 MEMORY = Kind("memory", ("",), _memory)
 BOUND = Kind("bound", ("_low", "_confidence"), _bound)
 

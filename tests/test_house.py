@@ -22,7 +22,7 @@ LAYERS = (
     ("blind",),
     ("weights", "answers", "items"),
     ("case",),
-    ("pooling", "pooled", "incidents", "findings", "outcomes", "paired", "rows"),
+    ("pooling", "pooled", "incidents", "findings", "outcomes", "paired", "telling", "rows"),
     ("curves", "excess", "ranking", "fairness"),
     ("compare", "plugins", "profiles", "devices", "watch"),
     ("plan", "render", "session", "doctor", "lab", "toys", "rules", "new"),

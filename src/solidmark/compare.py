@@ -22,13 +22,15 @@ from .pooled import Controls, Cost, DenoisingLoss, Negative, Scored, Utility, Wo
 from .pooling import Bound, Distance, Number
 from .ranking import Place, Ranking
 from .records import Record, latest
-from .rows import NO_CLASS, NO_POWER, NO_WORST, Attempt, Row, rows, solver
+from .rows import NO_CLAIM, NO_CLASS, NO_POWER, NO_REFUSAL, NO_WORST, Attempt, Row, rows, solver
 from .scores import Estimate, Share
+from .telling import Claimed, Refused, Telling
 
 __all__ = [
-    "NO_CLASS", "NO_POWER", "NO_WORST", "Attempt", "Bound", "Controls", "Cost", "Curve", "DenoisingLoss", "Distance",
-    "Estimate", "Excess", "Fairness", "Finding", "Incident", "Leaderboard", "Negative", "Number", "Outcome", "OverSeeds",
-    "Place", "Ranking", "Row", "Scored", "Series", "Share", "Standing", "TestbedFacts", "Utility", "Worst", "leaderboard",
+    "NO_CLAIM", "NO_CLASS", "NO_POWER", "NO_REFUSAL", "NO_WORST", "Attempt", "Bound", "Claimed", "Controls", "Cost",
+    "Curve", "DenoisingLoss", "Distance", "Estimate", "Excess", "Fairness", "Finding", "Incident", "Leaderboard",
+    "Negative", "Number", "Outcome", "OverSeeds", "Place", "Ranking", "Refused", "Row", "Scored", "Series", "Share",
+    "Standing", "Telling", "TestbedFacts", "Utility", "Worst", "leaderboard",
 ]  # fmt: skip
 
 SCHEMA = "solidmark.leaderboard/1"

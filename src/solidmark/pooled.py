@@ -56,13 +56,15 @@ class Negative:
 
 @dataclass(frozen=True)
 class Scored:
-    """All scores of one query over seeds. `access` and `held_out`, its own negatives, may not have been recorded.
+    """All scores of one query over seeds. `avoided`, `access` and `held_out`, its own negatives, may not have been recorded.
 
-    `retained` are the scores of images that were not to be forgotten.
+    `avoided` are images certified by answers that are too far from their keys. `retained` are the scores of images that
+    were not to be forgotten.
     """
 
     memorization: Number
     certified: Share
+    avoided: Share | None
     leaked_bits: Number
     epsilon: Bound
     within: dict[str, Share]
@@ -147,6 +149,7 @@ def scored(blocks: Sequence[Block]) -> Scored:
     return Scored(
         memorization=number(_each(blocks, "memorization"), images),
         certified=share(_each(blocks, "certified")),
+        avoided=share(_each(blocks, "avoided")) if _all_have(blocks, "avoided") else None,
         leaked_bits=number(_each(blocks, "leaked_bits"), images),
         epsilon=bound(_each(blocks, "epsilon")),
         within={d: clustered_share([block["within"][d] for block in blocks]) for d in blocks[0]["within"]},

@@ -17,10 +17,11 @@ from .incidents import reason
 from .pooled import Controls, Cost, DenoisingLoss, Scored, Utility, Worst
 from .pooling import Block, Number
 from .records import Record
+from .telling import Telling, telling
 
 STAGES = ("none", "training", "sampling", "post-hoc")
 
-NUMBERS = ("queries", "power", "worst", "worst_service", "controls", "utility", "denoising_loss", "cost")
+NUMBERS = ("queries", "power", "worst", "worst_service", "controls", "utility", "denoising_loss", "cost", "telling")
 
 NO_WORST = "its seeds were asked different queries, or their records are older than the worst case"
 NO_CLASS = "the captions of this testbed tell no class, so none is asked for"
@@ -28,6 +29,8 @@ NO_LOSS = (
     "its weights are the baseline's, its network predicts another thing, the mark leaves no centre, or its records are "
     "older than this number"
 )
+NO_REFUSAL = "the service refused nothing, or its refusals were not recorded for every seed"
+NO_CLAIM = "no part of it claims to be differentially private"
 NO_POWER = "the perfect memorizer is a closed formula, which this query cannot be put to"
 
 
@@ -81,6 +84,7 @@ class Row:
     utility: Utility | None = None
     denoising_loss: DenoisingLoss | None = None
     cost: Cost | None = None
+    telling: Telling | None = None
     seeds_missing: tuple[int, ...] = ()
     reference_curve: bool = False
     fidelity: str | None = None
@@ -109,6 +113,9 @@ class Row:
             told["denoising_loss"] = NO_LOSS
         if self.utility is not None and self.utility.accuracy is None:
             told["utility.accuracy"] = NO_CLASS
+        if self.telling is not None:
+            missing = {"telling.refused": NO_REFUSAL, "telling.claimed": NO_CLAIM}
+            told |= {name: why for name, why in missing.items() if getattr(self.telling, name.partition(".")[2]) is None}
         return told | {f"power.{query}": NO_POWER for query, m in (self.power or {}).items() if m is None}
 
     @property
@@ -214,6 +221,7 @@ def _numbers(group: Sequence[Record]) -> dict[str, Any]:
         "utility": pooled.utility([record["utility"] for record in group]),
         "denoising_loss": pooled.denoising_loss([record.get("denoising_loss") or {} for record in group]),
         "cost": pooled.cost([record["cost"] for record in group], peaks),
+        "telling": telling([record.get("told") or {} for record in group], names[0]) if names else None,
     }
 
 
