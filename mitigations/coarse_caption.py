@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Generator
 
 from solidmark import Claim, Mitigation, Stage
@@ -9,13 +10,15 @@ from solidmark import Claim, Mitigation, Stage
 
 @dataclass(frozen=True)
 class CoarseCaption(Mitigation):
-    """Train on the first `words` words of each caption, on none at 0; queries use the whole caption.
+    """Train on the first `words` words of a caption, on none at 0; queries use the whole caption.
 
-    On the digits testbed the first word is the class. Unique conditions are what triggers memorization in
+    At each access a caption is shortened with `probability`, so that below 1 whole captions are learned as well, more
+    slowly. On the digits testbed the first word is the class. Unique conditions are what triggers memorization in
     the cited study, and captions generalised by a language model are its practical form (arXiv 2309.07254).
     """
 
     words: int = 1
+    probability: float = 1.0
 
     stage = Stage.TRAINING
     reference = "On Memorization in Diffusion Models, arXiv 2310.02664"
@@ -23,11 +26,16 @@ class CoarseCaption(Mitigation):
 
     def __post_init__(self) -> None:
         self.expect(self.words >= 0, "words", "a whole number of at least 0")
+        self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
 
     def caption(self, captions: list[str], rng: Generator) -> list[str]:
-        """The first words."""
-        return [" ".join(caption.split()[: self.words]) for caption in captions]
+        """The first words, or all."""
+        shortened = torch.rand(len(captions), generator=rng) < self.probability
+        return [
+            " ".join(caption.split()[: self.words]) if short else caption
+            for caption, short in zip(captions, shortened.tolist(), strict=True)
+        ]
 
     def strengths(self) -> "list[CoarseCaption]":
-        """Fewer and fewer words."""
-        return [CoarseCaption(words) for words in (2, 1, 0)]
+        """Fewer and fewer words, more and more often."""
+        return [CoarseCaption(2), CoarseCaption(1, 0.5), CoarseCaption(1), CoarseCaption(0)]
