@@ -52,7 +52,8 @@ def _leading() -> list[Column[Row]]:
             "epsilon",
             "ε̂",
             "Empirical privacy loss: a lower bound that holds with 95 % probability, the smallest over seeds; replacing one "
-            "key, δ = 0. A differentially private training whose claimed ε lies below it is proved wrong.",
+            "image's keys, at the δ that the training claims, else at 0. A differentially private training whose claimed ε "
+            "lies below it is proved wrong.",
             BOUND,
             _lead("epsilon"),
             note="chance 0",
@@ -166,7 +167,7 @@ def _claimed() -> Column[Row]:
         "claimed_epsilon",
         "ε claimed",
         "The privacy loss that a differentially private training claims by its accountant, at the δ beside it, for "
-        "replacing one image's keys. An ε̂ above it proves the claim wrong; one below it proves nothing.",
+        "replacing one image's keys. ε̂ is taken at the same δ: above the claim it proves it wrong, below it proves nothing.",
         CLAIMED,
         lambda row: row.telling and row.telling.claimed,
         better="lower",

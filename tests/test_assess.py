@@ -117,6 +117,14 @@ def test_a_query_has_every_score_with_its_chance_beside_it():
     assert all(share["chance"] > 0 for share in [scored["tpr_at_1_fpr"], *scored["within"].values()])
 
 
+def test_the_privacy_loss_is_taken_at_the_delta_that_is_claimed():
+    (predictions, keys), held_out = world(64, 1.0), world(64, seed=1)
+    found = assess.query(predictions, keys, *held_out, seed=0, delta=0.01)["epsilon"]
+    p = scores.combine(scores.p_values(predictions, keys))
+    assert (found["low"], found["delta"]) == (scores.epsilon(p, delta=0.01), 0.01)
+    assert found["low"] < scores.epsilon(p)
+
+
 def test_a_query_s_numbers_are_those_of_the_scores():
     (predictions, keys), held_out = world(64, 0.6), world(128, seed=1)
     scored, p = assess.query(predictions, keys, *held_out, seed=0), scores.combine(scores.p_values(predictions, keys))

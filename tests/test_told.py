@@ -40,6 +40,23 @@ class Removing(Mitigation):
         return model
 
 
+class Claims(Trainer):
+    """Claims to be private."""
+
+    def finish(self):
+        self.inner.finish()
+        self.data.tell("epsilon", self.mitigation.epsilon)
+        self.data.tell("delta", 0.01)
+
+
+@dataclass(frozen=True)
+class Private(Mitigation):
+    epsilon: float | None = 2.0
+
+    def trainer(self, inner):
+        return Claims(self, inner)
+
+
 def trained(*mitigations):
     laid = tiny().board(0)
     return train(tiny().recipe, laid.trained, laid.trained_keys, laid.mark, composed(*mitigations), 0)
@@ -79,6 +96,15 @@ def test_the_record_has_what_training_and_editing_told_also_from_the_store(tmp_p
     for _ in range(2):
         told = measure(case, desk, tmp_path / "run")["told"]
         assert (told["training"], told["editing"]) == ({"Counting": {"updates": 3}}, {"Removing": {"removed": 0.25}})
+
+
+@pytest.mark.parametrize(("epsilon", "delta"), [(2.0, 0.01), (None, 0.0)])
+def test_the_privacy_loss_is_held_against_the_claim_at_its_delta(tmp_path, epsilon, delta):
+    attack = plugins.instance("solidmark.queries", "query", "outpaint")
+    case = Case("tiny", tiny(), composed(Private(epsilon)), 0, (("outpaint", attack),), Protocol(steps=2))
+    record = measure(case, Desk(Store(tmp_path / "store")), tmp_path / "run")
+    blocks = (record["queries"]["outpaint"], record["worst"], record["worst_service"])
+    assert [block["epsilon"]["delta"] for block in blocks] == [delta] * 3
 
 
 def test_what_was_told_belongs_to_its_doors_alone():

@@ -31,8 +31,17 @@ def share(number: Share) -> dict[str, Any]:
     return asdict(number)
 
 
-def query(predictions: Array, keys: Array, held_out: Array, held_out_keys: Array, seed: int) -> dict[str, Any]:
+def privacy_loss(low: float, delta: float = 0.0) -> dict[str, Any]:
+    """{low confidence adjacency delta} of a record: a lower bound on ε at this δ."""
+    return {"low": low, "confidence": 0.95, "adjacency": "replace one key", "delta": delta}
+
+
+def query(
+    predictions: Array, keys: Array, held_out: Array, held_out_keys: Array, seed: int, delta: float = 0.0
+) -> dict[str, Any]:
     """All scores of one query on trained images, (N, S), with held-out ones, (M, S), as the negatives.
+
+    `delta` is the δ that the training claims, at which ε̂ may be held against its ε.
 
     `avoided` are images certified by distance: 1 - p is as uniform as p where nothing is known of a key, so that an answer
     which is too far from it tells as much as one that is too near.
@@ -47,7 +56,7 @@ def query(predictions: Array, keys: Array, held_out: Array, held_out_keys: Array
         "certified": share(scores.certified_share(p)),
         "avoided": share(scores.certified_share(scores.combine(1 - each))),
         "leaked_bits": {**estimate(scores.leaked_bits(p)), "chance": 0.0, "keys": keys.shape[1]},
-        "epsilon": {"low": scores.epsilon(p), "confidence": 0.95, "adjacency": "replace one key", "delta": 0.0},
+        "epsilon": privacy_loss(scores.epsilon(p, delta=delta), delta),
         "within": {str(d): share(scores.within(predictions, keys, d)) for d in scores.DELTAS},
         "auroc": {**estimate(scores.auroc(near, far)), "chance": 0.5},
         "tpr_at_1_fpr": share(scores.true_positive_rate(near, far)),

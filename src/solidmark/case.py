@@ -91,13 +91,14 @@ def measure(case: Case, desk: Desk, run: Path) -> records.Record:
     power, baseline = answers.perfect(case, board, desk), answers.baseline(case, board, desk)
     board = board.truth()  # nobody is asked any more
     controls = _controls(case, board, asked, baseline, power, broken)
+    delta = _claimed_delta(makings)
     return {
         **_heading(case),
         "status": "ok" if controls["sound"] else "failed_check",
-        "queries": {name: _scored(case, board, name, one) for name, one in asked.items()},
+        "queries": {name: _scored(case, board, name, one, delta) for name, one in asked.items()},
         "not_applicable": unasked | broken,
-        "worst": _worst(case, board, asked),
-        "worst_service": _worst(case, board, _through_service(case, asked)),
+        "worst": _worst(case, board, asked, delta),
+        "worst_service": _worst(case, board, _through_service(case, asked), delta),
         "controls": controls,
         "power": _told(power),
         "utility": asdict(judged(case, board, generated)),
@@ -218,13 +219,19 @@ def _through_service(case: Case, asked: Mapping[str, Asked]) -> dict[str, Asked]
     return {name: one for name, one in asked.items() if attacks[name].access is Access.API}
 
 
-def _worst(case: Case, board: Board, asked: Mapping[str, Asked]) -> dict[str, Any] | None:
+def _claimed_delta(makings: Mapping[str, weights.Making]) -> float:
+    """The largest δ at which a part claims an ε, so that ε̂ can be held against it; 0 where none claims any."""
+    told = [one for making in makings.values() for one in making.told.values() if one.get("epsilon") is not None]
+    return max((float(one.get("delta") or 0.0) for one in told), default=0.0)
+
+
+def _worst(case: Case, board: Board, asked: Mapping[str, Asked], delta: float) -> dict[str, Any] | None:
     """The worst case over queries, on the images that the row answers for; None without any query."""
     if not asked:
         return None
     places = groups(case, board)["target"]
     predictions = {name: one.trained[places] for name, one in asked.items()}
-    return worst.as_record(worst.worst_case(predictions, _double(board.trained_keys)[places], case.seed))
+    return worst.as_record(worst.worst_case(predictions, _double(board.trained_keys)[places], case.seed, delta))
 
 
 def _denoising_loss(case: Case, model: Model, board: Board) -> dict[str, Any] | None:
@@ -246,10 +253,10 @@ def groups(case: Case, board: Board) -> dict[str, list[int]]:
     return {"target": board.forget, "retained": [place for place in every if place not in set(board.forget)]}
 
 
-def _scored(case: Case, board: Board, name: str, asked: Asked) -> dict[str, Any]:
+def _scored(case: Case, board: Board, name: str, asked: Asked, delta: float) -> dict[str, Any]:
     keys, held_out_keys = _double(board.trained_keys), _double(board.held_out_keys)
     scored = {
-        group: assess.query(asked.trained[places], keys[places], asked.held_out, held_out_keys, case.seed)
+        group: assess.query(asked.trained[places], keys[places], asked.held_out, held_out_keys, case.seed, delta)
         for group, places in groups(case, board).items()
         if group == "target" or not dict(case.queries)[name].learns
     }

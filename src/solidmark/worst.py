@@ -38,11 +38,12 @@ class Remembered:
 
 @dataclass(frozen=True)
 class Worst:
-    """The worst case over queries; `chosen` is the share of halvings' choices that fell on a query."""
+    """The worst case over queries; `epsilon` is ε̂★ at `delta`, `chosen` the share of halvings that chose a query."""
 
     memorization: Estimate
     certified: Share
     epsilon: float
+    delta: float
     chosen: Mapping[str, float]
 
 
@@ -113,8 +114,10 @@ def epsilon(p: Array, half: Half, delta: float = 0.0) -> float:
     return scores.epsilon(p[_best(p, half)][~half], delta=delta)
 
 
-def worst_case(predictions: Mapping[str, Array], keys: Array, seed: int) -> Worst:
+def worst_case(predictions: Mapping[str, Array], keys: Array, seed: int, delta: float = 0.0) -> Worst:
     """The worst case over the queries named in `predictions`, each (N, S); the split comes from `seed` alone.
+
+    `delta` is the δ that the training claims, for ε̂★.
 
     Raises InvalidValue for no query, for predictions that do not fit the keys, and for too few images.
     """
@@ -131,7 +134,7 @@ def worst_case(predictions: Mapping[str, Array], keys: Array, seed: int) -> Wors
     halvings = seeds.numpy_rng(seed, "worst case", "halvings")
     remembered = memorization(np.stack(list(predictions.values())), keys, halvings)
     chosen = dict(zip(predictions, remembered.chosen.tolist(), strict=True))
-    return Worst(remembered.estimate, certified(p, half), epsilon(p, half), chosen)
+    return Worst(remembered.estimate, certified(p, half), epsilon(p, half, delta), delta, chosen)
 
 
 def as_record(worst: Worst) -> dict[str, Any]:
@@ -140,7 +143,7 @@ def as_record(worst: Worst) -> dict[str, Any]:
     return {
         "memorization": {**memorized, "chance": 0.0, "images": worst.certified.of},
         "certified": assess.share(worst.certified),
-        "epsilon": {"low": worst.epsilon, "confidence": 0.95, "adjacency": "replace one key", "delta": 0.0},
+        "epsilon": assess.privacy_loss(worst.epsilon, worst.delta),
         "chosen": dict(worst.chosen),
         "queries": len(worst.chosen),
     }
