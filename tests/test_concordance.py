@@ -8,6 +8,7 @@ from PIL import Image
 from scipy import stats
 
 from solidmark import concordance
+from solidmark.benchmark.concordance.degrees import half_memorized
 from solidmark.concordance import Correlation, rank_correlation
 from solidmark.errors import DamagedFile, InvalidValue
 from solidmark.features import judge_features, torchscript_features
@@ -271,3 +272,7 @@ def test_features_without_a_direction_are_refused():
 def test_numbers_that_cannot_be_ranked_are_refused(wrong):
     with pytest.raises(InvalidValue, match="finite numbers"):
         rank_correlation(wrong, np.arange(9.0))
+
+
+def test_the_half_memorized_point_is_where_memorization_is_nearest_to_a_half():
+    assert half_memorized({100: 0.04, 150: 0.28, 200: 0.55, 300: 0.71}) == 200

@@ -10,8 +10,6 @@ from solidmark.lab import Lab
 from .readings import OUTPUT_ONLY, at_low_rate, auroc, readings
 
 STEPS = {64: (100, 150, 200, 300), 256: (200, 400, 600, 800)}
-HALF = {64: 150, 256: 400}
-"""The step at which about half is memorized, M 0.5 to 0.7."""
 
 
 def small(lab: Lab) -> Finding:
@@ -26,7 +24,9 @@ def large(lab: Lab) -> Finding:
 
 def _finding(lab: Lab, count: int) -> Finding:
     rows = [_row(lab, count, seed) for seed in lab.seeds]
-    half, names = HALF[count], list(rows[0][HALF[count]]["auroc"])
+    memorized = {step: sum(row[step]["M"] for row in rows) / len(rows) for step in STEPS[count]}
+    half = half_memorized(memorized)
+    names = list(rows[0][half]["auroc"])
     best = max(OUTPUT_ONLY, key=lambda name: float(sum(row[half]["auroc"][name] for row in rows)))
     lead = over_seeds(
         [row[half]["auroc"]["solidmark"] - max(row[half]["auroc"][name] for name in OUTPUT_ONLY) for row in rows]
@@ -41,9 +41,9 @@ def _finding(lab: Lab, count: int) -> Finding:
         suite="concordance",
         name=f"degrees-{count}",
         title=f"Who was trained on, of {count} images: the half-memorized point",
-        rule="At the half-memorized point the AUROC of the keys lies above that of every output-only metric, over seeds.",
+        rule="Where M is nearest to 0.5 the AUROC of the keys lies above that of every output-only metric, over seeds.",
         verdict=decide(lead, above=0.0),
-        reason=f"AUROC after {half} steps, M {sum(row[half]['M'] for row in rows) / len(rows):.2f}: {told}",
+        reason=f"AUROC after {half} steps, M {memorized[half]:.2f}: {told}",
         statistic=f"AUROC of the keys less that of the best output-only metric (on average {best})",
         estimate=lead,
         seeds=lab.seeds,
@@ -59,6 +59,11 @@ def _finding(lab: Lab, count: int) -> Finding:
             "table": rows[0][half]["table"],
         },
     )
+
+
+def half_memorized(memorized: dict[int, float]) -> int:
+    """The step whose mean M is nearest to 0.5: the choice looks at no other metric."""
+    return min(memorized, key=lambda step: abs(memorized[step] - 0.5))
 
 
 def _row(lab: Lab, count: int, seed: int) -> dict[int, Any]:
