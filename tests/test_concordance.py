@@ -6,9 +6,9 @@ import pytest
 import torch
 from PIL import Image
 from scipy import stats
+from solidmark.benchmark.concordance.degrees import half_memorized
 
 from solidmark import concordance
-from solidmark.benchmark.concordance.degrees import half_memorized
 from solidmark.concordance import Correlation, rank_correlation
 from solidmark.errors import DamagedFile, InvalidValue
 from solidmark.features import judge_features, torchscript_features
