@@ -54,6 +54,15 @@ def test_a_row_that_changes_nothing_is_inactive_and_not_without_effect(ran):
     assert any("inactive" in fault for fault in record["controls"]["faults"])
 
 
+def test_what_a_testbed_cannot_carry_is_a_hole_with_its_reason_and_no_failure(world):
+    ran = world.run("-n", "2", "--mitigation", "ambient-mask-sampling", "-k", "ambient", "--run-dir", "hole", name="hole")
+    record = ran.record("ambient-mask-sampling")
+    assert (record["status"], record["queries"]) == ("unsupported", None)
+    assert "Join it to `ambient-mask`" in record["reason"]
+    assert ran.code == 0, ran.output
+    assert "1 skipped" in ran.output
+
+
 def test_an_answer_that_is_one_gray_is_no_valid_mark(ran):
     record = ran.record("x-graying")
     assert record["status"] == "failed_check"
