@@ -29,8 +29,8 @@ def test_the_standard_profile_has_every_strength_at_three_seeds():
 
 def test_a_named_mitigation_comes_with_the_baseline():
     assert slugs(mitigations=("rna(share=0.5)+delayed-guidance",)) == [
-        "digits-none-s0",
-        "digits-rna+delayed-guidance-0.5-0.5-s0",
+        "digits-quick-none-s0",
+        "digits-quick-rna+delayed-guidance-0.5-0.5-s0",
     ]
 
 
@@ -53,7 +53,7 @@ def test_a_strength_that_equals_the_default_has_the_same_identity():
 
 
 def test_every_testbed_and_seed_has_a_case_of_its_own():
-    assert [one.slug for one in plan.testbed_cases(Wish(seeds="0-2"))] == ["digits-s0", "digits-s1", "digits-s2"]
+    assert [one.slug for one in plan.testbed_cases(Wish(seeds="0-2"))] == [f"digits-quick-s{seed}" for seed in range(3)]
 
 
 @pytest.mark.parametrize(("text", "seeds"), [("0", (0,)), ("3,1", (3, 1)), ("0-2,7", (0, 1, 2, 7))])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from worlds import board, digits
 
+from solidmark import plugins
 from solidmark.data import distinct
 from solidmark.errors import InvalidValue
 from solidmark.marks import Border, read
@@ -23,6 +24,12 @@ def test_no_image_is_both_trained_on_and_held_out_or_used_to_judge():
     groups = [laid.trained.images, laid.held_out.images, laid.calibration.images, laid.other_reference]
     groups.append(distinct_images(digits()).images[:JUDGED])
     assert len(set().union(*map(rows, groups))) == sum(map(len, groups))
+
+
+def test_the_quick_digits_train_what_the_digits_train():
+    quick, whole = (plugins.testbed(name)[1] for name in ("digits-quick", "digits"))
+    assert [quick.board(seed).lesson == whole.board(seed).lesson for seed in range(3)] == [True] * 3
+    assert (quick.held_out, quick.generated) == (64, 128)
 
 
 def test_the_judge_of_the_digits_reads_the_images_that_seeds_draw_from():

@@ -68,7 +68,7 @@ def cases(wish: Wish) -> list[Planned]:
     seeds = wish.seed_list()
     rows = list(_rows(wish, profile))
     planned = []
-    for name, seed in product(wish.testbeds, seeds):
+    for name, seed in product(wish.testbed_list(), seeds):
         name, testbed = _testbed(name)
         queries = _queries(wish, profile, testbed)
         protocol = _protocol(testbed, wish.protocol)

@@ -9,13 +9,17 @@ from .errors import InvalidValue, UnknownName
 
 @dataclass(frozen=True)
 class Profile:
-    """How much a run asks. `every_strength` off: the published default of each family, all of the reference curves."""
+    """How much a run asks. `every_strength` off: the published default of each family, all of the reference curves.
+
+    `testbed` is measured where the user names none.
+    """
 
     name: str
     seeds: tuple[int, ...]
     every_strength: bool
     queries: tuple[str, ...] | None
     """None: every query that is found."""
+    testbed: str = "digits"
     experiments: bool = False
     """Whether the experiments of the validity suite and of concordance are part of it."""
 
@@ -24,7 +28,7 @@ MAIN_QUERIES = ("outpaint", "outpaint-weights", "image-only", "caption-only", "a
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", (0,), False, ("outpaint",)),
+        Profile("quick", (0,), False, ("outpaint",), testbed="digits-quick"),
         Profile("standard", (0, 1, 2), True, MAIN_QUERIES),
         Profile("full", tuple(range(8)), True, None, experiments=True),
     )
@@ -36,7 +40,7 @@ class Wish:
     """What the user asked for on the command line; None where nothing was said."""
 
     profile: str = "quick"
-    testbeds: tuple[str, ...] = ("digits",)
+    testbeds: tuple[str, ...] = ()
     mitigations: tuple[str, ...] = ()
     seeds: str | None = None
     queries: str | None = None
@@ -47,6 +51,10 @@ class Wish:
         if self.profile not in PROFILES:
             raise UnknownName.among("--profile", self.profile, PROFILES)
         return PROFILES[self.profile]
+
+    def testbed_list(self) -> tuple[str, ...]:
+        """The testbeds asked for, else the profile's. Raises UnknownName."""
+        return self.testbeds or (self.chosen().testbed,)
 
     def seed_list(self) -> tuple[int, ...]:
         """The seeds asked for, else the profile's. Raises InvalidValue."""

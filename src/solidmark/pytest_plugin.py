@@ -30,7 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("solidmark", "solidmark: memorization mitigations of image diffusion models")
     option = group.addoption
     option("--profile", default="quick", metavar="NAME", help="quick (default), standard (3 seeds, all strengths) or full")
-    option("--testbed", action="append", metavar="NAME", help="testbed to use; repeat for more (default: digits)")
+    option(
+        "--testbed",
+        action="append",
+        metavar="NAME",
+        help="testbed to use; repeat for more (default: digits or digits-quick)",
+    )
     option(
         "--mitigation",
         action="append",

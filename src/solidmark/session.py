@@ -42,7 +42,7 @@ class Session:
         option = config.option
         wish = Wish(
             profile=option.profile,
-            testbeds=tuple(option.testbed or ("digits",)),
+            testbeds=tuple(option.testbed or ()),
             mitigations=tuple(option.mitigation or ()),
             seeds=option.seeds,
             queries=option.queries,
@@ -106,7 +106,7 @@ class Session:
         """A line for each marker that selects: testbeds, families, stages."""
         families = [plugin.name.rpartition(":")[2] for plugin in plugins.discover(plugins.GROUPS["mitigation"])]
         composed = [name for wished in self.wish.mitigations for name in _families(wished)]
-        testbeds = [name.partition("(")[0] for name in self.wish.testbeds]
+        testbeds = [name.partition("(")[0] for name in self.wish.testbed_list()]
         lines = {name: f"{name}: cases of the testbed {name}" for name in testbeds}
         lines |= {name: f"{name}: cases of the mitigation {name}" for name in (*families, *composed)}
         return [
@@ -120,7 +120,7 @@ class Session:
         wish = self.wish
         resumed = f", {len(self.done)} cases already done" if self.done else ""
         return [
-            f"solidmark: profile {wish.profile}, testbeds {', '.join(wish.testbeds)}, protocol {wish.protocol}",
+            f"solidmark: profile {wish.profile}, testbeds {', '.join(wish.testbed_list())}, protocol {wish.protocol}",
             f"solidmark: run folder {self.run}{resumed}",
         ]
 
@@ -135,7 +135,7 @@ def _check(wish: Wish) -> None:
     """Raise for what the user wrote wrongly, before any worker starts; only what was written is loaded."""
     wish.seed_list()
     known = {plugin.name for plugin in plugins.discover(plugins.GROUPS["testbed"])}
-    for expression in wish.testbeds:
+    for expression in wish.testbed_list():
         if expression not in known or wish.protocol != "fast":
             _, testbed = plugins.testbed(expression)
             if wish.protocol not in testbed.protocols:
