@@ -40,7 +40,7 @@ class Clock:
 def trained(testbed: Testbed, board: Board) -> Model:
     """A baseline training, its seconds told."""
     clock, grad, began = Clock(), torch.autograd.grad, time.process_time()
-    Model.predict, Model.embed = clock.inside(Model.predict), clock.inside(Model.embed)  # type: ignore[method-assign]
+    Model.predict, Model.embed = clock.inside(Model.predict), clock.inside(Model.embed)  # type: ignore[method-assign]  # timed
     torch.autograd.grad = clock.inside(grad)
     model = training.train(testbed.recipe, board.trained, board.trained_keys, board.mark, Composition(), board.seed)
     total = time.process_time() - began
@@ -52,7 +52,7 @@ def trained(testbed: Testbed, board: Board) -> Model:
 def outpainted(model: Model, board: Board, count: int = 128) -> None:
     """One query, its seconds told."""
     clock, asked = Clock(), board.asked.take(range(count))
-    model.network.forward = clock.inside(model.network.forward)  # type: ignore[method-assign]
+    model.network.forward = clock.inside(model.network.forward)  # type: ignore[method-assign]  # timed
     service = Service(model, Composition(), board.seed)
     began = time.process_time()
     Audit(asked, board.mark, Protocol(), service, board.seed, "speed").outpaint()

@@ -59,8 +59,9 @@ class SelectiveDampening(Mitigation):
         return model.parameters()
 
     def strengths(self) -> "Sequence[SelectiveDampening]":
-        """More and more weights, in the end smaller ones; below an α of λ nothing changes any more."""
-        return [*(type(self)(selection) for selection in (100.0, 10.0, 3.0, 1.0)), type(self)(0.3, dampening=0.3)]
+        """More and more weights, in the end smaller ones: below an α of λ nothing changes any more, and at 0.3 no mark is
+        drawn either."""
+        return [*(type(self)(selection) for selection in (30.0, 10.0, 3.0, 1.0)), type(self)(0.7, dampening=0.7)]
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,8 @@ def class_fault(kind: Any) -> str | None:
     """Why something is not the class of a mitigation, or None."""
     if not isinstance(kind, type) or not issubclass(kind, Mitigation):
         return f"{kind!r} is not a subclass of solidmark.Mitigation"
-    if not dataclasses.is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    dataclass = getattr(kind, "__dataclass_params__", None)
+    if dataclass is None or not dataclass.frozen:
         return f"{kind.__name__} is not a frozen dataclass; write @dataclass(frozen=True) above it"
     declared = [name for name, note in vars(kind).get("__annotations__", {}).items() if "ClassVar" not in str(note)]
     if declared and "__dataclass_fields__" not in vars(kind):
