@@ -119,11 +119,12 @@ class NeuronsForGood(Mitigation):
             search.layers[name].weight[rows] = 0.0
         data.tell("neurons", int(silent.any(dim=0).sum()))
         data.tell("neurons_a_caption", float(silent.sum(dim=1).double().mean()))
+        data.tell("idle", not bool(silent.any()))
         return model
 
     def strengths(self) -> "Sequence[NeuronsForGood]":
-        """As a query at a time, from where neurons are found on every seed."""
-        return [NeuronsForGood(deviations) for deviations in (0.5, 0.0, -1.0, -4.0)]
+        """As for a query at a time; at the weakest some seeds have no caption to search."""
+        return [NeuronsForGood(deviations) for deviations in (1.0, 0.5, 0.0, -1.0, -4.0)]
 
 
 class Search:

@@ -52,6 +52,7 @@ class SelectiveDampening(Mitigation):
                 dampened_count += int((factor < 1).sum())
                 weight.mul_(factor)
         data.tell("dampened_share", dampened_count / sum(weight.numel() for weight in weights))
+        data.tell("idle", dampened_count == 0)
         return model
 
     def _weights(self, model: Model) -> list[nn.Parameter]:

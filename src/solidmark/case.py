@@ -90,7 +90,7 @@ def measure(case: Case, desk: Desk, run: Path) -> records.Record:
     generated = answers.generated(case, model, board, desk)
     power, baseline = answers.perfect(case, board, desk), answers.baseline(case, board, desk)
     board = board.truth()  # nobody is asked any more
-    controls = _controls(case, board, asked, baseline, power, broken)
+    controls = _controls(case, board, asked, baseline, power, broken, idle=_idle(makings))
     delta = _claimed_delta(makings)
     return {
         **_heading(case),
@@ -178,8 +178,13 @@ def _controls(
     baseline: Asked,
     power: Mapping[str, Power],
     broken: Mapping[str, str],
+    *,
+    idle: bool,
 ) -> dict[str, Any]:
-    """The controls of the leading query beside the baseline's answers to it, and the faults of all others."""
+    """The controls of the leading query beside the baseline's answers to it, and the faults of all others.
+
+    A row that changes nothing is a fault, unless a method says itself that it found nothing to change.
+    """
     leading, _ = case.queries[0]
     lead = asked[leading]
     known = [one.estimate for name, one in power.items() if one.estimate is not None and name in asked]
@@ -190,7 +195,7 @@ def _controls(
         max(known, key=lambda one: one.value),
         lead.marks,
         baseline.marks,
-        active=case.composition.control or not np.array_equal(lead.keys, baseline.keys),
+        active=case.composition.control or idle or not np.array_equal(lead.keys, baseline.keys),
         further=[*further, *broken.values()],
     )
 
@@ -217,6 +222,11 @@ def _through_service(case: Case, asked: Mapping[str, Asked]) -> dict[str, Asked]
     """The answers to queries that go through the mitigation's sampler, as a user of the service has them."""
     attacks = dict(case.queries)
     return {name: one for name, one in asked.items() if attacks[name].access is Access.API}
+
+
+def _idle(makings: Mapping[str, weights.Making]) -> bool:
+    """Whether a training or an edit tells that there was nothing to change."""
+    return any(one.get("idle") is True for making in makings.values() for one in making.told.values())
 
 
 def _claimed_delta(makings: Mapping[str, weights.Making]) -> float:
