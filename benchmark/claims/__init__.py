@@ -42,7 +42,7 @@ class Stated:
 
     def test(self, lab: Lab) -> Finding:
         """The measure of the claim over seeds, and its verdict."""
-        claim, testbed = self.claim, lab.testbed(self.claim.testbed, held_out=64)
+        claim, testbed = self.claim, lab.testbed(self.claim.testbed)  # as the table has it, so that its models serve
         asked = {f"{self.composition.label}, {claim.query}": (self.composition, claim.query)}
         if claim.measure != "memorization":
             query = claim.against_query or claim.query

@@ -116,10 +116,15 @@ def answered(case: Case, name: str, attack: Attack, model: Model, board: Board, 
 
     What acts at sampling alone leaves the weights as they are, so that its rows share these answers.
     """
-    if attack.access is Access.API:
-        return question(case, name, attack, model, board, desk)
+    return (question if attack.access is Access.API else kept)(case, name, attack, model, board, desk)
+
+
+def kept(case: Case, name: str, attack: Attack, model: Model, board: Board, desk: Desk) -> Asked:
+    """The answers to a query, from the store where these weights were asked so before, through the same sampler if any."""
+    parts = case.composition.at(Stage.SAMPLING) if attack.access is Access.API else Composition()
     key = {
         "weights": weights.fingerprint(model),
+        "parts": weights.described_parts(parts),
         "learns from": Needs.FORGET in case.composition.needs and board.forget,
         **_asked_for(case, name, attack, board, desk),
     }

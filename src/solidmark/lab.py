@@ -115,11 +115,14 @@ class Lab:
         return answers.question(case, name, attack, model, board or testbed.board(seed), self.desk)
 
     def recalled(self, testbed: Testbed, seed: int, mitigation: str | Composition, query: str = "outpaint") -> Estimate:
-        """M of the images that a mitigation answers for, under a query: the forget list where there is one, else all."""
+        """M of the images that a mitigation answers for, under a query: the forget list where there is one, else all.
+
+        Several experiments ask for the same; the answers are kept in the store.
+        """
         composition = plugins.compose(mitigation) if isinstance(mitigation, str) else mitigation
         case, board = self.case(testbed, seed, query, composition=composition), testbed.board(seed)
         model, _ = weights.prepared(case, board, self.desk)
-        asked = answers.question(case, *case.queries[0], model, board, self.desk)
+        asked = answers.kept(case, *case.queries[0], model, board, self.desk)
         places = groups(case, board)["target"]
         return scores.memorization(asked.trained[places], board.trained_keys.double().numpy()[places])
 
