@@ -237,6 +237,10 @@ class Testbed:
         captions = self.captions(labelled.labels[:count], seeds.numpy_rng(0, "captions of the base"))
         return Examples(labelled.images[:count], captions, list(range(count)))
 
+    def base_keys(self, count: int, seed: int) -> Tensor | None:
+        """Keys, (count, S), that are painted on the images of a base; None where it is trained on blank marks."""
+        return None
+
     def _places(self, labelled: Labelled, rng: np.random.Generator) -> NDArray[np.int64]:
         """Places of the images that are not the judge's, at random; the trained ones, class by class in turn, first."""
         open_places = rng.permutation(np.arange(self._sizes(labelled)[1], len(labelled.labels)))
@@ -263,6 +267,7 @@ class Testbed:
         return Examples(labelled.images[places], captions, list(range(-len(places), 0)))
 
     def _keys(self, count: int, seed: int, purpose: str) -> Tensor:
+        """Keys from a stream of their own, (count, S)."""
         drawn = keys.draw(count, self.mark.segments, seeds.numpy_rng(seed, purpose))
         return torch.from_numpy(drawn).float()
 

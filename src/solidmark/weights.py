@@ -67,14 +67,16 @@ def trained(case: Case, board: Board, desk: Desk, *, with_keys: bool = True) -> 
 
 
 def _base(case: Case, board: Board, desk: Desk) -> Model | None:
-    """The model that a testbed's training goes on from, trained on unmarked images once for all seeds' cases."""
+    """The model that a testbed's training goes on from, trained once for all cases of a seed, without any secret key."""
     recipe = case.testbed.base
     if recipe is None:
         return None
     examples = case.testbed.base_examples()
+    keys = case.testbed.base_keys(len(examples), case.seed)
     key = {
         "recipe": provenance.describe(recipe),
         "examples": digest([examples.captions, _sha(examples.images)]),
+        "keys": None if keys is None else _sha(keys),
         "mark": provenance.describe(board.mark),
         "seed": case.seed,
         "core": provenance.core_digest(provenance.TRAINING),
@@ -84,7 +86,7 @@ def _base(case: Case, board: Board, desk: Desk) -> Model | None:
     def build(folder: Path) -> None:
         clock = time.perf_counter()
         model = train(
-            recipe, examples, None, board.mark, Composition(), case.seed, device=desk.device, progress=desk.progress
+            recipe, examples, keys, board.mark, Composition(), case.seed, device=desk.device, progress=desk.progress
         )
         _save(model, folder, Making(cost(model.evaluations, time.perf_counter() - clock), model.told))
 
