@@ -24,7 +24,7 @@ def main(board: Leaderboard) -> list[Column[Row]]:
             "What the whole family is beside the reference curve of its stage: real, equal, worse or undecided; "
             "where it has several references, beside the hardest.",
             TEXT,
-            lambda r: family(r) and family(r).standing.value,
+            lambda r: family(r).standing.value if r.queries and family(r) else None,
             note="of the family",
             main=True,
             missing="not compared",

@@ -163,3 +163,8 @@ def test_hostile_names_stay_names(render: object) -> None:
 def test_curves_in_numbers_stand_folded_in_markdown(board: Leaderboard) -> None:
     text = markdown.render(board, []).partition("M\\* of every family by the accuracy that is lost")[2]
     assert re.search(r"\| stop +\| 0\.81 \[0\.79, 0\.83\]", text.partition("</details>")[0])
+
+
+def test_a_row_without_numbers_has_no_verdict(board: Leaderboard) -> None:
+    (told,) = (row for row in csv.DictReader(io.StringIO(as_csv.render(board, []))) if row["family"] == "broken")
+    assert told["standing"] == ""
