@@ -101,7 +101,9 @@ class NeuronsForGood(Mitigation):
     claims: ClassVar[tuple[Claim, ...]] = (
         *NeuronsAQuery.claims,
         brought_back(
-            "It only hides: an embedding that is searched for brings 99 % back where the prompt brings 20 %.", above=0.3
+            "It only hides: an embedding that is searched for brings 99 % back where the prompt brings 20 %.",
+            above=0.3,
+            deviations=-1.0,
         ),
     )
 

@@ -47,6 +47,14 @@ def test_a_difference_compares_two_queries_of_one_method():
     assert found.verdict is Verdict.HOLDS
 
 
+@pytest.mark.parametrize(("left", "verdict"), [(0.4, "holds"), (0.6, "undecided")])
+def test_what_was_not_taken_away_cannot_come_back(left, verdict):
+    claim = Claim("Hidden.", "difference", above=0.2, against="", query="grid", against_query="outpaint", premise=0.5)
+    found = judged(claim, {("gni(scale=0.1)", "grid"): 0.9, ("gni(scale=0.1)", "outpaint"): left})
+    assert found.verdict is Verdict(verdict)
+    assert ("speaks of what is below 0.5" in found.reason) is (verdict == "undecided")
+
+
 @pytest.mark.parametrize("wrong", [{}, {"below": float("nan")}, {"measure": "rank", "below": 1.0}])
 def test_a_claim_that_cannot_be_judged_is_refused(wrong):
     with pytest.raises(InvalidValue, match="Claim"):

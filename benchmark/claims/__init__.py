@@ -9,7 +9,7 @@ from functools import cached_property
 from solidmark import Claim, plugins
 from solidmark.claims import MEASURES
 from solidmark.composition import Composition, Part
-from solidmark.findings import Finding, Series, decide, over_seeds
+from solidmark.findings import Finding, Series, Verdict, decide, over_seeds
 from solidmark.lab import Lab
 
 
@@ -50,14 +50,18 @@ class Stated:
         found = {label: [lab.recalled(testbed, seed, *one).value for seed in lab.seeds] for label, one in asked.items()}
         measured = over_seeds([_measure(claim, values) for values in zip(*found.values(), strict=True)])
         points = [(label, over_seeds(values)) for label, values in found.items()]
+        verdict = decide(measured, above=claim.above, below=claim.below)
+        spoken = claim.premise is None or points[-1][1].value < claim.premise
         row, against = (*(f"`{label}`" for label in asked), "")[:2]
         return Finding(
             suite="claims",
             name=self.name,
             title=claim.text,
             rule=claim.rule,
-            verdict=decide(measured, above=claim.above, below=claim.below),
-            reason=f"on {claim.testbed}, M: " + ", ".join(f"{label} {one.value:.2f}" for label, one in points),
+            verdict=verdict if spoken else Verdict.UNDECIDED,
+            reason=f"on {claim.testbed}, M: "
+            + ", ".join(f"{label} {one.value:.2f}" for label, one in points)
+            + ("" if spoken else f"; the claim speaks of what is below {claim.premise:g} before"),
             statistic=MEASURES[claim.measure].format(row=row, against=against),
             estimate=measured,
             seeds=lab.seeds,

@@ -24,8 +24,10 @@ class Claim:
     and below `below` with its whole interval over seeds, and refuted where it lies wholly on the other side.
     `parameters` are those at which the method is tested, else its published default; `against` is a mitigation's
     expression, empty for this same method, None for the baseline without any. Both are asked by `query`, `against`
-    by `against_query` where it is given, on `testbed`. `source` is title and arXiv number, where it is not the
-    method's own `reference`. Raises InvalidValue for an unknown measure, or without any bound.
+    by `against_query` where it is given, on `testbed`. With a `premise` the claim speaks only of the case that M of
+    `against` lies below it (that something was taken away which can come back), and is else undecided. `source` is
+    title and arXiv number, where it is not the method's own `reference`. Raises InvalidValue for an unknown measure, or
+    without any bound.
     """
 
     text: str
@@ -37,6 +39,7 @@ class Claim:
     query: str = "outpaint"
     against_query: str = ""
     testbed: str = "digits"
+    premise: float | None = None
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -52,4 +55,5 @@ class Claim:
         """When it is supported, in words."""
         bounds = [f"above {self.above:g}"] if self.above is not None else []
         bounds += [f"below {self.below:g}"] if self.below is not None else []
-        return f"The {self.measure if self.measure != 'memorization' else 'M'} lies {' and '.join(bounds)}."
+        told = f"The {self.measure if self.measure != 'memorization' else 'M'} lies {' and '.join(bounds)}."
+        return told if self.premise is None else f"{told} It speaks where M is below {self.premise:g} before."
