@@ -109,12 +109,12 @@ def test_the_record_has_what_training_and_editing_told_also_from_the_store(tmp_p
         assert (told["training"], told["editing"]) == ({"Counting": {"updates": 3}}, {"Removing": {"removed": 0.25}})
 
 
-@pytest.mark.parametrize("says", [True, False])
-def test_an_edit_that_changes_nothing_is_a_fault_unless_it_says_so(tmp_path, says):
+@pytest.mark.parametrize("says", [(True,), (False,), (True, False), (True, True)])
+def test_edits_that_change_nothing_are_a_fault_unless_each_says_so(tmp_path, says):
     attack = plugins.instance("solidmark.queries", "query", "outpaint")
-    case = Case("tiny", tiny(), composed(Looking(says)), 0, (("outpaint", attack),), Protocol(steps=2))
+    case = Case("tiny", tiny(), composed(*map(Looking, says)), 0, (("outpaint", attack),), Protocol(steps=2))
     controls = measure(case, Desk(Store(tmp_path / "store")), tmp_path / "run")["controls"]
-    assert any("inactive" in fault for fault in controls["faults"]) is not says
+    assert any("inactive" in fault for fault in controls["faults"]) is not all(says)
 
 
 @pytest.mark.parametrize(("epsilon", "delta"), [(2.0, 0.01), (None, 0.0)])

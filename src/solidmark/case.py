@@ -90,7 +90,7 @@ def measure(case: Case, desk: Desk, run: Path) -> records.Record:
     generated = answers.generated(case, model, board, desk)
     power, baseline = answers.perfect(case, board, desk), answers.baseline(case, board, desk)
     board = board.truth()  # nobody is asked any more
-    controls = _controls(case, board, asked, baseline, power, broken, idle=_idle(makings))
+    controls = _controls(case, board, asked, baseline, power, broken, idle=_idle(case, makings))
     delta = _claimed_delta(makings)
     return {
         **_heading(case),
@@ -224,9 +224,10 @@ def _through_service(case: Case, asked: Mapping[str, Asked]) -> dict[str, Asked]
     return {name: one for name, one in asked.items() if attacks[name].access is Access.API}
 
 
-def _idle(makings: Mapping[str, weights.Making]) -> bool:
-    """Whether a training or an edit tells that there was nothing to change."""
-    return any(one.get("idle") is True for making in makings.values() for one in making.told.values())
+def _idle(case: Case, makings: Mapping[str, weights.Making]) -> bool:
+    """Whether every part tells that it found nothing to change: one that does so excuses no other."""
+    idle = [one for making in makings.values() for one in making.told.values() if one.get("idle") is True]
+    return 0 < len(idle) == len({part.label for part in case.composition.parts})
 
 
 def _claimed_delta(makings: Mapping[str, weights.Making]) -> float:
