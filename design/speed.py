@@ -40,7 +40,7 @@ class Clock:
 def trained(testbed: Testbed, board: Board) -> Model:
     """A baseline training, its seconds told."""
     clock, grad, began = Clock(), torch.autograd.grad, time.process_time()
-    Model.predict, Model.embed = clock.inside(Model.predict), clock.inside(Model.embed)  # type: ignore[method-assign]  # timed
+    Model.predict, Model.embed = clock.inside(Model.predict), clock.inside(Model.embed)  # type: ignore[method-assign]  # a clock
     torch.autograd.grad = clock.inside(grad)
     model = training.train(testbed.recipe, board.trained, board.trained_keys, board.mark, Composition(), board.seed)
     total = time.process_time() - began

@@ -149,7 +149,7 @@ def noisy(family: str, seeds: int, run: int) -> Curve:
 
 def fair(*records: object) -> Fairness:
     """The comparison on the one testbed of these records."""
-    return leaderboard(list(records)).fairness[0]  # type: ignore[arg-type]
+    return leaderboard(list(records)).fairness[0]  # type: ignore[arg-type]  # records, as objects
 
 
 def of(found: Fairness, family: str, axis: str = "accuracy", measure: str = "worst") -> Curve:

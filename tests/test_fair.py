@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections.abc import Callable
 
 import pytest
 from record_samples import HOSTILE, case, cost, failed, scored, utility
@@ -154,9 +155,9 @@ def test_the_worst_case_and_the_leading_query_both_stand_in_a_panel() -> None:
 
 
 @pytest.mark.parametrize("render", [markdown.render, page.render])
-def test_hostile_names_stay_names(render: object) -> None:
+def test_hostile_names_stay_names(render: Callable[..., str]) -> None:
     hostile = [case(f"{HOSTILE}(x=1)", 0.5, stage="training"), failed(f"{HOSTILE}b", reason=HOSTILE)]
-    text = render(leaderboard([*records(), *hostile]), [])  # type: ignore[operator]
+    text = render(leaderboard([*records(), *hostile]), [])
     assert "<script>alert" not in text
 
 

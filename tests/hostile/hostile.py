@@ -78,7 +78,7 @@ class ResetsSeeds(Mitigation):
 
     def condition(self, embeddings, rng):
         torch.manual_seed(0)
-        np.random.seed(0)  # noqa: NPY002
+        np.random.seed(0)  # noqa: NPY002  # the mischief that is to be caught
         return embeddings + torch.randn(embeddings.shape)
 
 
