@@ -27,6 +27,11 @@ def test_the_standard_profile_has_every_strength_at_three_seeds():
     assert cases[0].case.queries[0][0] == "outpaint"
 
 
+def test_the_testbed_is_the_profile_s_unless_one_is_named():
+    wishes = [Wish(), Wish(testbeds=("digits",)), Wish(profile="standard", seeds="0")]
+    assert [plan.cases(wish)[0].testbed for wish in wishes] == ["digits-quick", "digits", "digits"]
+
+
 def test_a_named_mitigation_comes_with_the_baseline():
     assert slugs(mitigations=("rna(share=0.5)+delayed-guidance",)) == [
         "digits-quick-none-s0",

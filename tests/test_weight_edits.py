@@ -128,6 +128,20 @@ def test_nemo_leaves_a_caption_alone_that_is_not_above_the_threshold():
     assert not bool(search(deviations=1e6).found(worlds.model().embed(["one w1", "zero w2"])).any())
 
 
+@pytest.mark.parametrize(
+    ("name", "strong", "weak"),
+    [
+        ("nemo-permanent", {"deviations": -50.0}, {"deviations": 1e6}),
+        ("selective-dampening-denoiser", {"selection": 0.1, "samples": 4}, {"selection": 1e30, "samples": 4}),
+    ],
+)
+def test_an_edit_that_finds_nothing_says_that_it_was_idle(name, strong, weak):
+    assert edited(name, **strong)[2]["idle"] is False
+    before, after, told = edited(name, **weak)
+    assert told["idle"] is True
+    assert all(torch.equal(one, other) for one, other in zip(matrices(before), matrices(after), strict=True))
+
+
 def test_refinement_keeps_the_one_neuron_that_matters(monkeypatch):
     """A world in which neuron 5 alone makes every prediction the same."""
     one = search()
