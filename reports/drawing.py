@@ -138,7 +138,6 @@ def svg(figure: Figure, name: str, tips: Sequence[str] = ()) -> str:
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)  # would style the whole page
     svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r" font-family: [^;\"]*;", "", svg)
-    svg = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda place: _shorter(place[0]), svg)
     for ink, colour in INKS.items():
         svg = svg.replace(colour, f"var(--{ink})")
     name = re.sub(r"[^a-z0-9]+", "-", name.lower())
@@ -147,8 +146,3 @@ def svg(figure: Figure, name: str, tips: Sequence[str] = ()) -> str:
         mark = f'<g id="{name}-tip-{number}">'
         svg = svg.replace(mark, f"{mark}<title>{escape(tip)}</title>")
     return svg
-
-
-def _shorter(place: str) -> str:
-    """Places to a hundredth of a point: finer ones are not seen, and make a page of many curves half as large again."""
-    return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", place)
