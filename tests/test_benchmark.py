@@ -178,3 +178,12 @@ def test_a_run_folder_that_cannot_be_written_is_told_at_the_start(world):
 def test_experiments_run_where_their_file_or_mark_is_named(world, arguments, some):
     listed = world.run("--collect-only", "-q", *arguments)
     assert ("test_validity[dose]" in listed.output) == some
+
+
+@pytest.mark.parametrize(
+    ("arguments", "some"),
+    [((), False), (("solidmark.benchmark.test_testbeds",), True), (("--profile", "standard", "--seeds", "0"), True)],
+)
+def test_an_unmarked_model_is_trained_where_its_file_is_named_and_from_the_standard_profile_on(world, arguments, some):
+    listed = world.run("--collect-only", "-q", *arguments)
+    assert ("test_the_leading_query_finds_what_is_memorized" in listed.output) == some

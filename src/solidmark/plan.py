@@ -133,7 +133,9 @@ def _family(name: str, profile: Profile, *, asked: bool) -> Iterable[Composition
             cure = f"Mend or uninstall {strengths.origin}."
             raise PluginFault(f"mitigation {name}", strengths.reason, "a plugin that loads", cure)
         return [strengths]
-    return [Composition((part,)) for part in strengths]
+    sparse = not profile.every_strength and strengths[0].mitigation.stage is not Stage.SAMPLING
+    chosen = strengths[::-2][::-1] if sparse else strengths
+    return [Composition((part,)) for part in chosen]
 
 
 def _testbed(name: str) -> tuple[str, Testbed]:

@@ -9,7 +9,8 @@ from .errors import InvalidValue, UnknownName
 
 @dataclass(frozen=True)
 class Profile:
-    """How much a run asks. `every_strength` off: the published default of each family, all of the reference curves.
+    """How much a run asks. `every_strength` off: the published default of each family, and of each reference curve what
+    it takes to draw it, every second strength where a strength costs a training.
 
     `testbed` is measured where the user names none.
     """
@@ -22,13 +23,15 @@ class Profile:
     testbed: str = "digits"
     experiments: bool = False
     """Whether the experiments of the validity suite and of concordance are part of it."""
+    unmarked: bool = True
+    """Whether a model is trained without marks as well, to tell what marks cost."""
 
 
 MAIN_QUERIES = ("outpaint", "outpaint-weights", "image-only", "caption-only", "average")
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", (0,), False, ("outpaint",), testbed="digits-quick"),
+        Profile("quick", (0,), False, ("outpaint",), testbed="digits-quick", unmarked=False),
         Profile("standard", (0, 1, 2), True, MAIN_QUERIES),
         Profile("full", tuple(range(8)), True, None, experiments=True),
     )

@@ -135,11 +135,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _wanted(item: pytest.Item, config: pytest.Config, session: Session) -> bool:
-    """Experiments take hours together: they run where the profile has them, or where their file or mark is named."""
+    """Experiments and unmarked trainings run where the profile has them, or where their file or mark is named."""
     files = {argument.split("::")[0] for argument in config.args}
     modules = {name for file in files for name in (Path(file).stem, file.rpartition(".")[2])}  # a path, or --pyargs
     named = item.path.stem in modules or "experiment" in config.getoption("markexpr")
-    return item.get_closest_marker("experiment") is None or session.wish.chosen().experiments or named
+    profile = session.wish.chosen()
+    experiment, unmarked = item.get_closest_marker("experiment"), "planned_testbed" in getattr(item, "fixturenames", ())
+    return named or not ((experiment and not profile.experiments) or (unmarked and not profile.unmarked))
 
 
 def _dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
