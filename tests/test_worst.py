@@ -194,6 +194,41 @@ def test_the_lower_bound_covers_where_that_of_the_largest_memorization_does_not(
     assert np.mean(largest) <= 0.80
 
 
+def test_a_query_that_avoids_outweighs_one_that_knows_nothing():
+    predictions, keys = world(queries=2)
+    predictions[1] = 0.7 * ((keys + 0.5) % 1) + 0.3 * predictions[1]
+    found = worst.memorization(predictions, keys, np.random.default_rng(0))
+    assert found.chosen.tolist() == [0.0, 1.0]
+    assert found.estimate.value == pytest.approx(scores.memorization(predictions[1], keys).value)
+
+
+def test_queries_that_know_nothing_have_a_mean_memorization_of_nothing():
+    rngs = [np.random.default_rng(run) for run in range(200)]
+    found = [worst.memorization(*world(5, 32, 1, seed=run), rng, halvings=5).estimate.value for run, rng in enumerate(rngs)]
+    assert abs(np.mean(found)) <= 3 * np.std(found) / len(found) ** 0.5
+
+
+# Two readings
+
+
+def test_each_of_two_queries_is_read_from_near_and_from_far():
+    predictions, keys = world(queries=2, recall=[0.5, 0.0])
+    each = [scores.p_values(one, keys) for one in predictions]
+    expected = [scores.combine(p) for p in (*each, 1 - each[0], 1 - each[1])]
+    assert np.array_equal(worst.readings(predictions, keys), np.stack(expected))
+
+
+def test_one_query_is_read_as_it_is():
+    predictions, keys = world(queries=1, recall=0.5)
+    assert np.array_equal(worst.readings(predictions, keys), p_of(predictions, keys))
+
+
+@pytest.mark.parametrize("queries", [2, 5])
+def test_false_certificates_stay_rare_where_every_query_is_read_twice(queries):
+    p = [np.concatenate([one, 1 - one]) for one in nulls(queries, 0.9)]
+    assert np.mean([worst.certified(one, split(64, run)).count > 0 for run, one in enumerate(p)]) <= 0.05 + TOLERANCE
+
+
 # The privacy loss
 
 
@@ -246,6 +281,16 @@ def test_a_query_that_knows_nothing_takes_little_away():
     assert both.memorization.value == pytest.approx(alone.memorization.value)
     assert both.certified.count >= 0.9 * alone.certified.count
     assert both.chosen == {"good": 1.0, "poor": 0.0}
+
+
+def test_avoidance_is_memorized_certified_and_bounds_the_privacy_loss():
+    """Both queries stay half a key away: nobody would call the keys forgotten."""
+    predictions, keys = world(2)
+    predictions = 0.8 * ((keys + 0.5) % 1) + 0.2 * predictions
+    found = worst.worst_case(dict(zip("ab", predictions, strict=True)), keys, 0)
+    assert found.memorization.high < -0.3
+    assert found.certified.count >= 50
+    assert found.epsilon > 2
 
 
 def test_the_record_is_plain_json_with_chance_and_interval():

@@ -1,9 +1,12 @@
 """The worst case over queries: what the strongest auditor finds, paid for having chosen. Pure functions.
 
 Everywhere Q is the number of queries, N of images, S of keys of an image; `predictions` is (Q, N, S) and
-`keys` (N, S), both in [0, 1], and `p` holds the combined p-values of every query, (Q, N). "The best p over
-Q queries" is no p-value: queries compete on one half of the images and are judged on the other, as in Cox,
+`keys` (N, S), both in [0, 1], and `p` holds the combined p-values of every rival, (Q, N). "The best p over
+Q rivals" is no p-value: they compete on one half of the images and are judged on the other, as in Cox,
 "A note on data-splitting for the evaluation of significance levels" (1975). Equal queries: the first wins.
+
+Whoever avoids a key has stored it. So where queries compete, each is read twice, for answers too near to the keys and
+for answers too far from them, and the largest M is the largest by size.
 """
 
 from collections.abc import Mapping
@@ -84,9 +87,10 @@ def certified(p: Array, half: Half, rate: float = 0.05) -> Share:
 def memorization(predictions: Array, keys: Array, rng: np.random.Generator, halvings: int = 20) -> Remembered:
     """M* with its t interval, and which query was chosen how often.
 
-    In each halving the query with the largest M on one half predicts for the other; M* is the mean of M over
-    halvings, with the mean jackknife error. A plain maximum is biased upwards, because it also picks luck. With
-    one query it is `scores.memorization`. Raises InvalidValue for N < 6 where there is more than one query.
+    In each halving the query with the M of largest size on one half predicts for the other; M* is the mean of M over
+    halvings, with the mean jackknife error: clearly below 0 where the best query shows avoidance. A plain maximum is
+    biased upwards, because it also picks luck. With one query it is `scores.memorization`.
+    Raises InvalidValue for N < 6 where there is more than one query.
     """
     if len(predictions) == 1:
         return Remembered(scores.memorization(predictions[0], keys), np.ones(1))
@@ -100,6 +104,17 @@ def memorization(predictions: Array, keys: Array, rng: np.random.Generator, halv
         crossed = np.where(half[:, None], predictions[inside], predictions[outside])
         found.append(scores.memorization(crossed, keys))
     return Remembered(_mean(found, len(keys)), times / times.sum())
+
+
+def readings(predictions: Array, keys: Array) -> Array:
+    """The p-values that compete, (2Q, N): of every query for answers too near to the keys, then for answers too far.
+
+    Where nothing is known of a key, 1 - p is as uniform as p. One query has no rival and is read as it is, (1, N);
+    its `avoided` stands beside it in the record.
+    """
+    each = [scores.p_values(answers, keys) for answers in predictions]
+    far = [1 - p for p in each] if len(each) > 1 else []
+    return np.stack([scores.combine(p) for p in each + far])
 
 
 def epsilon(p: Array, half: Half, delta: float = 0.0) -> float:
@@ -129,10 +144,11 @@ def worst_case(predictions: Mapping[str, Array], keys: Array, seed: int, delta: 
             found = f"predictions {answers.shape}, keys {keys.shape}"
             raise InvalidValue(place, found, "equal shapes", "Ask every query for every image.")
         key_rules.check(answers, place)
-    p = np.stack([scores.combine(scores.p_values(answers, keys)) for answers in predictions.values()])
+    stacked = np.stack(list(predictions.values()))
+    p = readings(stacked, keys)
     half = halves(len(keys), seeds.numpy_rng(seed, "worst case", "halves"))
     halvings = seeds.numpy_rng(seed, "worst case", "halvings")
-    remembered = memorization(np.stack(list(predictions.values())), keys, halvings)
+    remembered = memorization(stacked, keys, halvings)
     chosen = dict(zip(predictions, remembered.chosen.tolist(), strict=True))
     return Worst(remembered.estimate, certified(p, half), epsilon(p, half, delta), delta, chosen)
 
@@ -156,8 +172,8 @@ def _best(p: Array, half: Half) -> int:
 
 
 def _most(predictions: Array, keys: Array, half: Half) -> int:
-    """The query with the largest M on a half."""
-    return int(np.argmax([scores.memorization(answers[half], keys[half]).value for answers in predictions]))
+    """The query whose M is largest by size on a half."""
+    return int(np.argmax([abs(scores.memorization(answers[half], keys[half]).value) for answers in predictions]))
 
 
 def _mean(found: list[Estimate], count: int, confidence: float = 0.95) -> Estimate:
