@@ -213,20 +213,28 @@ def test_queries_that_know_nothing_have_a_mean_memorization_of_nothing():
 
 def test_each_of_two_queries_is_read_from_near_and_from_far():
     predictions, keys = world(queries=2, recall=[0.5, 0.0])
-    each = [scores.p_values(one, keys) for one in predictions]
-    expected = [scores.combine(p) for p in (*each, 1 - each[0], 1 - each[1])]
-    assert np.array_equal(worst.readings(predictions, keys), np.stack(expected))
+    near, far = worst.readings(predictions, keys)
+    assert np.array_equal(near, p_of(predictions, keys))
+    assert np.array_equal(far, [scores.combine(1 - scores.p_values(one, keys)) for one in predictions])
 
 
 def test_one_query_is_read_as_it_is():
     predictions, keys = world(queries=1, recall=0.5)
-    assert np.array_equal(worst.readings(predictions, keys), p_of(predictions, keys))
+    near, far = worst.readings(predictions, keys)
+    assert (near.tolist(), far) == (p_of(predictions, keys).tolist(), None)
+
+
+def test_a_far_reading_is_staked_on_and_has_no_part_in_the_union():
+    """The far reading is best on both halves; 5 Q = 5."""
+    p, far = np.array([[0.4, 0.002, 0.8, 0.9]]), np.array([[0.01, 0.04, 0.002, 0.02]])
+    half = np.array([True, True, False, False])
+    assert worst.hybrid(p, half, far) == pytest.approx([0.01 / 0.8, 5 * 0.002, 0.002 / 0.8, 0.02 / 0.8])
 
 
 @pytest.mark.parametrize("queries", [2, 5])
 def test_false_certificates_stay_rare_where_every_query_is_read_twice(queries):
-    p = [np.concatenate([one, 1 - one]) for one in nulls(queries, 0.9)]
-    assert np.mean([worst.certified(one, split(64, run)).count > 0 for run, one in enumerate(p)]) <= 0.05 + TOLERANCE
+    found = [worst.certified(p, split(64, run), 1 - p).count > 0 for run, p in enumerate(nulls(queries, 0.9))]
+    assert np.mean(found) <= 0.05 + TOLERANCE
 
 
 # The privacy loss

@@ -60,28 +60,30 @@ def halves(count: int, rng: np.random.Generator) -> Half:
     return rng.permutation(count) < count // 2
 
 
-def hybrid(p: Array, half: Half) -> Array:
-    """p* of each image, (N,): min(1, p_cf / 0.8, 5 Q min_q p_q), where p_cf is that of the query chosen elsewhere.
+def hybrid(p: Array, half: Half, far: Array | None = None) -> Array:
+    """p* of each image, (N,): min(1, p_cf / 0.8, 5 Q min_q p_q), where p_cf is that of the rival chosen elsewhere.
 
-    p_cf is the p-value of the query with the best mean -log p on the *other* half; with one query p* is its p.
+    Rivals are the queries, and where `far` is given, (F, N), those as well. p_cf is the p-value of the rival with the
+    best mean -log p on the *other* half; with one rival p* is its p.
 
     Valid for each image: let the key of image i be independent of all predictions and all other keys ("not
-    memorized"). Given those, the query chosen on the other half is fixed and p_cf is uniform, so
+    memorized"). Given those, the rival chosen on the other half is fixed and p_cf is uniform, so
     P(p_cf <= 0.8 t) <= 0.8 t; by the union bound P(min_q p_q <= t / 5 Q) <= 0.2 t; together P(p* <= t) <= t.
-    Near the cross-fit where one query is good, near Bonferroni where each image has another.
+    Near the cross-fit where one rival is good, near Bonferroni where each image has another query. `far` has no part
+    in the second term: avoidance is a habit of a method, not of an image, and would halve what the queries find there.
     Raises InvalidValue for p outside [0, 1] and for a `half` that leaves one side empty.
     """
-    queries = _checked(p, half, "worst.hybrid")
-    if queries == 1:
+    rivals = _checked(p, half, far, "worst.hybrid")
+    if len(rivals) == 1:
         return np.asarray(p[0])
-    crossed = np.where(half, p[_best(p, ~half)], p[_best(p, half)])
-    nearest = p.min(axis=0) * queries / (1 - STAKE)
+    crossed = np.where(half, rivals[_best(rivals, ~half)], rivals[_best(rivals, half)])
+    nearest = p.min(axis=0) * len(p) / (1 - STAKE)
     return np.asarray(np.minimum(1.0, np.minimum(crossed / STAKE, nearest)))
 
 
-def certified(p: Array, half: Half, rate: float = 0.05) -> Share:
+def certified(p: Array, half: Half, far: Array | None = None, rate: float = 0.05) -> Share:
     """How many images are certified memorized: Benjamini-Hochberg at `rate`, once over all images, on `hybrid` p."""
-    return scores.certified_share(hybrid(p, half), rate)
+    return scores.certified_share(hybrid(p, half, far), rate)
 
 
 def memorization(predictions: Array, keys: Array, rng: np.random.Generator, halvings: int = 20) -> Remembered:
@@ -106,27 +108,29 @@ def memorization(predictions: Array, keys: Array, rng: np.random.Generator, halv
     return Remembered(_mean(found, len(keys)), times / times.sum())
 
 
-def readings(predictions: Array, keys: Array) -> Array:
-    """The p-values that compete, (2Q, N): of every query for answers too near to the keys, then for answers too far.
+def readings(predictions: Array, keys: Array) -> tuple[Array, Array | None]:
+    """The p-values of all queries, (Q, N), for answers too near to the keys, and those for answers too far from them.
 
-    Where nothing is known of a key, 1 - p is as uniform as p. One query has no rival and is read as it is, (1, N);
-    its `avoided` stands beside it in the record.
+    Where nothing is known of a key, 1 - p is as uniform as p. None for the second where one query has no rival: it is
+    read as it is, and its `avoided` stands beside it in the record.
     """
     each = [scores.p_values(answers, keys) for answers in predictions]
-    far = [1 - p for p in each] if len(each) > 1 else []
-    return np.stack([scores.combine(p) for p in each + far])
+    near = np.stack([scores.combine(p) for p in each])
+    return near, np.stack([scores.combine(1 - p) for p in each]) if len(each) > 1 else None
 
 
-def epsilon(p: Array, half: Half, delta: float = 0.0) -> float:
-    """The lower bound for the privacy loss, of the query chosen on the images in `half`, reported on the others.
+def epsilon(p: Array, half: Half, far: Array | None = None, delta: float = 0.0) -> float:
+    """The lower bound for the privacy loss, of the rival chosen on the images in `half`, reported on the others.
 
-    Valid as a one-run bound: predictions of all queries are one output of the mechanism, and the proof of
-    `scores.epsilon` holds given the keys of the first half. With those fixed, the query is a function of the
-    output, and the guesses for the other half are sets that depend on the output only. With one query all images count.
+    Rivals are the queries `p`, and where `far` is given those as well. Valid as a one-run bound: predictions of all
+    queries are one output of the mechanism, and the proof of `scores.epsilon` holds given the keys of the first half.
+    With those fixed, the rival is a function of the output, and the guesses for the other half are sets that depend
+    on the output only. With one rival all images count.
     """
-    if _checked(p, half, "worst.epsilon") == 1:
+    rivals = _checked(p, half, far, "worst.epsilon")
+    if len(rivals) == 1:
         return scores.epsilon(p[0], delta=delta)
-    return scores.epsilon(p[_best(p, half)][~half], delta=delta)
+    return scores.epsilon(rivals[_best(rivals, half)][~half], delta=delta)
 
 
 def worst_case(predictions: Mapping[str, Array], keys: Array, seed: int, delta: float = 0.0) -> Worst:
@@ -145,12 +149,12 @@ def worst_case(predictions: Mapping[str, Array], keys: Array, seed: int, delta: 
             raise InvalidValue(place, found, "equal shapes", "Ask every query for every image.")
         key_rules.check(answers, place)
     stacked = np.stack(list(predictions.values()))
-    p = readings(stacked, keys)
+    near, far = readings(stacked, keys)
     half = halves(len(keys), seeds.numpy_rng(seed, "worst case", "halves"))
     halvings = seeds.numpy_rng(seed, "worst case", "halvings")
     remembered = memorization(stacked, keys, halvings)
     chosen = dict(zip(predictions, remembered.chosen.tolist(), strict=True))
-    return Worst(remembered.estimate, certified(p, half), epsilon(p, half, delta), delta, chosen)
+    return Worst(remembered.estimate, certified(near, half, far), epsilon(near, half, far, delta), delta, chosen)
 
 
 def as_record(worst: Worst) -> dict[str, Any]:
@@ -183,11 +187,12 @@ def _mean(found: list[Estimate], count: int, confidence: float = 0.95) -> Estima
     return Estimate(value, value - margin, value + margin, error)
 
 
-def _checked(p: Array, half: Half, place: str) -> int:
-    """The number of queries, where p and half are what they should be."""
-    if p.ndim != 2 or p.size == 0 or not ((p >= 0) & (p <= 1)).all():  # also false for NaN
+def _checked(p: Array, half: Half, far: Array | None, place: str) -> Array:
+    """All rivals, where their p-values and the half are what they should be."""
+    rivals = p if far is None else np.concatenate([p, far])
+    if p.ndim != 2 or p.size == 0 or not ((rivals >= 0) & (rivals <= 1)).all():  # also false for NaN
         raise InvalidValue(place, f"p of shape {p.shape}", "p-values, (Q, N) in [0, 1]", "Give one row a query.")
     if half.shape != p.shape[1:] or half.dtype != np.bool_ or half.all() or not half.any():
         expected = f"{p.shape[1]} booleans, some true and some not, so at least 2 images"
         raise InvalidValue(place, f"a half of shape {half.shape}", expected, "Split with worst.halves.")
-    return len(p)
+    return rivals
