@@ -79,9 +79,9 @@ def _worst(*, main: bool) -> list[Column[Row]]:
         Column(
             "worst_memorization",
             "M*",
-            "M in the worst case over all queries that were asked: the query that finds the most on one half of the images "
-            "predicts for the other half, in many halvings. It pays for having chosen, so that luck is no memory; with one "
-            "query it is M.",
+            "M in the worst case over all queries that were asked: the query whose M is largest by size on one half of the "
+            "images predicts for the other half, in many halvings. It pays for having chosen, so that luck is no memory; "
+            "clearly below 0 the strongest query shows avoidance, which leaks keys as well. With one query it is M.",
             NUMBER,
             _starred("memorization"),
             note="chance 0",
@@ -93,7 +93,8 @@ def _worst(*, main: bool) -> list[Column[Row]]:
             "worst_certified",
             "certified*",
             "Images certified in the worst case over queries, at the same false-discovery rate: by the query that does best "
-            "on the other half of the images, or by an image's own best query at the price of having asked all.",
+            "on the other half of the images, whose answers may be too near to the keys or too far from them, or by an "
+            "image's own best query at the price of having asked all.",
             COUNT,
             _starred("certified"),
             note="chance 0",
