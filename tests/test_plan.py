@@ -48,9 +48,14 @@ def test_ids_are_distinct_plain_ascii(profile, seeds):
 
 
 def test_identities_depend_on_all_that_decides_the_outcome():
-    wishes = [Wish(), Wish(seeds="1"), Wish(queries="outpaint,average"), Wish(protocol="paper")]
-    assert len({plan.cases(wish)[0].case_id for wish in wishes}) == 4
+    wishes = [Wish(), Wish(seeds="1"), Wish(queries="outpaint,average"), Wish(protocol="paper"), Wish(protocol="ddim")]
+    assert len({plan.cases(wish)[0].case_id for wish in wishes}) == 5
     assert plan.cases(Wish())[0].case_id == plan.cases(Wish(profile="quick"))[0].case_id
+
+
+@pytest.mark.parametrize(("name", "steps", "eta"), [("fast", 25, 1.0), ("paper", 250, 1.0), ("ddim", 25, 0.0)])
+def test_a_protocol_is_the_solver_of_all_cases(name, steps, eta):
+    assert {(one.case.protocol.steps, one.case.protocol.eta) for one in plan.cases(Wish(protocol=name))} == {(steps, eta)}
 
 
 def test_a_strength_that_equals_the_default_has_the_same_identity():

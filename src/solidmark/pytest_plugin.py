@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     option("--seeds", metavar="LIST", help="seeds, as 0,1,2 or 0-7")
     option("--queries", metavar="LIST", help="queries to ask, as outpaint,average")
-    option("--protocol", default="fast", metavar="NAME", help="solver of the queries: fast (default) or paper")
+    option("--protocol", default="fast", metavar="NAME", help="solver of the queries: fast (default), paper or ddim")
     option("--run-dir", metavar="DIR", help="folder of this run (default: runs/<time>-<id>)")
     option("--resume", nargs="?", const="last", metavar="DIR", help="go on with the last run, or with the one in DIR")
     option(

@@ -26,6 +26,8 @@ from .utility import Judge
 
 FAST = Protocol()
 PAPER = Protocol(name="paper", steps=250)
+DDIM = Protocol(name="ddim", eta=0.0)
+"""Without noise between the steps, as most services sample: what a mitigation does to x_T counts here alone."""
 JUDGED = 900
 """How many images, the first in an order that all seeds share, train the judge and nothing else, where there are enough."""
 LEAST = 3
@@ -144,7 +146,7 @@ class Testbed:
 
     __test__: ClassVar[bool] = False  # not a pytest class
     version: ClassVar[int] = 1
-    protocols: ClassVar[dict[str, Protocol]] = {"fast": FAST, "paper": PAPER}
+    protocols: ClassVar[dict[str, Protocol]] = {"fast": FAST, "paper": PAPER, "ddim": DDIM}
     expected: ClassVar[str] = ""
     tells_class: ClassVar[bool] = True
     """Whether a caption says which class is meant, so that generation from it can be judged."""
