@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from record_samples import case
+
 from solidmark.records import Writer
 from solidmark.render import leaderboard
 
