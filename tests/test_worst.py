@@ -334,6 +334,13 @@ def test_p_values_that_are_none_are_refused(rule, wrong):
 
 
 @pytest.mark.parametrize("rule", [worst.hybrid, worst.certified, worst.epsilon])
+@pytest.mark.parametrize("far", [np.full((2, 4), np.nan), np.full((2, 5), 0.5), np.full(4, 0.5), np.zeros((0, 4))])
+def test_far_readings_that_do_not_fit_are_refused(rule, far):
+    with pytest.raises(InvalidValue, match=r"p of shape .*expected (p-values|as many images)"):
+        rule(np.full((2, 4), 0.5), split(4), far)
+
+
+@pytest.mark.parametrize("rule", [worst.hybrid, worst.certified, worst.epsilon])
 @pytest.mark.parametrize("half", [np.ones(4, dtype=bool), np.zeros(4, dtype=bool), split(5), np.array([0, 1, 0, 1])])
 def test_a_half_that_splits_nothing_is_refused(rule, half):
     with pytest.raises(InvalidValue, match="4 booleans"):

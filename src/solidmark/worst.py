@@ -70,8 +70,8 @@ def hybrid(p: Array, half: Half, far: Array | None = None) -> Array:
     memorized"). Given those, the rival chosen on the other half is fixed and p_cf is uniform, so
     P(p_cf <= 0.8 t) <= 0.8 t; by the union bound P(min_q p_q <= t / 5 Q) <= 0.2 t; together P(p* <= t) <= t.
     Near the cross-fit where one rival is good, near Bonferroni where each image has another query. `far` has no part
-    in the second term: avoidance is a habit of a method, not of an image, and would halve what the queries find there.
-    Raises InvalidValue for p outside [0, 1] and for a `half` that leaves one side empty.
+    in the second term: avoidance is a habit of a method, not of an image, and would double Q there.
+    Raises InvalidValue for p outside [0, 1], for a `far` of other images and for a `half` that leaves one side empty.
     """
     rivals = _checked(p, half, far, "worst.hybrid")
     if len(rivals) == 1:
@@ -189,10 +189,13 @@ def _mean(found: list[Estimate], count: int, confidence: float = 0.95) -> Estima
 
 def _checked(p: Array, half: Half, far: Array | None, place: str) -> Array:
     """All rivals, where their p-values and the half are what they should be."""
-    rivals = p if far is None else np.concatenate([p, far])
-    if p.ndim != 2 or p.size == 0 or not ((rivals >= 0) & (rivals <= 1)).all():  # also false for NaN
-        raise InvalidValue(place, f"p of shape {p.shape}", "p-values, (Q, N) in [0, 1]", "Give one row a query.")
+    for one in (p,) if far is None else (p, far):
+        if one.ndim != 2 or one.size == 0 or not ((one >= 0) & (one <= 1)).all():  # also false for NaN
+            raise InvalidValue(place, f"p of shape {one.shape}", "p-values, (Q, N) in [0, 1]", "Give one row a query.")
+    if far is not None and far.shape[1] != p.shape[1]:
+        found = f"p of shape {p.shape}, far {far.shape}"
+        raise InvalidValue(place, found, "as many images", "Read the same answers from near and from far.")
     if half.shape != p.shape[1:] or half.dtype != np.bool_ or half.all() or not half.any():
         expected = f"{p.shape[1]} booleans, some true and some not, so at least 2 images"
         raise InvalidValue(place, f"a half of shape {half.shape}", expected, "Split with worst.halves.")
-    return rivals
+    return p if far is None else np.concatenate([p, far])
