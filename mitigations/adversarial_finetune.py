@@ -39,6 +39,7 @@ class AdversarialFineTuning(Mitigation):
 
     needs = Needs.FORGET | Needs.CAPTIONS
     reference = DORI
+    stream = "solidmark.mitigations.adversarial_finetune.AdversarialFineTuning"
     claims = (Claim("No embedding brings the images back: 2 % are replicated under attack.", below=0.1, query="embedding"),)
     fidelity = "B"
 

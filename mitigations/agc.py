@@ -22,6 +22,7 @@ class AntiGradientControl(Mitigation):
     decay: float = 0.8
 
     reference = "Iterative Ensemble Training with Anti-Gradient Control, arXiv 2407.15328"
+    stream = "solidmark.mitigations.agc.AntiGradientControl"
     claims = (Claim("Skipping samples of low loss cuts memorization by up to 87 %.", below=0.2),)
 
     def __post_init__(self) -> None:

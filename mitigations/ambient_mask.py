@@ -33,6 +33,7 @@ class AmbientMask(Mitigation):
 
     fidelity = "B"
     reference = "Ambient Diffusion: Learning Clean Distributions from Corrupted Data, arXiv 2305.19256"
+    stream = "solidmark.mitigations.ambient_mask.AmbientMask"
     claims = (
         Claim(
             "Where 80 % of the pixels are missing, generated images are far less similar to training images.",
@@ -77,6 +78,7 @@ class AmbientMaskSampling(Mitigation):
     share: float = 0.46
 
     reference = "Ambient Diffusion: Learning Clean Distributions from Corrupted Data, arXiv 2305.19256"
+    stream = "solidmark.mitigations.ambient_mask.AmbientMaskSampling"
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.share < 1, "share", "a number in [0, 1)")

@@ -24,6 +24,7 @@ class AmbientNoise(Mitigation):
     level: float = 0.5
 
     reference = "Does Generation Require Memorization? Creative Diffusion Models using Ambient Diffusion, arXiv 2502.21278"
+    stream = "solidmark.mitigations.ambient_noise.AmbientNoise"
     claims = (
         Claim("Significantly less memorization at an equal or better Fréchet distance.", below=0.9),
         Claim("The same, where a key is one pixel, which noise drowns.", below=0.9, testbed="digits-pixels"),

@@ -50,6 +50,7 @@ class AntiMemorization(Mitigation):
     neighbours: int = 50
 
     reference = "Towards Memorization-Free Diffusion Models, arXiv 2404.00922"
+    stream = "solidmark.mitigations.amg.AntiMemorization"
     needs = Needs.TRAINING_IMAGES
     fidelity = "B"
     claims: ClassVar[tuple[str | Claim, ...]] = (
@@ -112,6 +113,7 @@ class FeatureAntiMemorization(AntiMemorization):
             below=0.1,
         ),
     )
+    stream = "solidmark.mitigations.amg.FeatureAntiMemorization"
 
     def _similarity(self, clean: Tensor, images: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
         """As above, by the cosine."""

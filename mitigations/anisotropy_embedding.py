@@ -38,6 +38,7 @@ class AnisotropyEmbedding(Mitigation):
         "Detecting and Mitigating Memorization in Diffusion Models through Anisotropy of the Log-Probability, "
         "arXiv 2601.20642"
     )
+    stream = "solidmark.mitigations.anisotropy_embedding.AnisotropyEmbedding"
     needs = Needs.CAPTIONS
     fidelity = "B"
     claims = (

@@ -33,6 +33,7 @@ class AttentionRescaling(Mitigation):
     reference = (
         "Unveiling and Mitigating Memorization in Text-to-Image Diffusion Models through Cross Attention, arXiv 2403.11052"
     )
+    stream = "solidmark.mitigations.attention_rescaling.AttentionRescaling"
     claims = (
         Claim(
             "It lowers copy-detection similarity from 0.83 to 0.08 on Stable Diffusion 1.4.",

@@ -24,6 +24,7 @@ class AttentionTemperature(Mitigation):
     control = True
     needs = Needs.CAPTIONS
     reference = "Control of GUARD, arXiv 2603.00133"
+    stream = "solidmark.mitigations.attention_temperature.AttentionTemperature"
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.factor < float("inf"), "factor", "a number of at least 0")

@@ -28,6 +28,7 @@ class Augmentation(Mitigation):
 
     fidelity = "B"
     reference = "Elucidating the Design Space of Diffusion-Based Generative Models, arXiv 2206.00364"
+    stream = "solidmark.mitigations.augment.Augmentation"
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")

@@ -22,6 +22,7 @@ class CoarseCaption(Mitigation):
 
     stage = Stage.TRAINING
     reference = "On Memorization in Diffusion Models, arXiv 2310.02664"
+    stream = "solidmark.mitigations.coarse_caption.CoarseCaption"
     claims = (Claim("Unique captions trigger memorization: what captions share triggers little of it.", below=0.2),)
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ class RepeatedWords(Mitigation):
 
     stage = Stage.SAMPLING
     reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
+    stream = "solidmark.mitigations.cwr.RepeatedWords"
 
     def __post_init__(self) -> None:
         self.expect(self.share >= 0, "share", "a number of at least 0")
@@ -50,6 +51,7 @@ class TrainingRepeatedWords(RepeatedWords):
     probability: float = 0.4
 
     stage = Stage.TRAINING
+    stream = "solidmark.mitigations.cwr.TrainingRepeatedWords"
 
     def strengths(self) -> "list[RepeatedWords]":
         """From the published rate to every caption doubled."""

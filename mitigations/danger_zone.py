@@ -25,6 +25,7 @@ class DangerZone(Mitigation):
     reference = (
         "Two Calm Ends and the Wild Middle: A Geometric Picture of Memorization in Diffusion Models, arXiv 2602.17846"
     )
+    stream = "solidmark.mitigations.danger_zone.DangerZone"
     claims = (Claim("Memorization is most pronounced at medium noise; training less there mitigates it.", below=0.9),)
 
     def __post_init__(self) -> None:

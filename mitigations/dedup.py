@@ -25,6 +25,7 @@ class Deduplication(Mitigation):
     control = True
     fidelity = "B"
     reference = "Extracting Training Data from Diffusion Models, arXiv 2301.13188"
+    stream = "solidmark.mitigations.dedup.Deduplication"
     claims = (
         Claim(
             "Training on deduplicated data lowers the number of extracted images by 23 %.",

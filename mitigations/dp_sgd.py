@@ -54,6 +54,7 @@ class DPSGD(Mitigation):
     delta: float = 1e-5
 
     reference = "Deep Learning with Differential Privacy, arXiv 1607.00133"
+    stream = "solidmark.mitigations.dp_sgd.DPSGD"
     claims = ("No attack finds more than epsilon: the one-run audit of a private training stays below its claim.",)
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ class EarlyStopping(Mitigation):
     control = True
     reference_curve = True
     reference = "Why Diffusion Models Don't Memorize: The Role of Implicit Dynamical Regularization, arXiv 2505.17638"
+    stream = "solidmark.mitigations.early_stopping.EarlyStopping"
     claims = ("The time to memorize grows in proportion to the number of images.",)
 
     def __post_init__(self) -> None:

@@ -31,6 +31,7 @@ class EraseDiff(Mitigation):
 
     needs = Needs.FORGET
     reference = "Erasing Undesirable Influence in Diffusion Models, arXiv 2401.05779"
+    stream = "solidmark.mitigations.erasediff.EraseDiff"
     fidelity = "B"
     claims = (Claim("It takes away the influence of what is to be forgotten.", below=0.2),)
 

@@ -37,6 +37,7 @@ class ErasedConcepts(Mitigation):
 
     needs = Needs.FORGET | Needs.CAPTIONS
     reference = "Erasing Concepts from Diffusion Models, arXiv 2303.07345"
+    stream = "solidmark.mitigations.esd.ErasedConcepts"
     claims = (Claim("It leaves memorized images as they are: 98 % are replicated after it.", above=0.9, source=DORI),)
 
     def __post_init__(self) -> None:

@@ -26,6 +26,7 @@ class FineTune(Mitigation):
     needs = Needs.FORGET
     reference_curve = True
     reference = "Data Unlearning in Diffusion Models, arXiv 2503.01034"
+    stream = "solidmark.mitigations.finetune.FineTune"
     claims = (Claim("Naive deletion hardly unlearns.", above=0.8),)
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ class ProbabilisticNoise(Mitigation):
 
     stage = Stage.TRAINING
     reference = "FPAN: Fine-Grained Probabilistic Addition of Noise to Token Embeddings, arXiv 2505.21848"
+    stream = "solidmark.mitigations.fpan.ProbabilisticNoise"
     claims = (
         Claim("Replication falls by 28.78 % on average without a significant loss of quality.", below=0.8),
         Claim(

@@ -23,6 +23,7 @@ class FreshNoise(Mitigation):
 
     control = True
     reference = "Denoising Diffusion Implicit Models, arXiv 2010.02502"
+    stream = "solidmark.mitigations.fresh_noise.FreshNoise"
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.eta < float("inf"), "eta", "a number of at least 0")

@@ -22,6 +22,7 @@ class NoisyEmbeddings(Mitigation):
 
     stage = Stage.SAMPLING
     reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
+    stream = "solidmark.mitigations.gni.NoisyEmbeddings"
     claims: ClassVar[tuple[str | Claim, ...]] = (
         Claim(
             "At sampling it makes no meaningful difference to pixel memorization.",
@@ -55,6 +56,7 @@ class TrainingNoisyEmbeddings(NoisyEmbeddings):
 
     stage = Stage.TRAINING
     claims: ClassVar[tuple[str | Claim, ...]] = ()
+    stream = "solidmark.mitigations.gni.TrainingNoisyEmbeddings"
 
     def strengths(self) -> "list[NoisyEmbeddings]":
         """From the published scale to twice the embeddings' own spread."""

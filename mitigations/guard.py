@@ -33,6 +33,7 @@ class GuardAttention(Mitigation):
     needs = Needs.CAPTIONS
     fidelity = "B"
     reference = "You Don't Need All That Attention: Surgical Memorization Mitigation in Diffusion Models, arXiv 2603.00133"
+    stream = "solidmark.mitigations.guard.GuardAttention"
     claims: ClassVar[tuple[str | Claim, ...]] = (
         Claim("Attention attenuation alone lowers verbatim copy-detection similarity from 0.875 to 0.109.", below=0.2),
     )
@@ -69,6 +70,7 @@ class Guard(GuardAttention):
         Claim("It leaves less than attenuation alone.", "difference", below=0.0, against="guard-attention"),
         "Prompts that are not memorized are not affected.",
     )
+    stream = "solidmark.mitigations.guard.Guard"
 
     def __post_init__(self) -> None:
         super().__post_init__()

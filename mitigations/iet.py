@@ -26,6 +26,7 @@ class IterativeEnsembleTraining(AntiGradientControl):
     rounds: int = 10
 
     claims = (Claim("With AGC it cuts memorization by up to 87 % at an equal or better Fréchet distance.", below=0.2),)
+    stream = "solidmark.mitigations.iet.IterativeEnsembleTraining"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -36,6 +36,7 @@ class BatchInitialNoise(Mitigation):
     reach: float = 50 / 128
 
     reference = REFERENCE
+    stream = "solidmark.mitigations.initial_noise.BatchInitialNoise"
     needs = Needs.CAPTIONS
     claims = (Claim("It reduces memorization and keeps captions aligned, with guidance that comes sooner.", below=0.9),)
 
@@ -93,6 +94,7 @@ class SampleInitialNoise(Mitigation):
     learning_rate: float = 0.01
 
     reference = REFERENCE
+    stream = "solidmark.mitigations.initial_noise.SampleInitialNoise"
     needs = Needs.CAPTIONS
     claims = (
         "It has the best trade-off of memorization and alignment among methods at sampling.",

@@ -32,6 +32,7 @@ class LowRankAdaptation(Mitigation):
 
     needs = Needs.BASE_MODEL
     reference = "LoRA: Low-Rank Adaptation of Large Language Models, arXiv 2106.09685"
+    stream = "solidmark.mitigations.lora.LowRankAdaptation"
     claims: ClassVar[tuple[str | Claim, ...]] = (
         Claim(
             "Fine-tuning few parameters in place of all mitigates memorization to some extent.",
@@ -72,6 +73,7 @@ class LowRankEverywhere(LowRankAdaptation):
     """
 
     claims: ClassVar[tuple[str | Claim, ...]] = ()
+    stream = "solidmark.mitigations.lora.LowRankEverywhere"
 
     def _adapted(self, network: nn.Module) -> list[str]:
         """Names of the layers that get adapters."""

@@ -26,6 +26,7 @@ class MultipleCaptions(Mitigation):
     needs = Needs.CAPTIONS
     fidelity = "B"
     reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
+    stream = "solidmark.mitigations.multiple_captions.MultipleCaptions"
     claims = (
         Claim(
             "Of the mitigations by captions at training it reduces replication the most: more than random numbers.",

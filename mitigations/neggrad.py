@@ -25,6 +25,7 @@ class NegGrad(Mitigation):
 
     needs = Needs.FORGET
     reference = "Data Unlearning in Diffusion Models, arXiv 2503.01034"
+    stream = "solidmark.mitigations.neggrad.NegGrad"
     claims = ("It ruins what is generated.", Claim("It unlearns.", below=0.2))
 
     def __post_init__(self) -> None:
@@ -61,6 +62,7 @@ class NegGradPlus(Mitigation):
 
     needs = Needs.FORGET
     reference = "Towards Unbounded Machine Unlearning, arXiv 2302.09880"
+    stream = "solidmark.mitigations.neggrad.NegGradPlus"
     claims = (
         "It costs the retained less than ascent alone.",
         Claim("It forgets more than fine-tuning.", "difference", below=0.0, against="finetune"),

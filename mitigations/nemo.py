@@ -45,6 +45,7 @@ class NeuronsAQuery(Mitigation):
     needs = Needs.CAPTIONS | Needs.CALIBRATION
     fidelity = "B"
     reference = "Finding NeMo: Localizing Neurons Responsible For Memorization in Diffusion Models, arXiv 2406.02366"
+    stream = "solidmark.mitigations.nemo.NeuronsAQuery"
     claims: ClassVar[tuple[Claim, ...]] = (
         Claim("It lowers copy-detection similarity of verbatim prompts from 0.83 to 0.09.", below=0.2),
     )
@@ -98,6 +99,7 @@ class NeuronsForGood(Mitigation):
     needs = Needs.FORGET | Needs.CAPTIONS | Needs.CALIBRATION
     fidelity = "B"
     reference = NeuronsAQuery.reference
+    stream = "solidmark.mitigations.nemo.NeuronsForGood"
     claims: ClassVar[tuple[Claim, ...]] = (
         *NeuronsAQuery.claims,
         brought_back(

@@ -30,6 +30,7 @@ class NormClamp(Mitigation):
 
     needs = Needs.CALIBRATION
     reference = "Broken Memories: Detecting and Mitigating Memorization in Diffusion Models, arXiv 2605.22050"
+    stream = "solidmark.mitigations.norm_clamp.NormClamp"
     claims = (
         Claim(
             "The memorization rate falls to 0.0 % at negligible cost, prompts and guidance unchanged.",

@@ -72,6 +72,7 @@ class DynamicOppositeGuidance(DynamicTransition):
             "It leaves less than zero guidance until the same point.", "difference", below=0.0, against="dynamic-transition"
         ),
     )
+    stream = "solidmark.mitigations.opposite_guidance.DynamicOppositeGuidance"
 
     def strengths(self) -> "Sequence[DynamicTransition]":
         """Later and later latest points, and none."""

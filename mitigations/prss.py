@@ -34,6 +34,7 @@ class ReAnchoring(Mitigation):
     kept: int = 1
 
     reference = "Enhancing Privacy-Utility Trade-offs to Mitigate Memorization in Diffusion Models, arXiv 2504.18032"
+    stream = "solidmark.mitigations.prss.ReAnchoring"
     needs = Needs.CAPTIONS | Needs.CALIBRATION
     fidelity = "B"
     claims = (Claim("Copy-detection similarity falls from 0.65 to 0.22, alignment from 0.30 to 0.27.", below=0.4),)

@@ -23,6 +23,7 @@ class RandomPruning(Mitigation):
 
     control = True
     reference = "What is the State of Neural Network Pruning?, arXiv 2003.03033"
+    stream = "solidmark.mitigations.pruning.RandomPruning"
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.share <= 1, "share", "a number in [0, 1]")
@@ -52,6 +53,7 @@ class MagnitudePruning(RandomPruning):
     share: float = 0.2
 
     reference = "Learning both Weights and Connections for Efficient Neural Networks, arXiv 1506.02626"
+    stream = "solidmark.mitigations.pruning.MagnitudePruning"
 
     def _rank(self, weight: Tensor, rng: Generator) -> Tensor:
         """Absolute values."""

@@ -29,6 +29,7 @@ class RandomTokens(Mitigation):
 
     stage = Stage.SAMPLING
     reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
+    stream = "solidmark.mitigations.random_token.RandomTokens"
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.share <= 1, "share", "a number in [0, 1]")
@@ -58,6 +59,7 @@ class TrainingRandomTokens(RandomTokens):
     probability: float = 0.1
 
     stage = Stage.TRAINING
+    stream = "solidmark.mitigations.random_token.TrainingRandomTokens"
 
     def strengths(self) -> "list[RandomTokens]":
         """The whole caption, from one time in ten to nine in ten."""

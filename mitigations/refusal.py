@@ -26,6 +26,7 @@ class Refusal(Mitigation):
 
     needs = Needs.CALIBRATION | Needs.CAPTIONS
     reference = "Detecting, Explaining, and Mitigating Memorization in Diffusion Models, arXiv 2407.21720"
+    stream = "solidmark.mitigations.refusal.Refusal"
     claims = ("The norm at the first step tells memorized prompts from others with an AUC of 0.96 or more.",)
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ class Retrain(Mitigation):
     control = True
     needs = Needs.FORGET
     reference = "Data Unlearning in Diffusion Models, arXiv 2503.01034"
+    stream = "solidmark.mitigations.retrain.Retrain"
     claims = (Claim("It forgets exactly.", "memorization", above=-0.1, below=0.1),)
 
     def __post_init__(self) -> None:

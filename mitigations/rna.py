@@ -21,6 +21,7 @@ class RandomNumbers(Mitigation):
 
     stage = Stage.SAMPLING
     reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
+    stream = "solidmark.mitigations.rna.RandomNumbers"
     claims: ClassVar[tuple[str | Claim, ...]] = (
         Claim(
             "At sampling it makes no meaningful difference to pixel memorization.",
@@ -64,6 +65,7 @@ class TrainingRandomNumbers(RandomNumbers):
 
     stage = Stage.TRAINING
     claims: ClassVar[tuple[str | Claim, ...]] = (Claim("At training it reduces replication.", below=0.9),)
+    stream = "solidmark.mitigations.rna.TrainingRandomNumbers"
 
     def strengths(self) -> "list[RandomNumbers]":
         """From the published rate to a number for each word of every caption."""

@@ -38,6 +38,7 @@ class SharpnessAware(Mitigation):
         "Understanding and Mitigating Memorization in Generative Models via Sharpness of Probability Landscapes, "
         "arXiv 2412.04140"
     )
+    stream = "solidmark.mitigations.sail.SharpnessAware"
     needs = Needs.CAPTIONS
     fidelity = "B"
     claims: ClassVar[tuple[str | Claim, ...]] = (
@@ -77,6 +78,7 @@ class ReleasedSharpnessAware(SharpnessAware):
     """
 
     claims: ClassVar[tuple[str | Claim, ...]] = ()
+    stream = "solidmark.mitigations.sail.ReleasedSharpnessAware"
 
     def _sharpness(self, query: Query, x: Tensor) -> Tensor:
         """(B,): ‖Δ(x + Δ/‖Δ‖)‖ at the first step."""

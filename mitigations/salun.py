@@ -32,6 +32,7 @@ class SaliencyUnlearning(Mitigation):
 
     needs = Needs.FORGET | Needs.CAPTIONS
     reference = "SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency, arXiv 2310.12508"
+    stream = "solidmark.mitigations.salun.SaliencyUnlearning"
     claims = ("Masked relabelling comes nearest to retraining.",)
 
     def __post_init__(self) -> None:

@@ -34,6 +34,7 @@ class SelectiveDampening(Mitigation):
     needs = Needs.FORGET
     fidelity = "B"
     reference = "Fast Machine Unlearning Without Retraining Through Selective Synaptic Dampening, arXiv 2308.07707"
+    stream = "solidmark.mitigations.selective_dampening.SelectiveDampening"
     claims = (Claim("It unlearns what it is told to.", below=0.2),)
 
     def __post_init__(self) -> None:
@@ -68,6 +69,8 @@ class SelectiveDampening(Mitigation):
 @dataclass(frozen=True)
 class DampenedDenoiser(SelectiveDampening):
     """The same in the denoiser alone, the text encoder being left as it is, as editors of Stable Diffusion leave it."""
+
+    stream = "solidmark.mitigations.selective_dampening.DampenedDenoiser"
 
     def _weights(self, model: Model) -> list[nn.Parameter]:
         """The denoiser's."""

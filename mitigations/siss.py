@@ -46,6 +46,7 @@ class SISS(Mitigation):
 
     needs = Needs.FORGET
     reference = "Data Unlearning in Diffusion Models, arXiv 2503.01034"
+    stream = "solidmark.mitigations.siss.SISS"
     claims = (
         Claim("It unlearns nine in ten memorized images without loss of quality.", below=0.1),
         brought_back("Embeddings that are searched for bring back what it unlearned: 39 % are replicated again.", above=0.1),

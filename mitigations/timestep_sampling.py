@@ -23,6 +23,7 @@ class TimestepSampling(Mitigation):
 
     fidelity = "C"
     reference = "Memorization Control in Diffusion Models from Denoising-centric Perspective, arXiv 2601.21348"
+    stream = "solidmark.mitigations.timestep_sampling.TimestepSampling"
     claims = (Claim("Shifting learning towards later denoising steps reduces memorization.", below=0.9),)
 
     def __post_init__(self) -> None:

@@ -34,6 +34,7 @@ class Wanda(Mitigation):
 
     needs = Needs.FORGET | Needs.CAPTIONS
     reference = "Memorized Images in Diffusion Models share a Subspace that can be Located and Deleted, arXiv 2406.18566"
+    stream = "solidmark.mitigations.wanda.Wanda"
     claims = (
         Claim("Pruning 1 % of the weights removes the memorized images.", below=0.2),
         brought_back(

@@ -24,6 +24,7 @@ class WeightNoise(Mitigation):
 
     control = True
     reference = "Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks, arXiv 1911.04933"
+    stream = "solidmark.mitigations.weight_noise.WeightNoise"
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.scale < float("inf"), "scale", "a number of at least 0")

@@ -26,6 +26,7 @@ class EmbeddingOptimisation(Mitigation):
     learning_rate: float = 0.05
 
     reference = "Detecting, Explaining, and Mitigating Memorization in Diffusion Models, arXiv 2407.21720"
+    stream = "solidmark.mitigations.wen_embedding.EmbeddingOptimisation"
     needs = Needs.CAPTIONS
     claims = (Claim("It removes at least 85 % of memorization, there measured by copy-detection similarity.", below=0.15),)
 

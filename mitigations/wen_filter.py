@@ -25,6 +25,7 @@ class CaptionFilter(Mitigation):
 
     needs = Needs.CAPTIONS
     reference = "Detecting, Explaining, and Mitigating Memorization in Diffusion Models, arXiv 2407.21720"
+    stream = "solidmark.mitigations.wen_filter.CaptionFilter"
     claims = ("At equal similarity of text and image it leaves less memorization than adding random tokens.",)
 
     def __post_init__(self) -> None:

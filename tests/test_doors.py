@@ -1,15 +1,20 @@
 """Doors: opened in order, each with its own stream, and guarded against what they return."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from worlds import Nothing, composed, examples
 
-from solidmark import Mitigation, Needs, Sampler, Stage
+from solidmark import Mitigation, Needs, Sampler, Stage, plugins
+from solidmark.composition import Composition
 from solidmark.doors import Doors
 from solidmark.errors import InvalidValue, PluginFault
+from solidmark.mitigation import opened, stream_name
+from solidmark.plugins import GROUPS
 from solidmark.sampling import BaseSampler
 
 
@@ -20,6 +25,36 @@ def door(name, function, stage=None):
 
 def doors(*mitigations, seed=0, data=None):
     return Doors(composed(*mitigations), seed, "test", data=data)
+
+
+FIRST_DRAWS = json.loads(Path(__file__).with_name("first_draws.json").read_text())
+"""`family.door`: what its stream drew first when the published records were made."""
+
+
+@pytest.mark.parametrize("name", FIRST_DRAWS)
+def test_every_family_draws_what_it_drew_for_the_published_records(name):
+    family, door = name.split(".")
+    part = plugins.published(family)
+    stream = Doors(Composition((part,)), 0, "golden")._stream(0, door)
+    assert int(torch.randint(2**31, (), generator=stream)) == FIRST_DRAWS[name]
+
+
+def test_no_stream_of_the_published_families_is_gone():
+    streamed = {"prepare", "view", "caption", "condition", "edit", "trainer", "sampler"}
+    own = [plugin for plugin in plugins.discover(GROUPS["mitigation"]) if plugin.distribution == "solidmark"]
+    opens = {f"{one.name}.{door}" for one in own for door in streamed & set(opened(plugins.load(one)))}
+    assert opens >= set(FIRST_DRAWS)
+
+
+def test_a_stated_stream_is_not_inherited():
+    parent = type("Parent", (Mitigation,), {"stream": "old name"})
+    assert [stream_name(kind) for kind in (parent, type("Child", (parent,), {}))] == ["old name", "Child"]
+
+
+def test_two_classes_of_one_name_draw_apart():
+    one, other = (door("condition", lambda self, e, rng: e + torch.rand((), generator=rng), Stage.SAMPLING) for _ in "ab")
+    both = doors(one, other)
+    assert both._stream(0, "condition").initial_seed() != both._stream(1, "condition").initial_seed()
 
 
 def words(suffix):

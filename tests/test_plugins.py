@@ -3,8 +3,10 @@
 import dataclasses
 
 import pytest
+import torch
 
 from solidmark import Mitigation, plugins
+from solidmark.doors import Doors
 from solidmark.errors import InvalidValue, PluginFault, UnknownName
 from solidmark.plugins import GROUPS, Broken, Plugin
 
@@ -89,8 +91,26 @@ def test_a_file_is_a_plugin_whose_source_is_its_version(tmp_path):
     path.write_text(source)
     part = plugins.compose(f"{path}:Mine(scale=4.0)").parts[0]
     assert (part.family, part.label) == ("mine.Mine", "mine.Mine(scale=4.0)")
-    path.write_text(source + "\n# edited\n")
+    path.write_text(source.replace("2.0", "3.0"))
     assert plugins.compose(f"{path}:Mine").parts[0].source != part.source
+
+
+def test_a_comment_in_a_file_changes_neither_its_source_nor_its_draws(tmp_path):
+    path = tmp_path / "mine.py"
+    source = (
+        "from dataclasses import dataclass\nimport torch\nfrom solidmark import Mitigation, Stage\n\n"
+        "@dataclass(frozen=True)\n"
+        "class Mine(Mitigation):\n    stage = Stage.SAMPLING\n\n    def condition(self, embeddings, rng):\n"
+        "        return embeddings + torch.randn(embeddings.shape, generator=rng)\n"
+    )
+    sources, draws = set(), []
+    for text in (source, source + "\n# edited\n"):
+        path.write_text(text)
+        mine = plugins.compose(f"{path}:Mine")
+        sources.add(mine.parts[0].source)
+        draws.append(Doors(mine, 0, "test").condition(torch.zeros(2, 3, 4), torch.tensor([True, True])))
+    assert len(sources) == 1
+    assert draws[0].equal(draws[1])
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,17 @@
 """Provenance: what explains a record years later, and nothing that is nobody's business."""
 
+import shutil
 import subprocess
 from dataclasses import dataclass
 
 import pytest
+from worlds import tiny
 
-from solidmark import provenance
+from solidmark import provenance, weights
+from solidmark.case import Case, Desk
+from solidmark.composition import Composition
+from solidmark.store import Store
+from solidmark.training import train
 
 
 def git(folder, *words):
@@ -66,10 +72,80 @@ def test_comparability_is_device_torch_and_precision():
     assert provenance.environment_key("cpu") != provenance.environment_key("cuda")
 
 
-def test_edited_sources_have_another_digest(tmp_path, monkeypatch):
+@pytest.fixture
+def copied_core(tmp_path, monkeypatch):
+    """A copy of the core's source that a test may edit; each call of `edit` is a new process as far as digests know."""
+
+    def edit(module: str, old: str, new: str) -> None:
+        path = tmp_path / f"{module}.py"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        provenance._code.cache_clear()
+
+    for module in provenance.ASKING:
+        (tmp_path / f"{module}.py").parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(provenance._core_file(module), tmp_path / f"{module}.py")
+    monkeypatch.setattr(provenance, "_core_file", lambda module: tmp_path / f"{module}.py")
+    yield edit
+    provenance._code.cache_clear()
+
+
+@pytest.fixture
+def trainings(tmp_path, monkeypatch):
+    """Ask for a trained model: how many trainings there have been since the store was empty."""
+    count = []
+    monkeypatch.setattr(weights, "train", lambda *a, **named: (count.append(1), train(*a, **named))[1])
+    desk, testbed = Desk(Store(tmp_path / "store")), tiny()
+
+    def ask() -> int:
+        weights.trained(Case("tiny", testbed, Composition(), 0, ()), testbed.board(0), desk)
+        return len(count)
+
+    return ask
+
+
+def test_an_edited_comment_or_docstring_of_the_core_finds_the_stored_model(copied_core, trainings):
+    assert trainings() == 1
+    copied_core("testbed", '"""A testbed: which', '"""A testbed, in other words: which')
+    copied_core("training", "import math", "import math  # for isfinite\n\n")
+    assert trainings() == 1
+
+
+def test_an_edited_formula_of_the_core_trains_anew(copied_core, trainings):
+    assert trainings() == 1
+    copied_core("training", "self.learning_rate * min(rising, falling)", "self.learning_rate * max(rising, falling)")
+    assert trainings() == 2
+
+
+def test_an_edit_during_a_process_is_not_what_it_runs(copied_core):
     before = provenance.core_digest(provenance.TRAINING)
-    for module in provenance.TRAINING:
-        (tmp_path / f"{module}.py").write_text("changed")
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
-    assert provenance.core_digest(provenance.TRAINING) == before, "an edit during a process is not what it runs"
-    assert provenance.core_digest.__wrapped__(provenance.TRAINING) != before
+    provenance._core_file("training").write_text("changed = True")
+    assert provenance.core_digest(provenance.TRAINING) == before
+    provenance._code.cache_clear()
+    assert provenance.core_digest(provenance.TRAINING) != before
+
+
+def test_another_version_of_a_library_trains_anew(trainings, monkeypatch):
+    assert trainings() == 1
+    monkeypatch.setattr(provenance, "libraries", lambda: {"diffusers": "0.0"})
+    assert trainings() == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "same"),
+    [
+        ('"""Doc."""\nx = 1\n', True),
+        ("x = (\n    1  # one\n)\n", True),
+        ("x = 2\n", False),
+        ('x = 1\n"""The note under an attribute."""\n', True),
+        ("x = '1'\n", False),
+    ],
+)
+def test_source_is_known_by_what_it_computes(source, same):
+    assert (provenance.code_digest(source.encode()) == provenance.code_digest(b"x = 1")) is same
+
+
+def test_a_class_that_moves_to_another_module_keeps_its_description():
+    here, there = (dataclass(frozen=True)(type("Moved", (), {"__module__": name})) for name in ("one.place", "two.place"))
+    assert provenance.describe(here()) == provenance.describe(there())

@@ -150,6 +150,7 @@ def _asked_for(case: Case, name: str, attack: Attack, board: Board, desk: Desk) 
         "seed": case.seed,
         "query": _described(case, name, attack),
         "core": provenance.core_digest(provenance.ASKING),
+        "libraries": provenance.libraries(),
         "environment": provenance.environment_key(desk.device),
     }
 
@@ -196,6 +197,7 @@ def perfect(case: Case, board: Board, desk: Desk) -> dict[str, Power]:
             "seed": case.seed,
             "query": _described(case, name, attack),
             "core": provenance.core_digest(provenance.ASKING),
+            "libraries": provenance.libraries(),
         }
 
         def build(folder: Path, name: str = name, attack: Attack = attack) -> None:

@@ -17,7 +17,7 @@ from . import seeds
 from .composition import Composition, Part
 from .data import Data, Examples, Told, says_something
 from .errors import PluginFault, SolidmarkError
-from .mitigation import Handover, Sampler, Trainer, draws_elsewhere, opened, unasked
+from .mitigation import Handover, Sampler, Trainer, draws_elsewhere, opened, stream_name, unasked
 
 if TYPE_CHECKING:
     from .models import Model
@@ -150,9 +150,8 @@ class Doors:
     def _stream(self, place: int, door: str) -> torch.Generator:
         """The stream of one door: keyed by class and its occurrence, so that a neutral part elsewhere changes nothing."""
         if (place, door) not in self._streams:
-            kind = type(self._parts[place].mitigation)
-            occurrence = sum(type(part.mitigation) is kind for part in self._parts[:place])
-            purpose = (*self._purpose, door, f"{kind.__module__}.{kind.__qualname__}", occurrence)
+            names = [stream_name(type(part.mitigation)) for part in self._parts[: place + 1]]
+            purpose = (*self._purpose, door, names[-1], names[:-1].count(names[-1]))
             self._streams[place, door] = seeds.torch_rng(self._seed, *purpose)
         return self._streams[place, door]
 

@@ -80,6 +80,7 @@ class Lab:
             "steps": list(steps),
             "keys": with_keys,
             "core": provenance.core_digest(provenance.TRAINING),
+            "libraries": provenance.libraries(),
             "environment": provenance.environment_key(self.desk.device),
         }
 

@@ -79,7 +79,8 @@ class Mitigation:
     reference or negative control, which may leave the baseline as it is; `reference_curve` marks the family
     of a stage that all others of it are compared with at equal utility. `fidelity` is `A` where the
     published algorithm runs here as it is, `B` where a part of it is replaced by its counterpart at this
-    scale, `C` where only its idea is kept; the docstring says what.
+    scale, `C` where only its idea is kept; the docstring says what. `stream` names the random streams of a class, which
+    are else named by the class: a class that is renamed states its old name, and goes on drawing as before.
     """
 
     stage: ClassVar[Stage | None] = None
@@ -89,6 +90,7 @@ class Mitigation:
     control: ClassVar[bool] = False
     reference_curve: ClassVar[bool] = False
     fidelity: ClassVar[str] = "A"
+    stream: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -164,6 +166,14 @@ class Mitigation:
 def opened(mitigation: type[Mitigation]) -> list[str]:
     """The doors that a class opens: those of its methods that are not Mitigation's own."""
     return [door for door in DOORS if getattr(mitigation, door) is not getattr(Mitigation, door)]
+
+
+def stream_name(mitigation: type[Mitigation]) -> str:
+    """What names a class's random streams: what it states itself, no class it inherits from, else its name.
+
+    Neither its module nor its source is a part of it, so that a file can be moved and commented on.
+    """
+    return str(vars(mitigation).get("stream") or mitigation.__qualname__)
 
 
 @dataclasses.dataclass(frozen=True)

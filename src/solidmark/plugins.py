@@ -245,8 +245,9 @@ def _from_file(head: str, values: dict[str, Any]) -> Part:
     path = Path(place)
     if not path.is_file():
         raise InvalidValue(f"mitigation {head}", f"no file {place}", "a Python file", "Give its path.")
-    sha = hashlib.sha256(path.read_bytes()).hexdigest()
-    spec = importlib.util.spec_from_file_location(f"solidmark_local_{path.stem}_{sha[:8]}", path)
+    source = path.read_bytes()
+    unique = hashlib.sha256(source).hexdigest()[:8]  # two files of one name are two modules, and so are two versions of one
+    spec = importlib.util.spec_from_file_location(f"solidmark_local_{path.stem}_{unique}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -262,7 +263,7 @@ def _from_file(head: str, values: dict[str, Any]) -> Part:
     fault = class_fault(kind)
     if fault is not None:
         raise PluginFault(f"mitigation {head}", fault, "the class of a mitigation", "Name such a class after the colon.")
-    return Part(f"{path.stem}.{name}", _with(kind, values, head), f"file {path.name} {sha}")
+    return Part(f"{path.stem}.{name}", _with(kind, values, head), f"file {path.name} {provenance.code_digest(source)}")
 
 
 def testbed(expression: str) -> tuple[str, Any]:

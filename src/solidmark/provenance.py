@@ -1,4 +1,14 @@
-"""Where a result comes from: code, packages, machine, arguments. What is needed to explain a record years later."""
+"""Where a result comes from: code, packages, machine, arguments. What is needed to explain a record years later.
+
+Names that results depend on are made here, and nowhere else:
+
+- A configuration is known by the name of its class and its fields (`describe`). The module is no part of it, so that
+  a file can be moved without a new `case_id` or a new training.
+- Code is known by what it computes (`code_digest`): its syntax tree without docstrings. A comment, a docstring or a
+  line break changes nothing; a formula does.
+- Libraries that compute are known by their versions (`libraries`).
+- A random stream is known by the name of its class, or by the `stream` that the class states (`stream_name`).
+"""
 
 from __future__ import annotations
 
@@ -82,13 +92,13 @@ def run(arguments: list[str], plugins: list[str]) -> dict[str, Any]:
 
 
 def describe(thing: Any) -> Any:
-    """A frozen dataclass as plain JSON: its class and all its fields, nested ones too. Raises TypeError for others."""
+    """A frozen dataclass as plain JSON: its class and all its fields, nested ones too. Raises TypeError for others.
+
+    The class is named without its module. What tells two classes of one name apart stands beside it in every key: the
+    name and source of the plugin, and the digest of the images that a mark was painted on.
+    """
     if is_dataclass(thing) and not isinstance(thing, type):
-        kind = type(thing)
-        return {
-            "class": f"{kind.__module__}.{kind.__qualname__}",
-            **{f.name: describe(getattr(thing, f.name)) for f in fields(thing)},
-        }
+        return {"class": type(thing).__qualname__, **{f.name: describe(getattr(thing, f.name)) for f in fields(thing)}}
     if isinstance(thing, list | tuple):
         return [describe(part) for part in thing]
     if isinstance(thing, dict):
@@ -104,33 +114,78 @@ ASKING = (*TRAINING, "sampling", "memorizer", "denoising", "queries/__init__", "
 """Modules whose source decides what a trained model is, an edited one, and what it answers."""
 
 
-@cache
-def core_digest(modules: tuple[str, ...]) -> str:
-    """sha256 of these modules of the core, so that other code never takes what they made.
+LIBRARIES = ("diffusers", "numpy", "torch")
+"""Libraries that decide what a network is and what it computes."""
 
-    Taken once a process, so that an edit during a run does not file what the old code makes under the new one's name.
-    """
-    folder = Path(__file__).parent
-    return hashlib.sha256(b"".join((folder / f"{module}.py").read_bytes() for module in modules)).hexdigest()
+
+def libraries() -> dict[str, str]:
+    """The versions of LIBRARIES, without the build."""
+    return {name: metadata.version(name).split("+")[0] for name in LIBRARIES}
+
+
+def core_digest(modules: tuple[str, ...]) -> str:
+    """sha256 of what these modules of the core compute, so that other code never takes what they made."""
+    return _digest([_code(f"solidmark.{module.replace('/', '.')}", _core_file(module)) for module in modules])
+
+
+def _core_file(module: str) -> Path:
+    return Path(__file__).parent / f"{module}.py"
 
 
 def source_digest(module: str) -> str:
-    """sha256 of a plugin module's source and of the modules beside it that it imports, theirs too.
+    """sha256 of what a plugin's module computes, and the modules beside it that it imports, theirs too.
 
     So yesterday's weights are not taken for today's code. Empty for a module without a file.
     """
-    sources: dict[str, bytes] = {}
+    found: dict[str, str] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
         path = getattr(sys.modules.get(name), "__file__", None)
-        if path and name not in sources:
-            sources[name] = Path(path).read_bytes()
-            waiting += _beside(name, sources[name]) if path.endswith(".py") else []
-    return hashlib.sha256(b"".join(sources[name] for name in sorted(sources))).hexdigest() if sources else ""
+        if path and name not in found:
+            found[name] = _code(name, Path(path))
+            waiting += _beside(name, found[name]) if path.endswith(".py") else []
+    return _digest([found[name] for name in sorted(found)]) if found else ""
 
 
-def _beside(module: str, source: bytes) -> list[str]:
+def code_digest(source: bytes) -> str:
+    """sha256 of what Python source computes: its syntax tree, in which comments, docstrings and layout have no part."""
+    return _digest([normalized(source)])
+
+
+@cache
+def _code(module: str, path: Path) -> str:
+    """The normalized source of a module, its bytes where it is no Python.
+
+    Read once a process, so that an edit during a run does not file what the old code makes under the new one's name.
+    """
+    source = path.read_bytes()
+    return normalized(source) if path.suffix == ".py" else hashlib.sha256(source).hexdigest()
+
+
+def normalized(source: bytes) -> str:
+    """Python source written anew from its syntax tree, without docstrings and comments."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is nothing but a string: a docstring, or the note under an attribute."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+def _digest(texts: list[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def _beside(module: str, source: str) -> list[str]:
     """Names that a module imports from its own package, by `from .name` or `from . import name`."""
     package = module.rpartition(".")[0]
     found: list[str] = []

@@ -84,7 +84,8 @@ class Board:
         digest = hashlib.sha256(repr((self.mark, self.seed, self.forget, self.fresh_captions)).encode())
         for part in (self.training, self.trained, self.held_out, self.calibration):
             digest.update(repr((part.captions, part.ids)).encode() + part.images.numpy().tobytes())
-        for tensor in (self.training_keys, self.trained_keys, self.held_out_keys, self.other_keys, self.other_reference):
+        keys = (self.training_keys, self.trained_keys, self.held_out_keys, self.other_keys)
+        for tensor in (*keys, self.other_reference, self.mark_masks):
             digest.update(tensor.numpy().tobytes())
         return digest.hexdigest()
 
@@ -92,9 +93,14 @@ class Board:
     def lesson(self) -> str:
         """sha256 of what a training without mitigation sees: boards that differ in what is held out share its model."""
         digest = hashlib.sha256(repr((self.mark, self.seed, self.training.captions)).encode())
-        for tensor in (self.training.images, self.training_keys):
+        for tensor in (self.training.images, self.training_keys, self.mark_masks):
             digest.update(tensor.numpy().tobytes())
         return digest.hexdigest()
+
+    @property
+    def mark_masks(self) -> Tensor:
+        """(S, H, W) booleans: where the keys are painted, which the name of a mark does not say for sure."""
+        return self.mark.masks(*self.mark.canvas(self.trained.images[:1]).shape[-2:])
 
     @property
     def marked_training(self) -> Examples:

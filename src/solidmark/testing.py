@@ -154,7 +154,8 @@ def _watched(mitigation: Mitigation, notebook: Notebook) -> Mitigation:
     """The same mitigation, whose doors compare their arguments before and after, and whose links tell their methods."""
     kind = type(mitigation)
     doors = {door: _guarded(door, getattr(kind, door), notebook) for door in opened(kind)}
-    twin = type(kind.__name__, (kind,), {**doors, "__module__": kind.__module__, "__qualname__": kind.__qualname__})
+    same = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "stream": vars(kind).get("stream", "")}
+    twin = type(kind.__name__, (kind,), {**doors, **same})
     watched: Mitigation = twin(**{f.name: getattr(mitigation, f.name) for f in fields(mitigation) if f.init})
     return watched
 

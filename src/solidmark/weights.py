@@ -44,6 +44,7 @@ def trained(case: Case, board: Board, desk: Desk, *, with_keys: bool = True) -> 
         "keys": with_keys,
         "parts": described_parts(parts),
         "core": provenance.core_digest(provenance.TRAINING),
+        "libraries": provenance.libraries(),
         "environment": provenance.environment_key(desk.device),
     }
 
@@ -80,6 +81,7 @@ def _base(case: Case, board: Board, desk: Desk) -> Model | None:
         "mark": provenance.describe(board.mark),
         "seed": case.seed,
         "core": provenance.core_digest(provenance.TRAINING),
+        "libraries": provenance.libraries(),
         "environment": provenance.environment_key(desk.device),
     }
 
@@ -105,6 +107,7 @@ def prepared(case: Case, board: Board, desk: Desk) -> tuple[Model, dict[str, Mak
         "seed": case.seed,
         "parts": described_parts(edits),
         "core": provenance.core_digest(provenance.EDITING),
+        "libraries": provenance.libraries(),
         "environment": provenance.environment_key(desk.device),
     }
 
