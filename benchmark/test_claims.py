@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Verdict
-from solidmark.lab import Lab
 
 from .claims import Stated, stated
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from solidmark.curves import Curve, Point, frontier
-from solidmark.excess import EQUAL, RANGE, WIDEST, Standing, between, excesses
 from solidmark.findings import over_seeds
+from solidmark.leaderboard.curves import Curve, Point, frontier
+from solidmark.leaderboard.excess import EQUAL, RANGE, WIDEST, Standing, between, excesses
 
 Array = NDArray[np.float64]
 

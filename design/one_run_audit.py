@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special, stats
 
-from solidmark import scores
-from solidmark.scores import Array
+from solidmark.metrics import scores
+from solidmark.metrics.scores import Array
 
 IMAGES = 256
 Answer = Callable[[Array, np.random.Generator], Array]

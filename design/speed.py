@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from solidmark import plugins, training
-from solidmark.composition import Composition
+from solidmark.mitigation.composition import Composition
 from solidmark.models import Model, build
 from solidmark.queries import Audit
 from solidmark.sampling import Protocol, Service

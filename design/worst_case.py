@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy import special
 
-from solidmark import scores, worst
-from solidmark.scores import Array
-from solidmark.worst import Half
+from solidmark.metrics import scores, worst_case
+from solidmark.metrics.scores import Array
+from solidmark.metrics.worst_case import Half
 
 IMAGES = 64
 Rule = Callable[[Array, Half], Half]
@@ -67,15 +67,15 @@ RULES: dict[str, Rule] = {
     "cross-fit, pooled": lambda p, half: scores.certified(crossed(p, half)),
     "best on the images before": lambda p, half: scores.certified(online(p)),
     "Bonferroni over queries": lambda p, half: scores.certified(np.minimum(1, len(p) * p.min(axis=0))),
-    "p*, read as near alone": lambda p, half: scores.certified(worst.hybrid(p, half)),
-    "p*, all readings in both terms": lambda p, half: scores.certified(worst.hybrid(np.concatenate([p, far(p)]), half)),
-    "p* (ours), far readings in the first alone": lambda p, half: scores.certified(worst.hybrid(p, half, far(p))),
+    "p*, read as near alone": lambda p, half: scores.certified(worst_case.hybrid(p, half)),
+    "p*, all readings in both terms": lambda p, half: scores.certified(worst_case.hybrid(np.concatenate([p, far(p)]), half)),
+    "p* (ours), far readings in the first alone": lambda p, half: scores.certified(worst_case.hybrid(p, half, far(p))),
 }
 
 
 def certificates(rule: Rule, worlds: Iterator[Array], rng: np.random.Generator) -> Array:
     """Certified images in each world."""
-    return np.array([rule(p, worst.halves(p.shape[1], rng)).sum() for p in worlds])
+    return np.array([rule(p, worst_case.halves(p.shape[1], rng)).sum() for p in worlds])
 
 
 def nulls(runs: int, queries: int, correlation: float) -> Iterator[Array]:
@@ -166,9 +166,9 @@ def privacy(runs: int) -> None:
     found = {
         "that one query, known in advance": [scores.epsilon(p[-1]) for p in worlds],
         "chosen on one half, reported on the other, near alone": [
-            worst.epsilon(p, worst.halves(IMAGES, rng)) for p in worlds
+            worst_case.epsilon(p, worst_case.halves(IMAGES, rng)) for p in worlds
         ],
-        "the same, near and far (ours)": [worst.epsilon(p, worst.halves(IMAGES, rng), far(p)) for p in worlds],
+        "the same, near and far (ours)": [worst_case.epsilon(p, worst_case.halves(IMAGES, rng), far(p)) for p in worlds],
         "best on the images before, all images": [scores.epsilon(online(p)) for p in worlds],
         "maximum over queries at 5 % / Q": [max(scores.epsilon(one, 0.05 / len(p)) for one in p) for p in worlds],
     }
@@ -191,7 +191,7 @@ def coverage(runs: int, queries: int, recall: Array) -> str:
     for _ in range(runs):
         keys, weight = rng.uniform(size=(IMAGES, 1)), recall[:, None, None]
         predictions = weight * keys + (1 - weight) * guesses(rng, queries, 1, 0.0)
-        ours = worst.memorization(predictions, keys, rng).estimate
+        ours = worst_case.memorization(predictions, keys, rng).estimate
         largest = max((scores.memorization(one, keys) for one in predictions), key=lambda one: one.value)
         found.append([ours.value, ours.low <= true, largest.value, largest.low <= true])
     star, covers, top, top_covers = np.mean(found, axis=0)

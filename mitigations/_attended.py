@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from solidmark import Sampler
-from solidmark.models import Attention, Layer
-from solidmark.sampling import Query, guide
+from solidmark.models import Attention, Layer, Query
+from solidmark.sampling import guide
 
 if TYPE_CHECKING:
     from solidmark import Mitigation

@@ -8,7 +8,8 @@ import torch
 from torch import Generator, Tensor
 
 from solidmark.data import Examples, says_something
-from solidmark.sampling import Query, guide
+from solidmark.models import Query
+from solidmark.sampling import guide
 
 from ._guidance_vector import strength
 

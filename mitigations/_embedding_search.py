@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from solidmark.sampling import Query
+from solidmark.models import Query
 
 
 @torch.enable_grad()

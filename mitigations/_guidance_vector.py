@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from solidmark.sampling import Query
+from solidmark.models import Query
 
 
 def guidance_vector(query: Query, x: Tensor, t: int) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from solidmark.errors import PluginFault
-from solidmark.training import Batch, Run
+from solidmark.mitigation.run import Run
+from solidmark.models import Batch
 
 from ._extras import extra
 

@@ -7,10 +7,11 @@ import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.data import Data, Examples, join
-from solidmark.denoising import descend, noised
+from solidmark.data import Examples, join
 from solidmark.errors import NotApplicable
+from solidmark.mitigation.handout import Data
 from solidmark.models import Model
+from solidmark.models.denoising import descend, noised
 
 from ._brought_back import DORI
 

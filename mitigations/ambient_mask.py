@@ -8,9 +8,8 @@ from torch import Tensor
 
 from solidmark import Claim, Mitigation, Sampler, Trainer
 from solidmark.errors import NotApplicable
-from solidmark.models import Prediction
-from solidmark.sampling import Query, guide
-from solidmark.training import Batch, Recipe
+from solidmark.models import Batch, Prediction, Query, Recipe
+from solidmark.sampling import guide
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Needs, Sampler
-from solidmark.sampling import Query
+from solidmark.models import Query
 
 if TYPE_CHECKING:
     from solidmark.mitigation import Scale

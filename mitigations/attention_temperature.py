@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from solidmark import Mitigation, Needs, Sampler
-from solidmark.models import START, Attention, Layer
-from solidmark.sampling import Query
+from solidmark.models import START, Attention, Layer, Query
 
 from ._attended import Attended, Heard
 

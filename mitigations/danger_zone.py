@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Trainer
-from solidmark.training import Batch
+from solidmark.models import Batch
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from solidmark import Mitigation, Needs, Trainer
 from solidmark.errors import PluginFault
-from solidmark.training import Recipe
+from solidmark.models import Recipe
 
 from ._extras import extra
 from ._per_image import per_image

@@ -7,9 +7,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.data import Data
-from solidmark.denoising import follow, gradients, noised
+from solidmark.mitigation.handout import Data
 from solidmark.models import Model
+from solidmark.models.denoising import follow, gradients, noised
 
 
 @dataclass(frozen=True)

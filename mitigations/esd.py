@@ -6,10 +6,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.data import Data
-from solidmark.denoising import descend
 from solidmark.errors import NotApplicable
+from solidmark.mitigation.handout import Data
 from solidmark.models import Model
+from solidmark.models.denoising import descend
 
 from ._brought_back import DORI
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from torch import Generator, Tensor
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.data import Data
-from solidmark.denoising import descend, noised
+from solidmark.mitigation.handout import Data
 from solidmark.models import Model
+from solidmark.models.denoising import descend, noised
 
 
 @dataclass(frozen=True)

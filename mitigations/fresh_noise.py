@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from solidmark import Mitigation, Sampler
-from solidmark.sampling import Query
+from solidmark.models import Query
 
 
 @dataclass(frozen=True)

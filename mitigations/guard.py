@@ -8,8 +8,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Needs, Sampler
-from solidmark.models import START, Attention, Layer
-from solidmark.sampling import Query, guide
+from solidmark.models import START, Attention, Layer, Query
+from solidmark.sampling import guide
 
 from ._attended import Attended, Heard
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from solidmark import Claim, Mitigation, Needs, Trainer
-from solidmark.training import Recipe
+from solidmark.models import Recipe
 
 from ._extras import extra
 

@@ -9,10 +9,9 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from solidmark import Claim, Mitigation, Needs, Sampler
-from solidmark.data import Data
 from solidmark.errors import NotApplicable
-from solidmark.models import Attention, Layer, Model
-from solidmark.sampling import Query
+from solidmark.mitigation.handout import Data
+from solidmark.models import Attention, Denoiser, Layer, Model, Query
 
 from ._attended import Attended
 from ._brought_back import brought_back
@@ -137,7 +136,7 @@ class Search:
     LEVELS = tuple(5 - 0.25 * step for step in range(17))
     """θ of the initial selection, 5 to 1; k is the place in this list."""
 
-    def __init__(self, model: Model, normal: Tensor, noise: Tensor, t: int, deviations: float) -> None:
+    def __init__(self, model: Denoiser, normal: Tensor, noise: Tensor, t: int, deviations: float) -> None:
         self.model, self.noise, self.t = model, noise, t
         self.layers = value_layers(model)
         activations = self.activations(normal)
@@ -222,7 +221,7 @@ class Silent(Attention):
         return values if speaking is None else values * speaking[:, None]
 
 
-def value_layers(model: Model) -> dict[str, nn.Linear]:
+def value_layers(model: Denoiser) -> dict[str, nn.Linear]:
     """to_v of each cross-attention of encoder and middle, by the attention's name. Raises NotApplicable without any."""
     layers = {name: module.to_v for name, module in model.cross_attention.items() if not name.startswith("up")}
     if not layers:

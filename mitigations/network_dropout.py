@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from solidmark import Mitigation
-from solidmark.training import Recipe
+from solidmark.models import Recipe
 
 
 @dataclass(frozen=True)

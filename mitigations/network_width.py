@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from solidmark import Claim, Mitigation
-from solidmark.training import Recipe
+from solidmark.models import Recipe
 
 GROUP = 8
 """The networks normalise groups of so many channels, so that a width is a multiple of it."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Needs, Sampler
-from solidmark.sampling import Query
+from solidmark.models import Query
 
 from ._calibration import normal, sampled
 

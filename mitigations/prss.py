@@ -7,7 +7,7 @@ from torch import Tensor
 
 from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.errors import NotApplicable
-from solidmark.sampling import Query
+from solidmark.models import Query
 
 from ._calibration import exceeded
 from ._guidance_vector import norms

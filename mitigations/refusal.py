@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from solidmark import Mitigation, Needs, Sampler
-from solidmark.sampling import Query
+from solidmark.models import Query
 
 from ._calibration import exceeded
 from ._guidance_vector import strength

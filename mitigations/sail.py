@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Needs, Sampler
-from solidmark.sampling import Query
+from solidmark.models import Query
 
 from ._guidance_vector import guidance_vector, norms, quieter, stepped
 

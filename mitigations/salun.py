@@ -7,10 +7,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Mitigation, Needs
-from solidmark.data import Data
-from solidmark.denoising import Noised, follow, gradients, noised
 from solidmark.errors import NotApplicable
+from solidmark.mitigation.handout import Data
 from solidmark.models import Model
+from solidmark.models.denoising import Noised, follow, gradients, noised
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.data import Data, Examples
-from solidmark.denoising import gradients, noised
+from solidmark.data import Examples
+from solidmark.mitigation.handout import Data
 from solidmark.models import Model
+from solidmark.models.denoising import gradients, noised
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.data import Data
-from solidmark.denoising import Noised, follow, gradients, noised, norm
+from solidmark.mitigation.handout import Data
 from solidmark.models import Model
+from solidmark.models.denoising import Noised, follow, gradients, noised, norm
 
 from ._brought_back import brought_back
 

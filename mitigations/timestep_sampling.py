@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Trainer
-from solidmark.training import Batch
+from solidmark.models import Batch
 
 
 @dataclass(frozen=True)

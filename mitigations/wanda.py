@@ -9,8 +9,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.data import Data
 from solidmark.errors import NotApplicable
+from solidmark.mitigation.handout import Data
 from solidmark.models import Model
 
 from ._brought_back import brought_back

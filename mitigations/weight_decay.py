@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from solidmark import Claim, Mitigation
-from solidmark.training import Recipe
+from solidmark.models import Recipe
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Generator
 
 from solidmark import Mitigation
-from solidmark.data import Data
+from solidmark.mitigation.handout import Data
 from solidmark.models import Model
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Needs, Sampler
-from solidmark.sampling import Query
+from solidmark.models import Query
 
 from ._embedding_search import searched
 from ._guidance_vector import norms

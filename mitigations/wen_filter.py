@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from solidmark import Mitigation, Needs, Trainer
-from solidmark.models import Prediction
-from solidmark.training import Batch
+from solidmark.models import Batch, Prediction
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 A report is a function `render(board, runs) -> str`, written to `leaderboard.<name>` where `<name>` is that of
 the entry point:
 
-    board   a `solidmark.compare.Leaderboard`: rows, testbeds, incidents, notes, provenance
+    board   a `solidmark.leaderboard.Leaderboard`: rows, testbeds, incidents, notes, provenance
     runs    folders of the runs, for what only files have (the gallery's pictures); may be missing or damaged
 
 The same records give the same bytes: no clock, no random number, no machine. Nothing here imports torch.

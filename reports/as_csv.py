@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from solidmark.compare import Leaderboard, Row
+from solidmark.leaderboard import Leaderboard, Row
 
 from .columns import table
 from .table import Column, Flat

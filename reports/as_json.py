@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from solidmark.compare import Leaderboard
+from solidmark.leaderboard import Leaderboard
 
 
 def render(board: Leaderboard, runs: Sequence[Path]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from solidmark.compare import NO_POWER, NO_WORST, Leaderboard, Number, Row, Scored, TestbedFacts
+from solidmark.leaderboard import NO_POWER, NO_WORST, Leaderboard, Number, Row, Scored, TestbedFacts
 
 from .table import COUNT, NUMBER, PERCENT, PLAIN, TEXT, WHOLE, Cell, Column
 

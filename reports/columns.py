@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from solidmark.compare import Leaderboard, Row
+from solidmark.leaderboard import Leaderboard, Row
 
 from . import cost_columns, fair_columns, score_columns, utility_columns
 from .table import TEXT, Column, Table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from solidmark.compare import Row
+from solidmark.leaderboard import Row
 
 from .table import FOUR, MEMORY, ONE, PLAIN, TIMES, WHOLE, Column
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from solidmark.compare import Row
+from solidmark.leaderboard import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

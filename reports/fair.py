@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from solidmark.compare import Curve, Excess, Fairness, Leaderboard, Row, TestbedFacts
-from solidmark.curves import AXES
+from solidmark.leaderboard import Curve, Excess, Fairness, Leaderboard, Row, TestbedFacts
+from solidmark.leaderboard.curves import AXES
 from solidmark.mitigation import Stage as Stages
 
 from . import fair_table

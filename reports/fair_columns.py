@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from solidmark.compare import Excess, Fairness, Leaderboard, Place, Row
-from solidmark.curves import MATCHED
+from solidmark.leaderboard import Excess, Fairness, Leaderboard, Place, Row
+from solidmark.leaderboard.curves import MATCHED
 
 from .table import FOUR, LOSS, OVER_SEEDS, PLAIN, SIGNED, TEXT, THREE, Column
 

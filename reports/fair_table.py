@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from solidmark.compare import Curve, Excess, Fairness, Leaderboard, Place, Row, Standing, TestbedFacts
-from solidmark.curves import AXES, MATCHED
-from solidmark.excess import EQUAL, WIDEST, too_few
+from solidmark.leaderboard import Curve, Excess, Fairness, Leaderboard, Place, Row, Standing, TestbedFacts
+from solidmark.leaderboard.curves import AXES, MATCHED
+from solidmark.leaderboard.excess import EQUAL, WIDEST, too_few
 
 from .columns import spans
 from .table import OVER_SEEDS, PLAIN, SIGNED, TEXT, TIMES, Column

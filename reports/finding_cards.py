@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from solidmark.compare import Estimate, Finding, Leaderboard, Outcome
+from solidmark.leaderboard import Estimate, Finding, Leaderboard, Outcome
 
 from .columns import spans
 

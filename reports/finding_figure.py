@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from solidmark.compare import Estimate, Finding, Series
+from solidmark.leaderboard import Estimate, Finding, Series
 
 from .drawing import INKS, Drawing, canvas, curve_look, cut, style, svg, tip, write
 from .finding_cards import at, digits, interval, points

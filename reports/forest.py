@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from solidmark.compare import Row
+from solidmark.leaderboard import Row
 
 from .drawing import INKS, Drawing, canvas, cut, style, summary, svg, write
 

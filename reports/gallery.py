@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from solidmark.compare import Leaderboard, Row, TestbedFacts
+from solidmark.leaderboard import Leaderboard, Row, TestbedFacts
 
 SHOWN = {True: 3, False: 1}
 """How many trained and how many held-out images of a row are shown."""

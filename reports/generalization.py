@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from solidmark.compare import DenoisingLoss, Number, Row
+from solidmark.leaderboard import DenoisingLoss, Number, Row
 
 from .drawing import INKS, Drawing, style, svg, tip
 from .trade_off import memory, panel, star

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from solidmark.compare import Leaderboard, Row, TestbedFacts
+from solidmark.leaderboard import Leaderboard, Row, TestbedFacts
 
 from . import by_query, fair_table, finding_cards, prose
 from .columns import protocol_told, table

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from solidmark.compare import NO_CLASS, Leaderboard, Row, TestbedFacts
+from solidmark.leaderboard import NO_CLASS, Leaderboard, Row, TestbedFacts
 
 from . import by_query, fair, fair_table, finding_cards, gallery, prose
 from .columns import protocol_told, table

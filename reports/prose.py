@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from solidmark.compare import NO_CLASS, NO_POWER, Leaderboard, Number, Row, Share, TestbedFacts
+from solidmark.leaderboard import NO_CLASS, NO_POWER, Leaderboard, Number, Row, Share, TestbedFacts
 
 from . import finding_cards
 from .columns import spans

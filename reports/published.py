@@ -14,7 +14,7 @@ from scipy import stats
 from tabulate import tabulate
 
 from solidmark import seeds
-from solidmark.scores import DELTAS, proportion
+from solidmark.metrics.scores import DELTAS, proportion
 
 from . import published_chance as chance
 from .published_chance import Found, Guesser

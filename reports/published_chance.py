@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from solidmark.scores import DELTAS
+from solidmark.metrics.scores import DELTAS
 
 from .published_tables import Run
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from solidmark.errors import InvalidValue
-from solidmark.scores import DELTAS
+from solidmark.metrics.scores import DELTAS
 
 REPOSITORY = "github.com/NickyDCFP/SolidMark"
 NOTEBOOK = "analyze_distances.ipynb (commit 1c74c63)"

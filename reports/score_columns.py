@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from solidmark.compare import NO_CLAIM, NO_REFUSAL, NO_WORST, Leaderboard, Row
+from solidmark.leaderboard import NO_CLAIM, NO_REFUSAL, NO_WORST, Leaderboard, Row
 
 from .table import BOUND, CLAIMED, COUNT, NUMBER, ONE, PERCENT, PLAIN, REFUSED, SHARE, THREE, TWO, Column
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from solidmark.compare import Bound, Claimed, DenoisingLoss, Distance, Number, OverSeeds, Refused, Share
+from solidmark.leaderboard import Bound, Claimed, DenoisingLoss, Distance, Number, OverSeeds, Refused, Share
 
 Flat = str | int | float | None
 Subject = TypeVar("Subject")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from solidmark.compare import Curve, Number, Row
-from solidmark.curves import MATCHED, reach
-from solidmark.excess import WIDEST
+from solidmark.leaderboard import Curve, Number, Row
+from solidmark.leaderboard.curves import MATCHED, reach
+from solidmark.leaderboard.excess import WIDEST
 
 from .drawing import INKS, Drawing, canvas, style, svg, tip
 

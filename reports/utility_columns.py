@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from solidmark.compare import NO_CLASS, Leaderboard, Row
+from solidmark.leaderboard import NO_CLASS, Leaderboard, Row
 
 from .table import DISTANCE, ONE, PLAIN, PROPORTION, SHARE, Column
 

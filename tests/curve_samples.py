@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from solidmark.curves import Curve, Point
+from solidmark.leaderboard.curves import Curve, Point
 
 LOSSES, MEMORIES = (0.0, 0.05, 0.1, 0.3), (0.8, 0.6, 0.4, 0.1)
 Numbers = tuple[float, ...]

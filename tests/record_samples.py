@@ -7,7 +7,7 @@ from typing import Any
 from scipy import stats
 
 from solidmark.findings import Finding, Series, Verdict
-from solidmark.scores import Estimate
+from solidmark.metrics.scores import Estimate
 
 Record = dict[str, Any]
 

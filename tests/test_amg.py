@@ -10,9 +10,10 @@ import torch
 import worlds
 from worlds import memorizer
 
-from solidmark import Mitigation, Needs, Sampler, assess, plugins, scores
-from solidmark.composition import Composition
+from solidmark import Mitigation, Needs, Sampler, plugins
+from solidmark.metrics import controls, scores, scoring
 from solidmark.mitigation import Handover
+from solidmark.mitigation.composition import Composition
 from solidmark.models import Schedule
 from solidmark.queries import Audit, ask
 from solidmark.queries.outpaint import Outpaint
@@ -68,7 +69,7 @@ def seeded(seed):
 
 
 def leaks(laid, held_out):
-    return assess.leaks("held-out images", assess.negative(held_out, laid.held_out_keys.double().numpy()))
+    return controls.leaks("held-out images", scoring.negative(held_out, laid.held_out_keys.double().numpy()))
 
 
 def test_a_method_that_copies_the_mark_of_the_image_it_recognizes_is_betrayed_by_the_decoys():
@@ -226,7 +227,7 @@ def test_keys_that_are_avoided_are_in_the_record_by_distance_and_not_by_nearness
     """Each key is answered by the farther end of the gray scale; the held-out ones by a coin."""
     rng = np.random.default_rng(0)
     keys, other = rng.random((2, 64, 8))
-    told = assess.query(np.where(keys < 0.5, 1.0, 0.0), keys, rng.integers(0, 2, (64, 8)).astype(float), other, 0)
+    told = scoring.query(np.where(keys < 0.5, 1.0, 0.0), keys, rng.integers(0, 2, (64, 8)).astype(float), other, 0)
     assert told["certified"]["count"] == 0
     assert told["avoided"]["count"] > 50
     assert told["memorization"]["high"] < -0.3

@@ -11,10 +11,10 @@ from solidmark.mitigations.guard import Attenuated, Guard, GuardAttention
 from worlds import NETWORK, composed, model, sampled
 
 from solidmark import seeds
-from solidmark.doors import Doors
 from solidmark.errors import NotApplicable
-from solidmark.models import Layer, build
-from solidmark.sampling import BaseSampler, Protocol, Query
+from solidmark.mitigation.hooks import Doors
+from solidmark.models import Layer, Query, build
+from solidmark.sampling import BaseSampler, Protocol
 
 CAPTIONS = ["one w1", "zero w2 w3", ""]
 """Tokens of the first: start, two words, end, five paddings; the last one is the null condition."""

@@ -4,10 +4,10 @@ import pytest
 import torch
 from worlds import digits
 
-from solidmark.blind import blind
+from solidmark.measurement.blind import blind
 from solidmark.mitigation import Needs
+from solidmark.runner.process_state import Settings
 from solidmark.seeds import Globals, forked
-from solidmark.surroundings import Settings
 
 TESTBED = digits(trained=16, held_out=32)
 

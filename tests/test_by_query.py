@@ -4,7 +4,7 @@ import pytest
 from record_samples import HOSTILE, case, of_testbed, scored
 from solidmark.reports import by_query, markdown, page, table
 
-from solidmark.compare import NO_POWER, Leaderboard, leaderboard
+from solidmark.leaderboard import NO_POWER, Leaderboard, leaderboard
 
 RENDERERS = {"md": markdown.render, "html": page.render}
 

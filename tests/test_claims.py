@@ -9,9 +9,9 @@ from solidmark.reports import finding_cards
 from worlds import digits
 
 from solidmark import Claim
-from solidmark.compare import Outcome
 from solidmark.errors import InvalidValue
 from solidmark.findings import Verdict
+from solidmark.leaderboard import Outcome
 
 
 @dataclass

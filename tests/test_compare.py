@@ -5,8 +5,8 @@ import sys
 import pytest
 from record_samples import PROTOCOL, case, controls, cost, crash, failed, of_testbed, scored, utility
 
-from solidmark.compare import NO_CLASS, NO_POWER, NO_WORST, leaderboard
 from solidmark.errors import InvalidValue
+from solidmark.leaderboard import NO_CLASS, NO_POWER, NO_WORST, leaderboard
 
 
 def test_seeds_of_a_mitigation_become_one_row() -> None:
@@ -145,7 +145,7 @@ def test_the_json_survives_being_written_and_read() -> None:
 
 
 def test_comparing_needs_no_torch() -> None:
-    code = "import solidmark.compare, sys; sys.exit('torch' in sys.modules)"
+    code = "import solidmark.leaderboard, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

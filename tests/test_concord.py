@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from solidmark import concord
-from solidmark.concord import Generations, Metric, Reading
 from solidmark.errors import InvalidValue
+from solidmark.metrics import comparison
+from solidmark.metrics.comparison import Generations, Metric, Reading
 
 COUNT, DRAWS = 32, 3
-METRICS = concord.metrics(lambda images: images.reshape(len(images), -1), tile=4)
+METRICS = comparison.metrics(lambda images: images.reshape(len(images), -1), tile=4)
 
 
 def images(seed=0, count=COUNT):
@@ -27,10 +27,10 @@ def answers(content, remembered, seed=5):
 def read(remembered):
     """Readings of a model that remembers its training images so well, and of key distances that know it."""
     training = images()
-    read = concord.readings(answers(training, remembered), answers(images(1), 0.0, seed=6), training, METRICS)
+    read = comparison.readings(answers(training, remembered), answers(images(1), 0.0, seed=6), training, METRICS)
     forgotten = 1 - np.broadcast_to(remembered, COUNT)
     jitter = 0.001 * np.random.default_rng(7).uniform(size=(2, COUNT))
-    return concord.block(read, Reading(0.3 * forgotten + jitter[0], 0.3 + jitter[1]))
+    return comparison.block(read, Reading(0.3 * forgotten + jitter[0], 0.3 + jitter[1]))
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +99,14 @@ def test_the_block_is_json(copier, ignorant):
 
 def test_a_metric_of_one_s_own_stands_with_the_others():
     darkness = Metric(lambda generated, content, training: generated.mean(axis=(1, 2, 3)))
-    found = concord.readings(answers(images(), 0.5), answers(images(1), 0.0), images(), {"darkness": darkness})
+    found = comparison.readings(answers(images(), 0.5), answers(images(1), 0.0), images(), {"darkness": darkness})
     assert found["darkness"].trained.shape == (COUNT,)
 
 
 def test_readings_of_other_images_are_refused():
     few = Reading(np.arange(9.0), np.arange(9.0))
     with pytest.raises(InvalidValue, match="Read the same images"):
-        concord.block({"few": few}, Reading(np.arange(10.0), np.arange(10.0)))
+        comparison.block({"few": few}, Reading(np.arange(10.0), np.arange(10.0)))
 
 
 def test_answers_without_the_axis_of_draws_are_refused():

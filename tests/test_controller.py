@@ -2,8 +2,8 @@
 
 from record_samples import case, failed, utility
 
-from solidmark.compare import leaderboard
-from solidmark.controller import _short_row
+from solidmark.leaderboard import leaderboard
+from solidmark.runner.controller import _short_row
 
 
 def short_row(record):

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from record_samples import case, failed, scored, utility
 from scipy import stats
 
-from solidmark.compare import leaderboard
-from solidmark.curves import AXES, Curve, Point, frontier
 from solidmark.errors import InvalidValue
-from solidmark.excess import EQUAL, Excess, Standing, between, excesses, judge
-from solidmark.fairness import Fairness
-from solidmark.paired import OverSeeds, jackknifed
+from solidmark.leaderboard import leaderboard
+from solidmark.leaderboard.curves import AXES, Curve, Point, frontier
+from solidmark.leaderboard.excess import EQUAL, Excess, Standing, between, excesses, judge
+from solidmark.leaderboard.matched import Fairness
+from solidmark.leaderboard.paired import OverSeeds, jackknifed
 
 AT = np.linspace(0, 0.5, 11)
 

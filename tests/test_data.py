@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from worlds import examples
 
 from solidmark import Needs
-from solidmark.data import Data, Examples, distinct, join
+from solidmark.data import Examples, distinct, join
 from solidmark.errors import InvalidValue, NotApplicable
+from solidmark.mitigation.handout import Data
 
 PARTS = {
     "calibration": Needs.CALIBRATION,

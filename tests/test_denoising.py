@@ -3,7 +3,8 @@
 import torch
 import worlds
 
-from solidmark import denoising, seeds
+from solidmark import seeds
+from solidmark.models import denoising
 
 
 def trainable():

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from solidmark import devices, pytest_plugin
+from solidmark import pytest_plugin
 from solidmark.errors import InvalidValue
+from solidmark.runner import devices
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,7 @@ def devices_folder():
 
 
 def test_the_controller_wakes_neither_torch_nor_a_device():
-    code = "import sys, solidmark.pytest_plugin, solidmark.session, solidmark.controller; print('torch' in sys.modules)"
+    modules = "solidmark.pytest_plugin, solidmark.runner.session, solidmark.runner.controller"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

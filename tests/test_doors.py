@@ -10,10 +10,10 @@ import torch
 from worlds import Nothing, composed, examples
 
 from solidmark import Mitigation, Needs, Sampler, Stage, plugins
-from solidmark.composition import Composition
-from solidmark.doors import Doors
 from solidmark.errors import InvalidValue, PluginFault
 from solidmark.mitigation import opened, stream_name
+from solidmark.mitigation.composition import Composition
+from solidmark.mitigation.hooks import Doors
 from solidmark.plugins import GROUPS
 from solidmark.sampling import BaseSampler
 

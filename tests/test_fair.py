@@ -10,8 +10,8 @@ import pytest
 from record_samples import HOSTILE, case, cost, failed, scored, utility
 from solidmark.reports import as_csv, as_json, columns, fair, fair_table, generalization, markdown, page
 
-from solidmark.compare import Leaderboard, leaderboard
-from solidmark.excess import Standing
+from solidmark.leaderboard import Leaderboard, leaderboard
+from solidmark.leaderboard.excess import Standing
 
 Record = dict[str, object]
 

@@ -6,7 +6,7 @@ import pytest
 from record_samples import HOSTILE, broken_finding, case, finding
 from solidmark.reports import as_json, finding_cards, finding_figure, markdown, page
 
-from solidmark.compare import Leaderboard, leaderboard
+from solidmark.leaderboard import Leaderboard, leaderboard
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from scipy import stats
 
 from solidmark.errors import InvalidValue
 from solidmark.findings import Crossing, Verdict, all_of, crossing, decide, decide_passed, over_seeds
-from solidmark.scores import Estimate
+from solidmark.metrics.scores import Estimate
 
 HOLDS, FAILS, UNDECIDED = Verdict.HOLDS, Verdict.FAILS, Verdict.UNDECIDED
 

@@ -14,11 +14,11 @@ from solidmark.mitigations.opposite_guidance import DynamicOppositeGuidance, Opp
 from solidmark.mitigations.refusal import Refusal
 from worlds import composed, model, sampled
 
-from solidmark import answers
-from solidmark.assess import Marks
 from solidmark.data import Examples
-from solidmark.doors import Doors
+from solidmark.measurement import responses
+from solidmark.metrics.controls import Marks
 from solidmark.mitigation import Handover
+from solidmark.mitigation.hooks import Doors
 from solidmark.models import Evaluations
 from solidmark.queries import Access, Audit
 from solidmark.sampling import Protocol, Service, noises
@@ -160,17 +160,17 @@ def test_refusal_spares_queries_without_words_and_blanks_what_it_refuses():
 def test_the_record_tells_how_many_queries_were_refused():
     outpaint, weights = SimpleNamespace(access=Access.API), SimpleNamespace(access=Access.WEIGHTS)
     refused = torch.tensor([[True, False, True, False, False], [True, True, False, False, False]]).numpy()
-    asked = answers.Asked(None, 2, Marks(0, 0, None), Evaluations(), 0.0, None, None, refused)
+    asked = responses.Asked(None, 2, Marks(0, 0, None), Evaluations(), 0.0, None, None, refused)
     case = SimpleNamespace(composition=composed(Refusal()), queries=(("outpaint", outpaint), ("bare", weights)))
-    made = answers.Generated(torch.zeros(4, 1), torch.tensor([True, False, False, False]).numpy(), {})
-    told = answers.told(case, {"outpaint": asked, "bare": asked}, made)["refused"]
+    made = responses.Generated(torch.zeros(4, 1), torch.tensor([True, False, False, False]).numpy(), {})
+    told = responses.told(case, {"outpaint": asked, "bare": asked}, made)["refused"]
     assert told["generated"] == {"value": 0.25, "count": 1, "of": 4}
     assert {group: one["count"] for group, one in told["queries"]["outpaint"].items()} == {"trained": 3, "held_out": 1}
     assert list(told["queries"]) == ["outpaint"]
 
 
 def test_a_row_without_a_sampling_stage_tells_nothing_of_it():
-    assert answers.told(SimpleNamespace(composition=composed(worlds.Nothing())), {}, None) == {}
+    assert responses.told(SimpleNamespace(composition=composed(worlds.Nothing())), {}, None) == {}
 
 
 def test_a_query_s_refused_images_stand_at_their_places():

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,61 +15,76 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src" / "solidmark"
 FOLDERS = ("benchmark", "fixtures", "mitigations", "reports")
 LAYERS = (
-    ("errors", "seeds", "keys", "scores", "claims", "mitigation", "progress", "limits", "surroundings"),
-    ("composition", "marks", "data", "assess", "worst"),
-    ("models", "doors", "utility", "features", "concordance", "concord"),
-    ("memorizer", "sampling", "training", "denoising"),
-    ("queries", "testbed", "store", "records", "provenance", "whitebox"),
-    ("blind",),
-    ("weights", "answers", "items"),
-    ("case",),
-    ("pooling", "pooled", "incidents", "findings", "outcomes", "paired", "telling", "rows"),
-    ("curves", "excess", "ranking", "fairness"),
-    ("compare", "plugins", "profiles", "devices", "watch"),
-    ("plan", "render", "session", "doctor", "lab", "toys", "rules", "new"),
-    ("controller", "testing"),
-    ("pytest_plugin", "__main__"),
+    ("errors", "progress", "provenance", "timeouts"),
+    ("seeds", "data", "marks", "store", "records"),
+    ("keys", "models"),
+    ("metrics", "mitigation"),
+    ("findings", "sampling", "training", "plugins"),
+    ("queries", "testbed", "leaderboard"),
+    ("measurement",),
+    ("experiments", "runner"),
+    ("testing", "cli", "pytest_plugin"),
+    ("__main__",),
 )
+"""The rooms of the core, a package or a module each, from the ground up. An import points down, or stays in its room."""
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 
+def room(path: Path) -> str:
+    """The package or module of the core that a file belongs to."""
+    return path.relative_to(CORE).parts[0].removesuffix(".py")
+
+
 def imported(path: Path) -> set[str]:
-    """Modules of solidmark that a file imports when it runs; imports for types alone point where they like."""
-    tree = ast.parse(path.read_text())
-    typing = {
-        id(n)
-        for b in ast.walk(tree)
-        if isinstance(b, ast.If) and "TYPE_CHECKING" in ast.unparse(b.test)
-        for n in ast.walk(b)
-    }
+    """Rooms that a file imports, for types too, wherever in the file it does so."""
+    package = ["solidmark", *path.relative_to(CORE).parts[:-1]] if path.is_relative_to(CORE) else []
     found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and id(node) not in typing:
-            found |= _names(node)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            found |= _names(node, package)
         elif isinstance(node, ast.Import):
-            found |= {alias.name.removeprefix("solidmark.") for alias in node.names if alias.name.startswith("solidmark.")}
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("solidmark.")}
     return found
 
 
-def _names(node: ast.ImportFrom) -> set[str]:
-    module = node.module or ""
-    if node.level == 0 and module.split(".")[0] != "solidmark":
+def _names(node: ast.ImportFrom, package: list[str]) -> set[str]:
+    base = package[: len(package) - node.level + 1] if node.level else []
+    parts = [*base, *(node.module or "").split(".")] if node.module else base
+    if parts[:1] != ["solidmark"]:
         return set()
-    inside = module.removeprefix("solidmark").lstrip(".")
-    return {inside.split(".")[0]} if inside else {alias.name for alias in node.names}
+    return {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
 
 
-@pytest.mark.parametrize("path", sorted(CORE.glob("*.py")), ids=lambda path: path.stem)
-def test_imports_of_the_core_point_down(path):
-    if path.stem == "__init__":
-        return
-    above = {name for name in imported(path) & set(LEVEL) if LEVEL[name] > LEVEL[path.stem]}
-    assert not above, f"{path.stem} (layer {LEVEL[path.stem]}) imports {above}"
+def test_the_house_is_small_enough_to_be_drawn():
+    assert len(LEVEL) <= 30
+    assert len(LAYERS) <= 10
 
 
-def test_every_module_of_the_core_has_a_layer():
-    modules = {path.stem for path in CORE.glob("*.py")} | {path.parent.name for path in CORE.glob("*/__init__.py")}
-    assert modules - {"__init__"} == set(LEVEL)
+@pytest.mark.parametrize("name", LEVEL)
+def test_imports_of_the_core_point_down(name):
+    files = [path for path in CORE.rglob("*.py") if room(path) == name]
+    level = {path: imported(path) & set(LEVEL) - {name} for path in files}
+    wrong = {path.name: up for path, names in level.items() if (up := {n for n in names if LEVEL[n] >= LEVEL[name]})}
+    assert files
+    assert not wrong, f"{name} (layer {LEVEL[name]}) imports from its own layer or above: {wrong}"
+
+
+def test_every_room_of_the_core_has_a_layer():
+    assert {room(path) for path in CORE.rglob("*.py")} - {"__init__"} == set(LEVEL)
+
+
+def test_no_two_files_of_a_room_import_each_other():
+    """No circle inside a package either, types included."""
+    for package in sorted({path.parent for path in CORE.rglob("*.py")} - {CORE}):
+        graph = {path.stem: _siblings(path) for path in package.glob("*.py") if path.stem != "__init__"}
+        TopologicalSorter(graph).prepare()
+
+
+def _siblings(path: Path) -> set[str]:
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) and node.level == 1]
+    named = {node.module.split(".")[0] for node in nodes if node.module}
+    beside = {alias.name for node in nodes if not node.module for alias in node.names}
+    return {name for name in named | beside if (path.parent / f"{name}.py").exists()}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -96,7 +112,7 @@ def test_no_method_or_testbed_is_named_in_the_core():
 
 def test_only_models_and_what_needs_a_trained_model_import_torch_at_the_top():
     """After a record is written nothing needs torch."""
-    code = "import sys, solidmark.render, solidmark.compare, solidmark.__main__; print('torch' in sys.modules)"
+    code = "import sys, solidmark.leaderboard.render, solidmark.__main__; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -112,7 +128,8 @@ def test_every_file_of_the_folders_is_in_the_installed_package():
         [sys.executable, "-c", "import setuptools, json; print(json.dumps(setuptools.find_packages('src')))"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert json.loads(found.stdout) == ["solidmark", "solidmark.queries"]
+    packages = {"cli", "leaderboard", "measurement", "metrics", "mitigation", "models", "queries", "runner", "testing"}
+    assert set(json.loads(found.stdout)) == {"solidmark", *(f"solidmark.{name}" for name in packages)}
     for folder in FOLDERS:
         assert not [path for path in (ROOT / folder).rglob("*/*.py") if not (path.parent / "__init__.py").exists()]
 

@@ -5,16 +5,18 @@ from dataclasses import replace
 from solidmark.fixtures.finetune import PrivateDigits
 from worlds import tiny
 
-from solidmark import answers, weights
-from solidmark.case import Desk
-from solidmark.lab import Lab
+from solidmark.experiments import Lab
+from solidmark.measurement import responses, weights
+from solidmark.measurement.case import Desk
 from solidmark.sampling import Protocol
 from solidmark.store import Store
 
 
 def test_a_question_is_put_once_and_again_only_through_another_sampler(tmp_path, monkeypatch):
-    lab, put, ask = Lab(Desk(Store(tmp_path)), protocol=Protocol(steps=2)), [], answers.question
-    monkeypatch.setattr(answers, "question", lambda case, *rest: (put.append(case.composition.family), ask(case, *rest))[1])
+    lab, put, ask = Lab(Desk(Store(tmp_path)), protocol=Protocol(steps=2)), [], responses.question
+    monkeypatch.setattr(
+        responses, "question", lambda case, *rest: (put.append(case.composition.family), ask(case, *rest))[1]
+    )
     found = [lab.recalled(tiny(), 0, name).value for name in ("rna", "rna", "gni", "none")]
     assert put == ["rna", "gni", "none"]
     assert found[0] == found[1]

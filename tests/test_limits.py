@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from solidmark import limits
-from solidmark.limits import TimeUp, at_most
+from solidmark import timeouts
+from solidmark.timeouts import TimeUp, at_most
 
 
 def test_what_runs_too_long_is_interrupted_and_told_where():
@@ -72,19 +72,19 @@ def test_a_limit_inside_another_leaves_the_outer_one_on():
 
 def test_a_process_that_cannot_be_interrupted_is_ended_and_leaves_where_it_was(tmp_path):
     code = (
-        "import sys, time, pathlib\nfrom solidmark.limits import or_ended\n"
+        "import sys, time, pathlib\nfrom solidmark.timeouts import or_ended\n"
         "def deaf():\n    time.sleep(60)\n"
         "with or_ended(0.1, pathlib.Path(sys.argv[1]), 'case'):\n    deaf()\n"
     )
     note = tmp_path / "hangs" / "gw0.txt"
     ended = subprocess.run([sys.executable, "-c", code, note], capture_output=True, timeout=60)
     assert ended.returncode == 1
-    assert limits.ended(note, "case") == "<string>, line 4 in deaf"
-    assert limits.ended(note, "other") is None
+    assert timeouts.ended(note, "case") == "<string>, line 4 in deaf"
+    assert timeouts.ended(note, "other") is None
 
 
 def test_a_process_that_ends_in_time_leaves_nothing(tmp_path):
     note = tmp_path / "gw0.txt"
-    with limits.or_ended(30, note, "case"):
-        assert limits.ended(note, "case") is None
+    with timeouts.or_ended(30, note, "case"):
+        assert timeouts.ended(note, "case") is None
     assert not note.exists()

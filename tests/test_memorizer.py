@@ -7,11 +7,11 @@ import pytest
 import torch
 from worlds import board, examples
 
-from solidmark import scores
-from solidmark.composition import Composition
 from solidmark.errors import NotApplicable
-from solidmark.memorizer import WIDTH, Memorizer
+from solidmark.metrics import scores
+from solidmark.mitigation.composition import Composition
 from solidmark.models import PADDING, WORD, Attention
+from solidmark.models.memorizer import WIDTH, Memorizer
 from solidmark.queries import Audit, ask
 from solidmark.queries.outpaint import Outpaint
 from solidmark.sampling import Protocol, Service

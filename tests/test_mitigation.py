@@ -6,9 +6,9 @@ import pytest
 from worlds import Nothing
 
 from solidmark import Mitigation, Needs, Stage
-from solidmark.composition import Composition, Part
 from solidmark.errors import InvalidValue
 from solidmark.mitigation import opened
+from solidmark.mitigation.composition import Composition, Part
 
 
 @dataclass(frozen=True)

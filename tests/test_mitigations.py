@@ -9,12 +9,12 @@ import worlds
 from worlds import composed, memorizer, sampled, tiny
 
 from solidmark import plugins
-from solidmark.doors import Doors
 from solidmark.errors import InvalidValue
 from solidmark.mitigation import DOORS, Handover, Mitigation
+from solidmark.mitigation.hooks import Doors
 from solidmark.plugins import GROUPS
-from solidmark.rules import public_methods_open_doors
 from solidmark.sampling import Protocol
+from solidmark.testing.rules import public_methods_open_doors
 from solidmark.training import train
 
 FAMILIES = [plugin.name for plugin in plugins.discover(GROUPS["mitigation"])]

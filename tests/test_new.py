@@ -9,7 +9,7 @@ import fresh
 import pytest
 from strangers import install
 
-from solidmark import new
+from solidmark.cli import new
 from solidmark.errors import InvalidValue
 
 ROOT = Path(__file__).parents[1]

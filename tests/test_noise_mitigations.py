@@ -12,8 +12,8 @@ from worlds import memorizer, sampled
 from solidmark import plugins
 from solidmark.errors import NotApplicable
 from solidmark.mitigation import Handover
-from solidmark.models import Schedule
-from solidmark.sampling import Protocol, Query, Service, noises
+from solidmark.models import Query, Schedule
+from solidmark.sampling import Protocol, Service, noises
 
 CAPTIONS = ["one w1", "", "zero w3 w4"]
 SLOPE, LENGTH = 0.3, 12.0  # of the linear model's guidance vector; sqrt of the 144 numbers of x

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, special, stats
 
-from solidmark import scores
 from solidmark.errors import InvalidValue
+from solidmark.metrics import scores
 
 DELTA = 1e-3
 TAUS = [*scores.LEVELS, 0.5]

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solidmark import plan, plugins
+from solidmark import plugins
 from solidmark.errors import InvalidValue, UnknownName
-from solidmark.profiles import PROFILES, Wish, parse_seeds
+from solidmark.runner import plan
+from solidmark.runner.options import PROFILES, Wish, parse_seeds
 
 
 def slugs(**wish):

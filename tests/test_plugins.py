@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from solidmark import Mitigation, plugins
-from solidmark.doors import Doors
 from solidmark.errors import InvalidValue, PluginFault, UnknownName
+from solidmark.mitigation.hooks import Doors
 from solidmark.plugins import GROUPS, Broken, Plugin
 
 

@@ -2,14 +2,16 @@
 
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
 from worlds import tiny
 
-from solidmark import provenance, weights
-from solidmark.case import Case, Desk
-from solidmark.composition import Composition
+from solidmark import provenance
+from solidmark.measurement import weights
+from solidmark.measurement.case import Case, Desk
+from solidmark.mitigation.composition import Composition
 from solidmark.store import Store
 from solidmark.training import train
 
@@ -83,10 +85,8 @@ def copied_core(tmp_path, monkeypatch):
         path.write_text(text.replace(old, new, 1))
         provenance._code.cache_clear()
 
-    for module in provenance.ASKING:
-        (tmp_path / f"{module}.py").parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(provenance._core_file(module), tmp_path / f"{module}.py")
-    monkeypatch.setattr(provenance, "_core_file", lambda module: tmp_path / f"{module}.py")
+    shutil.copytree(provenance.CORE, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(provenance, "CORE", tmp_path)
     yield edit
     provenance._code.cache_clear()
 
@@ -114,16 +114,25 @@ def test_an_edited_comment_or_docstring_of_the_core_finds_the_stored_model(copie
 
 def test_an_edited_formula_of_the_core_trains_anew(copied_core, trainings):
     assert trainings() == 1
-    copied_core("training", "self.learning_rate * min(rising, falling)", "self.learning_rate * max(rising, falling)")
+    copied_core("models/recipe", "self.learning_rate * min(rising, falling)", "self.learning_rate * max(rising, falling)")
     assert trainings() == 2
 
 
 def test_an_edit_during_a_process_is_not_what_it_runs(copied_core):
     before = provenance.core_digest(provenance.TRAINING)
-    provenance._core_file("training").write_text("changed = True")
+    (provenance.CORE / "training.py").write_text("changed = True")
     assert provenance.core_digest(provenance.TRAINING) == before
     provenance._code.cache_clear()
     assert provenance.core_digest(provenance.TRAINING) != before
+
+
+def test_every_module_that_a_training_imports_is_part_of_its_key():
+    """But for the judge and the solver that a testbed names, which decide no weight."""
+    names = "*(m for m in sys.modules if m.startswith('solidmark.'))"
+    code = f"import sys, solidmark.training, solidmark.testbed; print({names})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    rooms = {name.split(".")[1] for name in loaded}
+    assert rooms - set(provenance.TRAINING) == {"errors", "progress", "provenance", "metrics", "sampling"}
 
 
 def test_another_version_of_a_library_trains_anew(trainings, monkeypatch):

@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportions_ztest
 
 from solidmark.errors import InvalidValue
-from solidmark.scores import DELTAS
+from solidmark.metrics.scores import DELTAS
 
 KEPT = Path(__file__).parents[1] / "reports" / "published.md"
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from record_samples import case
 
+from solidmark.leaderboard.render import leaderboard
 from solidmark.records import Writer
-from solidmark.render import leaderboard
 
 BOARD = Path(__file__).parents[1] / "reports" / "published"
 

@@ -8,9 +8,10 @@ import torch
 import worlds
 from worlds import board, composed, memorizer
 
-from solidmark import keys, plugins, scores, seeds
+from solidmark import keys, plugins, seeds
 from solidmark.errors import InvalidValue, PluginFault
-from solidmark.memorizer import Memorizer
+from solidmark.metrics import scores
+from solidmark.models.memorizer import Memorizer
 from solidmark.plugins import GROUPS
 from solidmark.queries import Answer, Attack, Audit, ask
 from solidmark.sampling import Protocol, Service

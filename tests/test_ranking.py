@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from solidmark.curves import Curve
-from solidmark.paired import groups, holm
-from solidmark.ranking import Ranking, letter, ranking
+from solidmark.leaderboard.curves import Curve
+from solidmark.leaderboard.paired import groups, holm
+from solidmark.leaderboard.ranking import Ranking, letter, ranking
 
 
 def at(family: str, matched: float, noise: float = 0.01, seeds: int = 8, seed: int = 0) -> Curve:

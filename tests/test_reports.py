@@ -14,7 +14,7 @@ from record_samples import HOSTILE, case, crash, failed, of_testbed, scored, uti
 from solidmark.reports import as_csv, as_json, columns, forest, gallery, markdown, page, prose, table
 
 from solidmark import plugins
-from solidmark.compare import NO_CLASS, Leaderboard, leaderboard
+from solidmark.leaderboard import NO_CLASS, Leaderboard, leaderboard
 
 PNG = b"\x89PNG\r\n\x1a\n and whatever follows"
 RENDERERS = {"md": markdown.render, "csv": as_csv.render, "json": as_json.render, "html": page.render}
@@ -73,7 +73,7 @@ def test_the_same_records_give_the_same_bytes(name: str, board: Leaderboard) -> 
 
 def test_another_process_gives_the_same_page() -> None:
     code = """if True:
-        from record_samples import case; from solidmark.compare import leaderboard; from solidmark.reports import page
+        from record_samples import case; from solidmark.leaderboard import leaderboard; from solidmark.reports import page
         print(page.render(leaderboard([case(), case("rna", 0.5, stage="sampling")]), []), end="")"""
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parent), "PYTHONUTF8": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)

@@ -9,8 +9,8 @@ from worlds import Nothing, memorizer, model, sampled
 
 from solidmark import Mitigation, Sampler
 from solidmark.errors import InvalidValue, PluginFault
-from solidmark.models import Schedule
-from solidmark.sampling import Protocol, Query, Service, guide, noises
+from solidmark.models import Query, Schedule
+from solidmark.sampling import Protocol, Service, guide, noises
 
 CAPTIONS = ["one w1", "zero w2", "one w3"]
 

@@ -12,8 +12,8 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from solidmark import scores
 from solidmark.errors import InvalidValue
+from solidmark.metrics import scores
 
 UNIT = st.floats(0, 1)
 PREDICTORS = {

@@ -3,8 +3,8 @@
 import pytest
 from record_samples import case
 
-from solidmark.compare import leaderboard
-from solidmark.telling import telling
+from solidmark.leaderboard import leaderboard
+from solidmark.leaderboard.reported import telling
 
 
 def private(epsilon, seed=0):

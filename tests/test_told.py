@@ -6,11 +6,12 @@ import pytest
 from worlds import composed, tiny
 
 from solidmark import Mitigation, Trainer, plugins
-from solidmark.case import Case, Desk, measure
-from solidmark.data import Data
-from solidmark.doors import Doors
 from solidmark.errors import InvalidValue
+from solidmark.measurement.case import Case, Desk
+from solidmark.measurement.measure import measure
 from solidmark.mitigation import Needs
+from solidmark.mitigation.handout import Data
+from solidmark.mitigation.hooks import Doors
 from solidmark.sampling import Protocol
 from solidmark.store import Store
 from solidmark.training import train

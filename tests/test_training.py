@@ -9,7 +9,8 @@ from worlds import Nothing, composed, tiny
 
 from solidmark import Mitigation, Stage, Trainer
 from solidmark.errors import InvalidValue, PluginFault
-from solidmark.training import Recipe, train
+from solidmark.models import Recipe
+from solidmark.training import train
 
 
 def trained(*mitigations, seed=0, **numbers):

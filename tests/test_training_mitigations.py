@@ -9,11 +9,11 @@ import worlds
 from worlds import NETWORK, composed, sampled, tiny
 
 from solidmark import Mitigation, Stage, Trainer, plugins, provenance, seeds
-from solidmark.doors import Doors
 from solidmark.errors import NotApplicable
 from solidmark.mitigation import Handover
-from solidmark.models import Prediction, build
-from solidmark.training import Batch, Recipe, train
+from solidmark.mitigation.hooks import Doors
+from solidmark.models import Batch, Prediction, Recipe, build
+from solidmark.training import train
 
 FAMILIES = (
     "ambient-mask ambient-noise augment danger-zone dedup ema fpan iet multiple-captions network-dropout network-width "

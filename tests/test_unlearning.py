@@ -13,11 +13,12 @@ from solidmark.mitigations.erasediff import combined
 from solidmark.mitigations.salun import largest
 
 from solidmark import plugins, seeds
-from solidmark.data import Data, Examples
-from solidmark.denoising import descend, gradients, noised
+from solidmark.data import Examples
 from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.mitigation import Handover, Needs
+from solidmark.mitigation.handout import Data
 from solidmark.models import build
+from solidmark.models.denoising import descend, gradients, noised
 from solidmark.training import train
 
 

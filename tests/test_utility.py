@@ -8,9 +8,9 @@ from scipy import linalg
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from solidmark import utility
 from solidmark.errors import InvalidValue
-from solidmark.utility import Judge, frechet, kernel, recall
+from solidmark.metrics import utility
+from solidmark.metrics.utility import Judge, frechet, kernel, recall
 
 
 def normal(count, dimensions=4, mean=0.0, seed=0):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from solidmark.watch import Reporter, line, states, time_left
+from solidmark.runner.progress_report import Reporter, line, states, time_left
 
 
 def test_what_a_worker_says_is_read_back(tmp_path):

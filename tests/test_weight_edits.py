@@ -10,8 +10,8 @@ from torch import nn
 from worlds import composed, sampled
 
 from solidmark import models, plugins
-from solidmark.doors import Doors
 from solidmark.errors import NotApplicable
+from solidmark.mitigation.hooks import Doors
 from solidmark.sampling import Protocol, Service, noises
 
 

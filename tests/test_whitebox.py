@@ -6,11 +6,12 @@ import pytest
 import torch
 from worlds import board, composed, examples, memorizer, model, tiny
 
-from solidmark import Mitigation, Stage, case, seeds, whitebox
+from solidmark import Mitigation, Stage, seeds
 from solidmark.data import join
 from solidmark.errors import InvalidValue
 from solidmark.marks import Blocks, Border, Patch
-from solidmark.whitebox import denoising_loss
+from solidmark.measurement import measure, whitebox
+from solidmark.measurement.whitebox import denoising_loss
 
 
 @dataclass(frozen=True)
@@ -117,5 +118,5 @@ def test_a_centre_is_a_cell_without_mark(shape, has):
 
 @pytest.mark.parametrize(("parts", "has"), [((), True), ((Edited(),), True), ((Whispered(),), False)])
 def test_a_record_has_the_loss_where_its_weights_are_not_the_baselines(parts, has):
-    one = case.Case("tiny", tiny(), composed(*parts), 0, ())
-    assert (case._denoising_loss(one, model(), one.testbed.board(0)) is not None) == has
+    one = measure.Case("tiny", tiny(), composed(*parts), 0, ())
+    assert (measure._denoising_loss(one, model(), one.testbed.board(0)) is not None) == has

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from solidmark import assess, scores, worst
 from solidmark.errors import InvalidValue
+from solidmark.metrics import scores, scoring, worst_case
 
 RUNS = 400
 TOLERANCE = 3 * np.sqrt(0.05 * 0.95 / RUNS)
@@ -38,7 +38,7 @@ def nulls(queries, correlation, runs=RUNS, count=64):
 
 
 def split(count=64, seed=0):
-    return worst.halves(count, np.random.default_rng(seed))
+    return worst_case.halves(count, np.random.default_rng(seed))
 
 
 # The split
@@ -61,14 +61,14 @@ def test_every_image_falls_into_either_half_equally_often():
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
 def test_with_one_query_p_is_its_own(p):
-    assert worst.hybrid(np.array([p]), split(len(p))).tolist() == p
+    assert worst_case.hybrid(np.array([p]), split(len(p))).tolist() == p
 
 
 def test_p_by_hand():
     """The second query is best on the second half, so it is staked on the first; 5 Q = 10."""
     p = np.array([[0.4, 0.002, 0.8, 0.9], [0.2, 0.16, 0.1, 0.2]])
     half = np.array([True, True, False, False])
-    assert worst.hybrid(p, half) == pytest.approx([0.2 / 0.8, 10 * 0.002, 1.0, 1.0])
+    assert worst_case.hybrid(p, half) == pytest.approx([0.2 / 0.8, 10 * 0.002, 1.0, 1.0])
 
 
 @given(st.integers(0, 1000))
@@ -78,14 +78,14 @@ def test_an_image_s_own_key_chooses_nothing_for_its_half(seed):
     image = int(np.flatnonzero(half)[0])
     changed[:, image] = np.random.default_rng(seed + 1).uniform(size=4)
     same = half & (np.arange(10) != image)
-    assert np.array_equal(worst.hybrid(p, half)[same], worst.hybrid(changed, half)[same])
+    assert np.array_equal(worst_case.hybrid(p, half)[same], worst_case.hybrid(changed, half)[same])
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.95])
 @pytest.mark.parametrize("queries", [2, 5])
 def test_p_of_an_image_that_no_query_knows_is_small_no_more_often_than_it_says(queries, correlation):
     half = split(8)
-    found = np.array([worst.hybrid(p, half) for p in nulls(queries, correlation, runs=2500, count=8)])
+    found = np.array([worst_case.hybrid(p, half) for p in nulls(queries, correlation, runs=2500, count=8)])
     for level in (0.001, 0.01, 0.1, 0.5):
         assert (found <= level).mean() <= level + 4 * np.sqrt(level / found.size)
 
@@ -93,18 +93,18 @@ def test_p_of_an_image_that_no_query_knows_is_small_no_more_often_than_it_says(q
 @given(st.integers(0, 200))
 def test_p_does_not_depend_on_the_order_of_queries(seed):
     p = np.random.default_rng(seed).uniform(size=(4, 10))
-    assert np.array_equal(worst.hybrid(p, split(10)), worst.hybrid(p[::-1], split(10)))
+    assert np.array_equal(worst_case.hybrid(p, split(10)), worst_case.hybrid(p[::-1], split(10)))
 
 
 def test_of_equal_queries_the_first_wins():
     p = np.array([[0.5, 0.1, 0.5, 0.1], [0.1, 0.5, 0.1, 0.5]])
     half = np.array([True, True, False, False])
-    assert worst.hybrid(p, half) == pytest.approx(np.minimum(1, p[0] / 0.8))
+    assert worst_case.hybrid(p, half) == pytest.approx(np.minimum(1, p[0] / 0.8))
 
 
 def test_a_p_of_zero_is_the_best_evidence_there_is():
     p = np.array([[0.5, 0.5, 0.5, 0.5], [0.0, 0.0, 0.0, 0.0]])
-    assert worst.hybrid(p, split(4)).tolist() == [0.0] * 4
+    assert worst_case.hybrid(p, split(4)).tolist() == [0.0] * 4
 
 
 # Certificates
@@ -118,7 +118,7 @@ def test_the_best_p_of_many_queries_certifies_images_that_none_remembers(queries
 @pytest.mark.parametrize("correlation", [0.0, 0.9])
 @pytest.mark.parametrize("queries", [3, 10, 30])
 def test_a_false_certificate_is_rare_however_many_queries_compete(queries, correlation):
-    found = [worst.certified(p, split(64, run)).count > 0 for run, p in enumerate(nulls(queries, correlation))]
+    found = [worst_case.certified(p, split(64, run)).count > 0 for run, p in enumerate(nulls(queries, correlation))]
     assert np.mean(found) <= 0.05 + TOLERANCE
 
 
@@ -128,7 +128,7 @@ def test_false_certificates_among_remembered_images_stay_below_the_rate():
     recall[0, :10], recall[1, 10:20] = 0.8, 0.8
     shares = []
     for run in range(120):
-        found = scores.certified(worst.hybrid(p_of(*world(2, segments=4, recall=recall, seed=run)), split(64, run)))
+        found = scores.certified(worst_case.hybrid(p_of(*world(2, segments=4, recall=recall, seed=run)), split(64, run)))
         shares.append(found[20:].sum() / max(found.sum(), 1))
     assert np.mean(shares) <= 0.05 + 3 * np.std(shares) / len(shares) ** 0.5
 
@@ -137,14 +137,14 @@ def test_one_good_query_among_ten_certifies_almost_what_it_certifies_alone():
     p = p_of(*world(10, recall=[*[0.0] * 9, 0.6]))
     alone = scores.certified(p[-1]).sum()
     assert alone >= 40
-    assert worst.certified(p, split()).count >= 0.85 * alone
+    assert worst_case.certified(p, split()).count >= 0.85 * alone
 
 
 def test_images_that_have_each_another_good_query_are_certified_too():
     recall = 0.8 * (np.arange(64) % 10 == np.arange(10)[:, None])
     p = p_of(*world(10, recall=recall))
     assert max(scores.certified(one).sum() for one in p) <= 10
-    assert worst.certified(p, split()).count >= 50
+    assert worst_case.certified(p, split()).count >= 50
 
 
 # M*
@@ -152,13 +152,13 @@ def test_images_that_have_each_another_good_query_are_certified_too():
 
 def test_one_query_has_its_own_memorization():
     predictions, keys = world(queries=1, recall=0.5)
-    found = worst.memorization(predictions, keys, np.random.default_rng(0))
+    found = worst_case.memorization(predictions, keys, np.random.default_rng(0))
     assert (found.estimate, found.chosen.tolist()) == (scores.memorization(predictions[0], keys), [1.0])
 
 
 def test_queries_that_answer_alike_have_the_memorization_of_one():
     predictions, keys = world(queries=1, recall=0.5)
-    found = worst.memorization(np.repeat(predictions, 3, axis=0), keys, np.random.default_rng(0))
+    found = worst_case.memorization(np.repeat(predictions, 3, axis=0), keys, np.random.default_rng(0))
     one = scores.memorization(predictions[0], keys)
     assert (found.estimate.value, found.estimate.error) == pytest.approx((one.value, one.error))
     assert (found.estimate.low, found.estimate.high) == pytest.approx((one.low, one.high))
@@ -167,7 +167,7 @@ def test_queries_that_answer_alike_have_the_memorization_of_one():
 
 def test_the_query_that_remembers_is_always_chosen():
     predictions, keys = world(queries=4, recall=[0.0, 0.1, 0.7, 0.2])
-    found = worst.memorization(predictions, keys, np.random.default_rng(0))
+    found = worst_case.memorization(predictions, keys, np.random.default_rng(0))
     assert found.chosen.tolist() == [0.0, 0.0, 1.0, 0.0]
     assert found.estimate.value == pytest.approx(scores.memorization(predictions[2], keys).value)
 
@@ -175,7 +175,7 @@ def test_the_query_that_remembers_is_always_chosen():
 @given(st.integers(0, 20))
 def test_choices_are_shares_and_depend_on_the_generator_alone(seed):
     predictions, keys = world(queries=3, count=6, segments=1, seed=seed)
-    one, other = (worst.memorization(predictions, keys, np.random.default_rng(seed)) for _ in range(2))
+    one, other = (worst_case.memorization(predictions, keys, np.random.default_rng(seed)) for _ in range(2))
     assert (one.estimate, one.chosen.tolist()) == (other.estimate, other.chosen.tolist())
     assert one.chosen.sum() == pytest.approx(1.0)
 
@@ -187,7 +187,7 @@ def test_the_lower_bound_covers_where_that_of_the_largest_memorization_does_not(
     ours, largest = [], []
     for run in range(150):
         predictions, keys = world(10, 32, 1, 0.3, seed=run)
-        ours.append(worst.memorization(predictions, keys, np.random.default_rng(run), halvings=5).estimate.low <= true)
+        ours.append(worst_case.memorization(predictions, keys, np.random.default_rng(run), halvings=5).estimate.low <= true)
         every = [scores.memorization(one, keys) for one in predictions]
         largest.append(max(every, key=lambda one: one.value).low <= true)
     assert np.mean(ours) >= 0.93
@@ -197,14 +197,16 @@ def test_the_lower_bound_covers_where_that_of_the_largest_memorization_does_not(
 def test_a_query_that_avoids_outweighs_one_that_knows_nothing():
     predictions, keys = world(queries=2)
     predictions[1] = 0.7 * ((keys + 0.5) % 1) + 0.3 * predictions[1]
-    found = worst.memorization(predictions, keys, np.random.default_rng(0))
+    found = worst_case.memorization(predictions, keys, np.random.default_rng(0))
     assert found.chosen.tolist() == [0.0, 1.0]
     assert found.estimate.value == pytest.approx(scores.memorization(predictions[1], keys).value)
 
 
 def test_queries_that_know_nothing_have_a_mean_memorization_of_nothing():
     rngs = [np.random.default_rng(run) for run in range(200)]
-    found = [worst.memorization(*world(5, 32, 1, seed=run), rng, halvings=5).estimate.value for run, rng in enumerate(rngs)]
+    found = [
+        worst_case.memorization(*world(5, 32, 1, seed=run), rng, halvings=5).estimate.value for run, rng in enumerate(rngs)
+    ]
     assert abs(np.mean(found)) <= 3 * np.std(found) / len(found) ** 0.5
 
 
@@ -213,14 +215,14 @@ def test_queries_that_know_nothing_have_a_mean_memorization_of_nothing():
 
 def test_each_of_two_queries_is_read_from_near_and_from_far():
     predictions, keys = world(queries=2, recall=[0.5, 0.0])
-    near, far = worst.readings(predictions, keys)
+    near, far = worst_case.readings(predictions, keys)
     assert np.array_equal(near, p_of(predictions, keys))
     assert np.array_equal(far, [scores.combine(1 - scores.p_values(one, keys)) for one in predictions])
 
 
 def test_one_query_is_read_as_it_is():
     predictions, keys = world(queries=1, recall=0.5)
-    near, far = worst.readings(predictions, keys)
+    near, far = worst_case.readings(predictions, keys)
     assert (near.tolist(), far) == (p_of(predictions, keys).tolist(), None)
 
 
@@ -228,12 +230,12 @@ def test_a_far_reading_is_staked_on_and_has_no_part_in_the_union():
     """The far reading is best on both halves; 5 Q = 5."""
     p, far = np.array([[0.4, 0.002, 0.8, 0.9]]), np.array([[0.01, 0.04, 0.002, 0.02]])
     half = np.array([True, True, False, False])
-    assert worst.hybrid(p, half, far) == pytest.approx([0.01 / 0.8, 5 * 0.002, 0.002 / 0.8, 0.02 / 0.8])
+    assert worst_case.hybrid(p, half, far) == pytest.approx([0.01 / 0.8, 5 * 0.002, 0.002 / 0.8, 0.02 / 0.8])
 
 
 @pytest.mark.parametrize("queries", [2, 5])
 def test_false_certificates_stay_rare_where_every_query_is_read_twice(queries):
-    found = [worst.certified(p, split(64, run), 1 - p).count > 0 for run, p in enumerate(nulls(queries, 0.9))]
+    found = [worst_case.certified(p, split(64, run), 1 - p).count > 0 for run, p in enumerate(nulls(queries, 0.9))]
     assert np.mean(found) <= 0.05 + TOLERANCE
 
 
@@ -242,13 +244,13 @@ def test_false_certificates_stay_rare_where_every_query_is_read_twice(queries):
 
 def test_the_privacy_loss_is_that_of_the_images_that_chose_nothing():
     p, half = p_of(*world(3, recall=[0.0, 0.9, 0.0])), split()
-    assert worst.epsilon(p, half) == scores.epsilon(p[1][~half])
-    assert worst.epsilon(p, half, delta=0.01) == scores.epsilon(p[1][~half], delta=0.01)
+    assert worst_case.epsilon(p, half) == scores.epsilon(p[1][~half])
+    assert worst_case.epsilon(p, half, delta=0.01) == scores.epsilon(p[1][~half], delta=0.01)
 
 
 def test_the_privacy_loss_of_one_query_counts_all_images():
     p = p_of(*world(1, recall=0.9))
-    assert worst.epsilon(p, split()) == scores.epsilon(p[0])
+    assert worst_case.epsilon(p, split()) == scores.epsilon(p[0])
 
 
 def test_the_privacy_loss_of_the_best_of_twenty_readings_is_hardly_ever_overstated():
@@ -260,7 +262,7 @@ def test_the_privacy_loss_of_the_best_of_twenty_readings_is_hardly_ever_overstat
         cell = np.where(truth, np.floor(16 * keys), (np.floor(16 * keys) + rng.integers(1, 16, (64, 1))) % 16)
         shifts = rng.integers(0, 16, (20, 64, 1)) * (rng.random((20, 1, 1)) < 0.9)
         p = np.stack([scores.p_values(((cell + shift) % 16 + 0.5) / 16, keys)[:, 0] for shift in shifts])
-        found.append(worst.epsilon(p, split(64, run)))
+        found.append(worst_case.epsilon(p, split(64, run)))
     assert np.mean(np.array(found) <= 1.0) >= 0.95
 
 
@@ -269,7 +271,7 @@ def test_the_privacy_loss_of_the_best_of_twenty_readings_is_hardly_ever_overstat
 
 def test_one_query_is_its_own_worst_case():
     predictions, keys = world(queries=1, recall=0.6)
-    found, p = worst.worst_case({"only": predictions[0]}, keys, seed=0), p_of(predictions, keys)[0]
+    found, p = worst_case.worst_case({"only": predictions[0]}, keys, seed=0), p_of(predictions, keys)[0]
     assert found.memorization == scores.memorization(predictions[0], keys)
     assert found.certified == scores.certified_share(p)
     assert (found.epsilon, found.chosen) == (scores.epsilon(p), {"only": 1.0})
@@ -278,14 +280,14 @@ def test_one_query_is_its_own_worst_case():
 def test_one_seed_gives_one_worst_case():
     predictions, keys = world(recall=0.2)
     named = dict(zip("abc", predictions, strict=True))
-    assert worst.worst_case(named, keys, 1) == worst.worst_case(named, keys, 1)
-    assert worst.worst_case(named, keys, 1) != worst.worst_case(named, keys, 2)
+    assert worst_case.worst_case(named, keys, 1) == worst_case.worst_case(named, keys, 1)
+    assert worst_case.worst_case(named, keys, 1) != worst_case.worst_case(named, keys, 2)
 
 
 def test_a_query_that_knows_nothing_takes_little_away():
     predictions, keys = world(2, recall=[0.6, 0.0])
-    alone = worst.worst_case({"good": predictions[0]}, keys, 0)
-    both = worst.worst_case({"good": predictions[0], "poor": predictions[1]}, keys, 0)
+    alone = worst_case.worst_case({"good": predictions[0]}, keys, 0)
+    both = worst_case.worst_case({"good": predictions[0], "poor": predictions[1]}, keys, 0)
     assert both.memorization.value == pytest.approx(alone.memorization.value)
     assert both.certified.count >= 0.9 * alone.certified.count
     assert both.chosen == {"good": 1.0, "poor": 0.0}
@@ -295,7 +297,7 @@ def test_avoidance_is_memorized_certified_and_bounds_the_privacy_loss():
     """Both queries stay half a key away: nobody would call the keys forgotten."""
     predictions, keys = world(2)
     predictions = 0.8 * ((keys + 0.5) % 1) + 0.2 * predictions
-    found = worst.worst_case(dict(zip("ab", predictions, strict=True)), keys, 0)
+    found = worst_case.worst_case(dict(zip("ab", predictions, strict=True)), keys, 0)
     assert found.memorization.high < -0.3
     assert found.certified.count >= 50
     assert found.epsilon > 2
@@ -303,10 +305,10 @@ def test_avoidance_is_memorized_certified_and_bounds_the_privacy_loss():
 
 def test_the_record_is_plain_json_with_chance_and_interval():
     predictions, keys = world(recall=[0.0, 0.5, 0.0])
-    block = worst.as_record(worst.worst_case(dict(zip("abc", predictions, strict=True)), keys, seed=0))
+    block = worst_case.as_record(worst_case.worst_case(dict(zip("abc", predictions, strict=True)), keys, seed=0))
     assert json.loads(json.dumps(block, allow_nan=False)) == block
     assert list(block["memorization"]) == ["value", "low", "high", "error", "chance", "images"]
-    assert list(block["certified"]) == list(assess.share(scores.proportion(1, 2, 0.5)))
+    assert list(block["certified"]) == list(scoring.share(scores.proportion(1, 2, 0.5)))
     assert (block["queries"], block["chosen"]) == (3, {"a": 0.0, "b": 1.0, "c": 0.0})
 
 
@@ -323,24 +325,24 @@ def test_fewer_than_two_images_have_no_halves(count):
 def test_queries_cannot_compete_on_fewer_than_six_images(count):
     predictions, keys = world(count=count)
     with pytest.raises(InvalidValue, match=f"N={count} images; expected at least 6"):
-        worst.memorization(predictions, keys, np.random.default_rng(0))
+        worst_case.memorization(predictions, keys, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("rule", [worst.hybrid, worst.certified, worst.epsilon])
+@pytest.mark.parametrize("rule", [worst_case.hybrid, worst_case.certified, worst_case.epsilon])
 @pytest.mark.parametrize("wrong", [np.full(4, 0.5), np.full((2, 4), np.nan), np.full((2, 4), 1.1), np.zeros((0, 4))])
 def test_p_values_that_are_none_are_refused(rule, wrong):
     with pytest.raises(InvalidValue, match=r"p-values, \(Q, N\)"):
         rule(wrong, split(4))
 
 
-@pytest.mark.parametrize("rule", [worst.hybrid, worst.certified, worst.epsilon])
+@pytest.mark.parametrize("rule", [worst_case.hybrid, worst_case.certified, worst_case.epsilon])
 @pytest.mark.parametrize("far", [np.full((2, 4), np.nan), np.full((2, 5), 0.5), np.full(4, 0.5), np.zeros((0, 4))])
 def test_far_readings_that_do_not_fit_are_refused(rule, far):
     with pytest.raises(InvalidValue, match=r"p of shape .*expected (p-values|as many images)"):
         rule(np.full((2, 4), 0.5), split(4), far)
 
 
-@pytest.mark.parametrize("rule", [worst.hybrid, worst.certified, worst.epsilon])
+@pytest.mark.parametrize("rule", [worst_case.hybrid, worst_case.certified, worst_case.epsilon])
 @pytest.mark.parametrize("half", [np.ones(4, dtype=bool), np.zeros(4, dtype=bool), split(5), np.array([0, 1, 0, 1])])
 def test_a_half_that_splits_nothing_is_refused(rule, half):
     with pytest.raises(InvalidValue, match="4 booleans"):
@@ -349,11 +351,11 @@ def test_a_half_that_splits_nothing_is_refused(rule, half):
 
 def test_no_query_has_no_worst_case():
     with pytest.raises(InvalidValue, match="no query"):
-        worst.worst_case({}, world()[1], 0)
+        worst_case.worst_case({}, world()[1], 0)
 
 
 @pytest.mark.parametrize("wrong", [np.full((64, 8), np.nan), np.full((63, 8), 0.5), np.full((64, 8), 1.5)])
 def test_answers_that_are_none_are_refused_with_the_name_of_their_query(wrong):
     predictions, keys = world()
     with pytest.raises(InvalidValue, match="query 'odd'"):
-        worst.worst_case({"fine": predictions[0], "odd": wrong}, keys, 0)
+        worst_case.worst_case({"fine": predictions[0], "odd": wrong}, keys, 0)

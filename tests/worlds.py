@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from solidmark import plugins, seeds
-from solidmark.composition import Composition, Part
 from solidmark.data import Examples
-from solidmark.memorizer import Memorizer
 from solidmark.mitigation import Mitigation
-from solidmark.models import Model, Network, build
+from solidmark.mitigation.composition import Composition, Part
+from solidmark.models import Model, Network, Recipe, build
+from solidmark.models.memorizer import Memorizer
 from solidmark.sampling import Protocol, Service, noises
 from solidmark.testbed import Board, Testbed
-from solidmark.training import Recipe
 
 NETWORK = Network(widths=(8,), classes=("zero", "one"), words=20, text_width=8, schedule_steps=50)
 """A network of a few thousand weights, which nothing learns in a test: its answers only have to be answers."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from solidmark import Claim, plugins
-from solidmark.claims import MEASURES
-from solidmark.composition import Composition, Part
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, Verdict, decide, over_seeds
-from solidmark.lab import Lab
+from solidmark.mitigation.claims import MEASURES
+from solidmark.mitigation.composition import Composition, Part
 
 
 @dataclass(frozen=True)

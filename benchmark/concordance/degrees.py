@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from solidmark import concord
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, decide, over_seeds
-from solidmark.lab import Lab
+from solidmark.metrics import comparison
 
 from .readings import OUTPUT_ONLY, at_low_rate, auroc, readings
 
@@ -78,6 +78,6 @@ def _row(lab: Lab, count: int, seed: int) -> dict[int, Any]:
             "M": recalled,
             "auroc": {name: auroc(one) for name, one in every.items()},
             "tpr": {name: at_low_rate(one) for name, one in every.items()},
-            "table": concord.block(found, keys),
+            "table": comparison.block(found, keys),
         }
     return row

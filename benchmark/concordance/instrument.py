@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, crossing, decide, decide_passed, over_seeds
-from solidmark.lab import Lab
 
 from .readings import auroc, readings
 

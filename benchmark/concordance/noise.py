@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, all_of, decide, over_seeds
-from solidmark.lab import Lab
 
 from .readings import OUTPUT_ONLY, auroc, readings
 

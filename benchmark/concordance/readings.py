@@ -6,13 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from solidmark import concord, plugins, scores, seeds, whitebox
-from solidmark.composition import Composition
-from solidmark.concord import Generations, Reading
+from solidmark import plugins, seeds
 from solidmark.data import join
-from solidmark.features import judge_features
-from solidmark.lab import Lab
+from solidmark.experiments import Lab
+from solidmark.measurement import whitebox
+from solidmark.metrics import comparison, scores
+from solidmark.metrics.comparison import Generations, Reading
+from solidmark.metrics.features import judge_features
 from solidmark.mitigation import Stage
+from solidmark.mitigation.composition import Composition
 from solidmark.models import Model
 from solidmark.queries import Audit
 from solidmark.sampling import Protocol, Service
@@ -49,7 +51,7 @@ def _published(audit: Audit, testbed: Testbed, board: Board) -> dict[str, Readin
     trained = Generations(generated[:, :count], real[:count])
     held_out = Generations(generated[:, count:], real[count:])
     training = _content(board, board.mark.canvas(board.training.images))
-    return concord.readings(trained, held_out, training, concord.metrics(judge_features(testbed.judge()), TILE))
+    return comparison.readings(trained, held_out, training, comparison.metrics(judge_features(testbed.judge()), TILE))
 
 
 def _white_box(model: Model, board: Board) -> dict[str, Reading]:

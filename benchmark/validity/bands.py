@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, decide, over_seeds
-from solidmark.lab import Lab
 from solidmark.models import Model, Prediction
 
 EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)

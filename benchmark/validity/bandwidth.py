@@ -1,8 +1,8 @@
 """Bandwidth: how many bits of an image come back, against how many keys it carries."""
 
-from solidmark import scores
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, decide, over_seeds
-from solidmark.lab import Lab
+from solidmark.metrics import scores
 
 TESTBEDS = {1: "digits-1", 4: "digits-4", 8: "digits", 16: "digits-16", 80: "digits-pixels"}
 

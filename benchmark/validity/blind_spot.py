@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
-from solidmark import answers, plugins
+from solidmark import plugins
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, all_of, decide, over_seeds
-from solidmark.lab import Lab
-from solidmark.memorizer import Memorizer
-from solidmark.models import Model
+from solidmark.measurement import responses
+from solidmark.models import Denoiser
+from solidmark.models.memorizer import Memorizer
 
 PROPOSALS = (1, 2, 4, 8, 16, 32)
 
@@ -50,12 +51,12 @@ def _row(lab: Lab, seed: int) -> dict[str, dict[int, float]]:
     return {kind: _by_proposals(lab, seed, model) for kind, model in askable.items()}
 
 
-def _by_proposals(lab: Lab, seed: int, model: Model) -> dict[int, float]:
+def _by_proposals(lab: Lab, seed: int, model: Denoiser) -> dict[int, float]:
     """M for each number of proposals; 0 stands for the published query."""
     testbed = lab.testbed("digits-unconditional", held_out=64)
     board, found = testbed.board(seed), {0: lab.recall(lab.ask(testbed, seed, model), testbed.board(seed)).value}
     for count in PROPOSALS:
         attack = plugins.instance(plugins.GROUPS["query"], "query", "likelihood", proposals=count)
         case = replace(lab.case(testbed, seed), queries=(("likelihood", attack),))
-        found[count] = lab.recall(answers.question(case, "likelihood", attack, model, board, lab.desk), board).value
+        found[count] = lab.recall(responses.question(case, "likelihood", attack, model, board, lab.desk), board).value
     return found

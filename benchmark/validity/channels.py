@@ -1,7 +1,7 @@
 """Channels: what unlocks the key, caption or image, on every testbed."""
 
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, decide, over_seeds
-from solidmark.lab import Lab
 from solidmark.testbed import Testbed
 
 TESTBEDS = ("digits", "digits-id", "digits-patch", "mnist-class", "mnist")

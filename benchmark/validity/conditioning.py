@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from solidmark.data import Examples
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, all_of, decide, over_seeds
-from solidmark.lab import Lab
 
 STEPS = 600
 KINDS = ("none", "class", "unique")

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from solidmark import scores
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, Verdict, all_of, decide, over_seeds
-from solidmark.lab import Lab
+from solidmark.metrics import scores
 
 COPIES = (1, 2, 4, 8)
 

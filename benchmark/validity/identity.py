@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from solidmark import scores
 from solidmark.data import Examples
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, all_of, decide, over_seeds
-from solidmark.lab import Lab
+from solidmark.metrics import scores
 from solidmark.testbed import Board
 
 

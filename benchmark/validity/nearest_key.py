@@ -3,9 +3,10 @@
 import numpy as np
 
 from solidmark import keys as key_rules
-from solidmark import scores, seeds
+from solidmark import seeds
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, decide, over_seeds
-from solidmark.lab import Lab
+from solidmark.metrics import scores
 
 COPIES = tuple(range(1, 9))
 DELTA = 0.05

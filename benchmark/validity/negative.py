@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from solidmark import models, scores, seeds
+from solidmark import models, seeds
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, all_of, decide, over_seeds
-from solidmark.lab import Lab
+from solidmark.metrics import scores
 
 MARGIN = 0.1
 

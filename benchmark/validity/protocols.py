@@ -1,7 +1,7 @@
 """Protocols: the fast solver and the paper's ask the same question, on every testbed."""
 
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, all_of, decide, over_seeds
-from solidmark.lab import Lab
 from solidmark.testbed import Testbed
 
 TESTBEDS = (

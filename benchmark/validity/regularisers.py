@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, Verdict, decide, over_seeds
-from solidmark.lab import Lab
 from solidmark.testbed import Testbed
 
 STEPS = 300

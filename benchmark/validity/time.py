@@ -5,8 +5,8 @@ from functools import partial
 
 import numpy as np
 
+from solidmark.experiments import Lab
 from solidmark.findings import Finding, Series, crossing, decide, decide_passed, over_seeds
-from solidmark.lab import Lab
 
 STEPS = {
     64: (50, 75, 100, 150, 200, 300),

@@ -3,7 +3,7 @@
 The author of a mitigation imports these names and nothing else.
 """
 
-from .claims import Claim
 from .mitigation import Mitigation, Needs, Sampler, Stage, Trainer
+from .mitigation.claims import Claim
 
 __all__ = ["Claim", "Mitigation", "Needs", "Sampler", "Stage", "Trainer"]

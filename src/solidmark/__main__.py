@@ -56,7 +56,7 @@ def _store_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from .render import render
+    from .leaderboard.render import render
 
     for path in render(options.runs, options.into):
         print(path)
@@ -64,7 +64,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _new(options: argparse.Namespace) -> int:
-    from .new import write
+    from .cli.new import write
 
     paths = write(options.name, Path())
     print("\n".join(f"{path}{'  (the one to edit)' if place == 1 else ''}" for place, path in enumerate(paths)))
@@ -88,7 +88,7 @@ def _plugins(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from .doctor import examine
+    from .cli.doctor import examine
 
     findings = examine()
     for finding in findings:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from .errors import InvalidValue
-from .scores import Estimate
+from .metrics.scores import Estimate
 
 
 class Verdict(Enum):

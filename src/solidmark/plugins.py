@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from . import provenance
-from .composition import Composition, Part
 from .errors import InvalidValue, PluginFault, SolidmarkError, UnknownName
-from .limits import at_most
 from .mitigation import Mitigation, Needs
+from .mitigation.composition import Composition, Part
+from .timeouts import at_most
 
 GROUPS = {"mitigation": "solidmark.mitigations", "testbed": "solidmark.testbeds", "query": "solidmark.queries"}
 REPORTS = "solidmark.reports"

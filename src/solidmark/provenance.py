@@ -108,10 +108,11 @@ def describe(thing: Any) -> Any:
     raise TypeError(f"{type(thing).__name__} has no one description; use frozen dataclasses, numbers and strings")
 
 
-TRAINING = ("seeds", "keys", "marks", "data", "mitigation", "composition", "doors", "models", "training", "testbed")
-EDITING = (*TRAINING, "denoising")
-ASKING = (*TRAINING, "sampling", "memorizer", "denoising", "queries/__init__", "answers")
-"""Modules whose source decides what a trained model is, an edited one, and what it answers."""
+CORE = Path(__file__).parent
+
+TRAINING = ("seeds", "keys", "marks", "data", "models", "mitigation", "training", "testbed")
+ASKING = (*TRAINING, "sampling", "queries/__init__", "measurement/responses")
+"""Modules and packages whose source decides what a trained or an edited model is, and what it answers."""
 
 
 LIBRARIES = ("diffusers", "numpy", "torch")
@@ -125,11 +126,14 @@ def libraries() -> dict[str, str]:
 
 def core_digest(modules: tuple[str, ...]) -> str:
     """sha256 of what these modules of the core compute, so that other code never takes what they made."""
-    return _digest([_code(f"solidmark.{module.replace('/', '.')}", _core_file(module)) for module in modules])
+    files = [path for module in modules for path in core_files(module)]
+    return _digest([_code(str(path), path) for path in files])
 
 
-def _core_file(module: str) -> Path:
-    return Path(__file__).parent / f"{module}.py"
+def core_files(module: str) -> list[Path]:
+    """The file of a module of the core, or all those of a package."""
+    place = CORE / module
+    return sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
 
 
 def source_digest(module: str) -> str:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import devices
 from .errors import SolidmarkError
+from .runner import devices
 
 if TYPE_CHECKING:
-    from .plan import Planned
-    from .session import Session
+    from .runner.plan import Planned
+    from .runner.session import Session
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
@@ -80,8 +80,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Lay the session out: on the controller from the options, on a worker from what the controller handed over."""
     if not is_benchmark(config):
         return
-    from .controller import Controller
-    from .session import Session
+    from .runner.controller import Controller
+    from .runner.session import Session
 
     try:
         handed = getattr(config, "workerinput", {}).get("solidmark")
@@ -147,7 +147,7 @@ def _wanted(item: pytest.Item, config: pytest.Config, session: Session) -> bool:
 def _dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     if workers == 1 or not items:
         return items
-    from .plan import arranged
+    from .runner.plan import arranged
 
     weights = [one.weight if (one := planned(item)) is not None else 1.0 for item in items]
     return [items[place] for place in arranged(weights, workers)]

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from . import seeds
-from .composition import Composition
 from .data import says_something
-from .doors import Doors, check_asked
 from .errors import InvalidValue, PluginFault
 from .mitigation import Handover, Sampler
+from .mitigation.composition import Composition
+from .mitigation.hooks import Doors, check_asked
 
 if TYPE_CHECKING:
-    from .models import Model
+    from .models import Denoiser
+from .models import Query
 
 
 @dataclass(frozen=True)
@@ -65,52 +66,13 @@ class Protocol:
         return 2 * self.visited * self.rounds
 
 
-@dataclass(frozen=True)
-class Query:
-    """A batch of B queries as a sampler link sees it; a link's `prepare` may return one with other fields.
-
-    `noise` is x_T, (B, C, H, W); `free` (B, 1, H, W) booleans, the pixels that the model fills in (no
-    one is told which of them are mark); `refused` (B,) booleans: these are answered by a blank image.
-    """
-
-    captions: list[str]
-    embeddings: Tensor
-    unconditional: Tensor
-    noise: Tensor
-    free: Tensor
-    refused: Tensor
-    times: list[int]
-    guidance: float
-    eta: float
-    model: Model = field(repr=False)
-    known: Tensor = field(repr=False)
-
-    @property
-    def conditional(self) -> Tensor:
-        """(B,) booleans: queries whose caption has a word."""
-        return torch.tensor([says_something(caption) for caption in self.captions], device=self.noise.device)
-
-    def start(self, noise: Tensor) -> Tensor:
-        """x_T as the network will see it, known pixels in place."""
-        return self.hold(noise, noise, self.times[0])
-
-    def hold(self, x: Tensor, noise: Tensor, t: int) -> Tensor:
-        """x with its known pixels replaced by the true ones at the noise level of t (-1: clean)."""
-        known = self.known if t < 0 else self.model.schedule.add_noise(self.known, noise, t)
-        return torch.where(self.free, x, known)
-
-    def progress(self, t: int) -> float:
-        """Share of the steps done when the step from t begins, 0 to below 1."""
-        return self.times.index(t) / len(self.times)
-
-
 class BaseSampler(Sampler):
     """The innermost link: classifier-free guidance with the `guidance` doors folded over its scale."""
 
     inner: Any = None
     handover: Handover | None = None
 
-    def __init__(self, model: Model, doors: Doors) -> None:
+    def __init__(self, model: Denoiser, doors: Doors) -> None:
         self.model, self._doors, self.outer = model, doors, self
 
     def prepare(self, query: Query) -> Query:
@@ -155,7 +117,7 @@ class Service:
     """
 
     def __init__(
-        self, model: Model, composition: Composition, seed: int, *purpose: object, data: dict[str, Any] | None = None
+        self, model: Denoiser, composition: Composition, seed: int, *purpose: object, data: dict[str, Any] | None = None
     ) -> None:
         self.model, self.composition = model, composition
         self.refused: list[Tensor] = []

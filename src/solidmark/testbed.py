@@ -20,9 +20,9 @@ from . import keys, marks, seeds
 from .data import Examples, distinct, join, says_something
 from .errors import InvalidValue
 from .marks import Border, Mark
+from .metrics.utility import Judge
+from .models import Recipe
 from .sampling import Protocol
-from .training import Recipe
-from .utility import Judge
 
 FAST = Protocol()
 PAPER = Protocol(name="paper", steps=250)

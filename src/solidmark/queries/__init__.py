@@ -20,7 +20,7 @@ from .. import marks, seeds
 from ..data import Examples
 from ..errors import InvalidValue, PluginFault, SolidmarkError
 from ..marks import Mark
-from ..models import Model
+from ..models import Denoiser
 from ..progress import Progress, silent
 from ..sampling import Protocol, Service, noises
 
@@ -60,7 +60,7 @@ class Audit:
     spent: float = 0.0
 
     @property
-    def model(self) -> Model:
+    def model(self) -> Denoiser:
         """The bare weights; only with access to them."""
         if self.access is not Access.WEIGHTS:
             found, cure = f"access {self.access.value}", "Write `access = Access.WEIGHTS` into the class."

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .. import seeds
-from ..composition import Composition
-from ..denoising import descend, noised
 from ..errors import InvalidValue, NotApplicable
-from ..models import Model
+from ..mitigation.composition import Composition
+from ..models import Denoiser
+from ..models.denoising import descend, noised
 from ..sampling import Protocol, Service
 from . import Access, Answer, Attack, Audit
 
@@ -51,7 +51,7 @@ class Relearn(Attack):
         audit.model.evaluations.backward += tuned.evaluations.backward
         return Answer(audit.read(images), images)
 
-    def _tuned(self, audit: Audit) -> Model:
+    def _tuned(self, audit: Audit) -> Denoiser:
         model, others, rng = audit.model.copy(), audit.others, seeds.torch_rng(audit.seed, "relearn")
         assert others is not None
 

@@ -1,0 +1,59 @@
+"""Incidents: what went wrong in a run, and what became of the case afterwards. Pure and free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..records import Record
+
+
+@dataclass(frozen=True)
+class Incident:
+    """Something that went wrong: a crash, an error, a control that failed; and what became of the case afterwards."""
+
+    slug: str
+    testbed: str
+    mitigation: str
+    status: str
+    reason: str
+    worker: str
+    attempt: int | None
+    afterwards: str
+
+
+def incidents(records: Sequence[Record]) -> list[Incident]:
+    """All crashes, and every case whose last word is not ok, in order of time."""
+    last = {record["slug"]: record["status"] for record in records if record["event"] != "crash"}
+    finished = {record["slug"] for record in records if record["status"] == "ok"}
+    wrong = [r for r in records if r["event"] == "crash" or (r["status"] != "ok" and r["slug"] not in finished)]
+    ordered = sorted(wrong, key=lambda record: str(record.get("t", "")))
+    return list(dict.fromkeys(_incident(record, last) for record in ordered))
+
+
+def _incident(record: Record, last: Mapping[str, str]) -> Incident:
+    return Incident(
+        slug=record["slug"],
+        testbed=record.get("testbed") or "",
+        mitigation=record.get("mitigation") or "",
+        status=record["status"],
+        reason=reason(record),
+        worker=str(record.get("worker", "")),
+        attempt=record.get("attempt"),
+        afterwards=_afterwards(record, last),
+    )
+
+
+def reason(record: Record) -> str:
+    """Why a record is not ok; empty where it is."""
+    if record["status"] == "ok":
+        return ""
+    faults = (record.get("controls") or {}).get("faults") or []
+    return record.get("reason") or "; ".join(faults) or "no reason was recorded"
+
+
+def _afterwards(record: Record, last: Mapping[str, str]) -> str:
+    if record["event"] == "crash":
+        outcome = last.get(record["slug"])
+        return f"tried again: {outcome}" if outcome else "not measured"
+    return "the finding has no numbers" if record["event"] == "finding" else "the row has no numbers"

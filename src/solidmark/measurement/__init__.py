@@ -1,0 +1,1 @@
+"""Measurement: from a case to its record. Read `measure` first."""

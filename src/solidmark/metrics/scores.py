@@ -1,0 +1,336 @@
+"""Scores: from predicted and true keys to numbers with chance level, interval and count. Pure functions.
+
+Everywhere N is the number of images, S the number of keys of an image, `predictions` and `keys` are
+(N, S) arrays in [0, 1], and d = |prediction - key|. Sources: SolidMark (arXiv 2503.00592) for the
+query and the counts; Privacy Auditing with One (1) Training Run (arXiv 2305.08846) and Auditing
+f-Differential Privacy in One Run (arXiv 2410.22235) for the empirical privacy loss; Edgington, "An
+additive method for combining probability values from independent experiments" (1972) for the sum;
+Benjamini and Hochberg (1995) for the false-discovery rate; DeLong et al. (1988) for the AUROC.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special, stats
+
+from .. import keys as key_rules
+from ..errors import InvalidValue
+
+Array = NDArray[np.float64]
+
+DELTAS = (0.1, 0.05, 0.005)
+"""The thresholds of (l_SM, delta)-eidetic memorization in the SolidMark paper."""
+
+LEVELS = (1 / 16, 1 / 256, 1 / 65536)
+"""The p-value levels at which the privacy loss is bounded; the bound pays Bonferroni for all three."""
+
+RESOLUTION = 2.0**-24
+"""The smallest distance that a 32-bit image can show; smaller ones count as this one, which only raises p."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with a two-sided interval; `error` is its standard error where the interval has one."""
+
+    value: float
+    low: float
+    high: float
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class Share:
+    """`count` of `of` with its share, an interval for the share, and the share that chance gives."""
+
+    count: int
+    of: int
+    low: float
+    high: float
+    chance: float
+
+    @property
+    def share(self) -> float:
+        """count / of."""
+        return self.count / self.of
+
+
+def _checked(predictions: Array, keys: Array, place: str) -> tuple[Array, Array]:
+    predictions, keys = np.asarray(predictions, dtype=np.float64), np.asarray(keys, dtype=np.float64)
+    key_rules.check(keys, f"{place}, keys")
+    key_rules.check(predictions, f"{place}, predictions")
+    if predictions.shape != keys.shape:
+        raise InvalidValue(place, f"predictions {predictions.shape}, keys {keys.shape}", "equal shapes", "Pair them up.")
+    return predictions, keys
+
+
+def distances(predictions: Array, keys: Array) -> Array:
+    """d, (N, S): how far each predicted key lies from the true one."""
+    predictions, keys = _checked(predictions, keys, "scores.distances")
+    return np.abs(predictions - keys)
+
+
+def _sums_of_distances(points: Array, targets: Array) -> Array:
+    """sum_j |point_i - target_j| for each i, by sorting: O(N log N)."""
+    ordered = np.sort(targets)
+    below = np.concatenate(([0.0], np.cumsum(ordered)))
+    rank = np.searchsorted(ordered, points)
+    return np.asarray(points * (2 * rank - len(ordered)) + below[-1] - 2 * below[rank])
+
+
+def _pair_sums(predictions: Array, keys: Array) -> tuple[Array, Array]:
+    """Row and column sums over all pairs (i, j) of mean_s |prediction_is - key_js|, the diagonal left out."""
+    diagonal = np.abs(predictions - keys).mean(axis=1)
+    columns = range(keys.shape[1])
+    rows = np.mean([_sums_of_distances(predictions[:, s], keys[:, s]) for s in columns], axis=0) - diagonal
+    cols = np.mean([_sums_of_distances(keys[:, s], predictions[:, s]) for s in columns], axis=0) - diagonal
+    return rows, cols
+
+
+def chance_distance(predictions: Array, keys: Array) -> float:
+    """mean_{i≠j} |prediction_i - key_j|: the mean distance when keys are re-assigned to images at random."""
+    predictions, keys = _checked(predictions, keys, "scores.chance_distance")
+    count = _at_least(len(keys), 2, "scores.chance_distance")
+    return float(_pair_sums(predictions, keys)[0].sum() / (count * (count - 1)))
+
+
+def memorization(predictions: Array, keys: Array, confidence: float = 0.95) -> Estimate:
+    """M = 1 - mean_i d_i / mean_{i≠j} |prediction_i - key_j|, with the jackknife-t interval.
+
+    0 is chance whatever the distribution of the predictions, 1 is perfect recall, clearly negative is
+    avoidance. The interval deletes one image at a time from numerator and denominator; its coverage is
+    about 94 % (worst 90 %, when few images carry everything). Raises InvalidValue for N < 3 and where every
+    prediction equals every key (one image aside), so that there is no chance level to compare with.
+    """
+    predictions, keys = _checked(predictions, keys, "scores.memorization")
+    count = _at_least(len(keys), 3, "scores.memorization")
+    own = np.abs(predictions - keys).mean(axis=1)
+    rows, cols = _pair_sums(predictions, keys)
+    total = rows.sum()
+    rest = (total - rows - cols) / ((count - 1) * (count - 2))
+    if (rest <= RESOLUTION).any():  # sums of equal keys differ from 0 by rounding
+        raise InvalidValue("scores.memorization", "keys that are all alike", "keys drawn at random", "Draw new keys.")
+    value = 1 - own.mean() / (total / (count * (count - 1)))
+    without = 1 - (own.sum() - own) / (count - 1) / rest
+    error = float(np.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2)))
+    margin = stats.t.ppf((1 + confidence) / 2, count - 1) * error
+    return Estimate(float(value), float(value - margin), float(value + margin), error)
+
+
+def p_values(predictions: Array, keys: Array) -> Array:
+    """Exact p-value of each key, (N, S): the length of [prediction - d, prediction + d] within [0, 1].
+
+    The key was drawn uniformly and independently of all that the prediction was made from, so under
+    "not memorized" it falls into a set of length p with probability p, whatever the prediction.
+    """
+    predictions, keys = _checked(predictions, keys, "scores.p_values")
+    distance = np.maximum(np.abs(predictions - keys), RESOLUTION)
+    return np.minimum(predictions + distance, 1.0) - np.maximum(predictions - distance, 0.0)
+
+
+def combine(p: Array) -> Array:
+    """Edgington's combined p-value of each image, (N,): the Irwin-Hall probability of the sum over its S keys.
+
+    What is too small for a float counts as the smallest one, which only raises p.
+    """
+    if p.ndim != 2 or p.size == 0 or not _are_probabilities(p):
+        raise InvalidValue("scores.combine", _found(p), "p-values, (N, S) in [0, 1], not empty", "Give one row an image.")
+    probability = np.asarray(stats.irwinhall.cdf(p.sum(axis=1), p.shape[1]), dtype=np.float64)
+    return np.clip(probability, np.finfo(np.float64).tiny, 1.0)  # rounding takes sums near S above 1
+
+
+def certified(p: Array, rate: float = 0.05) -> NDArray[np.bool_]:
+    """Which images are certified memorized, (N,): Benjamini-Hochberg on combined p-values at false-discovery `rate`."""
+    return np.asarray(stats.false_discovery_control(_combined(p, "scores.certified"), method="bh") <= rate)
+
+
+def certified_share(p: Array, rate: float = 0.05) -> Share:
+    """How many images are certified. At chance, with none memorized, any is found with probability `rate` at most."""
+    return _share(int(certified(p, rate).sum()), len(p), chance=0.0)
+
+
+def leaked_bits(p: Array, confidence: float = 0.95) -> Estimate:
+    """mean_i -log2 p_i - 1 / ln 2: bits of the keys that came back, an image; 0 at chance. t interval over images."""
+    return mean(-np.log2(_combined(p, "scores.leaked_bits")) - 1 / np.log(2), confidence)
+
+
+def one_run_p(found: int, count: int, tau: float, epsilon: float, delta: float = 0.0) -> float:
+    """P[at least `found` of `count` images have p <= tau] under (epsilon, delta)-DP is at most this.
+
+    Adjacency: replace the keys of one image. With W ~ Bin(N, e^epsilon tau / (e^epsilon tau + 1 - tau)) it is
+    P[W >= v] + N delta / (1 - tau) P[W < v] P[W >= v] / (v P[W = v]), at most 1: the closed solution of the
+    inequality of Auditing f-Differential Privacy in One Run (arXiv 2410.22235), proved in
+    design/one_run_audit.md. Grows with epsilon and delta. Raises InvalidValue for numbers out of their range.
+    """
+    if not (1 <= found <= count and 0 < tau < 1 and epsilon >= 0 and 0 <= delta < 1):
+        wrong = f"found={found}, count={count}, tau={tau}, epsilon={epsilon}, delta={delta}"
+        expected = "1 <= found <= count, 0 < tau < 1, epsilon >= 0, 0 <= delta < 1"
+        raise InvalidValue("scores.one_run_p", wrong, expected, "Mend the one that is outside.")
+    log_odds = epsilon + special.logit(tau)
+    hits, up = stats.binom(count, special.expit(log_odds)), np.arange(found, count)
+    log_ratios = np.cumsum(log_odds + np.log((count - up) / (up + 1)))  # of P[W = j + 1] to P[W = v], j >= v
+    hazard = np.exp(-min(special.logsumexp(np.append(log_ratios, 0.0)), 600.0))  # P[W = v] / P[W >= v]
+    return float(min(1.0, hits.sf(found - 1) + count * delta / (1 - tau) * hits.cdf(found - 1) / (found * hazard)))
+
+
+def epsilon(p: Array, alpha: float = 0.05, delta: float = 0.0) -> float:
+    """A lower bound for the privacy loss epsilon, valid with probability 1 - alpha; adjacency: replace one image's keys.
+
+    The largest epsilon, over tau in LEVELS, at which `one_run_p` of the images with p <= tau is at most alpha / 3;
+    at least 0. For delta = 0 that is ln(q (1 - tau) / (tau (1 - q))), q the lower Clopper-Pearson limit of their
+    share. Raises InvalidValue for p that are no probabilities and for delta outside [0, 1).
+    """
+    p = _combined(p, "scores.epsilon")
+    if not 0 <= delta < 1:
+        raise InvalidValue("scores.epsilon", f"delta={delta}", "a number in [0, 1)", "Give the delta that is claimed.")
+    found = [int((p <= tau).sum()) for tau in LEVELS]
+    return max(_loss(v, len(p), tau, alpha / len(LEVELS), delta) for v, tau in zip(found, LEVELS, strict=True))
+
+
+def _loss(found: int, count: int, tau: float, alpha: float, delta: float) -> float:
+    """The largest epsilon that `found` of `count` reject at level alpha, at least 0."""
+    if found == 0:
+        return 0.0
+    q = stats.beta.ppf(alpha, found, count - found + 1)
+    pure = max(0.0, float(np.log(q * (1 - tau) / (tau * (1 - q)))))
+    if delta == 0:
+        return pure
+    if one_run_p(found, count, tau, 0.0, delta) > alpha:
+        return 0.0
+    root = optimize.brentq(lambda epsilon: one_run_p(found, count, tau, epsilon, delta) - alpha, 0.0, pure + 1)
+    return min(float(root), pure)
+
+
+def within(predictions: Array, keys: Array, delta: float) -> Share:
+    """The paper's count: keys with d <= delta, of N S keys; its chance is exact for these predictions.
+
+    chance = mean length of [prediction - delta, prediction + delta] within [0, 1]: 2 delta away from the
+    ends, 2 delta - delta^2 for uniform guesses. The interval is the t interval over images, because the
+    keys of an image are remembered together, widened to that of Clopper and Pearson over keys, because few
+    hits have hardly any spread between images and no hit has none.
+    """
+    predictions, keys = _checked(predictions, keys, "scores.within")
+    if not 0 < delta < 1:
+        raise InvalidValue("scores.within", f"delta={delta}", "a number in (0, 1)", "The paper has 0.1, 0.05, 0.005.")
+    hits = np.abs(predictions - keys) <= delta
+    images = mean(hits.mean(axis=1), 0.95)
+    chance = np.minimum(predictions + delta, 1) - np.maximum(predictions - delta, 0)
+    alone = _share(int(hits.sum()), hits.size, float(chance.mean()))
+    return replace(alone, low=max(min(images.low, alone.low), 0.0), high=min(max(images.high, alone.high), 1.0))
+
+
+def auroc(trained: Array, held_out: Array, confidence: float = 0.95) -> Estimate:
+    """Probability that a trained image has the smaller distance, ties counting half; chance 0.5.
+
+    `trained` and `held_out` are (N,) and (M,): mean distance of an image over its keys. DeLong's standard
+    error, its interval on the logit scale, where it holds near 1 too. Complete separation has no error at
+    all: there the interval is that of Clopper and Pearson for the min(N, M) pairs that share no image.
+    """
+    _finite(trained, held_out, 2, "scores.auroc")
+    held_out_below = np.searchsorted(np.sort(held_out), trained, side="left")
+    held_out_up_to = np.searchsorted(np.sort(held_out), trained, side="right")
+    beaten = 1 - (held_out_below + held_out_up_to) / 2 / len(held_out)  # share of held-out images, for each trained one
+    trained_below = np.searchsorted(np.sort(trained), held_out, side="left")
+    trained_up_to = np.searchsorted(np.sort(trained), held_out, side="right")
+    beaten_by = (trained_below + trained_up_to) / 2 / len(trained)  # share of trained images, for each held-out one
+    value = float(beaten.mean())
+    error = float(np.sqrt(beaten.var(ddof=1) / len(trained) + beaten_by.var(ddof=1) / len(held_out)))
+    if error == 0:
+        pairs = min(len(trained), len(held_out))
+        interval = stats.binomtest(round(value * pairs), pairs).proportion_ci(confidence, method="exact")
+        return Estimate(value, float(interval.low), float(interval.high), error)
+    margin = stats.norm.ppf((1 + confidence) / 2) * error / (value * (1 - value))
+    low, high = special.expit(special.logit(value) + np.array([-margin, margin])).tolist()
+    return Estimate(value, low, high, error)
+
+
+def true_positive_rate(trained: Array, held_out: Array, false_positive_rate: float = 0.01) -> Share:
+    """Share of trained images nearer than all but `false_positive_rate` of the held-out ones.
+
+    The interval (Clopper-Pearson) is for the threshold that these held-out images set. At chance the
+    expected share is (k + 1) / (M + 1), k = floor(false_positive_rate M).
+    """
+    _finite(trained, held_out, 1, "scores.true_positive_rate")
+    if not 0 <= false_positive_rate < 1:
+        found = f"false_positive_rate={false_positive_rate}"
+        raise InvalidValue("scores.true_positive_rate", found, "a number in [0, 1)", "The field reads 0.01.")
+    allowed = int(np.floor(false_positive_rate * len(held_out)))
+    threshold = np.sort(held_out)[allowed]
+    return _share(int((trained < threshold).sum()), len(trained), chance=(allowed + 1) / (len(held_out) + 1))
+
+
+def permutation_p(predictions: Array, keys: Array, rng: np.random.Generator, resamples: int = 9999) -> float:
+    """Two-sided p-value of "this model remembers no key", by re-assigning keys to images at random."""
+    predictions, keys = _checked(predictions, keys, "scores.permutation_p")
+    count = _at_least(len(keys), 2, "scores.permutation_p")
+    pairs = np.abs(predictions[:, None, :] - keys[None, :, :]).mean(axis=2)
+
+    def mean_distance(order: NDArray[np.intp], axis: int = -1) -> Array:
+        return np.asarray(pairs[np.arange(count), order].mean(axis=axis))
+
+    result = stats.permutation_test(
+        (np.arange(count),), mean_distance, permutation_type="pairings", n_resamples=resamples, vectorized=True, rng=rng
+    )
+    return float(result.pvalue)
+
+
+def uniformity_p(p: Array) -> float:
+    """Kolmogorov-Smirnov p-value of "these p-values are uniform", as those of held-out images are."""
+    return float(stats.kstest(_combined(p, "scores.uniformity_p"), "uniform").pvalue)
+
+
+def chance_p(estimate: Estimate, count: int) -> float:
+    """Two-sided p-value of "the estimate's true value is 0", by the same t distribution as its interval.
+
+    Constant predictions have value and error 0 but for rounding; both below RESOLUTION are 0.
+    """
+    if estimate.error is None:
+        raise InvalidValue("scores.chance_p", "an estimate without standard error", "one with it", "Use memorization().")
+    if estimate.error < RESOLUTION:
+        return float(abs(estimate.value) < RESOLUTION)
+    return float(2 * stats.t.sf(abs(estimate.value) / estimate.error, count - 1))
+
+
+def proportion(count: int, of: int, chance: float) -> Share:
+    """`count` of `of` with the Clopper-Pearson 95 % interval and the given chance share."""
+    _at_least(of, 1, "scores.proportion")
+    return _share(count, of, chance)
+
+
+def _share(count: int, of: int, chance: float) -> Share:
+    interval = stats.binomtest(count, of).proportion_ci(method="exact")
+    return Share(count, of, float(interval.low), float(interval.high), chance)
+
+
+def mean(values: Array, confidence: float = 0.95) -> Estimate:
+    """Mean of (N,) numbers with its t interval. Raises InvalidValue below two."""
+    count = _at_least(len(values), 2, "scores, a mean with its interval")
+    error = float(values.std(ddof=1) / np.sqrt(count))
+    margin = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * error
+    return Estimate(float(values.mean()), float(values.mean() - margin), float(values.mean() + margin), error)
+
+
+def _are_probabilities(p: Array) -> bool:
+    return bool(((p >= 0) & (p <= 1)).all())  # false for NaN
+
+
+def _found(p: Array) -> str:
+    return f"{'' if _are_probabilities(p) else 'numbers outside [0, 1], '}shape {p.shape}"
+
+
+def _combined(p: Array, place: str) -> Array:
+    if p.ndim != 1 or p.size == 0 or not _are_probabilities(p):
+        raise InvalidValue(place, _found(p), "p-values, (N,) in [0, 1], not empty", "Give one an image: `combine` them.")
+    return p
+
+
+def _finite(trained: Array, held_out: Array, least: int, place: str) -> None:
+    _at_least(min(len(trained), len(held_out)), least, place)
+    if not (np.isfinite(trained).all() and np.isfinite(held_out).all()):
+        raise InvalidValue(place, "NaN or infinity", "distances", "Mend what made them: unknown is not a number.")
+
+
+def _at_least(count: int, least: int, place: str) -> int:
+    if count < least:
+        raise InvalidValue(place, f"N={count} images", f"at least {least}", "Train or query more images.")
+    return count

@@ -1,0 +1,59 @@
+"""Claims: published statements in a form that can be tested. Free of torch, data beside the methods that make them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..errors import InvalidValue
+
+MEASURES = {
+    "ratio": "M of {row} as a share of that of {against}",
+    "difference": "M of {row} less that of {against}",
+    "memorization": "M of {row}",
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a paper says of a method, and what M must be if it is so.
+
+    `text` is the statement as published; `measure` is `ratio` (M of this method over M of `against`), `difference`
+    (the one less the other) or `memorization` (M alone); the claim is supported where the measure lies above `above`
+    and below `below` with its whole interval over seeds, and refuted where it lies wholly on the other side.
+    `parameters` are those at which the method is tested, else its published default; `against` is a mitigation's
+    expression, empty for this same method, None for the baseline without any. Both are asked by `query`, `against`
+    by `against_query` where it is given, on `testbed`. With a `premise` the claim speaks only of the case that M of
+    `against` lies below it (that something was taken away which can come back), and is else undecided. `source` is
+    title and arXiv number, where it is not the method's own `reference`. Raises InvalidValue for an unknown measure, or
+    without any bound.
+    """
+
+    text: str
+    measure: str = "ratio"
+    above: float | None = None
+    below: float | None = None
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    against: str | None = None
+    query: str = "outpaint"
+    against_query: str = ""
+    testbed: str = "digits"
+    premise: float | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.measure not in MEASURES:
+            raise InvalidValue("Claim.measure", repr(self.measure), f"one of {', '.join(MEASURES)}", "Choose one.")
+        bounds = [bound for bound in (self.above, self.below) if bound is not None]
+        if not bounds or not all(math.isfinite(bound) for bound in bounds):
+            found = f"above={self.above}, below={self.below}"
+            raise InvalidValue("Claim", found, "a finite bound", "Say from where on the claim is supported.")
+
+    @property
+    def rule(self) -> str:
+        """When it is supported, in words."""
+        bounds = [f"above {self.above:g}"] if self.above is not None else []
+        bounds += [f"below {self.below:g}"] if self.below is not None else []
+        told = f"The {self.measure if self.measure != 'memorization' else 'M'} lies {' and '.join(bounds)}."
+        return told if self.premise is None else f"{told} It speaks where M is below {self.premise:g} before."

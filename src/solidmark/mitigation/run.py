@@ -1,0 +1,143 @@
+"""A training run: what all wrappers of one training share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .. import marks, seeds
+from ..data import Examples, says_something
+from ..marks import Mark
+from ..models import Batch, Model, Recipe
+from ..progress import Progress, silent
+
+
+class DataHooks(Protocol):
+    """What changes a batch on its way to the denoiser (`hooks.Hooks`)."""
+
+    def view(self, images: Tensor) -> Tensor:
+        """Unmarked images, (B, C, H, W) in [0, 1]."""
+
+    def caption(self, captions: list[str]) -> list[str]:
+        """Captions that have a word."""
+
+    def condition(self, embeddings: Tensor, present: Tensor) -> Tensor:
+        """Embeddings of the captions that are `present`, (B,) booleans."""
+
+
+class Losses(Protocol):
+    """What a training descends (the outermost `Trainer`)."""
+
+    def times(self, batch: Batch) -> Tensor:
+        """One timestep a sample, (B,)."""
+
+    def losses(self, batch: Batch, t: Tensor) -> Tensor:
+        """(B,) losses."""
+
+
+class Run:
+    """What all links of one training share: the model, its examples and marks, optimizer and average.
+
+    `optimizer` is made at the first step; a link that trains in shards puts each shard's own in its place.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        recipe: Recipe,
+        examples: Examples,
+        keys: Tensor | None,
+        mark: Mark,
+        hooks: DataHooks,
+        seed: int,
+        progress: Progress = silent,
+    ) -> None:
+        self.model, self.recipe, self.examples = model, recipe, examples
+        self.indices = torch.arange(len(examples))
+        self.done = 0
+        self.average: list[Tensor] | None = None
+        self.outer: Losses
+        self.rng = seeds.torch_rng(seed, "training")
+        self._keys, self._mark, self._hooks, self._seed, self._progress = keys, mark, hooks, seed, progress
+        self.optimizer: torch.optim.Optimizer | None = None
+        self._trained: list[nn.Parameter] | None = None
+
+    def batch(self, indices: Tensor) -> Batch:
+        """view, paint, caption, embed, condition; then captions are dropped at random."""
+        places = indices.tolist()
+        chosen = self.examples.take(places)
+        painted = self._mark.canvas(self._hooks.view(chosen.images))
+        if self._keys is not None:
+            painted = marks.paint(self._mark, painted, self._keys[places])
+        dropped = torch.rand(len(places), generator=self.rng) < self.recipe.caption_dropout
+        captions = self._hooks.caption(chosen.captions)
+        captions = ["" if drop else caption for caption, drop in zip(captions, dropped.tolist(), strict=True)]
+        present = torch.tensor([says_something(caption) for caption in captions])
+        embeddings = self._hooks.condition(self.model.embed(captions), present)
+        return Batch(self.model.encode(painted), embeddings, indices, tuple(chosen.ids), self._seed)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Those that train; fixed from the first step on, when the optimizer is made for them."""
+        if self._trained is not None:
+            return self._trained
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def apply(self, gradients: Sequence[Tensor | None]) -> None:
+        """One step of the optimizer with these gradients, the learning rate of now, and the average."""
+        self._trained = parameters = self.parameters()
+        if self.optimizer is None:
+            betas, decay = self.recipe.betas, self.recipe.weight_decay
+            self.optimizer = torch.optim.AdamW(parameters, betas=betas, weight_decay=decay, fused=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.rate(self.done)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self.optimizer.step()
+        self._keep_average(parameters)
+
+    def _keep_average(self, parameters: list[nn.Parameter]) -> None:
+        values = [parameter.detach() for parameter in parameters]
+        if self.average is None:
+            self.average = [value.clone() for value in values]
+        kept = min(self.recipe.average, (1 + self.done) / (10 + self.done))
+        torch._foreach_lerp_(self.average, values, 1 - kept)
+
+    def gradients(self, indices: Tensor, repeat: int = 1) -> list[Tensor]:
+        """Per-image gradients of the outermost link's losses, (B, *shape) a parameter, mean of `repeat` draws."""
+        rows = []
+        for index in indices:
+            again = index.repeat(repeat)
+            batch = self.batch(again)
+            loss = self.outer.losses(batch, self.outer.times(batch)).mean()
+            rows.append(torch.autograd.grad(loss, self.parameters(), allow_unused=True))
+        zero = [torch.zeros_like(parameter) for parameter in self.parameters()]
+        return [
+            torch.stack([empty if gradient is None else gradient for gradient in column])
+            for empty, column in zip(zero, zip(*rows, strict=True), strict=True)
+        ]
+
+    def stepped(self) -> None:
+        """One step more is done; tell whoever watches."""
+        self.done += 1
+        self._progress("train", self.done, self.recipe.train_steps)
+
+    def __enter__(self) -> Model:
+        """`with run as model:` has the averaged weights inside, the running ones again afterwards."""
+        self._running = [parameter.detach().clone() for parameter in self.parameters()]
+        self._put(self.average or self._running)
+        return self.model
+
+    def __exit__(self, *_: object) -> None:
+        self._put(self._running)
+
+    def finish(self) -> None:
+        """The averaged weights take their place for good."""
+        self._put(self.average or [])
+
+    @torch.no_grad()
+    def _put(self, values: Sequence[Tensor]) -> None:
+        for parameter, value in zip(self.parameters(), values):
+            parameter.copy_(value)

@@ -1,0 +1,16 @@
+"""Models: the denoiser with its conditioning and schedule, and the perfect memorizer beside it."""
+
+from .attention import Attention, Layer
+from .batch import Batch, Query
+from .conditioning import END, PADDING, START, WORD
+from .denoiser import Denoiser, Told
+from .model import Model, build, load
+from .network import Network
+from .prediction import Evaluations, Prediction
+from .recipe import Recipe
+from .schedule import Schedule
+
+__all__ = [
+    "END", "PADDING", "START", "WORD", "Attention", "Batch", "Denoiser", "Evaluations", "Layer", "Model", "Network",
+    "Prediction", "Query", "Recipe", "Schedule", "Told", "build", "load",
+]  # fmt: skip

@@ -1,0 +1,105 @@
+"""Conditioning: captions as token embeddings, labels as vectors, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from zlib import crc32
+
+import torch
+from torch import Tensor, nn
+
+from ..data import says_something
+from .network import Network
+
+START, WORD, END, PADDING = range(4)
+"""What `Model.roles` tells of each token."""
+
+
+class Text(nn.Module):
+    """A small text encoder trained with the denoiser: tokens, positions, one or more pre-norm Transformer layers.
+
+    Words are whole tokens. Class names and `w0` … `w499` have tokens of their own; any other word hashes
+    into the latter, so that every caption has an embedding.
+    """
+
+    FIRST = 3  # 0 padding, 1 start, 2 end
+
+    def __init__(self, config: Network) -> None:
+        super().__init__()
+        names = [*config.classes, *(f"w{number}" for number in range(config.words))]
+        self._tokens = {name: self.FIRST + place for place, name in enumerate(names)}
+        self._hashed = (self.FIRST + len(config.classes), config.words)
+        self.context = config.context
+        self.words = nn.Embedding(self.FIRST + len(names), config.text_width)
+        self.places = nn.Parameter(0.02 * torch.randn(config.context, config.text_width))
+        layer = nn.TransformerEncoderLayer(
+            config.text_width, 4, 2 * config.text_width, dropout=0.0, batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, config.text_layers, enable_nested_tensor=False)
+
+    def token(self, word: str) -> int:
+        """The token of a word."""
+        first, count = self._hashed
+        return self._tokens.get(word, first + crc32(word.encode()) % max(count, 1))
+
+    def tokens(self, captions: Sequence[str]) -> Tensor:
+        """(B, L): start, the words that fit, end, padding."""
+        rows = [[1, *(self.token(word) for word in caption.split()[: self.context - 2]), 2] for caption in captions]
+        return torch.tensor([row + [0] * (self.context - len(row)) for row in rows]).reshape(-1, self.context)
+
+    def roles(self, captions: Sequence[str]) -> Tensor:
+        """(B, L): START, WORD, END or PADDING for each token."""
+        tokens = self.tokens(captions)
+        return torch.full_like(tokens, WORD).where(tokens > 2, torch.tensor([PADDING, START, END])[tokens.clamp(max=2)])
+
+    def forward(self, captions: Sequence[str]) -> Tensor:
+        """(B, L, D) embeddings; the empty caption is the null condition, all zeros."""
+        embeddings: Tensor = self.layers(self.words(self.tokens(captions).to(self.places.device)) + self.places)
+        given = torch.tensor([says_something(caption) for caption in captions], device=embeddings.device)
+        return embeddings * given[:, None, None]
+
+
+class Labels(nn.Module):
+    """One vector for each class name, of the width of the time embedding; an unknown name hashes to one of them."""
+
+    def __init__(self, config: Network) -> None:
+        super().__init__()
+        self._places = {name: place for place, name in enumerate(config.classes)}
+        self.vectors = nn.Embedding(len(config.classes), 4 * config.widths[0])
+
+    def tokens(self, captions: Sequence[str]) -> Tensor:
+        """(B, 1) places of the first word that is a class name, by hash where there is none."""
+        count = len(self._places)
+        rows = []
+        for caption in captions:
+            known = [self._places[word] for word in caption.split() if word in self._places]
+            rows.append([known[0] if known else crc32(caption.encode()) % count])
+        return torch.tensor(rows).reshape(-1, 1)
+
+    def roles(self, captions: Sequence[str]) -> Tensor:
+        """(B, 1): a label is one word."""
+        return torch.full((len(captions), 1), WORD)
+
+    def forward(self, captions: Sequence[str]) -> Tensor:
+        """(B, D) vectors; the empty caption is the null condition, all zeros."""
+        vectors: Tensor = self.vectors(self.tokens(captions).to(self.vectors.weight.device))[:, 0]
+        given = torch.tensor([says_something(caption) for caption in captions], device=vectors.device)
+        return vectors * given[:, None]
+
+
+class Nothing(nn.Module):
+    """The conditioning of an unconditional model: none."""
+
+    def __init__(self, config: Network) -> None:
+        super().__init__()
+
+    def roles(self, captions: Sequence[str]) -> Tensor:
+        """(B, 0): no tokens."""
+        return torch.zeros(len(captions), 0, dtype=torch.long)
+
+    def forward(self, captions: Sequence[str]) -> Tensor:
+        """(B, 0): whatever the captions say."""
+        return torch.zeros(len(captions), 0)
+
+
+CONDITIONINGS: Mapping[str, type[nn.Module]] = {"text": Text, "label": Labels, "none": Nothing}

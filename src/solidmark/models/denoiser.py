@@ -1,0 +1,158 @@
+"""A denoiser: a network or a formula, with its conditioning and schedule, and every evaluation of it counted.
+
+This module alone knows the [-1, 1] scale that networks work in. Images enter by `encode` and leave by `decode`, both
+in [0, 1].
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import NotApplicable
+from .attention import Attention
+from .network import Network
+from .prediction import Evaluations, Prediction
+from .schedule import Schedule
+
+Told = float | int | str | bool | None
+"""What a mitigation may tell of itself for the record; None where it is unknown."""
+
+
+class Denoiser(ABC):
+    """What every query, sampler and mitigation speaks to. Two kinds: `Model`, which is trained, and `Memorizer`.
+
+    `shape` is that of x without the batch, in the space the denoiser works in; `cross_attention` is empty where the
+    network has none. After a training `told` is what its parts told, by family.
+    """
+
+    def __init__(self, config: Network, network: nn.Module, text: nn.Module) -> None:
+        self.config, self.network, self.text = config, network, text
+        self.schedule = Schedule(config.betas, config.schedule_steps)
+        self.shape: tuple[int, ...] = (config.channels, config.size, config.size)
+        self.evaluations = Evaluations()
+        self.told: dict[str, dict[str, Told]] = {}
+
+    @property
+    @abstractmethod
+    def cross_attention(self) -> Mapping[str, nn.Module]:
+        """The modules in which the image looks at the caption, by name."""
+
+    @abstractmethod
+    def embed(self, captions: Sequence[str]) -> Tensor:
+        """(B, L, D) caption embeddings; the empty caption is the null condition."""
+
+    @abstractmethod
+    def roles(self, captions: Sequence[str]) -> Tensor:
+        """(B, L): START, WORD, END or PADDING for each token; (B, 1) for labels, (B, 0) without conditions."""
+
+    @abstractmethod
+    def _output(
+        self, x: Tensor, t: int | Tensor, embeddings: Tensor, attention: Attention | None, extra: Tensor | None
+    ) -> Tensor:
+        """What the network says of x, (B, C, H, W), in its own parametrisation."""
+
+    def predict(
+        self,
+        x: Tensor,
+        t: int | Tensor,
+        embeddings: Tensor,
+        *,
+        attention: Attention | None = None,
+        extra: Tensor | None = None,
+    ) -> Prediction:
+        """One counted evaluation a sample: x (B, C, H, W) at time t, which is one number or (B,).
+
+        `extra` is (B, E, H, W) for a network with extra channels; left out, it is zeros: nothing is told.
+        Raises NotApplicable for `attention` on a network without cross-attention, and under
+        `torch.func.vmap`, where a whole batch would be counted as one.
+        """
+        if torch._C._functorch.is_batchedtensor(x):
+            found, cure = "a call under torch.func.vmap", "Use `run.gradients` for per-image gradients."
+            raise NotApplicable("Denoiser.predict", found, "a plain batch", cure)
+        if attention is not None and not self.cross_attention:
+            found, cure = "a network without cross-attention", "Choose a testbed whose model looks at captions by attention."
+            raise NotApplicable("Denoiser.predict", found, "one that has it", cure)
+        output = self._output(x, t, embeddings, attention, extra)
+        self.evaluations.forward += len(x)
+        if output.requires_grad:
+            output.register_hook(self._count_backward)
+        return Prediction(output, x, self.schedule.alpha(t), self.schedule.sigma(t), self.config.prediction)
+
+    def _count_backward(self, gradient: Tensor) -> None:
+        self.evaluations.backward += len(gradient)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(chain(self.network.parameters(), self.network.buffers())).device
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same handle, its weights moved."""
+        self.network.to(device)
+        self.text.to(device)
+        self.schedule.to(torch.device(device))
+        return self
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All weights: the network's, then the text encoder's."""
+        return [*self.network.parameters(), *self.text.parameters()]
+
+    def frozen(self) -> Self:
+        """The same handle, in evaluation mode and with `requires_grad` off."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(False)
+        self.network.eval()
+        self.text.eval()
+        return self
+
+    def copy(self) -> Self:
+        """An independent copy that can be trained; its evaluations start at zero."""
+        twin = copy.deepcopy(self)
+        twin.evaluations, twin.told = Evaluations(), {}
+        for parameter in twin.parameters():
+            parameter.requires_grad_(True)
+        return twin
+
+    def trajectory(
+        self, embeddings: Tensor, noise: Tensor, times: Sequence[int], guidance: float = 1.0
+    ) -> Iterator[tuple[Tensor, int, Prediction]]:
+        """Plain deterministic sampling (eta 0), step by step: (x_t, t, prediction). Stop when you like."""
+        x, null = noise, self.embed([""] * len(noise))
+        for t, to in zip(times, [*times[1:], -1], strict=True):
+            prediction = self.predict(x, t, embeddings)
+            yield x, t, prediction
+            guided = prediction.noise
+            if guidance != 1:
+                unconditional = self.predict(x, t, null).noise
+                guided = unconditional + guidance * (guided - unconditional)
+            x, _ = self.schedule.step(x, guided, t, to, 0.0, noise)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """[0, 1] images to the space of x."""
+        return images.to(self.device) * 2 - 1
+
+    def decode(self, x: Tensor) -> Tensor:
+        """And back, clamped to [0, 1]."""
+        return ((x + 1) / 2).clamp(0, 1)
+
+    def state(self) -> dict[str, Tensor]:
+        """All weights by name, ready for safetensors."""
+        parts = {"network": self.network, "text": self.text}
+        return {
+            f"{part}.{name}": tensor.detach().cpu().contiguous()
+            for part, module in parts.items()
+            for name, tensor in module.state_dict().items()
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> Self:
+        """Load all weights; a name too many or too few raises RuntimeError."""
+        for part, module in (("network", self.network), ("text", self.text)):
+            module.load_state_dict({k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")})
+        return self

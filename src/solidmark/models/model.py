@@ -1,0 +1,110 @@
+"""The trained model: a network with its conditioning and schedule, saved to and loaded from a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import DamagedFile, UnknownName
+from .attention import Attention, _Watched
+from .conditioning import CONDITIONINGS
+from .denoiser import Denoiser
+from .network import Network, build_network, save_config
+
+
+class Model(Denoiser):
+    """A trained denoiser in pixel space, conditioned on text, labels or nothing; a latent one keeps its methods.
+
+    `vae` is None in pixel space. Raises UnknownName for a kind of conditioning that does not exist.
+    """
+
+    vae: nn.Module | None = None
+
+    def __init__(self, config: Network) -> None:
+        if config.kind not in CONDITIONINGS:
+            raise UnknownName.among("Network.kind", config.kind, CONDITIONINGS)
+        super().__init__(config, build_network(config), CONDITIONINGS[config.kind](config))
+
+    @property
+    def cross_attention(self) -> Mapping[str, nn.Module]:
+        """The modules in which the image looks at the caption, by name."""
+        return {name: module for name, module in self.network.named_modules() if name.endswith("attn2")}
+
+    def embed(self, captions: Sequence[str]) -> Tensor:
+        """(B, L, D) caption embeddings; the empty caption is the null condition."""
+        embeddings: Tensor = self.text(captions)
+        return embeddings
+
+    def roles(self, captions: Sequence[str]) -> Tensor:
+        """(B, L): START, WORD, END or PADDING for each token; (B, 1) for labels, (B, 0) without conditions."""
+        conditioning: Any = self.text
+        roles: Tensor = conditioning.roles(captions)
+        return roles
+
+    def _output(
+        self, x: Tensor, t: int | Tensor, embeddings: Tensor, attention: Attention | None, extra: Tensor | None
+    ) -> Tensor:
+        with self._watched(attention):
+            return self._denoise(self._with_extra(x, extra), t, embeddings)
+
+    def _with_extra(self, x: Tensor, extra: Tensor | None) -> Tensor:
+        if not self.config.extra_channels and extra is None:
+            return x
+        told = x.new_zeros(len(x), self.config.extra_channels, *x.shape[2:]) if extra is None else extra
+        return torch.cat([x, told], dim=1)
+
+    def _denoise(self, x: Tensor, t: int | Tensor, embeddings: Tensor) -> Tensor:
+        cells = F.pixel_unshuffle(x, self.config.patch)
+        conditions = {"text": {"encoder_hidden_states": embeddings}, "label": {"class_labels": embeddings}}
+        output = self.network(cells, t, **conditions.get(self.config.kind, {}), return_dict=False)[0]
+        return F.pixel_shuffle(output, self.config.patch)
+
+    @contextmanager
+    def _watched(self, attention: Attention | None) -> Iterator[None]:
+        if attention is None:
+            yield
+            return
+        modules: Mapping[str, Any] = self.cross_attention
+        before = {name: module.processor for name, module in modules.items()}
+        try:
+            for name, module in modules.items():
+                module.processor = _Watched(name, attention)
+            yield
+        finally:
+            for name, module in modules.items():
+                module.processor = before[name]
+
+    def save(self, folder: Path) -> None:
+        """Write `model.safetensors`, `config.json`, and diffusers' own configuration of the network."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(self.state(), folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps(asdict(self.config), indent=1, sort_keys=True))
+        save_config(self.network, folder / "network")
+
+
+def load(folder: Path) -> Model:
+    """The model in a folder that `Model.save` wrote, frozen. Raises DamagedFile when it cannot be read."""
+    try:
+        fields: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        config = Network(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+        return Model(config).load_state(load_file(folder / "model.safetensors")).frozen()
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as cause:
+        cure = "Remove it with `solidmark store verify`; it is trained anew."
+        raise DamagedFile(str(folder), f"{type(cause).__name__}: {cause}", "a saved model", cure) from cause
+
+
+def build(config: Network, rng: torch.Generator) -> Model:
+    """A new model with weights drawn from `rng` alone; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
+        return Model(config)

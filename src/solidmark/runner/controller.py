@@ -1,0 +1,185 @@
+"""The controller of a run: provenance at the start, progress on the way, retries of killed cases, the report at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tabulate import tabulate
+
+from .. import plugins, provenance, records, timeouts
+from ..errors import SolidmarkError
+from . import devices
+from .progress_report import Ticker, line, states, time_left
+from .session import Session
+
+
+class Controller:
+    """A pytest plugin that only the controlling process registers."""
+
+    def __init__(self, session: Session, config: pytest.Config) -> None:
+        self.session, self.config, self.run = session, config, session.run
+        self._finished: set[str] = set()
+        self._crashes: dict[str, int] = {}
+        self._began = 0.0
+        self._writer = records.Writer(self.run, "controller")
+        self._written: list[Path] = []
+        self._fault: str | None = None
+        terminal = os.isatty(1) if session.progress == "auto" else False
+        self._ticker = Ticker(10 if terminal else 30, self._say) if session.progress != "off" else None
+
+    def pytest_sessionstart(self) -> None:
+        """Write `run.json` and point `runs/latest` here."""
+        try:
+            self._write_provenance()
+        except SolidmarkError as error:
+            raise pytest.UsageError(f"--run-dir: {error}") from error
+        self._point_latest()
+        if self._ticker is not None:
+            self._ticker.start()
+
+    def _write_provenance(self) -> None:
+        entries = [plugin.origin for group in plugins.GROUPS.values() for plugin in plugins.discover(group)]
+        facts = provenance.run(
+            list(self.config.invocation_params.args and ["pytest", *self.config.invocation_params.args]), entries
+        )
+        facts |= {
+            "schema": "solidmark.run/1",
+            "benchmark_version": records.BENCHMARK_VERSION,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "profile": self.session.wish.profile,
+            "wish": asdict(self.session.wish),
+            "gpus": len(devices.visible_gpus()),
+        }
+        path = self.run / "run.json"
+        if path.exists():  # a resumed run keeps its first provenance and adds this one
+            path = self.run / f"run-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
+        records.write_text(path, json.dumps(facts, indent=1))
+
+    def _point_latest(self) -> None:
+        link = self.run.parent / "latest"
+        try:
+            link.unlink(missing_ok=True)
+            link.symlink_to(self.run.name, target_is_directory=True)
+        except OSError:
+            return  # a file system without links, or a folder of that name: the path is printed anyway
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count what has ended."""
+        if report.when in ("call", "???") or report.failed:
+            self._finished.add(_slug(report.nodeid))
+
+    def _say(self) -> None:
+        plan = self.session.read_plan()
+        if not plan:
+            return
+        self._began = self._began or time.monotonic()
+        weights = {slug: one["weight"] for slug, one in plan.items()}
+        done = sum(weights.get(slug, 0.0) for slug in self._finished)
+        left = time_left(time.monotonic() - self._began, done, sum(weights.values()))
+        text = line(states(self.run), len(self._finished & set(weights)), len(weights), left, time.time())
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(f"solidmark: {text}")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
+        """A killed worker costs one retry of one case, recorded; the second time the case has crashed. A hang costs none."""
+        slug = _slug(crashitem)
+        self._crashes[slug] = self._crashes.get(slug, 0) + 1
+        identity = self.session.read_plan().get(slug, {"case_id": slug, "slug": slug, "place": 0})
+        identity.pop("weight", None)
+        hung = self._hung(slug)
+        again = self._crashes[slug] == 1 and hung is None
+        told = "tried again" if again else "given up after the second time"
+        self._writer.write(
+            {
+                **identity,
+                "event": "crash",
+                "status": "crashed" if hung is None else "timeout",
+                "attempt": self._crashes[slug],
+                "reason": hung or f"{report.longrepr}; {told}{_killer()}",
+            }
+        )
+        if again:
+            sched.mark_test_pending(crashitem)
+            report.outcome = "rerun"
+
+    def _hung(self, slug: str) -> str | None:
+        """What to say of a case whose worker was ended for taking too long; None where it ended otherwise."""
+        for note in (self.run / "hangs").glob("*.txt"):
+            place = timeouts.ended(note, slug)
+            if place is not None:
+                note.unlink()
+                return (
+                    f"no end after {timeouts.AFTER * self.session.case_timeout:g} s, nor a way to interrupt it, at {place}"
+                )
+        return None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Render the leaderboard from the records of the run."""
+        if self._ticker is not None:
+            self._ticker.stop()
+        if not (self.run / "records").is_dir():
+            return
+        from ..leaderboard.render import render  # not before there is something to render: it imports scipy and matplotlib
+
+        try:
+            self._written = render([self.run])
+        except SolidmarkError as error:
+            self._fault = str(error)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """A short table, and where the page is."""
+        if not self._written and self._fault is None:
+            return
+        terminalreporter.section("solidmark")
+        if self._fault is not None:
+            terminalreporter.write_line(self._fault)
+            return
+        terminalreporter.write_line(self._short_table())
+        page = next((path for path in self._written if path.suffix == ".html"), self._written[0])
+        terminalreporter.write_line(f"\nleaderboard: {page}")
+
+    def _short_table(self) -> str:
+        board = json.loads((self.run / "leaderboard.json").read_text())
+        rows = [_short_row(row) for row in board["rows"]]
+        return tabulate(
+            rows, headers=["mitigation", "M (0 is chance)", "certified", "accuracy", "status"], disable_numparse=True
+        )
+
+
+def _short_row(row: dict[str, Any]) -> list[str]:
+    lead = next(iter((row["queries"] or {}).values()), None)
+    if lead is None:
+        return [row["mitigation"], "", "", "", row["status"]]
+    m, found, accuracy = lead["memorization"], lead["certified"], row["utility"]["accuracy"]
+    return [
+        row["mitigation"],
+        f"{m['value']:+.3f} [{m['low']:+.3f}, {m['high']:+.3f}]",
+        f"{found['count']} of {found['of']}",
+        "–" if accuracy is None else f"{accuracy['count'] / accuracy['of']:.2f}",  # its reason is on the page
+        row["status"],
+    ]
+
+
+def _slug(nodeid: str) -> str:
+    """What stands in the brackets of a node id."""
+    return nodeid.partition("[")[2].removesuffix("]")
+
+
+def _killer() -> str:
+    """A hint where this machine has counted kills for want of memory."""
+    try:
+        events = dict(entry.split() for entry in Path("/sys/fs/cgroup/memory.events").read_text().splitlines())
+    except (OSError, ValueError):
+        return ""
+    count = int(events.get("oom_kill", "0"))
+    return f" (this machine has killed {count} processes for want of memory)" if count else ""
