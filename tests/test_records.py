@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from solidmark import records
 from solidmark.errors import DamagedFile, InvalidValue
+from solidmark.schema.record import SCHEMA
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
@@ -26,8 +27,13 @@ def written(run, *texts):
     return run
 
 
+def bare(**parameters):
+    """The smallest record that is one."""
+    return {"event": "case", "case_id": "c", "slug": "c", "status": "ok", "parameters": parameters}
+
+
 def line(**fields):
-    return json.dumps({"schema": records.SCHEMA, "case_id": "c", "status": "ok", **fields})
+    return json.dumps({"schema": SCHEMA, **bare(), **fields})
 
 
 def case(case_id, status, number):
@@ -39,42 +45,42 @@ def test_what_is_written_is_read_in_order(tmp_path_factory, values):
     run = tmp_path_factory.mktemp("run")
     writer = records.Writer(run)
     for value in values:
-        writer.write({"value": value})
+        writer.write(bare(value=value))
     found, notes = records.read(run)
-    assert [record["value"] for record in found] == values
+    assert [record["parameters"]["value"] for record in found] == values
     assert notes == []
 
 
 def test_a_record_is_stamped_with_schema_time_worker_and_process(tmp_path):
-    records.Writer(tmp_path, "gw3").write({})
+    records.Writer(tmp_path, "gw3").write(bare())
     [record], _ = records.read(tmp_path)
-    assert (record["schema"], record["worker"], record["pid"]) == (records.SCHEMA, "gw3", os.getpid())
+    assert (record["schema"], record["worker"], record["pid"]) == (SCHEMA, "gw3", os.getpid())
     assert len(record["t"]) == len("2026-01-01T00:00:00Z")
 
 
 def test_numpy_scalars_and_paths_are_written_plainly(tmp_path):
     given_values = {"a": np.float32(0.5), "b": np.int64(3), "c": np.bool_(True), "d": np.str_("x"), "e": Path("a/b")}
-    records.Writer(tmp_path).write(given_values)
+    records.Writer(tmp_path).write(bare(**given_values))
     [record], _ = records.read(tmp_path)
-    assert [record[name] for name in "abcde"] == [0.5, 3, True, "x", "a/b"]
+    assert [record["parameters"][name] for name in "abcde"] == [0.5, 3, True, "x", "a/b"]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float64("nan"), np.float32("-inf")])
 def test_nan_and_infinity_are_never_written(tmp_path, value):
     with pytest.raises(ValueError, match="JSON compliant"):
-        records.Writer(tmp_path).write({"value": [1.0, value]})
+        records.Writer(tmp_path).write(bare(value=[1.0, value]))
     assert not (tmp_path / "records").exists()
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), b"bytes"])
 def test_what_has_no_json_is_our_fault(tmp_path, value):
     with pytest.raises(TypeError, match="cannot be written to a record"):
-        records.Writer(tmp_path).write({"value": value})
+        records.Writer(tmp_path).write(bare(value=value))
 
 
 def test_every_writer_has_a_file_of_its_own(tmp_path):
     for writer in [records.Writer(tmp_path), records.Writer(tmp_path)]:
-        writer.write({})
+        writer.write(bare())
     assert len(list((tmp_path / "records").iterdir())) == 2
 
 
@@ -84,15 +90,15 @@ def test_a_writer_that_writes_nothing_leaves_no_file(tmp_path):
 
 
 def test_a_torn_last_line_is_left_out_and_told(tmp_path):
-    found, notes = records.read(written(tmp_path, line(number=1), line(number=2)[:-9]))
-    assert [record["number"] for record in found] == [1]
+    found, notes = records.read(written(tmp_path, line(seed=1), line(seed=2)[:-9]))
+    assert [record["seed"] for record in found] == [1]
     assert len(notes) == 1
     assert "main-1-a.jsonl: its last line is incomplete" in notes[0]
 
 
 @given(st.integers(0, 400))
 def test_cut_anywhere_a_file_gives_exactly_its_whole_lines(tmp_path_factory, length):
-    whole = "".join(line(number=number, text="äß" * 20) + "\n" for number in range(3)).encode()
+    whole = "".join(line(seed=number, reason="äß" * 20) + "\n" for number in range(3)).encode()
     run = written(tmp_path_factory.mktemp("run"), "")
     (run / "records" / "main-1-a.jsonl").write_bytes(whole[:length])
     found, notes = records.read(run)
@@ -122,8 +128,8 @@ def test_a_line_with_a_number_that_is_none_is_damaged(tmp_path, constant):
 
 
 def test_a_newer_schema_is_refused_with_the_cure(tmp_path):
-    with pytest.raises(DamagedFile, match=r"schema solidmark\.record/2.*Install a newer solidmark"):
-        records.read(written(tmp_path, line(schema="solidmark.record/2"), ""))
+    with pytest.raises(DamagedFile, match=r"schema solidmark\.record/9.*Install a newer solidmark"):
+        records.read(written(tmp_path, line(schema="solidmark.record/9"), ""))
 
 
 @pytest.mark.parametrize("make", [lambda run: None, lambda run: run.write_text("a file"), lambda run: run.mkdir()])
@@ -153,27 +159,27 @@ def full_after(count):
 @pytest.mark.parametrize("room", [0, 1, 30])
 def test_on_a_full_disk_nothing_half_written_is_read_and_the_next_record_is(tmp_path, monkeypatch, room):
     writer = records.Writer(tmp_path)
-    writer.write({"number": 1})
+    writer.write(bare(number=1))
     with monkeypatch.context() as full:
         full.setattr(os, "write", full_after(room))
         with pytest.raises(InvalidValue, match="room and permission to write"):
-            writer.write({"number": 2})
-    writer.write({"number": 3})
+            writer.write(bare(number=2))
+    writer.write(bare(number=3))
     found, notes = records.read(tmp_path)
-    assert sorted(record["number"] for record in found) == [1, 3]
+    assert sorted(record["parameters"]["number"] for record in found) == [1, 3]
     assert len(notes) == (room > 0)
 
 
 def test_a_run_folder_that_cannot_be_made_is_told_with_the_cure(tmp_path):
     (tmp_path / "run").write_text("a file in its place")
     with pytest.raises(InvalidValue, match="--run-dir"):
-        records.Writer(tmp_path / "run").write({})
+        records.Writer(tmp_path / "run").write(bare())
 
 
 def writes_until_killed(run):
     writer = records.Writer(run)
     for number in range(10**6):
-        writer.write({"number": number, "padding": "x" * 100_000})
+        writer.write(bare(number=number, padding="x" * 100_000))
 
 
 def test_a_killed_writer_leaves_all_earlier_records_readable(tmp_path):
@@ -184,7 +190,7 @@ def test_a_killed_writer_leaves_all_earlier_records_readable(tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     found, _ = records.read(tmp_path)
-    assert [record["number"] for record in found] == list(range(len(found)))
+    assert [record["parameters"]["number"] for record in found] == list(range(len(found)))
     assert len(found) >= 4
 
 
@@ -218,8 +224,8 @@ def test_an_attempt_is_one_more_than_the_kills_that_the_controller_has_noted_who
     assert records.attempt(tmp_path, "a") == 1
     controller = records.Writer(tmp_path, "controller")
     for case_id in "aba":
-        controller.write({"case_id": case_id})
-    records.Writer(tmp_path, "gw0").write({"case_id": "a"})
+        controller.write({**bare(), "case_id": case_id})
+    records.Writer(tmp_path, "gw0").write({**bare(), "case_id": "a"})
     with next(tmp_path.glob("records/controller-*")).open("a") as torn:
         torn.write('{"case_id": "a"')
     assert [records.attempt(tmp_path, case_id) for case_id in "abc"] == [3, 2, 1]
@@ -236,6 +242,6 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_a_file_in_a_folder_that_cannot_be_made_is_told(tmp_path):
-    (tmp_path / "items").write_text("a file in its place")
+    (tmp_path / "per_image").write_text("a file in its place")
     with pytest.raises(InvalidValue, match="room and permission"):
-        records.write_bytes(tmp_path / "items" / "case.parquet", b"")
+        records.write_bytes(tmp_path / "per_image" / "case.parquet", b"")

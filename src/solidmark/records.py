@@ -1,8 +1,8 @@
 """Records: one line of JSON a case, written once by the process that measured it, and their reader.
 
     <run>/run.json              provenance of the run
-    <run>/records/*.jsonl       the record of truth: one file a process, one `os.write` a record
-    <run>/items/<case>.parquet  keys, predictions, distances and p-values of each image, for each query
+    <run>/records/*.jsonl       the record of truth: one file a process, one `os.write` a record; also read as `.jsonl.gz`
+    <run>/per_image/*.parquet   keys, predictions, distances and p-values of each image, for each query
     <run>/leaderboard.*         rendered from the above, at any time again
 
 Unknown is null with a reason, never 0 and never NaN.
@@ -10,25 +10,29 @@ Unknown is null with a reason, never 0 and never NaN.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import time
 import uuid
+import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .errors import DamagedFile, InvalidValue
+from .schema.publish import record_type
+from .schema.record import SCHEMA, Record
+from .schema.upgrade import READABLE, upgraded
 
-SCHEMA = "solidmark.record/1"
 BENCHMARK_VERSION = 1
 """Raised by hand when the meaning of a number changes; runs of different versions are not mixed."""
 
+CURE = "Remove the line, or run those cases again with --resume."
+
 MEASURED = ("ok", "failed_check")
 """Statuses of records that have numbers; those of a failed check are not to be believed."""
-
-Record = dict[str, Any]
 
 
 class Writer:
@@ -41,8 +45,11 @@ class Writer:
     def _fresh_path(self) -> Path:
         return self.run / "records" / f"{self.worker}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
 
-    def write(self, record: Mapping[str, Any]) -> None:
-        """Add schema, time, worker and process, and write the line. Raises InvalidValue where the disk refuses."""
+    def write(self, record: Mapping[str, Any]) -> Record:
+        """Add schema, time, worker and process, write the line, and return what was written.
+
+        Raises DamagedFile for what is no record, and InvalidValue where the disk refuses.
+        """
         stamped = {
             "schema": SCHEMA,
             "t": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -51,12 +58,14 @@ class Writer:
             **record,
         }
         text = json.dumps(stamped, allow_nan=False, ensure_ascii=True, separators=(",", ":"), default=_plain)
+        written = checked(json.loads(text), f"record of {record.get('slug')}", "This is a fault of solidmark: report it.")
         try:
             self._append(text.encode() + b"\n")
         except OSError as cause:
             self._path = self._fresh_path()  # a torn last line must never become a torn middle
             cure = "Free some space, or choose another folder with --run-dir."
             raise InvalidValue(f"run folder {self.run}", f"{cause}", "room and permission to write", cure) from cause
+        return written
 
     def _append(self, line: bytes) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,25 +96,48 @@ def read(run: Path) -> tuple[list[Record], list[str]]:
         raise InvalidValue(str(run), "no folder `records`", "the folder of a run", "Give a folder that a run has written.")
     found: list[Record] = []
     notes: list[str] = []
-    for path in sorted((run / "records").glob("*.jsonl")):
-        lines = path.read_bytes().split(b"\n")
+    for path in sorted([*(run / "records").glob("*.jsonl"), *(run / "records").glob("*.jsonl.gz")]):
+        lines = _unpacked(path).split(b"\n")
         if lines[-1]:
             notes.append(f"{path.name}: its last line is incomplete (a process died while writing) and was left out")
         found.extend(_parsed(line, f"{path}, line {number}") for number, line in enumerate(lines[:-1], start=1) if line)
     return found, notes
 
 
-def _parsed(line: bytes, place: str) -> Record:
+def _unpacked(path: Path) -> bytes:
+    """The bytes of a file of records, unpacked where it is compressed. Raises DamagedFile where it cannot be."""
+    if path.suffix != ".gz":
+        return path.read_bytes()
+    try:
+        return gzip.decompress(path.read_bytes())
+    except (EOFError, OSError, zlib.error) as cause:
+        raise DamagedFile(str(path), f"{cause}", "a gzip file of records", "Fetch these records again.") from cause
+
+
+def _parsed(line: bytes, where: str) -> Record:
+    """A record, upgraded to the present schema and checked against it."""
     try:
         record = json.loads(line, parse_constant=_refused)
-        schema = record["schema"]
-    except (ValueError, KeyError, TypeError) as cause:
-        cure = "Remove the line, or run those cases again with --resume."
-        raise DamagedFile(place, line[:60].decode(errors="replace"), "a record", cure) from cause
-    if schema != SCHEMA:
-        newer = "Install a newer solidmark to read it."
-        raise DamagedFile(place, f"schema {schema}", SCHEMA, newer)
-    return dict(record)
+        readable = record["schema"] in READABLE
+        renewed = upgraded(record) if readable else record
+    except (ValueError, KeyError, TypeError, AttributeError) as cause:
+        raise DamagedFile(where, line[:60].decode(errors="replace"), "a record", CURE) from cause
+    if not readable:
+        raise DamagedFile(where, f"schema {record['schema']}", SCHEMA, "Install a newer solidmark to read it.")
+    return checked(renewed, where)
+
+
+def checked(record: Mapping[str, Any], where: str, cure: str = CURE) -> Record:
+    """The record itself. Raises DamagedFile, naming the first block that is not what `schema.record` says."""
+    from pydantic import ValidationError  # not before there is a record
+
+    try:
+        record_type().validate_python(record)
+    except ValidationError as cause:
+        first = cause.errors(include_url=False)[0]
+        path = ".".join(str(part) for part in first["loc"][1:]) or "event"
+        raise DamagedFile(where, f"{path} = {first['input']!r:.60}", first["msg"], cure) from cause
+    return record  # type: ignore[return-value]  # it was checked above
 
 
 def _refused(constant: str) -> float:

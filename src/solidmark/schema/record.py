@@ -1,0 +1,421 @@
+"""What a record holds: one JSON object a line, schema `solidmark.record/2`, told apart by `event`.
+
+Every record is written and read through these types; `record.schema.json` beside this file says the same in JSON
+Schema. A key that may be missing was not recorded by every version. Unknown is null with a reason, never 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from typing_extensions import NotRequired, TypedDict
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+else:
+    JsonValue = Any  # what was read from JSON is JSON, and pydantic takes a tenth of a second to import
+
+SCHEMA = "solidmark.record/2"
+
+Plain = float | int | str | bool | None
+"""A number, a word, a truth value, or null where it is unknown."""
+
+Status = Literal["ok", "failed_check", "error", "timeout", "oom", "crashed", "unsupported"]
+"""`ok`; `failed_check`: a control failed, so do not believe its numbers; all others have no numbers."""
+
+
+class IntervalBlock(TypedDict):
+    """A number with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class MemorizationBlock(IntervalBlock):
+    """M, over `images` images of one seed; chance 0."""
+
+    error: float
+    chance: float
+    images: int
+
+
+class LeakedBitsBlock(IntervalBlock):
+    """Bits of the `keys` keys of an image that came back; chance 0."""
+
+    chance: float
+    keys: int
+
+
+class AreaBlock(IntervalBlock):
+    """An AUROC; chance 0.5."""
+
+    chance: float
+
+
+class ShareBlock(TypedDict):
+    """`count` of `of`; `low` and `high` limit the share, `chance` is the share that chance gives."""
+
+    count: int
+    of: int
+    low: float
+    high: float
+    chance: float
+
+
+class EpsilonBlock(TypedDict):
+    """A lower bound on ε at `delta`, which holds with probability `confidence`."""
+
+    low: float
+    confidence: float
+    adjacency: str
+    delta: float
+
+
+class EpsilonLowBlock(TypedDict):
+    """The lower bound alone, of a control."""
+
+    low: float
+
+
+class MarksBlock(TypedDict):
+    """How the marks of held-out answers look: spread of keys, unevenness inside a segment, decoy error."""
+
+    spread: float
+    unevenness: float
+    decoy_error: float | None
+
+
+class WorkBlock(TypedDict):
+    """Denoiser evaluations, counted a sample, and seconds; `images` where the work was done for some."""
+
+    forward: int
+    backward: int
+    seconds: float
+    images: NotRequired[int]
+
+
+class NegativeBlock(TypedDict):
+    """Scores of predictions that cannot know the keys, and the p-values of "they do not"."""
+
+    memorization: MemorizationBlock
+    certified: ShareBlock
+    epsilon: EpsilonLowBlock
+    chance_p: float
+    uniform_p: float
+
+
+class ScoresBlock(TypedDict):
+    """All scores of one query on one group of images."""
+
+    memorization: MemorizationBlock
+    certified: ShareBlock
+    avoided: NotRequired[ShareBlock]
+    leaked_bits: LeakedBitsBlock
+    epsilon: EpsilonBlock
+    within: dict[str, ShareBlock]
+    auroc: AreaBlock
+    tpr_at_1_fpr: ShareBlock
+    permutation_p: float
+
+
+class QueryBlock(ScoresBlock):
+    """The scores of one query on the images that the row answers for, with its own negatives and cost.
+
+    `retained` are the scores of images that were not to be forgotten.
+    """
+
+    access: NotRequired[Literal["black-box", "white-box"]]
+    held_out: NotRequired[NegativeBlock]
+    marks: NotRequired[MarksBlock]
+    evaluations: NotRequired[WorkBlock]
+    retained: NotRequired[ScoresBlock]
+
+
+class WorstBlock(TypedDict):
+    """The worst case over `queries` queries; `chosen` is the share of halvings that chose each."""
+
+    memorization: MemorizationBlock
+    certified: ShareBlock
+    epsilon: EpsilonBlock
+    chosen: dict[str, float]
+    queries: int
+
+
+class MarkValidBlock(MarksBlock):
+    """The marks of the leading query beside the baseline's, and whether they are marks."""
+
+    valid: bool
+    baseline: MarksBlock
+
+
+class ControlsBlock(TypedDict):
+    """The controls of a case; `sound` where none has a fault."""
+
+    held_out: NegativeBlock
+    other_keys: NegativeBlock
+    power: IntervalBlock
+    mark_valid: MarkValidBlock
+    active: bool
+    faults: list[str]
+    sound: bool
+
+
+class DistanceBlock(TypedDict):
+    """A distance between generated and real images, beside the same between two halves of real ones."""
+
+    value: float
+    real: float
+
+
+class UtilityBlock(TypedDict):
+    """What plain generation is worth; `accuracy` is null where no class is asked for."""
+
+    accuracy: ShareBlock | None
+    frechet: DistanceBlock
+    kernel: DistanceBlock
+    diversity: ShareBlock
+    diversity_real: float
+    judge_accuracy: float
+
+
+class LossBlock(IntervalBlock):
+    """A mean denoising loss over `images` images."""
+
+    error: float
+    images: int
+
+
+class DenoisingLossBlock(TypedDict):
+    """White-box denoising loss of held-out and of trained images."""
+
+    held_out: LossBlock
+    trained: LossBlock
+
+
+class CostBlock(TypedDict):
+    """What a case cost."""
+
+    training: WorkBlock
+    editing: WorkBlock
+    sampling: WorkBlock
+
+
+class RefusedShareBlock(TypedDict):
+    """A share of refused queries, without an interval."""
+
+    value: float
+    count: int
+    of: int
+
+
+class RefusedQueryBlock(TypedDict):
+    """Refusals of one query."""
+
+    trained: RefusedShareBlock
+    held_out: RefusedShareBlock
+
+
+class RefusedBlock(TypedDict):
+    """Refusals of a service: of fresh captions, and of each query's images."""
+
+    generated: RefusedShareBlock
+    queries: dict[str, RefusedQueryBlock]
+
+
+class SamplingReportBlock(TypedDict, total=False):
+    """What the sampling stage reports; empty where nothing acts there."""
+
+    refused: RefusedBlock
+
+
+Reports = dict[str, dict[str, Plain]]
+"""By family, what a part of a mitigation reports of itself, by name."""
+
+
+class ReportedBlock(TypedDict):
+    """What the parts of a mitigation report of themselves, by stage."""
+
+    training: Reports
+    editing: Reports
+    sampling: SamplingReportBlock
+
+
+class SolverBlock(TypedDict):
+    """The solver of the queries; older records have fewer fields."""
+
+    name: str
+    steps: int
+    eta: float
+    guidance: float
+    batch: NotRequired[int]
+    rounds: NotRequired[int]
+    strength: NotRequired[float]
+
+
+class ProvenanceBlock(TypedDict, total=False):
+    """Where a case was measured, with which sources."""
+
+    device: str
+    environment_key: str
+    testbed: dict[str, JsonValue]
+    sources: dict[str, str]
+    queries: dict[str, JsonValue]
+    notes: list[str]
+    peak_bytes: int
+
+
+class PerImageBlock(TypedDict):
+    """The file with a row an image and query."""
+
+    path: str
+    rows: int
+
+
+class Identity(TypedDict):
+    """What every record says of its case, whatever became of it. `order` is its place in the plan."""
+
+    event: str
+    case_id: str
+    slug: str
+    order: NotRequired[int]
+    testbed: NotRequired[str]
+    mitigation: NotRequired[str]
+    family: NotRequired[str]
+
+
+class Stamp(TypedDict):
+    """What the writer adds."""
+
+    schema: NotRequired[str]
+    t: NotRequired[str]
+    worker: NotRequired[str]
+    pid: NotRequired[int]
+
+
+class Heading(TypedDict):
+    """What a case is: the mitigation with its parameters, the seed, the solver."""
+
+    benchmark_version: NotRequired[int]
+    testbed: NotRequired[str]
+    mitigation: NotRequired[str]
+    family: NotRequired[str]
+    stage: NotRequired[str]
+    needs: NotRequired[list[str]]
+    control: NotRequired[bool]
+    reference_curve: NotRequired[bool]
+    fidelity: NotRequired[str]
+    reference: NotRequired[str]
+    parameters: NotRequired[dict[str, JsonValue]]
+    seed: NotRequired[int]
+    solver: NotRequired[SolverBlock]
+
+
+class CaseNumbers(Heading):
+    """What measuring a case gives; where it has failed, null with a `reason`."""
+
+    status: Status
+    reason: NotRequired[str]
+    queries: NotRequired[dict[str, QueryBlock] | None]
+    not_applicable: NotRequired[dict[str, str]]
+    worst: NotRequired[WorstBlock | None]
+    worst_service: NotRequired[WorstBlock | None]
+    controls: NotRequired[ControlsBlock | None]
+    power: NotRequired[dict[str, IntervalBlock | None]]
+    utility: NotRequired[UtilityBlock | None]
+    denoising_loss: NotRequired[DenoisingLossBlock | None]
+    cost: NotRequired[CostBlock | None]
+    reported: NotRequired[ReportedBlock]
+    provenance: NotRequired[ProvenanceBlock]
+    per_image: NotRequired[PerImageBlock]
+
+
+class CaseRecord(CaseNumbers, Identity, Stamp):
+    """Testbed x mitigation x seed: what each query found, the worst over them, controls, utility and cost."""
+
+    event: Literal["case"]  # type: ignore[misc]  # narrower than that of any record
+    attempt: NotRequired[int]
+
+
+class UnmarkedBlock(TypedDict):
+    """The same training without keys."""
+
+    utility: UtilityBlock
+
+
+class TestbedNumbers(Heading):
+    """What belongs to a testbed and seed alone."""
+
+    status: Status
+    reason: NotRequired[str]
+    power: NotRequired[dict[str, IntervalBlock | None]]
+    unmarked: NotRequired[UnmarkedBlock]
+    expected: NotRequired[str]
+    provenance: NotRequired[ProvenanceBlock]
+    queries: NotRequired[None]
+    controls: NotRequired[None]
+    utility: NotRequired[None]
+    cost: NotRequired[None]
+
+
+class TestbedRecord(TestbedNumbers, Identity, Stamp):
+    """Power of each query, and utility of the same training without keys."""
+
+    event: Literal["testbed"]  # type: ignore[misc]  # narrower than that of any record
+    attempt: NotRequired[int]
+
+
+class EstimateBlock(TypedDict):
+    """A number with its interval, and its standard error where it has one."""
+
+    value: float
+    low: float
+    high: float
+    error: NotRequired[float | None]
+
+
+class SeriesBlock(TypedDict):
+    """One line or row of points of a figure."""
+
+    label: str
+    x: list[float | str]
+    y: list[float]
+    low: list[float]
+    high: list[float]
+
+
+class FindingRecord(Identity, Stamp):
+    """An experiment's rule, its statistic with interval, its verdict, and the points of its figure."""
+
+    event: Literal["finding"]  # type: ignore[misc]  # narrower than that of any record
+    status: Status
+    benchmark_version: NotRequired[int]
+    reason: NotRequired[str]
+    suite: NotRequired[str]
+    name: NotRequired[str]
+    title: NotRequired[str]
+    rule: NotRequired[str]
+    verdict: NotRequired[Literal["holds", "fails", "undecided"]]
+    statistic: NotRequired[str]
+    estimate: NotRequired[EstimateBlock]
+    seeds: NotRequired[list[int]]
+    series: NotRequired[list[SeriesBlock]]
+    x_title: NotRequired[str]
+    y_title: NotRequired[str]
+    chance: NotRequired[float | None]
+    source: NotRequired[str]
+    details: NotRequired[dict[str, JsonValue]]
+    attempt: NotRequired[int]
+    provenance: NotRequired[ProvenanceBlock]
+
+
+class CrashRecord(Identity, Stamp):
+    """A worker that died, the case it was at, and the attempt."""
+
+    event: Literal["crash"]  # type: ignore[misc]  # narrower than that of any record
+    status: Literal["crashed", "timeout"]
+    attempt: int
+    reason: str
+
+
+Record = CaseRecord | TestbedRecord | FindingRecord | CrashRecord

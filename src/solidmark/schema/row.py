@@ -1,0 +1,303 @@
+"""What a row of a leaderboard holds: one testbed, mitigation and solver over its seeds.
+
+Every number is that of all seeds together; `leaderboard.aggregate` says how it is taken. What a seed lacks the row lacks:
+null, with a reason in `Row.reasons`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from .numbers import Estimate, Share
+
+NUMBERS = ("queries", "power", "worst", "worst_service", "controls", "utility", "denoising_loss", "cost", "reported")
+"""The fields of a row that are null where it has no numbers."""
+
+NO_WORST = "its seeds were asked different queries, or their records are older than the worst case"
+NO_CLASS = "the captions of this testbed name no class, so none is asked for"
+NO_LOSS = (
+    "its weights are the baseline's, its network predicts another quantity, the mark leaves no centre, or its records are "
+    "older than this number"
+)
+NO_REFUSAL = "the service refused nothing, or its refusals were not recorded for every seed"
+NO_CLAIM = "no part of it claims to be differentially private"
+NO_POWER = "the perfect memorizer is a closed formula, which this query cannot be put to"
+
+
+@dataclass(frozen=True)
+class Marks:
+    """How the marks of held-out answers look, averaged over seeds: spread of keys, unevenness, decoy error."""
+
+    spread: float
+    unevenness: float
+    decoy_error: float | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """Denoiser evaluations, seconds and, where images were made, their number; a mean over seeds."""
+
+    forward: float
+    backward: float
+    seconds: float
+    images: float | None = None
+
+    @property
+    def evaluations(self) -> float:
+        """forward + backward."""
+        return self.forward + self.backward
+
+    @property
+    def per_image(self) -> float | None:
+        """Evaluations an image; None where no images were made."""
+        return self.evaluations / self.images if self.images else None
+
+
+@dataclass(frozen=True)
+class Negative:
+    """A control that knows no key; of the two p-values the smallest of any seed."""
+
+    memorization: Estimate
+    certified: Share
+    chance_p: float
+    uniform_p: float
+
+
+@dataclass(frozen=True)
+class Scored:
+    """All scores of one query.
+
+    `epsilon` is a lower bound (no upper limit): the smallest of any seed, each of which holds with probability
+    `epsilon_confidence` at `epsilon_delta`. `avoided` are images certified by answers that are too far from their keys.
+    `held_out` are the query's own negatives, `retained` the scores of images that were not to be forgotten. `avoided` and
+    what has a default may not have been recorded.
+    """
+
+    memorization: Estimate
+    certified: Share
+    avoided: Share | None
+    leaked_bits: Estimate
+    epsilon: Estimate
+    epsilon_delta: float
+    epsilon_confidence: float
+    epsilon_adjacency: str
+    within: Mapping[str, Share]
+    auroc: Estimate
+    tpr_at_1_fpr: Share
+    permutation_p: float
+    keys: int
+    access: str | None = None
+    held_out: Negative | None = None
+    marks: Marks | None = None
+    evaluations: Work | None = None
+    retained: Scored | None = None
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The worst case over `queries` queries; `chosen` is the share of halvings that chose each. `epsilon` as in `Scored`."""
+
+    memorization: Estimate
+    certified: Share
+    epsilon: Estimate
+    epsilon_delta: float
+    epsilon_confidence: float
+    epsilon_adjacency: str
+    chosen: Mapping[str, float]
+    queries: int
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The controls; `sound` only where those of every seed are."""
+
+    held_out: Negative
+    other_keys: Negative
+    power: Estimate
+    mark_valid: bool
+    marks: Marks
+    baseline_marks: Marks
+    active: bool
+    faults: tuple[str, ...]
+    sound: bool
+
+
+@dataclass(frozen=True)
+class Utility:
+    """Utility of plain generation; `accuracy` is null where no class is asked for.
+
+    `frechet` and `kernel` are distances between generated and real images. `frechet_real`, `kernel_real` and
+    `diversity_real` are the same numbers between two halves of real images.
+    """
+
+    accuracy: Share | None
+    frechet: Estimate
+    frechet_real: float
+    kernel: Estimate
+    kernel_real: float
+    diversity: Share
+    diversity_real: float
+    judge_accuracy: float
+
+
+@dataclass(frozen=True)
+class DenoisingLoss:
+    """Mean denoising loss of held-out images, with its interval over images and seeds, and of trained ones."""
+
+    held_out: Estimate
+    trained: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a row costs, a mean over seeds; `relative` is training and editing over the baseline's training.
+
+    `sampling_relative` is an image's evaluations over those of the baseline; `peak_bytes` is the largest of any seed.
+    """
+
+    training: Work
+    editing: Work
+    sampling: Work
+    peak_bytes: int | None = None
+    relative: float | None = None
+    sampling_relative: float | None = None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Queries that the service did not answer: of trained and of held-out images, by the leading query, and fresh ones."""
+
+    trained: Share
+    held_out: Share
+    fresh: Share
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """The privacy that a training claims, for one image's keys replaced: the largest ε of any seed, at the largest δ."""
+
+    epsilon: float
+    delta: float
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a row's methods report of themselves: `values` by stage, part and name.
+
+    Numbers are averaged over seeds; a text is null where seeds differ. `refused` is null where no query goes through a
+    service or it refuses nothing, `claimed` where nobody claims.
+    """
+
+    values: Mapping[str, float | str | None]
+    refused: Refused | None
+    claimed: Claimed | None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One seed of a row: what became of it. `memorization` is that of the leading query, also where a control failed.
+
+    `worst`, `worst_service` (over the queries that go through the service alone), `accuracy` and `frechet` are what
+    curves are made of; null where the record has no such number.
+    """
+
+    seed: int | None
+    status: str
+    reason: str
+    case_id: str
+    environment: str
+    memorization: Estimate | None
+    worst: Estimate | None = None
+    worst_service: Estimate | None = None
+    accuracy: float | None = None
+    frechet: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A mitigation at one setting on one testbed, over its seeds. Numbers are null unless every seed is ok.
+
+    `reference_curve` says that its family is the reference of its stage, `fidelity` how faithful it is to what was
+    published; null in records older than that. `order` is the place of its setting in the plan.
+    """
+
+    testbed: str
+    mitigation: str
+    family: str
+    stage: str
+    control: bool
+    needs: tuple[str, ...]
+    reference: str
+    parameters: Mapping[str, object]
+    solver: Mapping[str, object]
+    status: str
+    reason: str
+    attempts: tuple[Attempt, ...]
+    order: int = 0
+    queries: Mapping[str, Scored] | None = None
+    not_applicable: Mapping[str, str] = field(default_factory=dict)
+    power: Mapping[str, Estimate | None] | None = None
+    worst: Worst | None = None
+    worst_service: Worst | None = None
+    controls: Controls | None = None
+    utility: Utility | None = None
+    denoising_loss: DenoisingLoss | None = None
+    cost: Cost | None = None
+    reported: Reported | None = None
+    seeds_missing: tuple[int, ...] = ()
+    reference_curve: bool = False
+    fidelity: str | None = None
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that were measured, in order."""
+        return tuple(sorted(attempt.seed for attempt in self.attempts if attempt.seed is not None))
+
+    @property
+    def ok(self) -> bool:
+        """Whether the row has numbers."""
+        return self.queries is not None
+
+    @property
+    def lead(self) -> Scored | None:
+        """The scores of the leading query."""
+        return next(iter(self.queries.values()), None) if self.queries else None
+
+    @property
+    def baseline(self) -> bool:
+        """Whether nothing is mitigated."""
+        return self.stage == "none"
+
+    @property
+    def setting(self) -> str:
+        """The parameters of this setting, as the label has them: `share=0.5`; empty where there are none."""
+        inner = self.mitigation.removeprefix(self.family)
+        if inner.startswith("(") and inner.endswith(")"):
+            return inner[1:-1]
+        return "" if not inner else self.mitigation
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Environment keys of its seeds; do not compare rows of different keys pair by pair."""
+        return tuple(dict.fromkeys(attempt.environment for attempt in self.attempts if attempt.environment))
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why what is null is null, by the name of the field; parts of a field after a dot."""
+        reasons = {name: self.reason for name in NUMBERS if getattr(self, name) is None}
+        reasons |= {name: NO_WORST for name in ("worst", "worst_service") if self.ok and getattr(self, name) is None}
+        if self.ok and self.denoising_loss is None:
+            reasons["denoising_loss"] = NO_LOSS
+        if self.utility is not None and self.utility.accuracy is None:
+            reasons["utility.accuracy"] = NO_CLASS
+        if self.reported is not None:
+            missing = {"reported.refused": NO_REFUSAL, "reported.claimed": NO_CLAIM}
+            reasons |= {name: why for name, why in missing.items() if getattr(self.reported, name.partition(".")[2]) is None}
+        return reasons | {f"power.{query}": NO_POWER for query, power in (self.power or {}).items() if power is None}
+
+    def to_json(self) -> dict[str, object]:
+        """The row as plain JSON; unknown is null with a reason."""
+        values = asdict(self)
+        values["per_seed"] = values.pop("attempts")
+        return {**values, "seeds": list(self.seeds), "reasons": self.reasons}
