@@ -1,4 +1,4 @@
-"""Denoising losses outside the loop: independent sums, and descent that goes down and stays within bounds."""
+"""Denoising losses outside the loop: independent sums, and a minimisation of chosen parameters alone."""
 
 import torch
 import worlds
@@ -13,26 +13,26 @@ def trainable():
 
 def test_a_loss_is_the_mean_squared_error_of_the_velocity():
     model, rng = worlds.model(), seeds.torch_rng(0, "noised")
-    batch = denoising.noised(model, worlds.examples(), rng)
+    batch = denoising.draw_noised_batch(model, worlds.examples(), rng)
     alpha, sigma = model.schedule.alpha(batch.t), model.schedule.sigma(batch.t)
     predicted = model.predict(alpha * batch.clean + sigma * batch.noise, batch.t, model.embed(batch.captions)).output
     velocity = alpha * batch.noise - sigma * batch.clean
     torch.testing.assert_close(batch.losses(model), (predicted - velocity).square().flatten(1).mean(1))
 
 
-def test_descent_lowers_the_loss_of_one_batch():
+def test_minimizing_lowers_the_loss_of_one_batch():
     model = trainable()
-    batch = denoising.noised(model, worlds.examples(), seeds.torch_rng(0, "noised"))
+    batch = denoising.draw_noised_batch(model, worlds.examples(), seeds.torch_rng(0, "noised"))
     before = float(batch.losses(model).mean().detach())
-    denoising.descend(model, lambda: batch.losses(model).mean(), 10, 1e-2)
+    denoising.minimize_loss(model, lambda: batch.losses(model).mean(), 10, 1e-2)
     assert float(batch.losses(model).mean().detach()) < before
 
 
 def test_only_the_parameters_that_are_named_change():
     model = trainable()
     chosen, *others = model.parameters()
-    kept = [one.detach().clone() for one in others]
-    batch = denoising.noised(model, worlds.examples(), seeds.torch_rng(0, "noised"), size=4)
-    denoising.descend(model, lambda: batch.losses(model).mean(), 1, 1e-2, parameters=[chosen])
-    assert all(torch.equal(one, other) for one, other in zip(others, kept, strict=True))
+    before = [weight.detach().clone() for weight in others]
+    batch = denoising.draw_noised_batch(model, worlds.examples(), seeds.torch_rng(0, "noised"), size=4)
+    denoising.minimize_loss(model, lambda: batch.losses(model).mean(), 1, 1e-2, parameters=[chosen])
+    assert all(torch.equal(a, b) for a, b in zip(others, before, strict=True))
     assert len(batch.captions) == 4

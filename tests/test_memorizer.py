@@ -1,11 +1,11 @@
-"""The perfect memorizer: its formula by brute force, its limits, and that it is the model handle of every other model."""
+"""The perfect memorizer: its formula by brute force, its limits, and what a query finds in it."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
-from worlds import board, examples
+from worlds import examples, split
 
 from solidmark.errors import NotApplicable
 from solidmark.metrics import scores
@@ -14,13 +14,13 @@ from solidmark.models import PADDING, WORD, Attention
 from solidmark.models.memorizer import WIDTH, Memorizer
 from solidmark.queries import Audit, ask
 from solidmark.queries.outpaint import Outpaint
-from solidmark.sampling import Protocol, Service
+from solidmark.sampling import Service, SolverConfig
 
 HIGH, LOW = 990, 5
 """Times at which nearly all, and nearly nothing, is noise."""
 
 
-def noised(model, example, t, seed=0):
+def add_noise(model, example, t, seed=0):
     clean = model.encode(example.images)
     return model.schedule.add_noise(clean, torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed)), t)
 
@@ -29,15 +29,15 @@ def noised(model, example, t, seed=0):
 def test_the_posterior_mean_is_the_weighted_sum_written_as_loops(captions):
     given, t = examples(5, side=4), 600
     model = Memorizer(given)
-    x, asked, memory = noised(model, given.take([0, 3]), t), model.embed(captions), model.embed(given.captions)
+    x, embeddings, memory = add_noise(model, given.take([0, 3]), t), model.embed(captions), model.embed(given.captions)
     a, s = (float(part) for part in (model.schedule.alpha(t), model.schedule.sigma(t)))
     for row, caption in enumerate(captions):
         logs = [-float((x[row] - a * (2 * image - 1)).square().sum()) / (2 * s * s) for image in given.images]
         if caption:
-            logs = [log - float((asked[row] - e).square().sum()) / (2 * WIDTH**2) for log, e in zip(logs, memory)]
+            logs = [log - float((embeddings[row] - e).square().sum()) / (2 * WIDTH**2) for log, e in zip(logs, memory)]
         weights = [math.exp(log - max(logs)) for log in logs]
         mean = sum(w * (2 * image - 1) for w, image in zip(weights, given.images)) / sum(weights)
-        assert torch.allclose(model.predict(x, t, asked).clean[row], mean, atol=1e-4)
+        assert torch.allclose(model.predict(x, t, embeddings).clean[row], mean, atol=1e-4)
 
 
 def test_one_memory_is_the_answer_to_everything():
@@ -51,14 +51,14 @@ def test_one_memory_is_the_answer_to_everything():
 def test_its_own_caption_brings_each_image_back_at_every_noise_level(t):
     given = examples(6)
     model = Memorizer(given)
-    answer = model.predict(noised(model, given, t), t, model.embed(given.captions))
+    answer = model.predict(add_noise(model, given, t), t, model.embed(given.captions))
     assert torch.allclose(model.decode(answer.clean), given.images, atol=0.01)
 
 
 def test_without_caption_pure_noise_gives_about_the_mean_and_little_noise_the_image():
     given = examples(6)
     model, null = Memorizer(given), [""] * 6
-    little = model.predict(noised(model, given, LOW), LOW, model.embed(null))
+    little = model.predict(add_noise(model, given, LOW), LOW, model.embed(null))
     much = model.predict(torch.zeros(6, 1, 12, 12), 999, model.embed(null))
     assert torch.allclose(model.decode(little.clean), given.images, atol=1e-4)
     assert torch.allclose(model.decode(much.clean), given.images.mean(dim=0).expand_as(given.images), atol=0.02)
@@ -67,7 +67,7 @@ def test_without_caption_pure_noise_gives_about_the_mean_and_little_noise_the_im
 def test_times_may_differ_within_a_batch():
     given = examples(4)
     model, times = Memorizer(given), torch.tensor([LOW, 300, 700, HIGH])
-    x, embeddings = noised(model, given, times), model.embed([""] * 4)
+    x, embeddings = add_noise(model, given, times), model.embed([""] * 4)
     together = model.predict(x, times, embeddings).output
     alone = [model.predict(x[i : i + 1], int(times[i]), embeddings[i : i + 1]).output for i in range(4)]
     assert torch.allclose(together, torch.cat(alone), atol=1e-5)
@@ -76,16 +76,16 @@ def test_times_may_differ_within_a_batch():
 def test_the_noise_follows_from_the_clean_image():
     given, t = examples(3), 400
     model = Memorizer(given)
-    answer = model.predict(noised(model, given, t), t, model.embed(given.captions))
+    answer = model.predict(add_noise(model, given, t), t, model.embed(given.captions))
     assert torch.allclose(answer.alpha * answer.clean + answer.sigma * answer.noise, answer.x, atol=1e-5)
 
 
-def test_embeddings_depend_on_words_and_their_places_alone():
-    one, other = Memorizer(examples(2)), Memorizer(examples(5))
+def test_embeddings_depend_on_words_and_their_positions_alone():
+    small, large = Memorizer(examples(2)), Memorizer(examples(5))
     words = ["one w1", "w1 one", "one", ""]
-    assert torch.equal(one.embed(words), other.embed(words))
-    assert len({tuple(row.tolist()) for row in one.embed(words).flatten(1)}) == 4
-    assert one.embed([""]).eq(0).all()
+    assert torch.equal(small.embed(words), large.embed(words))
+    assert len({tuple(row.tolist()) for row in small.embed(words).flatten(1)}) == 4
+    assert small.embed([""]).eq(0).all()
 
 
 def test_a_caption_longer_than_the_context_is_cut():
@@ -102,8 +102,8 @@ def test_evaluations_are_counted_a_sample_forward_and_backward():
     given = examples(3)
     model = Memorizer(given)
     embeddings = model.embed(given.captions).requires_grad_()
-    model.predict(noised(model, given, 500), 500, embeddings).output.sum().backward()
-    model.predict(noised(model, given, 500), 500, model.embed([""] * 3))
+    model.predict(add_noise(model, given, 500), 500, embeddings).output.sum().backward()
+    model.predict(add_noise(model, given, 500), 500, model.embed([""] * 3))
     assert (model.evaluations.forward, model.evaluations.backward) == (6, 3)
 
 
@@ -118,12 +118,12 @@ def test_attention_is_not_applicable_to_a_closed_formula():
 def answered(laid):
     """Predicted keys of trained, then held-out images, by outpainting."""
     service = Service(Memorizer(laid.marked_trained), Composition(), 0)
-    audit = Audit(laid.asked, laid.mark, Protocol(steps=10), service, 0, "outpaint")
+    audit = Audit(laid.queried, laid.mark, SolverConfig(steps=10), service, 0, "outpaint")
     return ask(Outpaint(), audit).keys.double().numpy()
 
 
 def test_asked_for_its_own_images_it_knows_every_key_and_of_others_none():
-    laid = board(trained=16, held_out=32)
+    laid = split(trained=16, held_out=32)
     keys = answered(laid)
     trained, held_out = laid.trained_keys.double().numpy(), laid.held_out_keys.double().numpy()
     assert scores.memorization(keys[:16], trained).value > 0.99

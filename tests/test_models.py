@@ -1,13 +1,29 @@
-"""The model handle: parametrisations, captions, attention, counting, saving."""
+"""The trained model, and the interface of all denoisers: parametrisations, captions, attention, counting, saving."""
+
+from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
-from worlds import NETWORK, model
+from torch import Tensor, nn
+from worlds import NETWORK, examples, model
 
 from solidmark import seeds
 from solidmark.errors import DamagedFile, NotApplicable
-from solidmark.models import END, PADDING, START, WORD, Attention, Layer, Prediction, Schedule, build, load
+from solidmark.models import (
+    END,
+    PADDING,
+    START,
+    WORD,
+    Attention,
+    Denoiser,
+    Evaluations,
+    Layer,
+    Prediction,
+    Schedule,
+    build,
+    load,
+)
+from solidmark.models.memorizer import Memorizer
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
@@ -33,7 +49,7 @@ def test_the_empty_caption_is_the_null_condition_and_unknown_words_have_embeddin
     assert not torch.equal(embeddings[1], embeddings[2])
 
 
-def test_roles_tell_start_words_end_and_padding():
+def test_roles_are_start_words_end_and_padding():
     assert model().roles(["one w1", ""])[0].tolist()[:5] == [START, WORD, WORD, END, PADDING]
 
 
@@ -41,55 +57,55 @@ def test_long_captions_are_cut_to_the_context():
     assert model().embed([" ".join(["one"] * 50)]).shape == (1, NETWORK.context, NETWORK.text_width)
 
 
-def test_watched_attention_equals_the_fused_path():
-    asked, x = model(), torch.randn(2, 1, 12, 12)
-    embeddings = asked.embed(["one w1", "zero"])
-    plain = asked.predict(x, 7, embeddings).output
-    assert torch.allclose(plain, asked.predict(x, 7, embeddings, attention=Attention()).output, atol=1e-6)
+def test_opened_attention_equals_the_fused_path():
+    denoiser, x = model(), torch.randn(2, 1, 12, 12)
+    embeddings = denoiser.embed(["one w1", "zero"])
+    plain = denoiser.predict(x, 7, embeddings).output
+    assert torch.allclose(plain, denoiser.predict(x, 7, embeddings, attention=Attention()).output, atol=1e-6)
 
 
-def test_attention_is_seen_and_changed_inside_one_call_only():
+def test_attention_is_read_and_changed_inside_one_call_only():
     seen: list[Layer] = []
 
-    class Blind(Attention):
+    class ZeroAttention(Attention):
         def probabilities(self, layer: Layer, probabilities: Tensor) -> Tensor:
             seen.append(layer)
             assert torch.allclose(probabilities.sum(dim=-1), torch.ones(()), atol=1e-5)
             return probabilities * 0
 
-    asked, x = model(), torch.randn(2, 1, 12, 12)
-    embeddings = asked.embed(["one w1", "zero"])
-    plain = asked.predict(x, 7, embeddings).output
-    assert not torch.equal(plain, asked.predict(x, 7, embeddings, attention=Blind()).output)
-    assert (seen[0].place, seen[0].heads) == ("mid", 2)
-    assert torch.equal(plain, asked.predict(x, 7, embeddings).output)
+    denoiser, x = model(), torch.randn(2, 1, 12, 12)
+    embeddings = denoiser.embed(["one w1", "zero"])
+    plain = denoiser.predict(x, 7, embeddings).output
+    assert not torch.equal(plain, denoiser.predict(x, 7, embeddings, attention=ZeroAttention()).output)
+    assert (seen[0].block, seen[0].heads) == ("mid", 2)
+    assert torch.equal(plain, denoiser.predict(x, 7, embeddings).output)
 
 
-def test_gradients_pass_through_watched_attention_and_are_counted():
-    asked, x = model(), torch.randn(3, 1, 12, 12)
-    embeddings = asked.embed(["one", "zero", "one w1"]).requires_grad_()
-    asked.predict(x, 7, embeddings, attention=Attention()).output.sum().backward()
+def test_gradients_pass_through_opened_attention_and_are_counted():
+    denoiser, x = model(), torch.randn(3, 1, 12, 12)
+    embeddings = denoiser.embed(["one", "zero", "one w1"]).requires_grad_()
+    denoiser.predict(x, 7, embeddings, attention=Attention()).output.sum().backward()
     assert embeddings.grad is not None
-    assert (asked.evaluations.forward, asked.evaluations.backward) == (3, 3)
+    assert (denoiser.evaluations.forward, denoiser.evaluations.backward) == (3, 3)
 
 
 def test_a_call_under_vmap_is_refused_because_it_would_count_as_one():
-    asked = model()
+    denoiser = model()
     with pytest.raises(NotApplicable, match=r"run\.gradients"):
-        torch.func.vmap(lambda x: asked.predict(x[None], 7, asked.embed(["one"])).output)(torch.randn(3, 1, 12, 12))
+        torch.func.vmap(lambda x: denoiser.predict(x[None], 7, denoiser.embed(["one"])).output)(torch.randn(3, 1, 12, 12))
 
 
 def test_a_saved_model_comes_back_bit_for_bit_and_frozen(tmp_path):
-    asked = model()
-    asked.save(tmp_path)
+    denoiser = model()
+    denoiser.save(tmp_path)
     back = load(tmp_path)
-    assert all(torch.equal(a, b) for a, b in zip(asked.parameters(), back.parameters(), strict=True))
-    assert back.config == asked.config
+    assert all(torch.equal(a, b) for a, b in zip(denoiser.parameters(), back.parameters(), strict=True))
+    assert back.config == denoiser.config
     assert not any(parameter.requires_grad for parameter in back.parameters())
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_a_damaged_model_says_where_and_how_to_mend_it(tmp_path, name):
+def test_a_damaged_model_says_where_it_is_and_how_to_correct_it(tmp_path, name):
     model().save(tmp_path)
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:40])
     with pytest.raises(DamagedFile, match="store verify"):
@@ -99,28 +115,88 @@ def test_a_damaged_model_says_where_and_how_to_mend_it(tmp_path, name):
 def test_initialisation_depends_on_its_own_stream_alone():
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    one, other = model(0), model(0)
+    first, second = model(0), model(0)
     assert torch.equal(before, torch.random.get_rng_state())
-    assert torch.equal(one.parameters()[0], other.parameters()[0])
-    assert not torch.equal(one.parameters()[0], build(NETWORK, seeds.torch_rng(1, "test")).parameters()[0])
+    assert torch.equal(first.parameters()[0], second.parameters()[0])
+    assert not torch.equal(first.parameters()[0], build(NETWORK, seeds.torch_rng(1, "test")).parameters()[0])
 
 
 def test_a_copy_can_be_trained_without_touching_the_original():
-    asked = model()
-    twin = asked.copy()
+    denoiser = model()
+    twin = denoiser.copy()
     with torch.no_grad():
         twin.parameters()[0].add_(1)
     assert twin.parameters()[0].requires_grad
-    assert not torch.equal(twin.parameters()[0], asked.parameters()[0])
+    assert not torch.equal(twin.parameters()[0], denoiser.parameters()[0])
 
 
 def test_a_trajectory_ends_near_what_sampling_without_noise_gives():
-    asked, noise = model(), torch.randn(2, 1, 12, 12)
-    steps = list(asked.trajectory(asked.embed(["one", "zero"]), noise, asked.schedule.times(5), guidance=2.0))
-    assert [t for _, t, _ in steps] == asked.schedule.times(5)
+    denoiser, noise = model(), torch.randn(2, 1, 12, 12)
+    steps = list(denoiser.trajectory(denoiser.embed(["one", "zero"]), noise, denoiser.schedule.times(5), guidance=2.0))
+    assert [t for _, t, _ in steps] == denoiser.schedule.times(5)
     assert torch.equal(steps[0][0], noise)
 
 
 def test_images_pass_through_the_space_of_the_network():
     images = torch.rand(2, 1, 12, 12)
     assert torch.allclose(model().decode(model().encode(images)), images, atol=1e-6)
+
+
+ABSTRACT = ("cross_attention", "embed", "roles", "_output")
+
+
+def test_a_denoiser_without_its_abstract_methods_cannot_be_made():
+    assert set(ABSTRACT) == Denoiser.__abstractmethods__
+    for missing in ABSTRACT:
+        methods = {name: lambda self, *_: None for name in ABSTRACT if name != missing}
+        with pytest.raises(TypeError, match=missing):
+            type("Incomplete", (Denoiser,), methods)(NETWORK, nn.Module(), nn.Module())
+
+
+KINDS = {
+    "text": model,
+    "label": lambda: build(replace(NETWORK, kind="label"), seeds.torch_rng(0, "test")).frozen(),
+    "none": lambda: build(replace(NETWORK, kind="none"), seeds.torch_rng(0, "test")).frozen(),
+    "memorizer": lambda: Memorizer(examples(4)),
+}
+"""Every kind of denoiser: trained models of each conditioning, and the closed formula."""
+
+
+@pytest.fixture(params=KINDS)
+def denoiser(request):
+    return KINDS[request.param]()
+
+
+def test_every_denoiser_predicts_in_the_shape_of_x(denoiser):
+    embeddings, x = denoiser.embed(["one w1", ""]), torch.randn(2, *denoiser.shape)
+    prediction = denoiser.predict(x, torch.tensor([3, 40]), embeddings)
+    assert {part.shape for part in (prediction.output, prediction.noise, prediction.clean)} == {x.shape}
+    assert len(embeddings) == 2
+    assert denoiser.roles(["one w1", ""]).shape[:1] == (2,)
+
+
+def test_every_denoiser_has_zeros_for_the_null_condition(denoiser):
+    assert denoiser.embed([""]).eq(0).all()
+
+
+def test_every_denoiser_counts_a_sample_forward_and_backward(denoiser):
+    x = torch.randn(3, *denoiser.shape, requires_grad=True)
+    denoiser.predict(x, 7, denoiser.embed(["one", "zero", ""])).output.sum().backward()
+    assert (denoiser.evaluations.forward, denoiser.evaluations.backward) == (3, 3)
+
+
+def test_every_denoiser_has_copies_that_count_for_themselves(denoiser):
+    x, embeddings = torch.randn(2, *denoiser.shape), denoiser.embed(["one w1", ""])
+    expected, twin = denoiser.predict(x, 7, embeddings).output, denoiser.copy()
+    assert twin.evaluations == Evaluations()
+    assert torch.equal(twin.predict(x, 7, embeddings).output, expected)
+    assert (denoiser.evaluations.forward, twin.evaluations.forward) == (2, 2)
+
+
+def test_every_denoiser_refuses_attention_unless_it_has_cross_attention(denoiser):
+    x, embeddings = torch.randn(1, *denoiser.shape), denoiser.embed(["one"])
+    if denoiser.cross_attention:
+        assert denoiser.predict(x, 7, embeddings, attention=Attention()).output.shape == x.shape
+    else:
+        with pytest.raises(NotApplicable, match="without cross-attention"):
+            denoiser.predict(x, 7, embeddings, attention=Attention())

@@ -1,28 +1,28 @@
-"""Sampling: guidance, known pixels, links and their counting."""
+"""Sampling: guidance, observed pixels, named noise, wrappers, and the count of evaluations."""
 
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
 import worlds
-from worlds import Nothing, memorizer, model, sampled
+from worlds import NoHooks, generate, memorizer, model
 
 from solidmark import Mitigation, Sampler
 from solidmark.errors import InvalidValue, PluginFault
-from solidmark.models import Query, Schedule
-from solidmark.sampling import Protocol, Service, guide, noises
+from solidmark.models import SamplingBatch, Schedule
+from solidmark.sampling import Noises, Service, SolverConfig, guide, noises
 
 CAPTIONS = ["one w1", "zero w2", "one w3"]
 
 
-def linked(**methods):
-    """A mitigation whose sampler link has these methods."""
-    link = type("Link", (Sampler,), methods)
-    return dataclass(frozen=True)(type("Linked", (Mitigation,), {"sampler": lambda self, inner: link(self, inner)}))()
+def wrapping(**methods):
+    """A mitigation whose sampler has these methods."""
+    wrapper = type("Wrapper", (Sampler,), methods)
+    return dataclass(frozen=True)(type("Wrapping", (Mitigation,), {"sampler": lambda self, inner: wrapper(self, inner)}))()
 
 
 def cooled(scale):
-    return dataclass(frozen=True)(type("Cooled", (Mitigation,), {"guidance": lambda self, before, progress: scale}))()
+    return dataclass(frozen=True)(type("Cooled", (Mitigation,), {"guidance": lambda self, before, step_fraction: scale}))()
 
 
 def test_guidance_is_the_stated_combination():
@@ -33,71 +33,122 @@ def test_guidance_is_the_stated_combination():
     assert torch.equal(guide(u, c, 1), c)
 
 
-def test_known_pixels_come_out_as_they_went_in():
-    asked, known = model(), torch.rand(2, 1, 12, 12)
-    free = torch.zeros(2, 1, 12, 12, dtype=torch.bool)
-    free[..., :3] = True
-    noise = noises([0, 1], asked.shape, 9, 0, "test")
-    out = Service(asked, worlds.composed(), 0).sample(["one", "zero"], known, free, noise, Protocol(steps=4))
-    assert torch.allclose(out[~free], known[~free], atol=1e-6)
-    assert not torch.allclose(out[free], known[free], atol=1e-2)
+def test_observed_pixels_come_out_as_they_went_in():
+    denoiser, observed = model(), torch.rand(2, 1, 12, 12)
+    mask = torch.zeros(2, 1, 12, 12, dtype=torch.bool)
+    mask[..., :3] = True
+    noise = noises([0, 1], denoiser.shape, 9, 0, "test")
+    out = Service(denoiser, worlds.composed(), 0).sample(["one", "zero"], observed, mask, noise, SolverConfig(steps=4))
+    assert torch.allclose(out[~mask], observed[~mask], atol=1e-6)
+    assert not torch.allclose(out[mask], observed[mask], atol=1e-2)
+
+
+def counted(solver):
+    """The names of the draws in the order in which a run without names would count them: (name, step, round)."""
+    yield "initial", 0, 0
+    for step in range(solver.visited):
+        last = step == solver.visited - 1
+        for round_ in range(1 if last else solver.rounds):
+            yield "solver", step, round_
+            yield "observed", step, round_
+            if not last and round_ < solver.rounds - 1:
+                yield "renoise", step, round_
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_each_draw_has_one_name_in_the_order_of_the_run(rounds):
+    """The last step is not repeated, so that only the draws of its further rounds stay without use."""
+    solver = SolverConfig(steps=3, rounds=rounds)
+    named = Noises(torch.arange(solver.draws)[None], solver)
+    order = [getattr(named, name) if name == "initial" else getattr(named, name)(*at) for name, *at in counted(solver)]
+    assert [int(draw) for draw in order] == list(range(solver.draws - 3 * (rounds - 1)))
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_the_names_cover_all_draws_once(rounds):
+    solver = SolverConfig(steps=3, rounds=rounds)
+    named, indices = Noises(torch.arange(solver.draws)[None], solver), [(k, r) for k in range(3) for r in range(rounds)]
+    drawn = [named.initial, *(draw(*index) for index in indices for draw in (named.solver, named.observed))]
+    drawn += [named.renoise(step, round_) for step, round_ in indices if round_ < rounds - 1]
+    assert sorted(int(draw) for draw in drawn) == list(range(solver.draws))
+
+
+class Recorder:
+    """Noise that records which draws are taken."""
+
+    def __init__(self, noise):
+        self.noise, self.order = noise, []
+
+    def __getitem__(self, index):
+        self.order.append(index[1])
+        return self.noise[index]
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_a_run_takes_each_draw_once_and_in_order(rounds):
+    """As an iterator over the draws would: initial, then in each step and round solver, observed, renoise."""
+    solver, denoiser = SolverConfig(steps=3, rounds=rounds), model()
+    recorder = Recorder(noises([0], denoiser.shape, solver.draws, 0, "test"))
+    mask = torch.ones(1, 1, 12, 12, dtype=torch.bool)
+    Service(denoiser, worlds.composed(), 0).sample(["one"], torch.zeros(1, 1, 12, 12), mask, recorder, solver)
+    assert recorder.order == list(range(solver.draws - 3 * (rounds - 1)))
 
 
 def test_answers_do_not_depend_on_the_batch():
-    together = sampled(model(), captions=CAPTIONS)
+    together = generate(model(), captions=CAPTIONS)
     noise = noises([2], (1, 12, 12), 9, 0, "test")
-    service, free = Service(model(), worlds.composed(), 0), torch.ones(1, 1, 12, 12, dtype=torch.bool)
-    alone = service.sample(CAPTIONS[2:], torch.zeros(1, 1, 12, 12), free, noise, Protocol(steps=4))
+    service, mask = Service(model(), worlds.composed(), 0), torch.ones(1, 1, 12, 12, dtype=torch.bool)
+    alone = service.sample(CAPTIONS[2:], torch.zeros(1, 1, 12, 12), mask, noise, SolverConfig(steps=4))
     assert torch.allclose(together[2:], alone, atol=1e-5)
 
 
 def test_evaluations_are_counted_a_sample_a_branch_a_step():
-    asked = model()
-    sampled(asked, captions=CAPTIONS)
-    assert (asked.evaluations.forward, asked.evaluations.backward) == (3 * 2 * 4, 0)
+    denoiser = model()
+    generate(denoiser, captions=CAPTIONS)
+    assert (denoiser.evaluations.forward, denoiser.evaluations.backward) == (3 * 2 * 4, 0)
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.0])
 def test_a_branch_of_weight_zero_is_not_evaluated(scale):
-    asked = model()
-    sampled(asked, cooled(scale), captions=CAPTIONS)
-    assert asked.evaluations.forward == 3 * 4
+    denoiser = model()
+    generate(denoiser, cooled(scale), captions=CAPTIONS)
+    assert denoiser.evaluations.forward == 3 * 4
 
 
-def test_neutral_links_leave_every_bit_in_either_order():
-    passing, plain = linked(after=lambda self, x, x0, t, query: self.inner.after(x, x0, t, query)), cooled(2.0)
-    expected = sampled(model(), plain, captions=CAPTIONS)
-    assert torch.equal(expected, sampled(model(), plain, passing, captions=CAPTIONS))
-    assert torch.equal(expected, sampled(model(), passing, Nothing(), plain, captions=CAPTIONS))
+def test_neutral_wrappers_leave_every_bit_in_either_order():
+    passing, plain = wrapping(after=lambda self, x, x0, t, batch: self.inner.after(x, x0, t, batch)), cooled(2.0)
+    expected = generate(model(), plain, captions=CAPTIONS)
+    assert torch.equal(expected, generate(model(), plain, passing, captions=CAPTIONS))
+    assert torch.equal(expected, generate(model(), passing, NoHooks(), plain, captions=CAPTIONS))
 
 
-def test_links_wrap_each_other_so_that_both_take_part():
-    def scaled(self, u, c, t, query):
-        return 2 * self.inner.scale(u, c, t, query)
+def test_wrappers_wrap_each_other_so_that_both_take_part():
+    def scaled(self, u, c, t, batch):
+        return 2 * self.inner.scale(u, c, t, batch)
 
-    twice = sampled(model(), linked(scale=scaled), linked(scale=scaled), captions=CAPTIONS)
-    assert torch.allclose(twice, sampled(model(), cooled(12.0), captions=CAPTIONS), atol=1e-5)
+    twice = generate(model(), wrapping(scale=scaled), wrapping(scale=scaled), captions=CAPTIONS)
+    assert torch.allclose(twice, generate(model(), cooled(12.0), captions=CAPTIONS), atol=1e-5)
 
 
-def test_an_overridden_method_that_is_never_asked_names_both_mitigations():
-    swallows = linked(predict=lambda self, x, t, query: self.model.predict(x, t, query.embeddings).noise)
-    silenced = linked(scale=lambda self, u, c, t, query: 0.0)
-    with pytest.raises(PluginFault, match=r"scale: found it was never asked; outside it stand Linked \(predict\)"):
-        sampled(model(), silenced, swallows, captions=CAPTIONS)
+def test_an_overridden_method_that_is_never_called_names_both_mitigations():
+    swallows = wrapping(predict=lambda self, x, t, batch: self.model.predict(x, t, batch.embeddings).noise)
+    overridden = wrapping(scale=lambda self, u, c, t, batch: 0.0)
+    with pytest.raises(PluginFault, match=r"scale: found it was never called; outside it: Wrapping \(predict\)"):
+        generate(model(), overridden, swallows, captions=CAPTIONS)
 
 
 @pytest.mark.parametrize("wrong", [lambda x: x[:1], lambda x: x * float("nan")])
-def test_a_link_that_returns_a_wrong_shape_or_nan_is_named(wrong):
-    bad = linked(predict=lambda self, x, t, query: wrong(self.inner.predict(x, t, query)))
-    with pytest.raises(PluginFault, match="Linked, sampler, step from 37"):
-        sampled(model(), bad, captions=CAPTIONS)
+def test_a_wrapper_that_returns_a_wrong_shape_or_nan_is_named(wrong):
+    bad = wrapping(predict=lambda self, x, t, batch: wrong(self.inner.predict(x, t, batch)))
+    with pytest.raises(PluginFault, match="Wrapping, sampler, step from 37"):
+        generate(model(), bad, captions=CAPTIONS)
 
 
 def test_a_refused_query_is_answered_by_a_blank_image():
-    def refuse(self, query: Query) -> Query:
-        return replace(query, refused=torch.tensor([False, True, False]))
+    def refuse(self, batch: SamplingBatch) -> SamplingBatch:
+        return replace(batch, refused=torch.tensor([False, True, False]))
 
-    answers = sampled(model(), linked(prepare=refuse), captions=CAPTIONS)
+    answers = generate(model(), wrapping(prepare=refuse), captions=CAPTIONS)
     assert answers[1].eq(0.5).all()
     assert answers[0].std() > 0
 
@@ -130,12 +181,12 @@ def test_more_steps_than_the_schedule_has_are_refused(steps):
         Schedule("linear", 1000).times(steps)
 
 
-def test_a_protocol_out_of_range_is_refused():
+def test_a_solver_out_of_range_is_refused():
     with pytest.raises(InvalidValue, match="eta in"):
-        Protocol(eta=2.0)
+        SolverConfig(eta=2.0)
 
 
 def test_the_perfect_memorizer_generates_what_it_memorized():
-    laid = worlds.board()
-    answers = sampled(memorizer(laid), captions=laid.trained.captions, protocol=Protocol(steps=25))
+    laid = worlds.split()
+    answers = generate(memorizer(laid), captions=laid.trained.captions, solver=SolverConfig(steps=25))
     assert torch.allclose(answers, laid.marked_trained.images, atol=1e-3)

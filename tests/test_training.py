@@ -1,54 +1,55 @@
-"""Training: the recipe, the loop, its links, and that nothing undescribed survives."""
+"""Training: the recipe, the loop, its wrappers, and that no change survives which the recipe does not describe."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
-from worlds import Nothing, composed, tiny
+from worlds import NoHooks, composed, tiny
 
 from solidmark import Mitigation, Stage, Trainer
 from solidmark.errors import InvalidValue, PluginFault
+from solidmark.mitigation.run import TrainingSet
 from solidmark.models import Recipe
 from solidmark.training import train
 
 
 def trained(*mitigations, seed=0, **numbers):
     testbed = tiny()
-    laid = testbed.board(seed)
+    laid = testbed.split(seed)
     recipe = replace(testbed.recipe, **numbers)
-    return train(recipe, laid.trained, laid.trained_keys, laid.mark, composed(*mitigations), seed)
+    return train(recipe, TrainingSet(laid.trained, laid.trained_keys, laid.mark), composed(*mitigations), seed)
 
 
 def weights(model):
     return torch.cat([parameter.flatten() for parameter in model.parameters()])
 
 
-def linked(**methods):
-    link = type("Link", (Trainer,), methods)
-    return dataclass(frozen=True)(type("Linked", (Mitigation,), {"trainer": lambda self, inner: link(self, inner)}))()
+def wrapping(**methods):
+    wrapper = type("Wrapper", (Trainer,), methods)
+    return dataclass(frozen=True)(type("Wrapping", (Mitigation,), {"trainer": lambda self, inner: wrapper(self, inner)}))()
 
 
-def opened(name, function, stage=None):
-    return dataclass(frozen=True)(type("Opened", (Mitigation,), {name: function, "stage": stage}))()
+def overriding(name, function, stage=None):
+    return dataclass(frozen=True)(type("Overriding", (Mitigation,), {name: function, "stage": stage}))()
 
 
 def test_two_trainings_with_one_seed_are_equal_bit_for_bit():
     torch.manual_seed(1)
-    one = weights(trained())
+    first = weights(trained())
     torch.manual_seed(2)
-    assert torch.equal(one, weights(trained()))
-    assert not torch.equal(one, weights(trained(seed=1)))
+    assert torch.equal(first, weights(trained()))
+    assert not torch.equal(first, weights(trained(seed=1)))
 
 
 def test_neutral_parts_leave_every_bit():
-    assert torch.equal(weights(trained()), weights(trained(Nothing(), linked(), Nothing())))
+    assert torch.equal(weights(trained()), weights(trained(NoHooks(), wrapping(), NoHooks())))
 
 
 def test_the_global_generator_is_left_as_it_was():
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
-    trained(opened("trainer", lambda self, inner: Trainer(self, inner) if torch.rand(()) < 2 else None))
+    trained(overriding("trainer", lambda self, inner: Trainer(self, inner) if torch.rand(()) < 2 else None))
     assert torch.equal(before, torch.random.get_rng_state())
 
 
@@ -58,7 +59,7 @@ def test_evaluations_of_the_training_are_counted():
 
 
 def test_the_rate_rises_and_falls_linearly():
-    recipe = Recipe(train_steps=100, learning_rate=1.0, warm_up=0.1, final_rate=0.01)
+    recipe = Recipe(train_steps=100, learning_rate=1.0, warmup_fraction=0.1, final_lr_fraction=0.01)
     assert recipe.rate(0) == pytest.approx(0.1)
     assert recipe.rate(9) == pytest.approx(1.0)
     assert recipe.rate(55) == pytest.approx(1 - 0.99 * 45 / 90)
@@ -72,32 +73,32 @@ def test_timesteps_have_the_stated_density():
         seen.append(self.inner.times(batch))
         return seen[-1]
 
-    trained(linked(times=times), train_steps=60, batch=32)
+    trained(wrapping(times=times), train_steps=60, batch=32)
     t = torch.cat(seen)
     assert (t < 500).double().mean().item() == pytest.approx(0.5**1.5, abs=4 * np.sqrt(0.25 / len(t)))
 
 
 def test_every_image_is_seen_equally_often():
     seen = []
-    trained(linked(update=lambda self, indices: (seen.append(indices), self.inner.update(indices))), train_steps=8)
+    trained(wrapping(update=lambda self, indices: (seen.append(indices), self.inner.update(indices))), train_steps=8)
     assert torch.bincount(torch.cat(seen)).tolist() == [4] * 16
 
 
 def test_dropped_samples_leave_the_mean():
     """Dropping all but the first sample gives the update of a batch whose loss is that sample's alone."""
-    first = linked(losses=lambda self, batch, t: self.inner.losses(batch, t) * (torch.arange(8) == 0))
-    alone = linked(losses=lambda self, batch, t: self.inner.losses(batch, t)[:1])
+    first = wrapping(losses=lambda self, batch, t: self.inner.losses(batch, t) * (torch.arange(8) == 0))
+    alone = wrapping(losses=lambda self, batch, t: self.inner.losses(batch, t)[:1])
     assert torch.allclose(weights(trained(first, train_steps=1)), weights(trained(alone, train_steps=1)), atol=1e-6)
 
 
 def test_a_batch_with_no_sample_left_is_skipped():
-    none = linked(losses=lambda self, batch, t: self.inner.losses(batch, t) * 0)
+    none = wrapping(losses=lambda self, batch, t: self.inner.losses(batch, t) * 0)
     model = trained(none)
     assert model.evaluations.backward == 0
 
 
 def test_batches_that_end_early_end_the_training():
-    assert trained(linked(batches=lambda self: iter([torch.arange(8)]))).evaluations.forward == 8
+    assert trained(wrapping(batches=lambda self: iter([torch.arange(8)]))).evaluations.forward == 8
 
 
 def test_the_average_is_inside_the_context_and_kept_at_the_end():
@@ -110,7 +111,7 @@ def test_the_average_is_inside_the_context_and_kept_at_the_end():
         seen["after"] = torch.equal(running, weights(self.model))
         self.inner.finish()
 
-    trained(linked(finish=finish))
+    trained(wrapping(finish=finish))
     assert seen == {"inside": True, "after": True}
 
 
@@ -122,50 +123,50 @@ def test_per_image_gradients_average_to_the_batch_gradient():
         seen["shape"] = rows[0].shape[0]
         self.run.apply([row.mean(dim=0) for row in rows])
 
-    model = trained(linked(update=update), train_steps=1)
+    model = trained(wrapping(update=update), train_steps=1)
     assert seen["shape"] == 8
     assert model.evaluations.backward == 8
 
 
-def test_a_module_that_a_link_left_behind_is_refused():
+def test_a_module_that_a_trainer_left_behind_is_refused():
     def prepare(self):
         self.model.network.add_module("adapter", torch.nn.Linear(2, 2))
 
     with pytest.raises(PluginFault, match="Merge adapters in `finish`"):
-        trained(linked(prepare=prepare))
+        trained(wrapping(prepare=prepare))
 
 
 def test_a_loss_that_is_not_finite_is_named_with_its_step():
     with pytest.raises(PluginFault, match="step 0"):
-        trained(linked(losses=lambda self, batch, t: self.inner.losses(batch, t) * float("nan")))
+        trained(wrapping(losses=lambda self, batch, t: self.inner.losses(batch, t) * float("nan")))
 
 
-def test_an_overridden_method_behind_one_that_never_asks_is_named():
-    silenced = linked(losses=lambda self, batch, t: self.inner.losses(batch, t))
-    whole = linked(fit=lambda self: None)
-    with pytest.raises(PluginFault, match=r"losses.*never asked.*Linked \(fit\)"):
-        trained(silenced, whole)
+def test_an_overridden_method_inside_one_that_never_calls_it_is_named():
+    overridden = wrapping(losses=lambda self, batch, t: self.inner.losses(batch, t))
+    whole = wrapping(fit=lambda self: None)
+    with pytest.raises(PluginFault, match=r"losses.*never called.*Wrapping \(fit\)"):
+        trained(overridden, whole)
 
 
-def test_an_exception_in_a_link_names_mitigation_and_method():
+def test_an_exception_in_a_wrapper_names_mitigation_and_method():
     def losses(self, batch, t):
         raise ZeroDivisionError("no")
 
-    with pytest.raises(PluginFault, match=r"mitigation Linked, Link\.losses.*ZeroDivisionError"):
-        trained(linked(losses=losses))
+    with pytest.raises(PluginFault, match=r"mitigation Wrapping, Wrapper\.losses.*ZeroDivisionError"):
+        trained(wrapping(losses=losses))
 
 
 def test_views_and_captions_act_at_each_access():
     seen = []
-    view = opened("view", lambda self, images, rng: seen.append(len(images)) or images)
-    caption = opened("caption", lambda self, captions, rng: seen.append(captions[0]) or captions, Stage.TRAINING)
+    view = overriding("view", lambda self, images, rng: seen.append(len(images)) or images)
+    caption = overriding("caption", lambda self, captions, rng: seen.append(captions[0]) or captions, Stage.TRAINING)
     trained(view, caption)
     assert seen.count(8) == 3
-    assert sum(isinstance(one, str) for one in seen) == 3
+    assert sum(isinstance(entry, str) for entry in seen) == 3
 
 
 def test_a_changed_recipe_is_what_gets_built():
-    wider = opened("recipe", lambda self, recipe: replace(recipe, network=replace(recipe.network, widths=(16,))))
+    wider = overriding("recipe", lambda self, recipe: replace(recipe, network=replace(recipe.network, widths=(16,))))
     assert trained(wider).config.widths == (16,)
 
 
@@ -182,6 +183,6 @@ def test_fixed_noise_is_the_same_for_an_image_in_every_epoch():
             seen.setdefault(number, []).append(noise)
         return self.inner.losses(batch, t)
 
-    trained(linked(losses=losses), train_steps=4)
+    trained(wrapping(losses=losses), train_steps=4)
     assert all(torch.equal(noises[0], noises[1]) for noises in seen.values())
     assert len(seen) == 16

@@ -1,6 +1,6 @@
-"""Sampling: classifier-free guidance, known pixels replaced step by step, links round it.
+"""Sampling: classifier-free guidance, observed pixels put back at every step, and wrappers round both.
 
-A query and plain generation are the same call; plain generation has all pixels free.
+A query and plain generation are the same call. In plain generation the mask covers all pixels.
 """
 
 from __future__ import annotations
@@ -16,24 +16,26 @@ from torch import Tensor
 from . import seeds
 from .data import says_something
 from .errors import InvalidValue, PluginFault
-from .mitigation import Handover, Sampler
+from .mitigation import Sampler, WrapperContext
 from .mitigation.composition import Composition
-from .mitigation.hooks import Doors, check_asked
+from .mitigation.handout import HandedOut
+from .mitigation.hooks import Hooks, check_overrides
+from .models import SamplingBatch
+from .schema.record import SolverBlock
 
 if TYPE_CHECKING:
     from .models import Denoiser
-from .models import Query
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """The solver of a query: part of every row, never tuned for one.
+class SolverConfig:
+    """The solver of a query. It is a part of every row and is never tuned for one.
 
-    `steps` of DDIM (arXiv 2010.02502) with `eta` = 1, which is ancestral sampling on the visited
-    timesteps; `guidance` is the classifier-free scale (arXiv 2207.12598); `batch` queries are sampled
-    together, trained and held-out images mixed. With `rounds` above 1 each step is repeated, going back
-    by fresh noise in between (RePaint, arXiv 2201.09865); with `strength` below 1 sampling starts from
-    a given image, noised to that share of the steps.
+    `steps` are steps of DDIM (arXiv 2010.02502). An `eta` of 1 is ancestral sampling on the visited timesteps.
+    `guidance` is the classifier-free scale (arXiv 2207.12598). `batch` queries are sampled together, trained and
+    held-out images mixed. With `rounds` above 1 each step is repeated, and fresh noise leads back in between (RePaint,
+    arXiv 2201.09865). With `strength` below 1 sampling starts from a given image, noised to that share of the steps
+    (SDEdit, arXiv 2108.01073). Raises InvalidValue for numbers out of range.
     """
 
     name: str = "fast"
@@ -48,7 +50,19 @@ class Protocol:
         counts = min(self.steps, self.batch, self.rounds) >= 1
         if not (counts and 0 <= self.eta <= 1 and 0 < self.strength <= 1 and math.isfinite(self.guidance)):
             expected = "steps, batch and rounds of at least 1, eta in [0, 1], strength in (0, 1], a finite guidance"
-            raise InvalidValue("Protocol", repr(self), expected, "Mend the numbers.")
+            raise InvalidValue("SolverConfig", repr(self), expected, "Correct the numbers.")
+
+    def as_block(self) -> SolverBlock:
+        """The fields, for a record."""
+        return {
+            "name": self.name,
+            "steps": self.steps,
+            "eta": self.eta,
+            "guidance": self.guidance,
+            "batch": self.batch,
+            "rounds": self.rounds,
+            "strength": self.strength,
+        }
 
     @property
     def visited(self) -> int:
@@ -57,53 +71,86 @@ class Protocol:
 
     @property
     def draws(self) -> int:
-        """Noise tensors that one image needs: x_T, and in each round the solver's, the known pixels', the way back's."""
-        return 1 + self.visited * (3 * self.rounds - 1)
+        """Noise tensors that one image needs: x_T, and what each step needs (see `Noises`)."""
+        return 1 + self.visited * self.draws_a_step
+
+    @property
+    def draws_a_step(self) -> int:
+        """In each round one for the solver and one for the observed pixels, and one between two rounds for the way back."""
+        return 3 * self.rounds - 1
 
     @property
     def evaluations(self) -> int:
-        """Denoiser evaluations an image of one run, both branches, without any mitigation."""
+        """Denoiser evaluations an image of one run: both branches, without mitigation."""
         return 2 * self.visited * self.rounds
 
 
+@dataclass(frozen=True)
+class Noises:
+    """The normal noise of one run by name, (B, C, H, W) each. `draws` holds all of it, (B, config.draws, C, H, W)."""
+
+    draws: Tensor
+    config: SolverConfig
+
+    @property
+    def initial(self) -> Tensor:
+        """x_T."""
+        return self.draws[:, 0]
+
+    def solver(self, step: int, round_: int) -> Tensor:
+        """The noise that the solver adds in this round of a step."""
+        return self.draws[:, self._first(step, round_)]
+
+    def observed(self, step: int, round_: int) -> Tensor:
+        """The noise of the observed pixels in this round of a step."""
+        return self.draws[:, self._first(step, round_) + 1]
+
+    def renoise(self, step: int, round_: int) -> Tensor:
+        """The noise that leads back to the beginning of the step, for another round."""
+        return self.draws[:, self._first(step, round_) + 2]
+
+    def _first(self, step: int, round_: int) -> int:
+        return 1 + step * self.config.draws_a_step + 3 * round_
+
+
 class BaseSampler(Sampler):
-    """The innermost link: classifier-free guidance with the `guidance` doors folded over its scale."""
+    """The innermost wrapper: classifier-free guidance, its scale changed by the `guidance` hooks."""
 
     inner: Any = None
-    handover: Handover | None = None
+    context: WrapperContext | None = None
 
-    def __init__(self, model: Denoiser, doors: Doors) -> None:
-        self.model, self._doors, self.outer = model, doors, self
+    def __init__(self, model: Denoiser, hooks: Hooks) -> None:
+        self.model, self._hooks, self.outer = model, hooks, self
 
-    def prepare(self, query: Query) -> Query:
+    def prepare(self, batch: SamplingBatch) -> SamplingBatch:
         """As it is."""
-        return query
+        return batch
 
-    def scale(self, unconditional: Tensor, conditional: Tensor, t: int, query: Query) -> Any:
-        """The protocol's scale, through the doors."""
-        return self._doors.guidance(query.guidance, query.progress(t))
+    def scale(self, unconditional: Tensor, conditional: Tensor, t: int, batch: SamplingBatch) -> Any:
+        """The solver's scale, changed by the hooks."""
+        return self._hooks.guidance(batch.guidance, batch.step_fraction(t))
 
-    def predict(self, x: Tensor, t: int, query: Query) -> Tensor:
-        """eps_u + w (eps_c - eps_u); a branch of weight zero is not evaluated where nobody looks at it."""
-        if not bool(query.conditional.any()):
-            noise = self.model.predict(x, t, query.unconditional).noise
-            self.outer.scale(noise, noise, t, query)
+    def predict(self, x: Tensor, t: int, batch: SamplingBatch) -> Tensor:
+        """eps_u + w (eps_c - eps_u). A branch of weight zero is not evaluated where no wrapper needs it."""
+        if not bool(batch.conditional.any()):
+            noise = self.model.predict(x, t, batch.unconditional).noise
+            self.outer.scale(noise, noise, t, batch)
             return noise
-        if self.outer is self:  # nobody else asks for the scale, so it is known before the branches
-            scale = self.scale(x, x, t, query)
+        if self.outer is self:  # no wrapper changes the scale, so it does not depend on the branches
+            scale = self.scale(x, x, t, batch)
             if isinstance(scale, int | float) and scale in (0, 1):
-                return self.model.predict(x, t, query.embeddings if scale else query.unconditional).noise
-        conditional = self.model.predict(x, t, query.embeddings).noise
-        unconditional = self.model.predict(x, t, query.unconditional).noise
-        return guide(unconditional, conditional, self.outer.scale(unconditional, conditional, t, query))
+                return self.model.predict(x, t, batch.embeddings if scale else batch.unconditional).noise
+        conditional = self.model.predict(x, t, batch.embeddings).noise
+        unconditional = self.model.predict(x, t, batch.unconditional).noise
+        return guide(unconditional, conditional, self.outer.scale(unconditional, conditional, t, batch))
 
-    def after(self, x: Tensor, x0: Tensor, t: int, query: Query) -> Tensor:
+    def after(self, x: Tensor, x0: Tensor, t: int, batch: SamplingBatch) -> Tensor:
         """As it is."""
         return x
 
 
 def guide(unconditional: Tensor, conditional: Tensor, scale: Any) -> Tensor:
-    """eps_u + w (eps_c - eps_u) for one w or (B,) of them; exactly a branch where w is the number 0 or 1."""
+    """eps_u + w (eps_c - eps_u) for one w or (B,) of them. Exactly one branch where w is the number 0 or 1."""
     if isinstance(scale, int | float) and scale in (0, 1):
         return conditional if scale else unconditional
     weights = torch.as_tensor(scale, device=conditional.device, dtype=conditional.dtype).reshape(-1, 1, 1, 1)
@@ -111,93 +158,105 @@ def guide(unconditional: Tensor, conditional: Tensor, scale: Any) -> Tensor:
 
 
 class Service:
-    """A model behind its sampling-side mitigations: what an honest provider offers, or, without them, the bare weights.
+    """A model behind its sampling-side mitigations, as an honest provider offers it. Without them, the bare weights.
 
-    `refused` notes (B,) booleans for each call of `sample`: the queries that a link refused to answer.
+    `refused` has (B,) booleans for each call of `sample`: the queries that a wrapper refused to answer.
     """
 
     def __init__(
-        self, model: Denoiser, composition: Composition, seed: int, *purpose: object, data: dict[str, Any] | None = None
+        self, model: Denoiser, composition: Composition, seed: int, *purpose: object, data: HandedOut | None = None
     ) -> None:
         self.model, self.composition = model, composition
         self.refused: list[Tensor] = []
-        self._doors = Doors(composition, seed, "sampling", *purpose, data=data)
+        self._hooks = Hooks(composition, seed, "sampling", *purpose, data=data)
 
     @torch.no_grad()
     def sample(
         self,
         captions: list[str],
-        known: Tensor,
-        free: Tensor,
+        observed: Tensor,
+        mask: Tensor,
         noises: Tensor,
-        protocol: Protocol,
+        solver: SolverConfig,
         *,
         begin: Tensor | None = None,
         embeddings: Tensor | None = None,
     ) -> Tensor:
-        """Images in [0, 1], (B, C, H, W), whose known pixels are those given.
+        """Images in [0, 1], (B, C, H, W), that the model fills in where `mask` is True. The other pixels are `observed`.
 
-        `noises` is (B, protocol.draws, *shape). `begin` are the images to start from where the protocol's
-        strength is below 1; `embeddings` stand in for those of the captions.
+        `observed` is (B, C, H, W) in [0, 1], `mask` (B, 1, H, W) booleans, `noises` (B, solver.draws, *shape). `begin`
+        are the images to start from where the solver's strength is below 1. `embeddings` replace those of the captions.
+        Raises PluginFault for what a wrapper may not return, and for an overridden method that was never called.
         """
-        noise = iter(noises.unbind(dim=1))
-        query = self._query(captions, known, free, next(noise), protocol, embeddings)
+        noise = Noises(noises, solver)
+        batch = self._batch(captions, observed, mask, noise.initial, solver, embeddings)
         if begin is not None:
-            query = replace(
-                query, noise=self.model.schedule.add_noise(self.model.encode(begin), query.noise, query.times[0])
-            )
-        link = self._doors.sampler(BaseSampler(self.model, self._doors))
-        query = link.prepare(query)
-        x = query.start(query.noise)
-        for t, to in zip(query.times, [*query.times[1:], -1], strict=True):
-            for again in reversed(range(protocol.rounds if to >= 0 else 1)):
-                x = self._stepped(link, x, t, to, query, next(noise), next(noise))
-                if again:
-                    x = self.model.schedule.back(x, to, t, next(noise))
-        check_asked(link)
-        self.refused.append(query.refused.cpu())
+            started = self.model.schedule.add_noise(self.model.encode(begin), batch.noise, batch.times[0])
+            batch = replace(batch, noise=started)
+        wrapper = self._hooks.sampler(BaseSampler(self.model, self._hooks))
+        batch = wrapper.prepare(batch)
+        x = batch.start(batch.noise)
+        for step, (t, to) in enumerate(zip(batch.times, [*batch.times[1:], -1], strict=True)):
+            rounds = solver.rounds if to >= 0 else 1
+            for round_ in range(rounds):
+                x = self._step(wrapper, x, t, to, batch, noise.solver(step, round_), noise.observed(step, round_))
+                if round_ < rounds - 1:
+                    x = self.model.schedule.back(x, to, t, noise.renoise(step, round_))
+        check_overrides(wrapper)
+        self.refused.append(batch.refused.cpu())
         blank = torch.full_like(x, 0.0)
-        return self.model.decode(torch.where(query.refused[:, None, None, None], blank, x)).cpu()
+        return self.model.decode(torch.where(batch.refused[:, None, None, None], blank, x)).cpu()
 
-    def _stepped(self, link: Sampler, x: Tensor, t: int, to: int, query: Query, solver: Tensor, replaced: Tensor) -> Tensor:
-        """One step from t to `to`: predict, solve, let the links change the sample, put the known pixels back."""
-        guided = self._checked(link.predict(x, t, query), x, f"step from {t}")
-        x, x0 = self.model.schedule.step(x, guided, t, to, query.eta, solver)
-        return query.hold(self._checked(link.after(x, x0, t, query), x, f"step from {t}"), replaced, to)
+    def _step(
+        self,
+        wrapper: Sampler,
+        x: Tensor,
+        t: int,
+        to: int,
+        batch: SamplingBatch,
+        solver_noise: Tensor,
+        observed_noise: Tensor,
+    ) -> Tensor:
+        """One step from t to `to`: predict, solve, let the wrappers change the sample, put the observed pixels back."""
+        guided = self._check(wrapper.predict(x, t, batch), x, f"step from {t}")
+        x, x0 = self.model.schedule.step(x, guided, t, to, batch.eta, solver_noise)
+        return batch.with_observed(self._check(wrapper.after(x, x0, t, batch), x, f"step from {t}"), observed_noise, to)
 
-    def _query(
+    def _batch(
         self,
         captions: list[str],
-        known: Tensor,
-        free: Tensor,
+        observed: Tensor,
+        mask: Tensor,
         noise: Tensor,
-        protocol: Protocol,
-        given: Tensor | None,
-    ) -> Query:
+        solver: SolverConfig,
+        embeddings: Tensor | None,
+    ) -> SamplingBatch:
+        """The batch as wrappers see it: captions and embeddings changed by the hooks."""
         model = self.model
-        captions = self._doors.caption(captions)
+        captions = self._hooks.caption(captions)
         present = torch.tensor([says_something(caption) for caption in captions])
-        embeddings = self._doors.condition(model.embed(captions) if given is None else given, present)
-        times = model.schedule.times(protocol.steps)[-protocol.visited :]
+        embeddings = self._hooks.condition(model.embed(captions) if embeddings is None else embeddings, present)
+        times = model.schedule.times(solver.steps)[-solver.visited :]
         refused = torch.zeros(len(captions), dtype=torch.bool, device=noise.device)
         unconditional = model.embed([""] * len(captions))
-        guidance, eta = protocol.guidance, protocol.eta
-        free = free.to(noise.device)
-        return Query(
-            captions, embeddings, unconditional, noise, free, refused, times, guidance, eta, model, model.encode(known)
+        guidance, eta = solver.guidance, solver.eta
+        mask = mask.to(noise.device)
+        return SamplingBatch(
+            captions, embeddings, unconditional, noise, mask, refused, times, guidance, eta, model, model.encode(observed)
         )
 
-    def _checked(self, changed: Tensor, given: Tensor, step: str) -> Tensor:
+    def _check(self, changed: Tensor, given: Tensor, step: str) -> Tensor:
+        """The changed tensor. Raises PluginFault where its shape is another one, or a number is not finite."""
         if changed.shape != given.shape or not bool(changed.isfinite().all()):
             finite = "finite" if bool(changed.isfinite().all()) else "not finite"
-            place = f"mitigation {self.composition.label}, sampler, {step}"
+            where = f"mitigation {self.composition.label}, sampler, {step}"
             found, expected = f"{tuple(changed.shape)}, {finite}", f"{tuple(given.shape)}, finite"
-            raise PluginFault(place, found, expected, "Look at what the link or its weights return.")
+            raise PluginFault(where, found, expected, "Look at what the wrapper or its weights return.")
         return changed
 
 
 def noises(ids: Sequence[int], shape: tuple[int, ...], draws: int, seed: int, *purpose: object) -> Tensor:
-    """(B, draws, *shape) normal noise, one stream an image, so that batches and devices change nothing."""
+    """Normal noise of these images, (B, draws, *shape), from one stream an image: batches and devices change nothing."""
     return torch.stack(
         [torch.randn((draws, *shape), generator=seeds.torch_rng(seed, "query noise", *purpose, number)) for number in ids]
     )

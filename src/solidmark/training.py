@@ -1,7 +1,7 @@
-"""Training a marked model: one loop, its recipe, and the innermost link of its trainer chain.
+"""Training a marked model: one loop, its recipe, and the innermost wrapper of its chain of trainers.
 
-Images come unmarked; the suite applies `view`, paints the marks, then captions, embeddings and
-conditions. Every number of the recipe is part of the trained model's key.
+Images come unmarked. The suite applies `view`, paints the marks, then makes captions and embeddings and applies their
+hooks. Every number of the recipe is a part of the trained model's key.
 """
 
 from __future__ import annotations
@@ -15,28 +15,27 @@ import torch
 from torch import Tensor
 
 from . import models, seeds
-from .data import Examples
 from .errors import NotApplicable, PluginFault
-from .marks import Mark
-from .mitigation import Handover, Stage, Trainer
+from .mitigation import Stage, Trainer, WrapperContext
 from .mitigation.composition import Composition
-from .mitigation.hooks import Doors, check_asked
-from .mitigation.run import Run
+from .mitigation.handout import HandedOut
+from .mitigation.hooks import Hooks, check_overrides
+from .mitigation.run import Run, TrainingSet
 from .models import Batch, Model, Network, Prediction, Recipe
 from .progress import Progress, silent
 
 
 class BaseTrainer(Trainer):
-    """The innermost link: shuffled epochs, the recipe's timesteps, mean squared error, AdamW."""
+    """The innermost wrapper: shuffled epochs, the recipe's timesteps, mean squared error, AdamW."""
 
     inner: Any = None
-    handover: Handover | None = None
+    context: WrapperContext | None = None
 
     def __init__(self, run: Run) -> None:
         self.run, self.model, self.outer = run, run.model, self
 
     def prepare(self) -> None:
-        """Nothing to prepare."""
+        """No-op."""
 
     def batches(self) -> Iterator[Tensor]:
         """Epochs without replacement, cut into batches; a batch may span two epochs."""
@@ -49,10 +48,10 @@ class BaseTrainer(Trainer):
             waiting = waiting[size:]
 
     def times(self, batch: Batch) -> Tensor:
-        """t with density proportional to t^time_power."""
+        """Timesteps, (B,), with a density proportional to t^timestep_power."""
         u = torch.rand(len(batch.clean), generator=self.run.rng)
         steps = self.model.schedule.steps
-        t = (steps * u ** (1 / (1 + self.run.recipe.time_power))).long().clamp(max=steps - 1)
+        t = (steps * u ** (1 / (1 + self.run.recipe.timestep_power))).long().clamp(max=steps - 1)
         return t.to(batch.clean.device)
 
     def predict(self, x: Tensor, t: Tensor, batch: Batch) -> Prediction:
@@ -66,70 +65,74 @@ class BaseTrainer(Trainer):
         return self.outer.predict(x, t, batch).losses(batch.clean, noise).flatten(1).mean(dim=1)
 
     def update(self, indices: Tensor) -> None:
-        """Gradient of the mean over the samples that were not dropped; a batch with none left is skipped."""
+        """One step along the gradient of the mean over the samples that were not dropped. None left: no step."""
         batch = self.run.batch(indices)
         losses = self.outer.losses(batch, self.outer.times(batch))
         if losses.ndim != 1 or losses.device != batch.clean.device:
             found, expected = f"{tuple(losses.shape)} on {losses.device}", f"({len(batch.clean)},) on {batch.clean.device}"
             raise PluginFault("training, losses", found, expected, "Return one loss a sample, where the samples are.")
-        kept = int(torch.count_nonzero(losses.detach()))
-        loss = losses.sum() / max(kept, 1)
+        count = int(torch.count_nonzero(losses.detach()))
+        loss = losses.sum() / max(count, 1)
         if not math.isfinite(loss.item()):
-            cure = "Lower the learning rate, or look at what its links return."
+            cure = "Lower the learning rate, or look at what the wrappers return."
             raise PluginFault(f"training, step {self.run.done}", f"loss {loss.item()}", "a finite loss", cure)
-        if kept:
+        if count:
             self.run.apply(torch.autograd.grad(loss, self.run.parameters(), allow_unused=True))
 
     def fit(self) -> None:
         """`train_steps` updates, fewer where `batches` ends early."""
         for indices in islice(self.outer.batches(), self.run.recipe.train_steps):
             self.outer.update(indices)
-            self.run.stepped()
+            self.run.count_step()
 
     def finish(self) -> None:
-        """Nothing to finish."""
+        """No-op."""
 
 
 def train(
     recipe: Recipe,
-    examples: Examples,
-    keys: Tensor | None,
-    mark: Mark,
+    training_set: TrainingSet,
     composition: Composition,
     seed: int,
     *,
     device: torch.device | str = "cpu",
-    data: dict[str, Any] | None = None,
+    data: HandedOut | None = None,
     initial: Model | None = None,
     progress: Progress = silent,
 ) -> Model:
-    """A model trained on `examples` (unmarked images without canvas) with `keys` (N, S), or on blank marks for None.
+    """A model trained on a set of marked images.
 
     It starts from the weights of `initial` where one is given. Training-stage parts of `composition` act
-    through their doors. The returned model has the averaged weights, is frozen, its evaluations are those of
-    the training, and `told` is what the parts told of themselves. Two trainings with equal arguments on one
-    machine give equal weights. Raises PluginFault for what a door may not do.
+    through their hooks; `data` are the parts of the data that they may ask for, by name. The returned model has the
+    averaged weights, is frozen, its evaluations are those of the training, and `reported` is what the parts report.
+    Two trainings with equal arguments on one machine give equal weights. Raises PluginFault for what a hook may not do.
     """
-    doors = Doors(composition.at(Stage.TRAINING), seed, "training", data=data)
-    recipe = doors.recipe(recipe)
-    prepared = doors.prepare(examples)
-    if keys is not None:
-        first = {number: place for place, number in reversed(list(enumerate(examples.ids)))}
-        keys = keys[[first[number] for number in prepared.ids]]
+    hooks = Hooks(composition.at(Stage.TRAINING), seed, "training", data=data)
+    recipe = hooks.recipe(recipe)
+    prepared = _prepare(hooks, training_set)
     with seeds.forked(seed, "training, global generator"):
         model = models.build(recipe.network, seeds.torch_rng(seed, "initialisation")).to(device)
         if initial is not None:
             _start_from(model, initial)
-        run = Run(model, recipe, prepared, keys, mark, doors, seed, progress)
-        run.outer = link = doors.trainer(BaseTrainer(run))
-        link.prepare()
-        link.fit()
+        run = Run(model, recipe, prepared, hooks, seed, progress)
+        run.outer = wrapper = hooks.trainer(BaseTrainer(run))
+        wrapper.prepare()
+        wrapper.fit()
         run.finish()
-        link.finish()
-    check_asked(link)
-    trained = _as_configured(model, recipe.network)
-    trained.told = doors.told
+        wrapper.finish()
+    check_overrides(wrapper)
+    trained = _rebuild(model, recipe.network)
+    trained.reported = hooks.reported
     return trained
+
+
+def _prepare(hooks: Hooks, training_set: TrainingSet) -> TrainingSet:
+    """The training set after the `prepare` hooks. An image keeps its key, however often it occurs."""
+    examples, keys = hooks.prepare(training_set.examples), training_set.keys
+    if keys is not None:
+        first = {number: row for row, number in reversed(list(enumerate(training_set.examples.ids)))}
+        keys = keys[[first[number] for number in examples.ids]]
+    return TrainingSet(examples, keys, training_set.mark)
 
 
 def _start_from(model: Model, initial: Model) -> None:
@@ -141,13 +144,13 @@ def _start_from(model: Model, initial: Model) -> None:
         raise NotApplicable("training from a base model", found, "the network of the base model", cure) from cause
 
 
-def _as_configured(model: Model, network: Network) -> Model:
-    """The weights in a network built from the recipe alone: nothing a door did to a module survives undescribed."""
+def _rebuild(model: Model, network: Network) -> Model:
+    """The weights in a network built from the recipe alone: no change of a module survives that no recipe describes."""
     try:
         fresh = models.build(network, torch.Generator()).load_state(model.state())
     except RuntimeError as cause:
         expected = "the weights of the network that the recipe describes"
         cure = "Merge adapters in `finish`, or describe the change in `recipe`."
-        raise PluginFault("training, after its links", f"{cause}", expected, cure) from cause
+        raise PluginFault("training, after its wrappers", f"{cause}", expected, cure) from cause
     fresh.evaluations = model.evaluations
     return fresh.to(model.device).frozen()

@@ -1,9 +1,9 @@
-"""Models: the denoiser with its conditioning and schedule, and the perfect memorizer beside it."""
+"""Models: the trained denoiser with its conditioning and schedule, and the perfect memorizer."""
 
 from .attention import Attention, Layer
-from .batch import Batch, Query
+from .batch import Batch, SamplingBatch
 from .conditioning import END, PADDING, START, WORD
-from .denoiser import Denoiser, Told
+from .denoiser import Denoiser, ReportedValue
 from .model import Model, build, load
 from .network import Network
 from .prediction import Evaluations, Prediction
@@ -11,6 +11,22 @@ from .recipe import Recipe
 from .schedule import Schedule
 
 __all__ = [
-    "END", "PADDING", "START", "WORD", "Attention", "Batch", "Denoiser", "Evaluations", "Layer", "Model", "Network",
-    "Prediction", "Query", "Recipe", "Schedule", "Told", "build", "load",
+    "END",
+    "PADDING",
+    "START",
+    "WORD",
+    "Attention",
+    "Batch",
+    "Denoiser",
+    "Evaluations",
+    "Layer",
+    "Model",
+    "Network",
+    "Prediction",
+    "Recipe",
+    "ReportedValue",
+    "SamplingBatch",
+    "Schedule",
+    "build",
+    "load",
 ]  # fmt: skip

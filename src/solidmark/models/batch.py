@@ -1,4 +1,4 @@
-"""Batches: what the training loop and the sampler work on, as plain data."""
+"""Batches, as plain data: what the training loop works on, and what the sampler works on."""
 
 from __future__ import annotations
 
@@ -13,47 +13,53 @@ from .denoiser import Denoiser
 
 
 @dataclass(frozen=True)
-class Query:
-    """A batch of B queries as a sampler link sees it; a link's `prepare` may return one with other fields.
+class SamplingBatch:
+    """A batch of B queries as a wrapper of the sampler sees it. Its `prepare` may return one with other fields.
 
-    `noise` is x_T, (B, C, H, W); `free` (B, 1, H, W) booleans, the pixels that the model fills in (no
-    one is told which of them are mark); `refused` (B,) booleans: these are answered by a blank image.
+    `noise` is x_T, (B, C, H, W). `mask` is (B, 1, H, W) booleans, the pixels that the model fills in; nothing shows which
+    of them are mark. `observed` are the other pixels, in the space of x. `refused` is (B,) booleans: the queries that are
+    answered by a blank image. `times` are the timesteps, from high noise to low. `unconditional` are the embeddings of
+    the null condition.
     """
 
     captions: list[str]
     embeddings: Tensor
     unconditional: Tensor
     noise: Tensor
-    free: Tensor
+    mask: Tensor
     refused: Tensor
     times: list[int]
     guidance: float
     eta: float
     model: Denoiser = field(repr=False)
-    known: Tensor = field(repr=False)
+    observed: Tensor = field(repr=False)
 
     @property
     def conditional(self) -> Tensor:
-        """(B,) booleans: queries whose caption has a word."""
+        """(B,) booleans: the queries whose caption has a word."""
         return torch.tensor([says_something(caption) for caption in self.captions], device=self.noise.device)
 
     def start(self, noise: Tensor) -> Tensor:
-        """x_T as the network will see it, known pixels in place."""
-        return self.hold(noise, noise, self.times[0])
+        """x_T as the network will see it, with the observed pixels in place."""
+        return self.with_observed(noise, noise, self.times[0])
 
-    def hold(self, x: Tensor, noise: Tensor, t: int) -> Tensor:
-        """x with its known pixels replaced by the true ones at the noise level of t (-1: clean)."""
-        known = self.known if t < 0 else self.model.schedule.add_noise(self.known, noise, t)
-        return torch.where(self.free, x, known)
+    def with_observed(self, x: Tensor, noise: Tensor, t: int) -> Tensor:
+        """x with the observed pixels in place, at the noise level of t; clean where t is -1."""
+        observed = self.observed if t < 0 else self.model.schedule.add_noise(self.observed, noise, t)
+        return torch.where(self.mask, x, observed)
 
-    def progress(self, t: int) -> float:
-        """Share of the steps done when the step from t begins, 0 to below 1."""
+    def step_fraction(self, t: int) -> float:
+        """The share of the steps that are done when the step from t begins, 0 to below 1."""
         return self.times.index(t) / len(self.times)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch as the denoiser is trained on it: painted images in the space of x, conditions, extra channels if any."""
+    """A batch as the denoiser is trained on it.
+
+    `clean` are the painted images in the space of x, (B, C, H, W), `embeddings` their conditions, `indices` their rows
+    among the examples of the training, `ids` the numbers of the images, and `extra` the extra channels, if any.
+    """
 
     clean: Tensor
     embeddings: Tensor
@@ -63,7 +69,7 @@ class Batch:
     extra: Tensor | None = None
 
     def fixed_noise(self, name: str) -> Tensor:
-        """Normal noise shaped as `clean`, the same for an image in every epoch; `name` keeps purposes apart."""
+        """Normal noise shaped as `clean`, the same for an image in every epoch. `name` separates purposes."""
         return torch.stack(
             [
                 torch.randn(self.clean.shape[1:], generator=seeds.torch_rng(self.seed, "fixed noise", name, number))

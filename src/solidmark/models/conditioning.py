@@ -12,14 +12,14 @@ from ..data import says_something
 from .network import Network
 
 START, WORD, END, PADDING = range(4)
-"""What `Model.roles` tells of each token."""
+"""The roles of tokens, as `Denoiser.roles` gives them."""
 
 
-class Text(nn.Module):
-    """A small text encoder trained with the denoiser: tokens, positions, one or more pre-norm Transformer layers.
+class TextEncoder(nn.Module):
+    """A small text encoder that is trained with the denoiser: tokens, positions, pre-norm Transformer layers.
 
-    Words are whole tokens. Class names and `w0` … `w499` have tokens of their own; any other word hashes
-    into the latter, so that every caption has an embedding.
+    Words are whole tokens. Class names and `w0` … `w499` have tokens of their own. Any other word hashes into the
+    latter, so that every caption has an embedding.
     """
 
     FIRST = 3  # 0 padding, 1 start, 2 end
@@ -27,11 +27,11 @@ class Text(nn.Module):
     def __init__(self, config: Network) -> None:
         super().__init__()
         names = [*config.classes, *(f"w{number}" for number in range(config.words))]
-        self._tokens = {name: self.FIRST + place for place, name in enumerate(names)}
+        self._tokens = {name: self.FIRST + index for index, name in enumerate(names)}
         self._hashed = (self.FIRST + len(config.classes), config.words)
         self.context = config.context
         self.words = nn.Embedding(self.FIRST + len(names), config.text_width)
-        self.places = nn.Parameter(0.02 * torch.randn(config.context, config.text_width))
+        self.positions = nn.Parameter(0.02 * torch.randn(config.context, config.text_width))
         layer = nn.TransformerEncoderLayer(
             config.text_width, 4, 2 * config.text_width, dropout=0.0, batch_first=True, norm_first=True
         )
@@ -43,7 +43,7 @@ class Text(nn.Module):
         return self._tokens.get(word, first + crc32(word.encode()) % max(count, 1))
 
     def tokens(self, captions: Sequence[str]) -> Tensor:
-        """(B, L): start, the words that fit, end, padding."""
+        """The tokens, (B, L): start, the words that fit, end, padding."""
         rows = [[1, *(self.token(word) for word in caption.split()[: self.context - 2]), 2] for caption in captions]
         return torch.tensor([row + [0] * (self.context - len(row)) for row in rows]).reshape(-1, self.context)
 
@@ -53,53 +53,53 @@ class Text(nn.Module):
         return torch.full_like(tokens, WORD).where(tokens > 2, torch.tensor([PADDING, START, END])[tokens.clamp(max=2)])
 
     def forward(self, captions: Sequence[str]) -> Tensor:
-        """(B, L, D) embeddings; the empty caption is the null condition, all zeros."""
-        embeddings: Tensor = self.layers(self.words(self.tokens(captions).to(self.places.device)) + self.places)
-        given = torch.tensor([says_something(caption) for caption in captions], device=embeddings.device)
-        return embeddings * given[:, None, None]
+        """The embeddings, (B, L, D). The empty caption is the null condition, all zeros."""
+        embeddings: Tensor = self.layers(self.words(self.tokens(captions).to(self.positions.device)) + self.positions)
+        present = torch.tensor([says_something(caption) for caption in captions], device=embeddings.device)
+        return embeddings * present[:, None, None]
 
 
-class Labels(nn.Module):
-    """One vector for each class name, of the width of the time embedding; an unknown name hashes to one of them."""
+class LabelEmbedding(nn.Module):
+    """One vector for each class name, of the width of the time embedding. An unknown name hashes to one of them."""
 
     def __init__(self, config: Network) -> None:
         super().__init__()
-        self._places = {name: place for place, name in enumerate(config.classes)}
+        self._indices = {name: index for index, name in enumerate(config.classes)}
         self.vectors = nn.Embedding(len(config.classes), 4 * config.widths[0])
 
     def tokens(self, captions: Sequence[str]) -> Tensor:
-        """(B, 1) places of the first word that is a class name, by hash where there is none."""
-        count = len(self._places)
-        rows = []
-        for caption in captions:
-            known = [self._places[word] for word in caption.split() if word in self._places]
-            rows.append([known[0] if known else crc32(caption.encode()) % count])
-        return torch.tensor(rows).reshape(-1, 1)
+        """The index of the first word that is a class name, by hash where there is none, (B, 1)."""
+        return torch.tensor([[self._index(caption)] for caption in captions]).reshape(-1, 1)
+
+    def _index(self, caption: str) -> int:
+        named = (self._indices[word] for word in caption.split() if word in self._indices)
+        return next(named, crc32(caption.encode()) % len(self._indices))
 
     def roles(self, captions: Sequence[str]) -> Tensor:
-        """(B, 1): a label is one word."""
+        """WORD for each caption, (B, 1): a label is one word."""
         return torch.full((len(captions), 1), WORD)
 
     def forward(self, captions: Sequence[str]) -> Tensor:
-        """(B, D) vectors; the empty caption is the null condition, all zeros."""
+        """The vectors, (B, D). The empty caption is the null condition, all zeros."""
         vectors: Tensor = self.vectors(self.tokens(captions).to(self.vectors.weight.device))[:, 0]
-        given = torch.tensor([says_something(caption) for caption in captions], device=vectors.device)
-        return vectors * given[:, None]
+        present = torch.tensor([says_something(caption) for caption in captions], device=vectors.device)
+        return vectors * present[:, None]
 
 
-class Nothing(nn.Module):
-    """The conditioning of an unconditional model: none."""
+class Unconditional(nn.Module):
+    """The conditioning of an unconditional model: no tokens, whatever the captions are."""
 
     def __init__(self, config: Network) -> None:
         super().__init__()
 
     def roles(self, captions: Sequence[str]) -> Tensor:
-        """(B, 0): no tokens."""
+        """(B, 0), since there are no tokens."""
         return torch.zeros(len(captions), 0, dtype=torch.long)
 
     def forward(self, captions: Sequence[str]) -> Tensor:
-        """(B, 0): whatever the captions say."""
+        """(B, 0), whatever the captions are."""
         return torch.zeros(len(captions), 0)
 
 
-CONDITIONINGS: Mapping[str, type[nn.Module]] = {"text": Text, "label": Labels, "none": Nothing}
+CONDITIONINGS: Mapping[str, type[nn.Module]] = {"text": TextEncoder, "label": LabelEmbedding, "none": Unconditional}
+"""What a network is conditioned on, by `Network.kind`."""

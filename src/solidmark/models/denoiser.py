@@ -1,6 +1,6 @@
-"""A denoiser: a network or a formula, with its conditioning and schedule, and every evaluation of it counted.
+"""The abstract base of all denoisers: a network or a formula, with conditioning and schedule, each evaluation counted.
 
-This module alone knows the [-1, 1] scale that networks work in. Images enter by `encode` and leave by `decode`, both
+This module alone knows the scale [-1, 1] that networks work in. Images enter by `encode` and leave by `decode`, both
 in [0, 1].
 """
 
@@ -21,15 +21,19 @@ from .network import Network
 from .prediction import Evaluations, Prediction
 from .schedule import Schedule
 
-Told = float | int | str | bool | None
-"""What a mitigation may tell of itself for the record; None where it is unknown."""
+ReportedValue = float | int | str | bool | None
+"""A value that a mitigation may report for the record; None where it is unknown."""
 
 
 class Denoiser(ABC):
-    """What every query, sampler and mitigation speaks to. Two kinds: `Model`, which is trained, and `Memorizer`.
+    """The abstract base of `Model`, which is trained, and of `Memorizer`, which is a closed formula.
 
-    `shape` is that of x without the batch, in the space the denoiser works in; `cross_attention` is empty where the
-    network has none. After a training `told` is what its parts told, by family.
+    Queries, samplers and mitigations use this interface alone.
+    A kind of denoiser implements `cross_attention`, `embed`, `roles` and `_output`. `predict` adds what is common: the
+    checks, the count of evaluations, and the parametrisation.
+
+    `shape` is that of x without the batch, in the space that the denoiser works in. `evaluations` counts every call.
+    After a training, `reported` is what the mitigations reported, by family.
     """
 
     def __init__(self, config: Network, network: nn.Module, text: nn.Module) -> None:
@@ -37,26 +41,26 @@ class Denoiser(ABC):
         self.schedule = Schedule(config.betas, config.schedule_steps)
         self.shape: tuple[int, ...] = (config.channels, config.size, config.size)
         self.evaluations = Evaluations()
-        self.told: dict[str, dict[str, Told]] = {}
+        self.reported: dict[str, dict[str, ReportedValue]] = {}
 
     @property
     @abstractmethod
     def cross_attention(self) -> Mapping[str, nn.Module]:
-        """The modules in which the image looks at the caption, by name."""
+        """The modules in which the image attends to the caption, by name. Empty where there are none."""
 
     @abstractmethod
     def embed(self, captions: Sequence[str]) -> Tensor:
-        """(B, L, D) caption embeddings; the empty caption is the null condition."""
+        """The embeddings of captions: (B, L, D), (B, D) for labels, (B, 0) without conditions. "" is the null condition."""
 
     @abstractmethod
     def roles(self, captions: Sequence[str]) -> Tensor:
-        """(B, L): START, WORD, END or PADDING for each token; (B, 1) for labels, (B, 0) without conditions."""
+        """START, WORD, END or PADDING for each token: (B, L), (B, 1) for labels, (B, 0) without conditions."""
 
     @abstractmethod
     def _output(
         self, x: Tensor, t: int | Tensor, embeddings: Tensor, attention: Attention | None, extra: Tensor | None
     ) -> Tensor:
-        """What the network says of x, (B, C, H, W), in its own parametrisation."""
+        """The output for x, (B, C, H, W), in the parametrisation `config.prediction`."""
 
     def predict(
         self,
@@ -67,17 +71,17 @@ class Denoiser(ABC):
         attention: Attention | None = None,
         extra: Tensor | None = None,
     ) -> Prediction:
-        """One counted evaluation a sample: x (B, C, H, W) at time t, which is one number or (B,).
+        """The prediction for x, (B, C, H, W), at time t, one number or (B,). It counts one evaluation a sample.
 
-        `extra` is (B, E, H, W) for a network with extra channels; left out, it is zeros: nothing is told.
-        Raises NotApplicable for `attention` on a network without cross-attention, and under
-        `torch.func.vmap`, where a whole batch would be counted as one.
+        `extra` is (B, E, H, W) for a network with extra channels, zeros where it is left out. Raises NotApplicable for
+        `attention` on a network without cross-attention, and under `torch.func.vmap`, where a whole batch would be
+        counted as one.
         """
         if torch._C._functorch.is_batchedtensor(x):
             found, cure = "a call under torch.func.vmap", "Use `run.gradients` for per-image gradients."
             raise NotApplicable("Denoiser.predict", found, "a plain batch", cure)
         if attention is not None and not self.cross_attention:
-            found, cure = "a network without cross-attention", "Choose a testbed whose model looks at captions by attention."
+            found, cure = "a network without cross-attention", "Choose a testbed whose model attends to captions."
             raise NotApplicable("Denoiser.predict", found, "one that has it", cure)
         output = self._output(x, t, embeddings, attention, extra)
         self.evaluations.forward += len(x)
@@ -90,22 +94,22 @@ class Denoiser(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(chain(self.network.parameters(), self.network.buffers())).device
 
     def to(self, device: torch.device | str) -> Self:
-        """The same handle, its weights moved."""
+        """The same denoiser, its weights moved."""
         self.network.to(device)
         self.text.to(device)
         self.schedule.to(torch.device(device))
         return self
 
     def parameters(self) -> list[nn.Parameter]:
-        """All weights: the network's, then the text encoder's."""
+        """All weights: those of the network, then those of the text encoder."""
         return [*self.network.parameters(), *self.text.parameters()]
 
     def frozen(self) -> Self:
-        """The same handle, in evaluation mode and with `requires_grad` off."""
+        """The same denoiser, in evaluation mode and with `requires_grad` off."""
         for parameter in self.parameters():
             parameter.requires_grad_(False)
         self.network.eval()
@@ -113,9 +117,9 @@ class Denoiser(ABC):
         return self
 
     def copy(self) -> Self:
-        """An independent copy that can be trained; its evaluations start at zero."""
+        """An independent copy that can be trained. Its evaluations start at zero, and it has reported nothing."""
         twin = copy.deepcopy(self)
-        twin.evaluations, twin.told = Evaluations(), {}
+        twin.evaluations, twin.reported = Evaluations(), {}
         for parameter in twin.parameters():
             parameter.requires_grad_(True)
         return twin
@@ -123,7 +127,7 @@ class Denoiser(ABC):
     def trajectory(
         self, embeddings: Tensor, noise: Tensor, times: Sequence[int], guidance: float = 1.0
     ) -> Iterator[tuple[Tensor, int, Prediction]]:
-        """Plain deterministic sampling (eta 0), step by step: (x_t, t, prediction). Stop when you like."""
+        """Plain deterministic sampling (eta 0), step by step: (x_t, t, prediction). It may be stopped at any step."""
         x, null = noise, self.embed([""] * len(noise))
         for t, to in zip(times, [*times[1:], -1], strict=True):
             prediction = self.predict(x, t, embeddings)
@@ -135,11 +139,11 @@ class Denoiser(ABC):
             x, _ = self.schedule.step(x, guided, t, to, 0.0, noise)
 
     def encode(self, images: Tensor) -> Tensor:
-        """[0, 1] images to the space of x."""
+        """Images in [0, 1], moved to the device and into the space of x."""
         return images.to(self.device) * 2 - 1
 
     def decode(self, x: Tensor) -> Tensor:
-        """And back, clamped to [0, 1]."""
+        """Images in [0, 1] from the space of x, clamped."""
         return ((x + 1) / 2).clamp(0, 1)
 
     def state(self) -> dict[str, Tensor]:
@@ -152,7 +156,7 @@ class Denoiser(ABC):
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> Self:
-        """Load all weights; a name too many or too few raises RuntimeError."""
+        """The same denoiser with these weights. Raises RuntimeError for a name too many or too few."""
         for part, module in (("network", self.network), ("text", self.text)):
             module.load_state_dict({k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")})
         return self

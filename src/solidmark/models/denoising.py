@@ -1,4 +1,4 @@
-"""Denoising losses outside the training loop: what methods that edit a trained model, and attacks that tune one, descend."""
+"""Denoising losses outside the training loop, and their minimisation: for edits of a trained model, and for queries."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ AnyDenoiser = TypeVar("AnyDenoiser", bound=Denoiser)
 
 
 @dataclass(frozen=True)
-class Noised:
-    """A batch on its way to the denoiser: `x` = alpha_t clean + sigma_t noise, in the space of x, and its captions."""
+class NoisedBatch:
+    """A batch with noise: `x` = alpha_t `clean` + sigma_t `noise`, all in the space of x, with one caption an image."""
 
     x: Tensor
     t: Tensor
@@ -26,39 +26,42 @@ class Noised:
     noise: Tensor
     captions: list[str]
 
-    def predicted(self, model: Denoiser, embeddings: Tensor | None = None) -> Prediction:
-        """What a model says of it, one evaluation an image; `embeddings` stand in for those of the captions."""
+    def predict(self, model: Denoiser, embeddings: Tensor | None = None) -> Prediction:
+        """A model's prediction, one evaluation an image. `embeddings` replace those of the captions."""
         return model.predict(self.x, self.t, model.embed(self.captions) if embeddings is None else embeddings)
 
     def losses(self, model: Denoiser, embeddings: Tensor | None = None) -> Tensor:
-        """(B,) mean squared errors of a model, in its own parametrisation."""
-        return self.predicted(model, embeddings).losses(self.clean, self.noise).flatten(1).mean(dim=1)
+        """The mean squared errors of a model, (B,), in its own parametrisation."""
+        return self.predict(model, embeddings).losses(self.clean, self.noise).flatten(1).mean(dim=1)
 
 
-def noised(model: Denoiser, examples: Examples, rng: Generator, size: int | None = None) -> Noised:
-    """`size` of the examples, drawn with replacement, or all, at uniform timesteps with fresh noise."""
+def draw_noised_batch(model: Denoiser, examples: Examples, rng: Generator, size: int | None = None) -> NoisedBatch:
+    """`size` of the examples, drawn with replacement, or all of them, at uniform timesteps with fresh noise."""
     if size is not None:
         examples = examples.take(torch.randint(len(examples), (size,), generator=rng))
     clean = model.encode(examples.images)
     noise = torch.randn(clean.shape, generator=rng).to(clean.device)
     t = torch.randint(model.schedule.steps, (len(clean),), generator=rng).to(clean.device)
-    return Noised(model.schedule.add_noise(clean, noise, t), t, clean, noise, examples.captions)
+    return NoisedBatch(model.schedule.add_noise(clean, noise, t), t, clean, noise, examples.captions)
 
 
-def gradients(loss: Tensor, parameters: Sequence[nn.Parameter], *, again: bool = False) -> list[Tensor]:
-    """The gradient of a loss, one tensor a parameter, zeros where it has no part; `again` keeps its graph for another."""
-    found = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=again)
-    return [torch.zeros_like(p) if one is None else one for p, one in zip(parameters, found, strict=True)]
+def gradients(loss: Tensor, parameters: Sequence[nn.Parameter], *, retain_graph: bool = False) -> list[Tensor]:
+    """The gradient of a loss, one tensor a parameter, zeros where a parameter has no part in it.
+
+    `retain_graph` keeps the graph for another gradient.
+    """
+    every = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=retain_graph)
+    return [torch.zeros_like(p) if gradient is None else gradient for p, gradient in zip(parameters, every, strict=True)]
 
 
-def norm(gradients: Sequence[Tensor]) -> Tensor:
-    """Their Euclidean norm, taken as one vector."""
-    total: Tensor = torch.stack([one.norm() for one in gradients]).norm()
-    return total
+def global_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """The Euclidean norm of several tensors, taken as one vector."""
+    norm: Tensor = torch.stack([tensor.norm() for tensor in tensors]).norm()
+    return norm
 
 
 @torch.enable_grad()
-def follow(
+def follow_direction(
     model: AnyDenoiser,
     direction: Callable[[list[nn.Parameter]], Sequence[Tensor | None]],
     updates: int,
@@ -66,39 +69,37 @@ def follow(
     parameters: Sequence[nn.Parameter] | None = None,
     weight_decay: float = 0.01,
 ) -> AnyDenoiser:
-    """The model after `updates` steps of AdamW, in place, each with the gradients that `direction` gives.
+    """Take `updates` steps of AdamW in place, each with the gradients `direction(parameters)`. Returns the model.
 
-    `parameters` restricts what changes; a gradient of None leaves its parameter as it is.
+    Only `parameters` change, all by default. A gradient of None leaves its parameter as it is.
     """
-    trained = list(model.parameters() if parameters is None else parameters)
-    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay)
+    chosen = list(model.parameters() if parameters is None else parameters)
+    optimizer = torch.optim.AdamW(chosen, lr=learning_rate, weight_decay=weight_decay)
     for _ in range(updates):
-        for parameter, gradient in zip(trained, direction(trained), strict=True):
+        for parameter, gradient in zip(chosen, direction(chosen), strict=True):
             parameter.grad = gradient
         optimizer.step()
     optimizer.zero_grad()
     return model
 
 
-def descend(
+def minimize_loss(
     model: AnyDenoiser,
     loss: Callable[[], Tensor],
     updates: int,
     learning_rate: float,
     parameters: Sequence[nn.Parameter] | None = None,
-    after: Callable[[], None] = lambda: None,
     weight_decay: float = 0.01,
 ) -> AnyDenoiser:
-    """The model after `updates` steps of AdamW on `loss`, in place.
+    """Take `updates` steps of AdamW on `loss()` in place. Returns the model.
 
-    `parameters` restricts what changes; `after` runs between the gradient and the step, to mask or combine gradients.
+    Only `parameters` change, all by default.
     """
 
-    def direction(trained: list[nn.Parameter]) -> list[Tensor | None]:
-        for parameter in trained:
+    def direction(chosen: list[nn.Parameter]) -> list[Tensor | None]:
+        for parameter in chosen:
             parameter.grad = None
         loss().backward()
-        after()
-        return [parameter.grad for parameter in trained]
+        return [parameter.grad for parameter in chosen]
 
-    return follow(model, direction, updates, learning_rate, parameters, weight_decay)
+    return follow_direction(model, direction, updates, learning_rate, parameters, weight_decay)

@@ -1,8 +1,8 @@
 """The perfect memorizer: the ideal denoiser of a finite training set, in closed form.
 
 E[x0 | x_t, caption] = sum_j w_j x_j, w_j ∝ exp(-‖x_t - alpha_t x_j‖² / 2 sigma_t²) exp(-‖e - e_j‖² / 2 width²),
-without the caption's factor under the null condition. It needs no training, so it is the truth that a
-query must find (its `power`), and the stand-in for a trained model in tests.
+without the caption's factor under the null condition. It needs no training. It is the known truth that a query must
+find (its `power`), and it replaces a trained model in tests.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from .denoiser import Denoiser
 from .network import Network
 
 DIMENSIONS, CONTEXT, WIDTH = 32, 9, 2.0
+"""Dimensions of a word's vector, words of a caption that count, and the width of the caption's kernel."""
 
 
 class Memorizer(Denoiser):
-    """A model that has memorized exactly these marked examples, in the handle of every other model."""
+    """A denoiser that has memorized exactly these marked examples, with the interface of every other one (`Denoiser`)."""
 
     def __init__(self, examples: Examples) -> None:
         channels, size = examples.images.shape[1:3]
@@ -34,30 +35,30 @@ class Memorizer(Denoiser):
 
     @property
     def cross_attention(self) -> Mapping[str, nn.Module]:
-        """None: a closed formula looks at the caption directly."""
+        """Empty: a closed formula has no attention."""
         return {}
 
     def embed(self, captions: Sequence[str]) -> Tensor:
-        """(B, L, D): a fixed random vector for each word; the empty caption is all zeros."""
+        """A fixed random vector for each word, (B, L, D). The empty caption is all zeros."""
         rows = torch.zeros(len(captions), CONTEXT, DIMENSIONS)
         for row, caption in zip(rows, captions, strict=True):
-            for place, word in enumerate(caption.split()[:CONTEXT]):
-                row[place] = torch.randn(DIMENSIONS, generator=torch.Generator().manual_seed(crc32(word.encode())))
+            for index, word in enumerate(caption.split()[:CONTEXT]):
+                row[index] = torch.randn(DIMENSIONS, generator=torch.Generator().manual_seed(crc32(word.encode())))
         return rows.to(self.device)
 
     def roles(self, captions: Sequence[str]) -> Tensor:
-        """(B, L): words, then padding; there is neither start nor end."""
+        """WORD, then PADDING, (B, L). There is neither start nor end."""
         lengths = [min(len(caption.split()), CONTEXT) for caption in captions]
         return torch.tensor([[WORD] * length + [PADDING] * (CONTEXT - length) for length in lengths])
 
     def _output(
         self, x: Tensor, t: int | Tensor, embeddings: Tensor, attention: Attention | None, extra: Tensor | None
     ) -> Tensor:
-        """The posterior mean."""
+        """The posterior mean of x0."""
         alpha, sigma = self.schedule.alpha(t), self.schedule.sigma(t)
         memory, captions = self._memory("images"), self._memory("embeddings")
-        apart = x.flatten(1)[:, None] - alpha.flatten(1)[:, :, None] * memory.flatten(1)
-        misfit = apart.square().sum(dim=2) / (2 * sigma.flatten(1).square())
+        difference = x.flatten(1)[:, None] - alpha.flatten(1)[:, :, None] * memory.flatten(1)
+        misfit = difference.square().sum(dim=2) / (2 * sigma.flatten(1).square())
         conditional = embeddings.flatten(1).abs().sum(dim=1, keepdim=True) > 0
         match = torch.where(conditional, torch.cdist(embeddings.flatten(1), captions).square() / (2 * WIDTH**2), 0.0)
         weights = (-misfit - match).softmax(dim=1)

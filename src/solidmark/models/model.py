@@ -16,16 +16,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import DamagedFile, UnknownName
-from .attention import Attention, _Watched
+from .attention import Attention, OpenedAttention
 from .conditioning import CONDITIONINGS
 from .denoiser import Denoiser
 from .network import Network, build_network, save_config
 
 
 class Model(Denoiser):
-    """A trained denoiser in pixel space, conditioned on text, labels or nothing; a latent one keeps its methods.
+    """A trained denoiser in pixel space, conditioned on text, on labels or on nothing (see `Denoiser`).
 
-    `vae` is None in pixel space. Raises UnknownName for a kind of conditioning that does not exist.
+    `vae` is None in pixel space; a latent model keeps the same methods. Raises UnknownName for a kind of conditioning
+    that does not exist.
     """
 
     vae: nn.Module | None = None
@@ -37,16 +38,16 @@ class Model(Denoiser):
 
     @property
     def cross_attention(self) -> Mapping[str, nn.Module]:
-        """The modules in which the image looks at the caption, by name."""
+        """The modules in which the image attends to the caption, by name."""
         return {name: module for name, module in self.network.named_modules() if name.endswith("attn2")}
 
     def embed(self, captions: Sequence[str]) -> Tensor:
-        """(B, L, D) caption embeddings; the empty caption is the null condition."""
+        """The embeddings of captions: (B, L, D), (B, D) for labels, (B, 0) without conditions. "" is the null condition."""
         embeddings: Tensor = self.text(captions)
         return embeddings
 
     def roles(self, captions: Sequence[str]) -> Tensor:
-        """(B, L): START, WORD, END or PADDING for each token; (B, 1) for labels, (B, 0) without conditions."""
+        """START, WORD, END or PADDING for each token: (B, L), (B, 1) for labels, (B, 0) without conditions."""
         conditioning: Any = self.text
         roles: Tensor = conditioning.roles(captions)
         return roles
@@ -54,14 +55,15 @@ class Model(Denoiser):
     def _output(
         self, x: Tensor, t: int | Tensor, embeddings: Tensor, attention: Attention | None, extra: Tensor | None
     ) -> Tensor:
-        with self._watched(attention):
+        with self._opened(attention):
             return self._denoise(self._with_extra(x, extra), t, embeddings)
 
     def _with_extra(self, x: Tensor, extra: Tensor | None) -> Tensor:
         if not self.config.extra_channels and extra is None:
             return x
-        told = x.new_zeros(len(x), self.config.extra_channels, *x.shape[2:]) if extra is None else extra
-        return torch.cat([x, told], dim=1)
+        if extra is None:
+            extra = x.new_zeros(len(x), self.config.extra_channels, *x.shape[2:])
+        return torch.cat([x, extra], dim=1)
 
     def _denoise(self, x: Tensor, t: int | Tensor, embeddings: Tensor) -> Tensor:
         cells = F.pixel_unshuffle(x, self.config.patch)
@@ -70,7 +72,8 @@ class Model(Denoiser):
         return F.pixel_shuffle(output, self.config.patch)
 
     @contextmanager
-    def _watched(self, attention: Attention | None) -> Iterator[None]:
+    def _opened(self, attention: Attention | None) -> Iterator[None]:
+        """Inside, `attention` acts in every cross-attention."""
         if attention is None:
             yield
             return
@@ -78,7 +81,7 @@ class Model(Denoiser):
         before = {name: module.processor for name, module in modules.items()}
         try:
             for name, module in modules.items():
-                module.processor = _Watched(name, attention)
+                module.processor = OpenedAttention(name, attention)
             yield
         finally:
             for name, module in modules.items():
@@ -93,18 +96,18 @@ class Model(Denoiser):
 
 
 def load(folder: Path) -> Model:
-    """The model in a folder that `Model.save` wrote, frozen. Raises DamagedFile when it cannot be read."""
+    """The frozen model in a folder that `Model.save` wrote. Raises DamagedFile where it cannot be read."""
     try:
-        fields: dict[str, Any] = json.loads((folder / "config.json").read_text())
-        config = Network(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
-        return Model(config).load_state(load_file(folder / "model.safetensors")).frozen()
+        stored = json.loads((folder / "config.json").read_text())
+        fields: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+        return Model(Network(**fields)).load_state(load_file(folder / "model.safetensors")).frozen()
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as cause:
-        cure = "Remove it with `solidmark store verify`; it is trained anew."
+        cure = "Remove it with `solidmark store verify`; it is then trained anew."
         raise DamagedFile(str(folder), f"{type(cause).__name__}: {cause}", "a saved model", cure) from cause
 
 
 def build(config: Network, rng: torch.Generator) -> Model:
-    """A new model with weights drawn from `rng` alone; the global generator is left as it was."""
+    """A new model with weights drawn from `rng` alone. The global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
         return Model(config)

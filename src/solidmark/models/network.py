@@ -1,4 +1,4 @@
-"""The network: its configuration, and the diffusers modules that follow from it. No other file knows diffusers."""
+"""The network: its configuration, and the diffusers modules that follow from it. No other file imports diffusers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Network:
-    """The configuration of a pixel-space denoiser; everything that is built follows from it.
+    """The configuration of a pixel-space denoiser. Everything that is built follows from it.
 
-    `kind` is what it is conditioned on: `text` (captions through a text encoder and cross-attention), `label` (each
-    caption is one of `classes`, added to the time embedding) or `none`.
+    `kind` is what the network is conditioned on: `text` (captions through a text encoder and cross-attention), `label`
+    (each caption is one of `classes`, added to the time embedding) or `none`. The network works on cells of `patch` x
+    `patch` pixels.
     """
 
     kind: str = "text"
@@ -62,7 +63,7 @@ def build_network(config: Network) -> nn.Module:
 
 
 def signal_shares(betas: str, steps: int) -> Tensor:
-    """(steps,): the cumulative products of 1 - beta of a named schedule of diffusers, the signal's share of the variance."""
+    """The signal's share of the variance, (steps,): cumulative products of 1 - beta of a named schedule of diffusers."""
     from diffusers import DDPMScheduler
 
     shares: Tensor = DDPMScheduler(num_train_timesteps=steps, beta_schedule=betas).alphas_cumprod

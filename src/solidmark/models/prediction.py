@@ -9,23 +9,26 @@ from torch import Tensor
 
 @dataclass
 class Evaluations:
-    """Denoiser evaluations, counted a sample: one for each image that passes forward or backward."""
+    """Counts of denoiser evaluations: one for each image that passes forward or backward."""
 
     forward: int = 0
     backward: int = 0
 
     def since(self, earlier: Evaluations) -> Evaluations:
-        """What has been added since `earlier`."""
+        """The evaluations that were added since `earlier`."""
         return Evaluations(self.forward - earlier.forward, self.backward - earlier.backward)
 
     def copy(self) -> Evaluations:
-        """The counts now."""
+        """A copy of the present counts."""
         return Evaluations(self.forward, self.backward)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the denoiser says of x_t, in the network's parametrisation and in the two usual ones."""
+    """A denoiser's prediction for x_t, in the network's parametrisation and in the two usual ones.
+
+    `kind` names the parametrisation of `output`: `v_prediction`, `epsilon` or `sample` (the clean image).
+    """
 
     output: Tensor
     x: Tensor
@@ -35,14 +38,14 @@ class Prediction:
 
     @property
     def noise(self) -> Tensor:
-        """As the noise epsilon."""
+        """The predicted noise epsilon, (B, C, H, W)."""
         if self.kind == "v_prediction":
             return self.alpha * self.output + self.sigma * self.x
         return self.output if self.kind == "epsilon" else (self.x - self.alpha * self.output) / self.sigma
 
     @property
     def clean(self) -> Tensor:
-        """As the clean image x0."""
+        """The predicted clean image x0, (B, C, H, W)."""
         if self.kind == "v_prediction":
             return self.alpha * self.x - self.sigma * self.output
         return self.output if self.kind == "sample" else (self.x - self.sigma * self.output) / self.alpha
