@@ -1,13 +1,13 @@
-"""The class of a mitigation: its stage follows from its doors, its parameters are its identity."""
+"""The class of a mitigation: its stage follows from its hooks, its parameters are its identity."""
 
 from dataclasses import dataclass
 
 import pytest
-from worlds import Nothing
+from worlds import NoHooks
 
 from solidmark import Mitigation, Needs, Stage
 from solidmark.errors import InvalidValue
-from solidmark.mitigation import opened
+from solidmark.mitigation import HOOKS, hook, overridden_hooks
 from solidmark.mitigation.composition import Composition, Part
 
 
@@ -16,28 +16,54 @@ class Cooler(Mitigation):
     scale: float = 1.0
     extra: int = 2
 
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         return self.scale
 
 
-def test_the_stage_follows_from_the_doors():
+def test_every_hook_declares_its_stage_or_leaves_it_to_the_class():
+    free = {name for name, stage in HOOKS.items() if stage is None}
+    assert free == {"caption", "condition"}
+    assert {name: stage for name, stage in HOOKS.items() if stage} == {
+        "recipe": Stage.TRAINING,
+        "prepare": Stage.TRAINING,
+        "view": Stage.TRAINING,
+        "trainer": Stage.TRAINING,
+        "guidance": Stage.SAMPLING,
+        "sampler": Stage.SAMPLING,
+        "edit": Stage.POST_HOC,
+    }
+
+
+def test_a_declared_hook_is_still_the_method_itself():
+    def method(self):
+        return "as written"
+
+    assert hook(Stage.TRAINING)(method) is method
+
+
+def test_a_hook_declared_in_a_subclass_is_none_of_the_suite():
+    stray = type("Stray", (Mitigation,), {"views": hook(Stage.TRAINING)(lambda self, images, rng: images)})
+    assert (overridden_hooks(stray), stray.stage) == ([], None)
+
+
+def test_the_stage_follows_from_the_overridden_hooks():
     assert Cooler.stage is Stage.SAMPLING
-    assert Nothing.stage is None
-    assert opened(Cooler) == ["guidance"]
+    assert NoHooks.stage is None
+    assert overridden_hooks(Cooler) == ["guidance"]
 
 
-def test_doors_of_two_stages_are_refused_by_name():
+def test_hooks_of_two_stages_are_refused_by_name():
     with pytest.raises(InvalidValue, match=r"guidance.*one stage.*'\+'"):
         type("Both", (Mitigation,), {"guidance": lambda s, a, b: a, "edit": lambda s, m, d, r: m})
 
 
-def test_a_caption_door_alone_needs_a_stated_stage():
+def test_a_caption_hook_alone_needs_a_stated_stage():
     with pytest.raises(InvalidValue, match=r"caption without a stage.*Stage\.TRAINING"):
         type("Unstated", (Mitigation,), {"caption": lambda s, c, r: c})
 
 
-def test_a_stated_stage_that_contradicts_the_doors_is_refused():
-    with pytest.raises(InvalidValue, match="doors guidance, stage"):
+def test_a_stated_stage_that_contradicts_the_hooks_is_refused():
+    with pytest.raises(InvalidValue, match="hooks guidance, stage"):
         type("Wrong", (Mitigation,), {"stage": Stage.TRAINING, "guidance": lambda s, a, b: a})
 
 
@@ -47,17 +73,17 @@ def test_a_training_twin_is_a_two_line_subclass():
     assert (sampling.stage, training.stage) == (Stage.SAMPLING, Stage.TRAINING)
 
 
-def test_labels_tell_the_first_parameter_and_those_off_their_default():
+def test_labels_show_the_first_parameter_and_those_off_their_default():
     assert Part("cooler", Cooler()).label == "cooler(scale=1.0)"
     assert Part("cooler", Cooler(2.0, 5)).label == "cooler(scale=2.0, extra=5)"
 
 
 def test_a_composition_adds_up_its_parts():
-    both = Composition((Part("a", Cooler()), Part("b", Nothing())))
+    both = Composition((Part("a", Cooler()), Part("b", NoHooks())))
     assert (both.family, both.stage) == ("a+b", "sampling")
     assert both.parameters == {"a.scale": 1.0, "a.extra": 2}
     assert Composition().label == "none"
 
 
-def test_needs_are_told_in_words():
+def test_needs_are_written_in_words():
     assert (Needs.FORGET | Needs.CALIBRATION).names() == ["forget list", "calibration set"]

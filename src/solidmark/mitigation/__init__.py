@@ -1,13 +1,39 @@
 """Mitigations: the author's interface, and what the suite does with it.
 
-This package hands on the interface alone, which is free of torch; `hooks`, `handout` and `run` import it.
+This package re-exports the interface alone, which is free of torch. `hooks`, `handout` and `run` need torch.
 """
 
-from .base import DOORS, Handover, Link, Mitigation, Sampler, Scale, Trainer, draws_elsewhere, opened, stream_name, unasked
+from .base import (
+    HOOKS,
+    Mitigation,
+    Sampler,
+    Scale,
+    Trainer,
+    Wrapper,
+    WrapperContext,
+    draws_elsewhere,
+    hook,
+    overridden_hooks,
+    stream_name,
+    unused_overrides,
+)
 from .claims import Claim
 from .needs import Needs, Stage
 
 __all__ = [
-    "DOORS", "Claim", "Handover", "Link", "Mitigation", "Needs", "Sampler", "Scale", "Stage", "Trainer",
-    "draws_elsewhere", "opened", "stream_name", "unasked",
+    "HOOKS",
+    "Claim",
+    "Mitigation",
+    "Needs",
+    "Sampler",
+    "Scale",
+    "Stage",
+    "Trainer",
+    "Wrapper",
+    "WrapperContext",
+    "draws_elsewhere",
+    "hook",
+    "overridden_hooks",
+    "stream_name",
+    "unused_overrides",
 ]  # fmt: skip

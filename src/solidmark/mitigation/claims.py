@@ -1,4 +1,4 @@
-"""Claims: published statements in a form that can be tested. Free of torch, data beside the methods that make them."""
+"""Claims: published statements in a form that can be tested, written in the class of the method. Free of torch."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Claim:
-    """What a paper says of a method, and what M must be if it is so.
+    """What a paper states about a method, and which values of M support it.
 
-    `text` is the statement as published; `measure` is `ratio` (M of this method over M of `against`), `difference`
-    (the one less the other) or `memorization` (M alone); the claim is supported where the measure lies above `above`
-    and below `below` with its whole interval over seeds, and refuted where it lies wholly on the other side.
-    `parameters` are those at which the method is tested, else its published default; `against` is a mitigation's
-    expression, empty for this same method, None for the baseline without any. Both are asked by `query`, `against`
-    by `against_query` where it is given, on `testbed`. With a `premise` the claim speaks only of the case that M of
-    `against` lies below it (that something was taken away which can come back), and is else undecided. `source` is
-    title and arXiv number, where it is not the method's own `reference`. Raises InvalidValue for an unknown measure, or
-    without any bound.
+    `text` is the statement as published. `measure` is `ratio` (M of this method divided by M of `against`), `difference`
+    (M of this method minus M of `against`) or `memorization` (M of this method). The claim is supported where the whole
+    interval of the measure over seeds is above `above` and below `below`. It is refuted where the whole interval is on
+    the other side.
+
+    `parameters` are those at which the method is tested, else its published default. `against` is the expression of a
+    mitigation, empty for this same method, None for the baseline without mitigation. Both are measured by `query` on
+    `testbed`, `against` by `against_query` where that is given. With a `premise` the claim applies only where M of
+    `against` is below it (something was taken away which can come back), and is else undecided. `source` is title and
+    arXiv number where it is not the method's own `reference`.
+
+    Raises InvalidValue for an unknown measure, or without any bound.
     """
 
     text: str
@@ -48,12 +51,12 @@ class Claim:
         bounds = [bound for bound in (self.above, self.below) if bound is not None]
         if not bounds or not all(math.isfinite(bound) for bound in bounds):
             found = f"above={self.above}, below={self.below}"
-            raise InvalidValue("Claim", found, "a finite bound", "Say from where on the claim is supported.")
+            raise InvalidValue("Claim", found, "a finite bound", "State the bound from which on the claim is supported.")
 
     @property
     def rule(self) -> str:
         """When it is supported, in words."""
         bounds = [f"above {self.above:g}"] if self.above is not None else []
         bounds += [f"below {self.below:g}"] if self.below is not None else []
-        told = f"The {self.measure if self.measure != 'memorization' else 'M'} lies {' and '.join(bounds)}."
-        return told if self.premise is None else f"{told} It speaks where M is below {self.premise:g} before."
+        rule = f"The {self.measure if self.measure != 'memorization' else 'M'} lies {' and '.join(bounds)}."
+        return rule if self.premise is None else f"{rule} It speaks where M is below {self.premise:g} before."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 from .. import provenance
 from .base import Mitigation
@@ -21,12 +20,12 @@ class Part:
     @property
     def label(self) -> str:
         """`family(parameter=value, ...)`."""
-        parameters = ", ".join(f"{name}={value!r}" for name, value in self.telling.items())
+        parameters = ", ".join(f"{name}={value!r}" for name, value in self.distinguishing.items())
         return f"{self.family}({parameters})" if parameters else self.family
 
     @property
-    def telling(self) -> dict[str, Any]:
-        """The parameters that tell this strength from others: the first, and those that are not at their default."""
+    def distinguishing(self) -> dict[str, object]:
+        """The parameters that distinguish this setting from others: the first, and those that are not at their default."""
         every = fields(self.mitigation)
         defaults = {field.name: field.default for field in every}
         values = self.mitigation.parameters()
@@ -50,7 +49,7 @@ class Composition:
         return "+".join(part.label for part in self.parts) or "none"
 
     @property
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, object]:
         """Parameters by name; those of a composition of several carry the family's name before a dot."""
         several = len(self.parts) > 1
         return {
@@ -85,7 +84,7 @@ class Composition:
 
     @property
     def reference_curve(self) -> bool:
-        """Whether this is a point of the reference curve of its stage: a reference by itself."""
+        """Whether this is a point of the reference curve of its stage: such a reference alone."""
         return len(self.parts) == 1 and self.parts[0].mitigation.reference_curve
 
     @property
@@ -102,6 +101,6 @@ class Composition:
         """The parts that act at this stage."""
         return Composition(tuple(part for part in self.parts if part.mitigation.stage is stage))
 
-    def described(self) -> list[Any]:
-        """The parts for a key: family, class with parameters, and source, so that edited code never meets old weights."""
+    def described(self) -> list[object]:
+        """The parts for a key: family, class with parameters, and source, so that edited code never uses old weights."""
         return [[part.family, provenance.describe(part.mitigation), part.source] for part in self.parts]

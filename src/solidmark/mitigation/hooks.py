@@ -1,7 +1,7 @@
-"""The doors of a composition, opened in order, each with its own stream, and guarded against what they return.
+"""The hooks of a composition: called in order, each with its own random stream, and what they return is checked.
 
-Doors of data (`prepare`, `view`, `caption`, `condition`) work on CPU tensors, because their generator does;
-links work where the model is.
+Hooks of data (`prepare`, `view`, `caption`, `condition`) work on CPU tensors, because their generator does. Wrappers
+work where the model is.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from torch import Tensor
 from .. import seeds
 from ..data import Examples, says_something
 from ..errors import PluginFault, SolidmarkError
-from ..models import Told
-from .base import Handover, Sampler, Trainer, draws_elsewhere, opened, stream_name, unasked
+from ..models import ReportedValue
+from .base import Sampler, Trainer, WrapperContext, draws_elsewhere, overridden_hooks, stream_name, unused_overrides
 from .composition import Composition, Part
-from .handout import Data
+from .handout import Data, HandedOut
 
 if TYPE_CHECKING:
     from ..models import Model, Recipe
 
 
 SEEDED = ("trainer", "edit")
-"""Doors that open while the global generators are seeded for them and put back afterwards; others may not touch those."""
+"""Hooks for which the global generators are seeded and restored afterwards. The others may not touch those."""
 
 
-class Doors:
-    """The opened doors of a composition at one stage, with streams that are keyed by seed, part, door and class."""
+class Hooks:
+    """The overridden hooks of a composition at one stage. Random streams are keyed by seed, purpose, hook and class."""
 
-    def __init__(self, composition: Composition, seed: int, *purpose: object, data: dict[str, Any] | None = None) -> None:
+    def __init__(self, composition: Composition, seed: int, *purpose: object, data: HandedOut | None = None) -> None:
         self._parts = composition.parts
         self._data = data or {}
         self._seed, self._purpose = seed, purpose
@@ -49,20 +49,20 @@ class Doors:
 
     def prepare(self, examples: Examples) -> Examples:
         """Fold `prepare`: unmarked examples in and out, ids among those that came in."""
-        for place, part in self._with("prepare"):
-            known, shape = set(examples.ids), examples.images.shape[1:]
-            changed = self._call(part, "prepare", part.mitigation.prepare, examples, self._stream(place, "prepare"))
+        for index, part in self._with("prepare"):
+            ids, shape = set(examples.ids), examples.images.shape[1:]
+            changed = self._call(part, "prepare", part.mitigation.prepare, examples, self._stream(index, "prepare"))
             _require(part, "prepare", isinstance(changed, Examples), type(changed).__name__, "Examples")
             found = f"{len(changed)} examples of shape {tuple(changed.images.shape[1:])}"
-            fits = len(changed) > 0 and changed.images.shape[1:] == shape and set(changed.ids) <= known
+            fits = len(changed) > 0 and changed.images.shape[1:] == shape and set(changed.ids) <= ids
             _require(part, "prepare", fits, found, f"at least one, of shape {tuple(shape)}, with ids that were given")
             examples = changed
         return examples
 
     def view(self, images: Tensor) -> Tensor:
         """Fold `view`: unmarked images in [0, 1], shape kept."""
-        for place, part in self._with("view"):
-            changed = self._call(part, "view", part.mitigation.view, images, self._stream(place, "view"))
+        for index, part in self._with("view"):
+            changed = self._call(part, "view", part.mitigation.view, images, self._stream(index, "view"))
             _require_tensor(part, "view", changed, images)
             low, high = changed.min().item(), changed.max().item()
             _require(part, "view", low >= 0 and high <= 1, f"values from {low:g} to {high:g}", "images in [0, 1]")
@@ -70,38 +70,38 @@ class Doors:
         return images
 
     def caption(self, captions: list[str]) -> list[str]:
-        """Fold `caption` over the captions that have a word: the null condition stays what it is."""
-        given = [place for place, caption in enumerate(captions) if says_something(caption)]
-        chosen = [captions[place] for place in given]
-        for place, part in self._with("caption"):
+        """Fold `caption` over the captions that have a word. The null condition stays as it is."""
+        given = [index for index, caption in enumerate(captions) if says_something(caption)]
+        chosen = [captions[index] for index in given]
+        for index, part in self._with("caption"):
             if not chosen:
                 break
-            changed = self._call(part, "caption", part.mitigation.caption, list(chosen), self._stream(place, "caption"))
+            changed = self._call(part, "caption", part.mitigation.caption, list(chosen), self._stream(index, "caption"))
             fits = isinstance(changed, list) and len(changed) == len(chosen) and all(isinstance(c, str) for c in changed)
             _require(part, "caption", fits, repr(changed)[:80], f"a list of {len(chosen)} strings")
             chosen = changed
         captions = list(captions)
-        for place, caption in zip(given, chosen, strict=True):
-            captions[place] = caption
+        for index, caption in zip(given, chosen, strict=True):
+            captions[index] = caption
         return captions
 
     def condition(self, embeddings: Tensor, present: Tensor) -> Tensor:
-        """Fold `condition` over the rows that are `present`, (B,) booleans: never the null embedding."""
-        opened_parts = self._with("condition")
-        if not opened_parts or not bool(present.any()):
+        """Fold `condition` over the rows that are `present`, (B,) booleans. The others are the null embedding."""
+        overriding = self._with("condition")
+        if not overriding or not bool(present.any()):
             return embeddings
         rows = embeddings[present.to(embeddings.device)].cpu()
-        for place, part in opened_parts:
-            changed = self._call(part, "condition", part.mitigation.condition, rows, self._stream(place, "condition"))
+        for index, part in overriding:
+            changed = self._call(part, "condition", part.mitigation.condition, rows, self._stream(index, "condition"))
             _require_tensor(part, "condition", changed, rows)
             rows = changed
         mask = present.to(embeddings.device).reshape(-1, *[1] * (embeddings.ndim - 1))
         return embeddings.masked_scatter(mask, rows.to(embeddings.device))
 
-    def guidance(self, scale: Any, progress: float) -> Any:
+    def guidance(self, scale: Any, step_fraction: float) -> Any:
         """Fold `guidance` over the scale at this share of the steps."""
         for _, part in self._with("guidance"):
-            changed = self._call(part, "guidance", part.mitigation.guidance, scale, progress)
+            changed = self._call(part, "guidance", part.mitigation.guidance, scale, step_fraction)
             number = isinstance(changed, int | float) and math.isfinite(changed)
             _require(part, "guidance", number or isinstance(changed, Tensor), repr(changed)[:80], "a finite number")
             scale = changed
@@ -109,8 +109,8 @@ class Doors:
 
     def edit(self, model: Model) -> Model:
         """Fold `edit` over a model whose parameters can be trained."""
-        for place, part in self._with("edit"):
-            stream, data = self._stream(place, "edit"), self._data_of(place)
+        for index, part in self._with("edit"):
+            stream, data = self._stream(index, "edit"), self._data_of(index)
             before = {str(weight.device) for weight in model.parameters()}
             changed = self._call(part, "edit", part.mitigation.edit, model, data, stream)
             _require(part, "edit", isinstance(changed, type(model)), type(changed).__name__, "the edited model")
@@ -122,82 +122,84 @@ class Doors:
         return model
 
     def trainer(self, base: Trainer) -> Trainer:
-        """The chain of training links, outermost last in the composition."""
+        """The chain of training wrappers. The last one of the composition is outermost."""
         chain: Trainer = self._chain("trainer", base, Trainer)
         return chain
 
     def sampler(self, base: Sampler) -> Sampler:
-        """The chain of sampling links."""
+        """The chain of sampling wrappers. The last one of the composition is outermost."""
         chain: Sampler = self._chain("sampler", base, Sampler)
         return chain
 
-    def _chain(self, door: str, base: Any, kind: type[Any]) -> Any:
-        links, outermost = [base], base
-        for place, part in self._with(door):
-            outermost.handover = Handover(part.family, self._stream(place, door), self._data_of(place))
-            link = self._call(part, door, getattr(part.mitigation, door), outermost)
-            outermost.handover = None
-            _require(part, door, isinstance(link, kind), type(link).__name__, f"a {kind.__name__} that wraps `inner`")
-            links.append(link)
-            outermost = link
-        for link in links:
-            link.outer = outermost
+    def _chain(self, hook: str, base: Any, kind: type[Any]) -> Any:
+        wrappers, outermost = [base], base
+        for index, part in self._with(hook):
+            outermost.context = WrapperContext(part.family, self._stream(index, hook), self._data_of(index))
+            wrapper = self._call(part, hook, getattr(part.mitigation, hook), outermost)
+            outermost.context = None
+            _require(part, hook, isinstance(wrapper, kind), type(wrapper).__name__, f"a {kind.__name__} that wraps `inner`")
+            wrappers.append(wrapper)
+            outermost = wrapper
+        for wrapper in wrappers:
+            wrapper.outer = outermost
         return outermost
 
-    def _with(self, door: str) -> list[tuple[int, Part]]:
-        return [(place, part) for place, part in enumerate(self._parts) if door in opened(type(part.mitigation))]
+    def _with(self, hook: str) -> list[tuple[int, Part]]:
+        return [(index, part) for index, part in enumerate(self._parts) if hook in overridden_hooks(type(part.mitigation))]
 
-    def _stream(self, place: int, door: str) -> torch.Generator:
-        """The stream of one door: keyed by class and its occurrence, so that a neutral part elsewhere changes nothing."""
-        if (place, door) not in self._streams:
-            names = [stream_name(type(part.mitigation)) for part in self._parts[: place + 1]]
-            purpose = (*self._purpose, door, names[-1], names[:-1].count(names[-1]))
-            self._streams[place, door] = seeds.torch_rng(self._seed, *purpose)
-        return self._streams[place, door]
+    def _stream(self, index: int, hook: str) -> torch.Generator:
+        """The stream of one hook: keyed by class and its occurrence, so that a neutral part elsewhere changes nothing."""
+        if (index, hook) not in self._streams:
+            names = [stream_name(type(part.mitigation)) for part in self._parts[: index + 1]]
+            purpose = (*self._purpose, hook, names[-1], names[:-1].count(names[-1]))
+            self._streams[index, hook] = seeds.torch_rng(self._seed, *purpose)
+        return self._streams[index, hook]
 
     @property
-    def told(self) -> dict[str, dict[str, Told]]:
-        """What parts told of themselves, by family; by label where a family is there twice."""
+    def reported(self) -> dict[str, dict[str, ReportedValue]]:
+        """What the parts reported, by family, or by label where a family occurs twice."""
         families = [part.family for part in self._parts]
         names = [part.family if families.count(part.family) == 1 else part.label for part in self._parts]
-        return {names[place]: data.told for place, data in sorted(self._handed.items()) if data.told}
+        return {names[index]: data.reported for index, data in sorted(self._handed.items()) if data.reported}
 
-    def _data_of(self, place: int) -> Data:
-        part = self._parts[place]
-        return self._handed.setdefault(place, Data(part.mitigation.needs, part.family, **self._data))
+    def _data_of(self, index: int) -> Data:
+        part = self._parts[index]
+        return self._handed.setdefault(index, Data(part.mitigation.needs, part.family, **self._data))
 
-    def _call(self, part: Part, door: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        place, generators = f"mitigation {part.label}, {door}", seeds.Globals()
+    def _call(self, part: Part, hook: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        where, generators = f"mitigation {part.label}, {hook}", seeds.Globals()
         try:
             returned = function(*arguments)
         except SolidmarkError:
             raise
         except Exception as cause:
-            found, expected = f"{type(cause).__name__}: {cause}", "a door that returns"
-            raise PluginFault(place, found, expected, "See the cause above.") from cause
-        touched = [] if door in SEEDED else generators.restore()
+            found, expected = f"{type(cause).__name__}: {cause}", "a hook that returns"
+            raise PluginFault(where, found, expected, "See the cause above.") from cause
+        touched = [] if hook in SEEDED else generators.restore()
         if touched:
-            raise draws_elsewhere(place, touched)
+            raise draws_elsewhere(where, touched)
         return returned
 
 
-def check_asked(link: Any) -> None:
-    """Raise the fault of a chain in which an overridden method was never asked."""
-    fault = unasked(link)
+def check_overrides(wrapper: Any) -> None:
+    """Raise PluginFault where an overridden method of the chain was never called (see `unused_overrides`)."""
+    fault = unused_overrides(wrapper)
     if fault is not None:
         raise fault
 
 
-def _require(part: Part, door: str, holds: bool, found: str, expected: str) -> None:
+def _require(part: Part, hook: str, holds: bool, found: str, expected: str) -> None:
     if not holds:
-        raise PluginFault(f"mitigation {part.label}, {door}", found, expected, "Return that from the door.")
+        raise PluginFault(f"mitigation {part.label}, {hook}", found, expected, "Return that from the hook.")
 
 
-def _require_tensor(part: Part, door: str, changed: Any, given: Tensor) -> None:
-    found = _told(changed) if isinstance(changed, Tensor) else type(changed).__name__
-    _require(part, door, isinstance(changed, Tensor) and _told(changed) == _told(given), found, f"a tensor {_told(given)}")
-    _require(part, door, bool(changed.isfinite().all()), "NaN or infinity", "finite numbers")
+def _require_tensor(part: Part, hook: str, changed: Any, given: Tensor) -> None:
+    found = _signature(changed) if isinstance(changed, Tensor) else type(changed).__name__
+    fits = isinstance(changed, Tensor) and _signature(changed) == _signature(given)
+    _require(part, hook, fits, found, f"a tensor {_signature(given)}")
+    _require(part, hook, bool(changed.isfinite().all()), "NaN or infinity", "finite numbers")
 
 
-def _told(tensor: Tensor) -> str:
+def _signature(tensor: Tensor) -> str:
+    """Shape, type and device."""
     return f"{tuple(tensor.shape)} {tensor.dtype} on {tensor.device}"

@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum, Flag, auto
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    Scale = float | Tensor
 
 
 class Stage(Enum):
@@ -24,15 +18,15 @@ class Needs(Flag):
 
     NOTHING = 0
     FORGET = auto()
-    """The list of images to forget (`data.forget`) and the others (`data.retain`), as trained on."""
+    """The images to forget (`data.forget`) and all others (`data.retain`), as they were trained on."""
     TRAINING_IMAGES = auto()
-    """Marked training images at sampling or editing (`data.training_images`), decoys mixed in."""
+    """Marked training images at sampling or editing (`data.training_images`), mixed with decoys."""
     CALIBRATION = auto()
-    """Unmarked images that nobody trains on or asks for (`data.calibration`)."""
+    """Unmarked images that no model is trained on and no query asks about (`data.calibration`)."""
     BASE_MODEL = auto()
     """The model before fine-tuning (`data.base_model`)."""
     CAPTIONS = auto()
-    """Captions, for a link that acts on them; the doors of captions, conditions and guidance imply it."""
+    """Captions, for a wrapper that acts on them. The hooks `caption`, `condition` and `guidance` imply it."""
 
     def names(self) -> list[str]:
         """The declared needs in words: `forget list`, `training images`, ..."""

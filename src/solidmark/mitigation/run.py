@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -16,20 +17,20 @@ from ..progress import Progress, silent
 
 
 class DataHooks(Protocol):
-    """What changes a batch on its way to the denoiser (`hooks.Hooks`)."""
+    """The hooks that change a batch on its way to the denoiser (see `hooks.Hooks`)."""
 
     def view(self, images: Tensor) -> Tensor:
-        """Unmarked images, (B, C, H, W) in [0, 1]."""
+        """Unmarked images, (B, C, H, W) in [0, 1], changed."""
 
     def caption(self, captions: list[str]) -> list[str]:
-        """Captions that have a word."""
+        """The captions, those that have a word changed."""
 
     def condition(self, embeddings: Tensor, present: Tensor) -> Tensor:
-        """Embeddings of the captions that are `present`, (B,) booleans."""
+        """The embeddings, those of captions that are `present`, (B,) booleans, changed."""
 
 
 class Losses(Protocol):
-    """What a training descends (the outermost `Trainer`)."""
+    """The losses that a training descends (those of the outermost `Trainer`)."""
 
     def times(self, batch: Batch) -> Tensor:
         """One timestep a sample, (B,)."""
@@ -38,41 +39,53 @@ class Losses(Protocol):
         """(B,) losses."""
 
 
-class Run:
-    """What all links of one training share: the model, its examples and marks, optimizer and average.
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a model is trained on: unmarked `examples` without canvas, their `keys` and the mark.
 
-    `optimizer` is made at the first step; a link that trains in shards puts each shard's own in its place.
+    `keys` is (N, S), or None where the marks stay blank.
+    """
+
+    examples: Examples
+    keys: Tensor | None
+    mark: Mark
+
+
+class Run:
+    """What all wrappers of one training share: the model, its examples and marks, optimizer and moving average.
+
+    `indices` are the rows of `examples` that are trained on, `done` is the number of steps taken. `average` is the
+    moving average of the parameters. `optimizer` is made at the first step. A wrapper that trains on shards puts each
+    shard's own in its place.
     """
 
     def __init__(
         self,
         model: Model,
         recipe: Recipe,
-        examples: Examples,
-        keys: Tensor | None,
-        mark: Mark,
+        training_set: TrainingSet,
         hooks: DataHooks,
         seed: int,
         progress: Progress = silent,
     ) -> None:
-        self.model, self.recipe, self.examples = model, recipe, examples
-        self.indices = torch.arange(len(examples))
+        self.model, self.recipe, self.examples = model, recipe, training_set.examples
+        self.indices = torch.arange(len(training_set.examples))
         self.done = 0
         self.average: list[Tensor] | None = None
         self.outer: Losses
         self.rng = seeds.torch_rng(seed, "training")
-        self._keys, self._mark, self._hooks, self._seed, self._progress = keys, mark, hooks, seed, progress
+        self._set, self._hooks, self._seed, self._progress = training_set, hooks, seed, progress
         self.optimizer: torch.optim.Optimizer | None = None
         self._trained: list[nn.Parameter] | None = None
 
     def batch(self, indices: Tensor) -> Batch:
-        """view, paint, caption, embed, condition; then captions are dropped at random."""
-        places = indices.tolist()
-        chosen = self.examples.take(places)
-        painted = self._mark.canvas(self._hooks.view(chosen.images))
-        if self._keys is not None:
-            painted = marks.paint(self._mark, painted, self._keys[places])
-        dropped = torch.rand(len(places), generator=self.rng) < self.recipe.caption_dropout
+        """The batch of these rows: view, paint, caption, drop captions at random, embed, condition."""
+        rows = indices.tolist()
+        chosen = self.examples.take(rows)
+        painted = self._set.mark.canvas(self._hooks.view(chosen.images))
+        if self._set.keys is not None:
+            painted = marks.paint(self._set.mark, painted, self._set.keys[rows])
+        dropped = torch.rand(len(rows), generator=self.rng) < self.recipe.caption_dropout
         captions = self._hooks.caption(chosen.captions)
         captions = ["" if drop else caption for caption, drop in zip(captions, dropped.tolist(), strict=True)]
         present = torch.tensor([says_something(caption) for caption in captions])
@@ -80,13 +93,13 @@ class Run:
         return Batch(self.model.encode(painted), embeddings, indices, tuple(chosen.ids), self._seed)
 
     def parameters(self) -> list[nn.Parameter]:
-        """Those that train; fixed from the first step on, when the optimizer is made for them."""
+        """The parameters that are trained. They are fixed from the first step on, when the optimizer is made."""
         if self._trained is not None:
             return self._trained
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def apply(self, gradients: Sequence[Tensor | None]) -> None:
-        """One step of the optimizer with these gradients, the learning rate of now, and the average."""
+        """One step of the optimizer with these gradients, at the learning rate of this step, and of the average."""
         self._trained = parameters = self.parameters()
         if self.optimizer is None:
             betas, decay = self.recipe.betas, self.recipe.weight_decay
@@ -96,21 +109,20 @@ class Run:
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         self.optimizer.step()
-        self._keep_average(parameters)
+        self._update_average(parameters)
 
-    def _keep_average(self, parameters: list[nn.Parameter]) -> None:
+    def _update_average(self, parameters: list[nn.Parameter]) -> None:
         values = [parameter.detach() for parameter in parameters]
         if self.average is None:
             self.average = [value.clone() for value in values]
-        kept = min(self.recipe.average, (1 + self.done) / (10 + self.done))
-        torch._foreach_lerp_(self.average, values, 1 - kept)
+        decay = min(self.recipe.ema_decay, (1 + self.done) / (10 + self.done))
+        torch._foreach_lerp_(self.average, values, 1 - decay)
 
     def gradients(self, indices: Tensor, repeat: int = 1) -> list[Tensor]:
-        """Per-image gradients of the outermost link's losses, (B, *shape) a parameter, mean of `repeat` draws."""
+        """Per-image gradients of the outermost trainer's losses, (B, *shape) a parameter, the mean of `repeat` draws."""
         rows = []
         for index in indices:
-            again = index.repeat(repeat)
-            batch = self.batch(again)
+            batch = self.batch(index.repeat(repeat))
             loss = self.outer.losses(batch, self.outer.times(batch)).mean()
             rows.append(torch.autograd.grad(loss, self.parameters(), allow_unused=True))
         zero = [torch.zeros_like(parameter) for parameter in self.parameters()]
@@ -119,13 +131,13 @@ class Run:
             for empty, column in zip(zero, zip(*rows, strict=True), strict=True)
         ]
 
-    def stepped(self) -> None:
-        """One step more is done; tell whoever watches."""
+    def count_step(self) -> None:
+        """Count one step as taken, and report it to the progress display."""
         self.done += 1
         self._progress("train", self.done, self.recipe.train_steps)
 
     def __enter__(self) -> Model:
-        """`with run as model:` has the averaged weights inside, the running ones again afterwards."""
+        """`with run as model:` has the averaged weights inside, and the running ones again afterwards."""
         self._running = [parameter.detach().clone() for parameter in self.parameters()]
         self._put(self.average or self._running)
         return self.model
@@ -134,7 +146,7 @@ class Run:
         self._put(self._running)
 
     def finish(self) -> None:
-        """The averaged weights take their place for good."""
+        """Put the averaged weights in place for good."""
         self._put(self.average or [])
 
     @torch.no_grad()
