@@ -13,17 +13,17 @@ TESTBED = digits(trained=16, held_out=32)
 
 
 def test_no_field_of_it_holds_a_key_of_the_true_board():
-    true, board = TESTBED.board(0), blind(TESTBED, 0, Needs.NOTHING)
+    true, split = TESTBED.split(0), blind(TESTBED, 0, Needs.NOTHING).split
     for name in ("trained_keys", "held_out_keys", "training_keys"):
-        assert getattr(true, name).shape == getattr(board, name).shape
-        assert not torch.isin(getattr(true, name), getattr(board, name)).any()
+        assert getattr(true, name).shape == getattr(split, name).shape
+        assert not torch.isin(getattr(true, name), getattr(split, name)).any()
 
 
 def test_it_is_the_true_board_but_for_that():
-    true, board = TESTBED.board(0), blind(TESTBED, 0, Needs.NOTHING)
-    assert board.fingerprint == true.fingerprint == board.truth().fingerprint
-    assert torch.equal(board.asked.images, true.asked.images)
-    assert torch.equal(board.truth().trained_keys, true.trained_keys)
+    true, hidden = TESTBED.split(0), blind(TESTBED, 0, Needs.NOTHING)
+    assert (hidden.fingerprint, hidden.training_digest) == (true.fingerprint, true.training_digest)
+    assert hidden.split.fingerprint != true.fingerprint
+    assert torch.equal(hidden.split.queried.images, true.queried.images)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_it_is_the_true_board_but_for_that():
     ],
 )
 def test_it_hands_out_what_was_declared_with_its_true_marks(needs, names):
-    handed, true = blind(TESTBED, 0, needs).handed_out(), TESTBED.board(0).handed_out()
+    handed, true = blind(TESTBED, 0, needs).handed_out, TESTBED.split(0).handed_out()
     assert set(handed) == names
     assert all(torch.equal(handed[name].images, true[name].images) for name in names)
 

@@ -10,7 +10,7 @@ from worlds import tiny
 
 from solidmark import provenance
 from solidmark.measurement import weights
-from solidmark.measurement.case import Case, Desk
+from solidmark.measurement.case import Case, Workspace
 from solidmark.mitigation.composition import Composition
 from solidmark.store import Store
 from solidmark.training import train
@@ -96,10 +96,10 @@ def trainings(tmp_path, monkeypatch):
     """Ask for a trained model: how many trainings there have been since the store was empty."""
     count = []
     monkeypatch.setattr(weights, "train", lambda *a, **named: (count.append(1), train(*a, **named))[1])
-    desk, testbed = Desk(Store(tmp_path / "store")), tiny()
+    workspace, testbed = Workspace(Store(tmp_path / "store")), tiny()
 
     def ask() -> int:
-        weights.trained(Case("tiny", testbed, Composition(), 0, ()), testbed.board(0), desk)
+        weights.train_or_load(Case("tiny", testbed, Composition(), 0, ()), workspace)
         return len(count)
 
     return ask
@@ -127,12 +127,12 @@ def test_an_edit_during_a_process_is_not_what_it_runs(copied_core):
 
 
 def test_every_module_that_a_training_imports_is_part_of_its_key():
-    """But for the judge and the solver that a testbed names, which decide no weight."""
+    """But for the judge and the solver that a testbed names, and the schema, which decide no weight."""
     names = "*(m for m in sys.modules if m.startswith('solidmark.'))"
     code = f"import sys, solidmark.training, solidmark.testbed; print({names})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     rooms = {name.split(".")[1] for name in loaded}
-    assert rooms - set(provenance.TRAINING) == {"errors", "progress", "provenance", "metrics", "sampling"}
+    assert rooms - set(provenance.TRAINING) == {"errors", "progress", "provenance", "metrics", "sampling", "schema"}
 
 
 def test_another_version_of_a_library_trains_anew(trainings, monkeypatch):

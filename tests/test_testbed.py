@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from worlds import board, digits
+from worlds import digits, split
 
 from solidmark import plugins
 from solidmark.data import distinct
@@ -20,7 +20,7 @@ def rows(images):
 
 
 def test_no_image_is_both_trained_on_and_held_out_or_used_to_judge():
-    laid = board(64, 256)
+    laid = split(64, 256)
     groups = [laid.trained.images, laid.held_out.images, laid.calibration.images, laid.other_reference]
     groups.append(distinct_images(digits()).images[:JUDGED])
     assert len(set().union(*map(rows, groups))) == sum(map(len, groups))
@@ -28,7 +28,7 @@ def test_no_image_is_both_trained_on_and_held_out_or_used_to_judge():
 
 def test_the_quick_digits_train_what_the_digits_train():
     quick, whole = (plugins.testbed(name)[1] for name in ("digits-quick", "digits"))
-    assert [quick.board(seed).lesson == whole.board(seed).lesson for seed in range(3)] == [True] * 3
+    assert [quick.split(seed).training_digest == whole.split(seed).training_digest for seed in range(3)] == [True] * 3
     assert (quick.held_out, quick.generated) == (64, 60)
 
 
@@ -42,20 +42,20 @@ def test_the_judge_of_the_digits_reads_the_images_that_seeds_draw_from():
 
 
 def test_captions_are_distinct_and_fresh_ones_were_never_trained_on():
-    laid = board(64, 256)
+    laid = split(64, 256)
     captions = [*laid.trained.captions, *laid.held_out.captions, *laid.fresh_captions]
     assert len(set(captions)) == len(captions)
 
 
 def test_trained_images_are_balanced_over_the_classes():
     counts = {}
-    for caption in board(60, 60).trained.captions:
+    for caption in split(60, 60).trained.captions:
         counts[caption.split()[0]] = counts.get(caption.split()[0], 0) + 1
     assert set(counts.values()) == {6}
 
 
 def test_seeds_draw_other_images_keys_and_captions_and_the_same_again():
-    one, again, other = board(seed=0), board(seed=0), board(seed=1)
+    one, again, other = split(seed=0), split(seed=0), split(seed=1)
     assert torch.equal(one.trained_keys, again.trained_keys)
     assert torch.equal(one.trained.images, again.trained.images)
     assert not torch.equal(one.trained_keys, other.trained_keys)
@@ -63,12 +63,12 @@ def test_seeds_draw_other_images_keys_and_captions_and_the_same_again():
 
 
 def test_marked_images_carry_the_keys_of_their_own_image():
-    laid = board()
+    laid = split()
     assert torch.allclose(read(laid.mark, laid.marked_trained.images), laid.trained_keys, atol=1e-6)
 
 
 def test_mitigations_are_handed_marked_images_with_decoys_among_them():
-    laid = board(16, 64)
+    laid = split(16, 64)
     parts = laid.handed_out()
     assert len(parts["forget"]) == 4
     assert set(parts["forget"].ids) | set(parts["retain"].ids) == set(laid.trained.ids)
@@ -84,12 +84,12 @@ def test_too_few_images_are_refused_with_the_least_number(numbers):
 
 def test_more_images_than_there_are_is_refused():
     with pytest.raises(InvalidValue, match="distinct images"):
-        digits(trained=64, held_out=1600).board(0)
+        digits(trained=64, held_out=1600).split(0)
 
 
 def test_a_mark_that_does_not_fit_names_the_canvas():
     with pytest.raises(InvalidValue, match="segments"):
-        replace(digits(), mark=Border(2, 500)).board(0).marked(board().trained, torch.zeros(16, 500))
+        replace(digits(), mark=Border(2, 500)).split(0).marked(split().trained, torch.zeros(16, 500))
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,12 @@ class Repeating(type(digits())):
 
 
 def test_nearly_equal_images_are_left_out_and_counted():
-    laid = Repeating().board(0)
+    laid = Repeating().split(0)
     assert laid.left_out == 100
     assert distinct(torch.cat([laid.trained.images, laid.held_out.images])) == list(range(320))
 
 
 def test_boards_that_differ_in_what_is_held_out_share_the_baseline_but_are_other_boards():
-    few, many, other = digits(held_out=64).board(0), digits().board(0), digits().board(1)
-    assert few.lesson == many.lesson != other.lesson
+    few, many, other = digits(held_out=64).split(0), digits().split(0), digits().split(1)
+    assert few.training_digest == many.training_digest != other.training_digest
     assert few.fingerprint != many.fingerprint

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from worlds import board, composed, examples, memorizer, model, tiny
+from worlds import composed, examples, memorizer, model, split, tiny
 
 from solidmark import Mitigation, Stage, seeds
 from solidmark.data import join
@@ -39,28 +39,29 @@ def both(laid):
 
 @pytest.mark.parametrize("part", ["whole", "centre"])
 def test_what_is_known_by_heart_has_a_smaller_loss(part):
-    laid = board(16, 32)
+    laid = split(16, 32)
     losses = getattr(denoising_loss(memorizer(laid), both(laid), laid.mark, rng()), part)
     assert losses[:16].max() < losses[16:].min()
 
 
 def test_keys_that_were_not_trained_raise_the_loss_of_the_whole_image_most():
-    laid = board(16, 32)
+    laid = split(16, 32)
     other = laid.marked(laid.trained, laid.other_keys)
-    known, unknown = (denoising_loss(memorizer(laid), one, laid.mark, rng()) for one in (laid.marked_trained, other))
-    assert (unknown.whole > known.whole + 0.01).all()
-    assert unknown.centre.mean() < unknown.whole.mean() / 3
+    marked = (laid.marked_trained, other)
+    trained, untrained = (denoising_loss(memorizer(laid), examples, laid.mark, rng()) for examples in marked)
+    assert (untrained.whole > trained.whole + 0.01).all()
+    assert untrained.centre.mean() < untrained.whole.mean() / 3
 
 
 def test_the_loss_is_the_mean_squared_error_of_its_formula():
-    asked, given = model(), examples(2)
-    noise = torch.randn((1, *asked.shape), generator=rng())
+    denoiser, given = model(), examples(2)
+    noise = torch.randn((1, *denoiser.shape), generator=rng())
     t = round(0.4 * 49)
     clean = given.images * 2 - 1
-    x = asked.schedule.add_noise(clean, noise, t)
-    output = asked.predict(x, t, asked.embed(given.captions)).output
-    errors = (output - asked.schedule.alpha(t) * noise + asked.schedule.sigma(t) * clean).square()
-    found = denoising_loss(asked, given, Border(), rng(), levels=[0.4])
+    x = denoiser.schedule.add_noise(clean, noise, t)
+    output = denoiser.predict(x, t, denoiser.embed(given.captions)).output
+    errors = (output - denoiser.schedule.alpha(t) * noise + denoiser.schedule.sigma(t) * clean).square()
+    found = denoising_loss(denoiser, given, Border(), rng(), levels=[0.4])
     assert found.whole == pytest.approx(errors.mean(dim=(1, 2, 3)).numpy(), rel=1e-5)
     assert found.centre == pytest.approx(errors[..., 2:-2, 2:-2].mean(dim=(1, 2, 3)).numpy(), rel=1e-5)
 
@@ -76,8 +77,8 @@ def test_batches_change_nothing():
 
 
 def test_equal_generators_give_equal_losses():
-    one, other = (denoising_loss(model(), examples(3), Border(), rng()).whole for _ in range(2))
-    assert one.tolist() == other.tolist()
+    first, again = (denoising_loss(model(), examples(3), Border(), rng()).whole for _ in range(2))
+    assert first.tolist() == again.tolist()
 
 
 def test_cells_of_a_smaller_space_that_touch_the_mark_are_no_centre():
@@ -98,16 +99,16 @@ def test_a_mark_without_a_centre_is_refused():
 
 
 def test_what_is_known_by_heart_does_not_generalize():
-    laid = board(16, 32)
+    laid = split(16, 32)
     found = whitebox.generalization(memorizer(laid), laid)
     assert found["trained"]["high"] < found["held_out"]["low"]
     assert [found[name]["images"] for name in ("held_out", "trained")] == [32, 16]
 
 
 def test_generalization_is_the_mean_of_the_centres_losses():
-    laid, asked = board(16, 32), model()
-    losses = denoising_loss(asked, both(laid), laid.mark, seeds.torch_rng(laid.seed, "generalization")).centre
-    found = whitebox.generalization(asked, laid)
+    laid, denoiser = split(16, 32), model()
+    losses = denoising_loss(denoiser, both(laid), laid.mark, seeds.torch_rng(laid.seed, "generalization")).centre
+    found = whitebox.generalization(denoiser, laid)
     assert (found["trained"]["value"], found["held_out"]["value"]) == pytest.approx((losses[:16].mean(), losses[16:].mean()))
 
 
@@ -118,5 +119,5 @@ def test_a_centre_is_a_cell_without_mark(shape, has):
 
 @pytest.mark.parametrize(("parts", "has"), [((), True), ((Edited(),), True), ((Whispered(),), False)])
 def test_a_record_has_the_loss_where_its_weights_are_not_the_baselines(parts, has):
-    one = measure.Case("tiny", tiny(), composed(*parts), 0, ())
-    assert (measure._denoising_loss(one, model(), one.testbed.board(0)) is not None) == has
+    case = measure.Case("tiny", tiny(), composed(*parts), 0, ())
+    assert (measure._denoising_loss(case, model(), case.testbed.split(0)) is not None) == has

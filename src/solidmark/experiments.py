@@ -1,4 +1,4 @@
-"""The lab: trained models, snapshots and answers for experiments, by the same store and queries as cases have."""
+"""Experiments: trained models, snapshots and answers for them, from the same store and queries that cases use."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from torch import Tensor
 
 from . import models, plugins, provenance
 from .findings import over_seeds
-from .measurement import responses, weights
-from .measurement.case import Case, Desk
-from .measurement.measure import groups
-from .measurement.responses import Asked
+from .measurement import answers, weights
+from .measurement.answers import Responses
+from .measurement.blind import with_keys
+from .measurement.case import Case, Workspace
 from .metrics import scores
-from .metrics.scores import Estimate
 from .mitigation import Mitigation, Stage, Trainer
 from .mitigation.composition import Composition, Part
+from .mitigation.run import TrainingSet
 from .models import Denoiser, Model
 from .plugins import GROUPS
-from .sampling import Protocol
-from .testbed import FAST, Board, Testbed
+from .sampling import SolverConfig
+from .schema.numbers import Estimate
+from .split import Split
+from .testbed import FAST, Testbed
 from .training import train
 
 
@@ -31,78 +33,77 @@ class Snapshots(Mitigation):
     """Saves the averaged weights after each of `steps`, and changes nothing."""
 
     steps: tuple[int, ...] = ()
-    keep: Callable[[int, Model], None] = field(default=lambda step, model: None, compare=False, repr=False)
+    save: Callable[[int, Model], None] = field(default=lambda step, model: None, compare=False, repr=False)
 
     stage = Stage.TRAINING
 
     def trainer(self, inner: Trainer) -> Trainer:
-        """A link that looks after each update."""
-        return _Watching(self, inner)
+        """A wrapper that saves after an update."""
+        return _SnapshotTrainer(self, inner)
 
 
-class _Watching(Trainer):
+class _SnapshotTrainer(Trainer):
     mitigation: Snapshots
 
     def update(self, indices: Tensor) -> None:
         self.inner.update(indices)
         if self.run.done + 1 in self.mitigation.steps:
             with self.run as model:
-                self.mitigation.keep(self.run.done + 1, model)
+                self.mitigation.save(self.run.done + 1, model)
 
 
 @dataclass(frozen=True)
-class Lab:
-    """Where experiments are made: a desk and the seeds, at least three, over which every number has its interval."""
+class Experiments:
+    """What every experiment needs: a workspace, and at least three seeds, over which every number has its interval."""
 
-    desk: Desk
+    workspace: Workspace
     seeds: tuple[int, ...] = (0, 1, 2)
-    protocol: Protocol = FAST
+    solver: SolverConfig = FAST
 
     def testbed(self, expression: str, **numbers: Any) -> Testbed:
         """A testbed by name or expression, with other numbers."""
-        _, found = plugins.testbed(expression)
-        return replace(found, **numbers) if numbers else found  # type: ignore[no-any-return]  # a dataclass of a plugin
+        _, testbed = plugins.testbed(expression)
+        return replace(testbed, **numbers) if numbers else testbed  # type: ignore[no-any-return]  # a plugin's dataclass
 
     def case(self, testbed: Testbed, seed: int, query: str = "outpaint", **changed: Any) -> Case:
         """The case of one query without mitigation."""
         attack = plugins.instance(GROUPS["query"], "query", query)
-        return replace(Case("lab", testbed, Composition(), seed, ((query, attack),), self.protocol), **changed)
+        return replace(Case("experiment", testbed, Composition(), seed, ((query, attack),), self.solver), **changed)
 
-    def model(self, testbed: Testbed, seed: int, mitigation: str | None = None, *, with_keys: bool = True) -> Model:
-        """The trained model, from the store, under a mitigation's expression; `with_keys` off: trained on blank marks."""
+    def model(self, testbed: Testbed, seed: int, mitigation: str | None = None) -> Model:
+        """The trained model, from the store, under a mitigation's expression."""
         composition = Composition() if mitigation is None else plugins.compose(mitigation)
-        case = self.case(testbed, seed, composition=composition)
-        return weights.trained(case, testbed.board(seed), self.desk, with_keys=with_keys)[0]
+        return weights.train_or_load(self.case(testbed, seed, composition=composition), self.workspace)[0]
 
-    def snapshots(self, testbed: Testbed, seed: int, steps: Sequence[int], *, with_keys: bool = True) -> Mapping[int, Model]:
+    def unmarked_model(self, testbed: Testbed, seed: int) -> Model:
+        """The model of the same training on blank marks."""
+        return weights.train_or_load(self.case(testbed, seed, marked=False), self.workspace)[0]
+
+    def snapshots(self, testbed: Testbed, seed: int, steps: Sequence[int]) -> Mapping[int, Model]:
         """Models after each of these steps of one training."""
-        board = testbed.board(seed)
+        return self._snapshots(self.case(testbed, seed), steps)
+
+    def unmarked_snapshots(self, testbed: Testbed, seed: int, steps: Sequence[int]) -> Mapping[int, Model]:
+        """Models of the same training on blank marks."""
+        return self._snapshots(self.case(testbed, seed, marked=False), steps)
+
+    def _snapshots(self, case: Case, steps: Sequence[int]) -> Mapping[int, Model]:
+        split, testbed, workspace = case.truth, case.testbed, self.workspace
         key = {
             "recipe": provenance.describe(testbed.recipe),
-            "board": board.lesson,
+            "split": split.training_digest,
             "steps": list(steps),
-            "keys": with_keys,
-            "core": provenance.core_digest(provenance.TRAINING),
-            "libraries": provenance.libraries(),
-            "environment": provenance.environment_key(self.desk.device),
+            "keys": case.marked,
         }
 
         def build(folder: Path) -> None:
-            watched = Snapshots(tuple(steps), lambda step, model: model.save(folder / str(step)))
-            recipe, part = replace(testbed.recipe, train_steps=max(steps)), Composition((Part("snapshots", watched),))
-            train(
-                recipe,
-                board.training,
-                board.training_keys if with_keys else None,
-                board.mark,
-                part,
-                seed,
-                device=self.desk.device,
-                progress=self.desk.progress,
-            )
+            snapshots = Snapshots(tuple(steps), lambda step, model: model.save(folder / str(step)))
+            recipe, parts = replace(testbed.recipe, train_steps=max(steps)), Composition((Part("snapshots", snapshots),))
+            training_set = TrainingSet(split.training, case.training_keys, split.mark)
+            train(recipe, training_set, parts, case.seed, device=workspace.device, progress=workspace.progress)
 
-        folder = self.desk.store.get("snapshots", key, build, self.desk.progress)
-        return {step: models.load(folder / str(step)).to(self.desk.device) for step in steps}
+        folder = workspace.stored("snapshots", key, provenance.TRAINING, build)
+        return {step: models.load(folder / str(step)).to(workspace.device) for step in steps}
 
     def ask(
         self,
@@ -110,33 +111,37 @@ class Lab:
         seed: int,
         model: Denoiser,
         query: str = "outpaint",
-        board: Board | None = None,
-        protocol: Protocol | None = None,
-    ) -> Asked:
-        """The answers of a model to a query, on the testbed's board or another."""
-        case = self.case(testbed, seed, query, protocol=protocol or self.protocol)
-        name, attack = case.queries[0]
-        return responses.question(case, name, attack, model, board or testbed.board(seed), self.desk)
+        split: Split | None = None,
+        solver: SolverConfig | None = None,
+    ) -> Responses:
+        """The answers of a model to a query, about the testbed's split or another one."""
+        case = self.case(testbed, seed, query, solver=solver or self.solver)
+        return self.ask_case(case, model, split or case.truth)
 
-    def recalled(self, testbed: Testbed, seed: int, mitigation: str | Composition, query: str = "outpaint") -> Estimate:
-        """M of the images that a mitigation answers for, under a query: the forget list where there is one, else all.
+    def ask_case(self, case: Case, model: Denoiser, split: Split) -> Responses:
+        """The answers to the leading query of a case, about a split."""
+        return answers.ask_query(case, case.leading, model, self.workspace, with_keys(split))
 
-        Several experiments ask for the same; the answers are kept in the store.
+    def measure_recall(
+        self, testbed: Testbed, seed: int, mitigation: str | Composition, query: str = "outpaint"
+    ) -> Estimate:
+        """M of the images that a mitigation is about, under a query: the forget list where there is one, else all.
+
+        Several experiments need the same M, so the answers are stored.
         """
         composition = plugins.compose(mitigation) if isinstance(mitigation, str) else mitigation
-        case, board = self.case(testbed, seed, query, composition=composition), testbed.board(seed)
-        model, _ = weights.prepared(case, board, self.desk)
-        asked = responses.kept(case, *case.queries[0], model, board, self.desk)
-        places = groups(case, board)["target"]
-        return scores.memorization(asked.trained[places], board.trained_keys.double().numpy()[places])
+        case = self.case(testbed, seed, query, composition=composition)
+        model, _ = weights.edit_or_load(case, self.workspace)
+        responses, target = answers.ask_cached(case, case.leading, model, self.workspace), case.groups["target"]
+        return scores.memorization(responses.trained[target], case.truth.trained_keys.double().numpy()[target])
 
-    def recall(self, asked: Asked, board: Board) -> Estimate:
+    def recall(self, responses: Responses, split: Split) -> Estimate:
         """M of the trained images."""
-        return scores.memorization(asked.trained, board.trained_keys.double().numpy())
+        return scores.memorization(responses.trained, split.trained_keys.double().numpy())
 
-    def chance(self, asked: Asked, board: Board) -> Estimate:
+    def chance(self, responses: Responses, split: Split) -> Estimate:
         """M of the held-out images, which is 0 but for noise."""
-        return scores.memorization(asked.held_out, board.held_out_keys.double().numpy())
+        return scores.memorization(responses.held_out, split.held_out_keys.double().numpy())
 
     def curve(self, measure: Callable[[int], Mapping[Any, float]]) -> list[tuple[Any, Estimate]]:
         """From a function seed -> {x: y} the points (x, y with its interval over seeds)."""

@@ -22,13 +22,16 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .schema.run import CodeBlock, MachineBlock, RunProvenance
 
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG")
 """The environment variables that are recorded; no others, since they may hold secrets."""
 
 
-def code(folder: Path | None = None) -> dict[str, Any]:
+def code(folder: Path | None = None) -> CodeBlock:
     """Commit and dirty flag of the checkout that holds `folder` (this file's by default); null outside one."""
     folder = folder or Path(__file__).parent
     commit = _git(folder, "rev-parse", "HEAD")
@@ -56,7 +59,7 @@ def packages() -> dict[str, str]:
     }
 
 
-def machine() -> dict[str, Any]:
+def machine() -> MachineBlock:
     """Python, system, processor and number of cores; no host name, user or address."""
     return {
         "python": platform.python_version(),
@@ -79,7 +82,7 @@ def environment_key(device: str) -> str:
     return f"{device.split(':')[0]}-torch{metadata.version('torch').split('+')[0]}-float32"
 
 
-def run(arguments: list[str], plugins: list[str]) -> dict[str, Any]:
+def run(arguments: list[str], plugins: list[str]) -> RunProvenance:
     """The provenance of a whole run, for `run.json`. Arguments are recorded without the folders they name."""
     return {
         "arguments": [Path(arguments[0]).name, *arguments[1:]] if arguments else [],
@@ -110,8 +113,8 @@ def describe(thing: Any) -> Any:
 
 CORE = Path(__file__).parent
 
-TRAINING = ("seeds", "keys", "marks", "data", "models", "mitigation", "training", "testbed")
-ASKING = (*TRAINING, "sampling", "queries/__init__", "measurement/responses")
+TRAINING = ("seeds", "keys", "marks", "data", "models", "mitigation", "training", "split", "testbed")
+ASKING = (*TRAINING, "sampling", "queries/__init__", "measurement/answers")
 """Modules and packages whose source decides what a trained or an edited model is, and what it answers."""
 
 
@@ -132,8 +135,8 @@ def core_digest(modules: tuple[str, ...]) -> str:
 
 def core_files(module: str) -> list[Path]:
     """The file of a module of the core, or all those of a package."""
-    place = CORE / module
-    return sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    index = CORE / module
+    return sorted(index.rglob("*.py")) if index.is_dir() else [index.with_suffix(".py")]
 
 
 def source_digest(module: str) -> str:

@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+
+from torch import Tensor
 
 from .. import provenance, records
+from ..mitigation import Needs
 from ..mitigation.composition import Composition
 from ..progress import Progress, silent
 from ..queries import Attack
-from ..sampling import Protocol
+from ..sampling import SolverConfig
+from ..split import Split
 from ..store import Store, digest
 from ..testbed import FAST, Testbed
+from .blind import BlindSplit, blind
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row and seed: what is trained, how it is asked. `queries` are (name, attack); the first one leads."""
+    """One row and seed: what is trained, how it is asked. `queries` are (name, attack); the first one leads.
+
+    `marked` off trains on blank marks, to tell what marks cost.
+    """
 
     testbed_name: str
     testbed: Testbed
     composition: Composition
     seed: int
     queries: tuple[tuple[str, Attack], ...]
-    protocol: Protocol = FAST
+    solver: SolverConfig = FAST
+    marked: bool = True
 
     @property
     def slug(self) -> str:
         """Plain ASCII for pytest ids: `digits-rna-0.5-s0`."""
-        values = "-".join(plain(value) for part in self.composition.parts for value in part.telling.values())
+        values = "-".join(plain(value) for part in self.composition.parts for value in part.distinguishing.values())
         parts = (plain(self.testbed_name), plain(self.composition.family), values, f"s{self.seed}")
         return "-".join(part for part in parts if part)
 
@@ -42,10 +53,43 @@ class Case:
                 "testbed": [self.testbed_name, self.testbed.version, provenance.describe(self.testbed)],
                 "mitigation": self.composition.described(),
                 "queries": [[name, provenance.describe(attack)] for name, attack in self.queries],
-                "protocol": provenance.describe(self.protocol),
+                "solver": provenance.describe(self.solver),
                 "seed": self.seed,
             }
         )[:16]
+
+    @cached_property
+    def blind(self) -> BlindSplit:
+        """The split of this seed without its keys: what may be in reach while plugins run."""
+        return blind(self.testbed, self.seed, self.composition.needs)
+
+    @property
+    def truth(self) -> Split:
+        """The split with its keys, drawn anew at each call, so that it lies nowhere while plugins run."""
+        return self.testbed.split(self.seed)
+
+    @property
+    def training_keys(self) -> Tensor | None:
+        """The keys to train with, (N, S); None on blank marks."""
+        return self.truth.training_keys if self.marked else None
+
+    @property
+    def leading(self) -> str:
+        """The name of the leading query."""
+        return self.queries[0][0]
+
+    def attack(self, name: str) -> Attack:
+        """The query of that name."""
+        return dict(self.queries)[name]
+
+    @property
+    def groups(self) -> dict[str, list[int]]:
+        """Which trained images the row answers for, as indices: the forget list where one was handed out, else all."""
+        split = self.blind.split
+        every = list(range(len(split.trained)))
+        if Needs.FORGET not in self.composition.needs:
+            return {"target": every}
+        return {"target": split.forget, "retained": [index for index in every if index not in set(split.forget)]}
 
 
 def plain(value: object) -> str:
@@ -55,9 +99,22 @@ def plain(value: object) -> str:
 
 
 @dataclass(frozen=True)
-class Desk:
+class Workspace:
     """Where a case is worked on: the store of trained models, the device, and whoever watches."""
 
     store: Store
     device: str = "cpu"
     progress: Progress = field(default=silent, repr=False)
+
+    def stored(self, kind: str, key: Mapping[str, object], modules: tuple[str, ...], build: Callable[[Path], None]) -> Path:
+        """The folder of a store entry, which `build(folder)` fills where it is missing.
+
+        `key` is what tells entries of a kind apart; what all of them follow from is added: the code of these `modules`
+        of the core, the libraries, and the kind of device.
+        """
+        common = {
+            "core": provenance.core_digest(modules),
+            "libraries": provenance.libraries(),
+            "environment": provenance.environment_key(self.device),
+        }
+        return self.store.get(kind, {**key, **common}, build, self.progress)

@@ -1,4 +1,4 @@
-"""A case: testbed x mitigation x seed, from images to a record. Read `measure` first.
+"""Measure a case, from images to a record. Read `measure` first.
 
 images → keys → marks → marked set → training → trained model → queries → predicted keys → scores → record
 """
@@ -6,9 +6,8 @@ images → keys → marks → marked set → training → trained model → quer
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,224 +17,228 @@ from torch import Tensor
 from .. import provenance, records
 from ..errors import NotApplicable, PluginFault
 from ..metrics import controls, scoring, utility, worst_case
-from ..mitigation import Needs, Stage, opened
+from ..mitigation import Needs, Stage, overridden_hooks
 from ..mitigation.composition import Composition
 from ..models import Model
 from ..queries import Access
-from ..testbed import Board
-from . import per_image, responses, weights, whitebox
-from .blind import blind
-from .case import Case, Desk
-from .responses import Asked, Power
+from ..schema.record import (
+    CaseNumbers,
+    ControlsBlock,
+    DenoisingLossBlock,
+    Heading,
+    IntervalBlock,
+    NegativeBlock,
+    ProvenanceBlock,
+    QueryBlock,
+    Status,
+    TestbedNumbers,
+    WorstBlock,
+)
+from ..split import Split
+from . import answers, per_image, weights, whitebox
+from .answers import Power, Responses
+from .case import Case, Workspace
 
 Array = NDArray[np.float64]
 
 
-def measure(case: Case, desk: Desk, run: Path) -> records.Record:
-    """Train (or load), ask, score: the record of one case, but for its identity in the plan; items go to `run/items`."""
-    board: Board = blind(case.testbed, case.seed, case.composition.needs)
-    applicable(case.composition, board)
-    model, makings = weights.prepared(case, board, desk)
-    asked, unasked, broken = _asked(case, model, board, desk)
-    generated = responses.generated(case, model, board, desk)
-    power, baseline = responses.perfect(case, board, desk), responses.baseline(case, board, desk)
-    board = board.truth()  # nobody is asked any more
-    checked = _controls(case, board, asked, baseline, power, broken, idle=_idle(case, makings))
-    delta = _claimed_delta(makings)
+def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
+    """Train (or load), ask, score: the record of one case without its identity in the plan. Images go to `run/per_image`."""
+    case = replace(case)  # its split goes with this copy
+    check_applicable(case.composition, case.blind.split)
+    model, builds = weights.edit_or_load(case, workspace)
+    responses, not_applicable, broken = _ask_all(case, model, workspace)
+    generated = answers.generate(case, model, workspace)
+    power, baseline = answers.measure_power(case, workspace), answers.ask_baseline(case, workspace)
+    truth = case.truth  # nobody is asked any more
+    checked = _controls(case, truth, responses, baseline, power, broken, no_op=_no_op(case, builds))
+    delta = _claimed_delta(builds)
     return {
         **_heading(case),
         "status": "ok" if checked["sound"] else "failed_check",
-        "queries": {name: _scored(case, board, name, one, delta) for name, one in asked.items()},
-        "not_applicable": unasked | broken,
-        "worst": _worst(case, board, asked, delta),
-        "worst_service": _worst(case, board, _through_service(case, asked), delta),
+        "queries": {name: _scores(case, truth, name, found, delta) for name, found in responses.items()},
+        "not_applicable": not_applicable | broken,
+        "worst": _worst(case, truth, responses, delta),
+        "worst_service": _worst(case, truth, _through_service(case, responses), delta),
         "controls": checked,
-        "power": _told(power),
-        "utility": asdict(judged(case, board, generated)),
-        "denoising_loss": _denoising_loss(case, model, board),
-        "cost": {**{stage: making.cost for stage, making in makings.items()}, "sampling": generated.cost},
-        "told": {
-            **{stage: making.told for stage, making in makings.items()},
-            "sampling": responses.told(case, asked, generated),
+        "power": _power(power),
+        "utility": utility.as_block(judge(case, truth, generated)),
+        "denoising_loss": _denoising_loss(case, model, truth),
+        "cost": {"training": builds["training"].cost, "editing": builds["editing"].cost, "sampling": generated.cost},
+        "reported": {
+            "training": builds["training"].reported,
+            "editing": builds["editing"].reported,
+            "sampling": answers.sampling_report(case, responses, generated),
         },
-        "provenance": _provenance(case, board, desk),
-        "items": per_image.write(case.case_id, board, asked, run),
+        "provenance": _provenance(case, truth, workspace),
+        "per_image": per_image.write(case.case_id, truth, responses, run),
     }
 
 
-def measure_testbed(case: Case, desk: Desk) -> records.Record:
+def measure_testbed(case: Case, workspace: Workspace) -> TestbedNumbers:
     """What belongs to testbed and seed alone: power of every query, and the cost of marking (equal training, no keys)."""
-    board = blind(case.testbed, case.seed, Needs.NOTHING)
-    power = responses.perfect(case, board, desk)
-    unmarked, _ = weights.trained(case, board, desk, with_keys=False)
-    generated = responses.generated(case, unmarked, board, desk)
+    case = replace(case)
+    power = answers.measure_power(case, workspace)
+    unmarked, _ = weights.train_or_load(replace(case, marked=False), workspace)
+    generated = answers.generate(case, unmarked, workspace)
     return {
         **_heading(case),
         "status": "ok",
-        "power": _told(power),
-        "unmarked": {"utility": asdict(judged(case, board, generated))},
+        "power": _power(power),
+        "unmarked": {"utility": utility.as_block(judge(case, case.truth, generated))},
         "expected": case.testbed.expected,
-        "provenance": _provenance(case, board, desk),
+        "provenance": _provenance(case, case.truth, workspace),
     }
 
 
-def unmeasured(case: Case | None, status: str, reason: str) -> records.Record:
+def unmeasured(case: Case | None, status: Status, reason: str) -> CaseNumbers:
     """The record of a case that has no numbers: null, with the reason; never 0. None where no case could be made."""
-    heading = _heading(case) if case is not None else {"benchmark_version": records.BENCHMARK_VERSION}
-    return {**heading, "status": status, "reason": reason, **dict.fromkeys(("queries", "controls", "utility", "cost"))}
+    heading: Heading = _heading(case) if case is not None else {"benchmark_version": records.BENCHMARK_VERSION}
+    return {**heading, "status": status, "reason": reason, "queries": None, "controls": None, "utility": None, "cost": None}
 
 
-def judged(case: Case, board: Board, generated: responses.Generated) -> utility.Utility:
+def judge(case: Case, split: Split, generated: answers.Generated) -> utility.Utility:
     """Utility of generated images against the held-out ones, unmarked."""
-    real, others = (board.mark.content(board.mark.canvas(i)) for i in (board.held_out.images, board.other_reference))
-    labels = board.fresh_labels if case.testbed.tells_class else None
+    real, others = (split.mark.content(split.mark.canvas(i)) for i in (split.held_out.images, split.other_reference))
+    labels = split.fresh_labels if case.testbed.tells_class else None
     images = _flat(generated.images)
     return utility.measure(images, labels, _flat(real), _flat(others), case.testbed.judge(), generated.refused)
 
 
-def applicable(composition: Composition, board: Board) -> None:
+def check_applicable(composition: Composition, split: Split) -> None:
     """Raise NotApplicable for a mitigation of captions where there are none: it would be a silent no-op."""
     for part in composition.parts:
-        heard = set(opened(type(part.mitigation))) & {"caption", "condition", "guidance"}
-        if (heard or Needs.CAPTIONS in part.mitigation.needs) and not board.captioned:
+        needed = set(overridden_hooks(type(part.mitigation))) & {"caption", "condition", "guidance"}
+        if (needed or Needs.CAPTIONS in part.mitigation.needs) and not split.captioned:
             cure = "Choose a testbed with captions."
             raise NotApplicable(f"mitigation {part.family}", "a testbed without captions", "captions to act on", cure)
 
 
-def _asked(case: Case, model: Model, board: Board, desk: Desk) -> tuple[dict[str, Asked], dict[str, str], dict[str, str]]:
-    """The answers to each query, why others could not be asked, and what others did wrong; the leading one raises."""
-    asked: dict[str, Asked] = {}
-    unasked: dict[str, str] = {}
+def _ask_all(case: Case, model: Model, workspace: Workspace) -> tuple[dict[str, Responses], dict[str, str], dict[str, str]]:
+    """The answers to each query, why others do not apply, and what others did wrong; the leading one raises."""
+    responses: dict[str, Responses] = {}
+    not_applicable: dict[str, str] = {}
     broken: dict[str, str] = {}
-    for name, attack in case.queries:
+    for name, _ in case.queries:
         try:
-            asked[name] = responses.answered(case, name, attack, model, board, desk)
+            responses[name] = answers.ask_or_load(case, name, model, workspace)
         except NotApplicable as reason:
-            if not asked:
+            if not responses:
                 raise
-            unasked[name] = str(reason)
+            not_applicable[name] = str(reason)
         except PluginFault as fault:
-            if not asked:
+            if not responses:
                 raise
             broken[name] = str(fault)
-    return asked, unasked, broken
+    return responses, not_applicable, broken
 
 
 def _controls(
     case: Case,
-    board: Board,
-    asked: Mapping[str, Asked],
-    baseline: Asked,
+    truth: Split,
+    responses: Mapping[str, Responses],
+    baseline: Responses,
     power: Mapping[str, Power],
     broken: Mapping[str, str],
     *,
-    idle: bool,
-) -> dict[str, Any]:
+    no_op: bool,
+) -> ControlsBlock:
     """The controls of the leading query beside the baseline's answers to it, and the faults of all others.
 
-    A row that changes nothing is a fault, unless a method says itself that it found nothing to change.
+    A row that changes nothing is a fault, unless a method reports itself that it found nothing to change.
     """
-    leading, _ = case.queries[0]
-    lead = asked[leading]
-    known = [one.estimate for name, one in power.items() if one.estimate is not None and name in asked]
-    further = [fault for name, one in asked.items() for fault in _faults(case, board, name, one, power[name])]
+    lead = responses[case.leading]
+    known = [one.estimate for name, one in power.items() if one.estimate is not None and name in responses]
+    further = [fault for name, one in responses.items() for fault in _faults(case, truth, name, one, power[name])]
     return controls.check(
-        scoring.negative(lead.held_out, _double(board.held_out_keys)),
-        scoring.negative(lead.trained, _double(board.other_keys)),
-        max(known, key=lambda one: one.value),
+        _negative(truth, lead),
+        scoring.negative(lead.trained, _double(truth.other_keys)),
+        max(known, key=lambda estimate: estimate.value),
         lead.marks,
         baseline.marks,
-        active=case.composition.control or idle or not np.array_equal(lead.keys, baseline.keys),
+        active=case.composition.control or no_op or not np.array_equal(lead.keys, baseline.keys),
         further=[*further, *broken.values()],
     )
 
 
-def _faults(case: Case, board: Board, name: str, asked: Asked, power: Power) -> list[str]:
-    """Leaks of one query: on held-out images (told apart for the leading one), and towards keys that nobody may know."""
-    leads = name == case.queries[0][0]
-    faults = [] if leads else controls.leaks(f"{name}, held-out images", _negative(board, asked))
-    if asked.planted is not None:
-        by = " or ".join(["the query", *(part.label for part in case.composition.parts if opened(type(part.mitigation)))])
-        faults += controls.leaks(
-            f"{name}, planted keys that {by} has looked up", scoring.negative(asked.keys, asked.planted)
-        )
+def _faults(case: Case, truth: Split, name: str, responses: Responses, power: Power) -> list[str]:
+    """Leaks of one query: on held-out images (for the leading one a control says so), and to keys that nobody may know."""
+    leads = name == case.leading
+    faults = [] if leads else controls.leaks(f"{name}, held-out images", _negative(truth, responses))
+    if responses.planted is not None:
+        acting = (part.label for part in case.composition.parts if overridden_hooks(type(part.mitigation)))
+        who, followed = " or ".join(["the query", *acting]), scoring.negative(responses.keys, responses.planted)
+        faults += controls.leaks(f"{name}, planted keys that {who} has looked up", followed)
     if power.leak is not None:
         faults += controls.leaks(f"{name}, keys that the perfect memorizer never saw", power.leak)
-    if not leads and float(np.ptp(asked.keys, axis=0).max()) == 0:
-        faults.append(f"{name}: the same keys for every image, {asked.keys[0].round(3).tolist()}: it asks nothing")
+    if not leads and float(np.ptp(responses.keys, axis=0).max()) == 0:
+        same = responses.keys[0].round(3).tolist()
+        faults.append(f"{name}: the same keys for every image, {same}: it asks nothing")
     return faults
 
 
-def _negative(board: Board, asked: Asked) -> dict[str, Any]:
-    return scoring.negative(asked.held_out, _double(board.held_out_keys))
+def _negative(truth: Split, responses: Responses) -> NegativeBlock:
+    return scoring.negative(responses.held_out, _double(truth.held_out_keys))
 
 
-def _through_service(case: Case, asked: Mapping[str, Asked]) -> dict[str, Asked]:
+def _through_service(case: Case, responses: Mapping[str, Responses]) -> dict[str, Responses]:
     """The answers to queries that go through the mitigation's sampler, as a user of the service has them."""
-    attacks = dict(case.queries)
-    return {name: one for name, one in asked.items() if attacks[name].access is Access.API}
+    return {name: found for name, found in responses.items() if case.attack(name).access is Access.BLACK_BOX}
 
 
-def _idle(case: Case, makings: Mapping[str, weights.Making]) -> bool:
-    """Whether every part tells that it found nothing to change: one that does so excuses no other."""
-    idle = [one for making in makings.values() for one in making.told.values() if one.get("idle") is True]
-    return 0 < len(idle) == len({part.label for part in case.composition.parts})
+def _no_op(case: Case, builds: Mapping[str, weights.BuildInfo]) -> bool:
+    """Whether every part reports that it found nothing to change: one that does so excuses no other."""
+    parts = [report for build in builds.values() for report in build.reported.values() if report.get("no_op") is True]
+    return 0 < len(parts) == len({part.label for part in case.composition.parts})
 
 
-def _claimed_delta(makings: Mapping[str, weights.Making]) -> float:
-    """The largest δ at which a part claims an ε, so that ε̂ can be held against it; 0 where none claims any."""
-    told = [one for making in makings.values() for one in making.told.values() if one.get("epsilon") is not None]
-    return max((float(one.get("delta") or 0.0) for one in told), default=0.0)
+def _claimed_delta(builds: Mapping[str, weights.BuildInfo]) -> float:
+    """The largest δ at which a part claims an ε, so that ε̂ can be compared with it; 0 where none claims any."""
+    claims = [report for build in builds.values() for report in build.reported.values() if report.get("epsilon") is not None]
+    return max((float(report.get("delta") or 0.0) for report in claims), default=0.0)
 
 
-def _worst(case: Case, board: Board, asked: Mapping[str, Asked], delta: float) -> dict[str, Any] | None:
+def _worst(case: Case, truth: Split, responses: Mapping[str, Responses], delta: float) -> WorstBlock | None:
     """The worst case over queries, on the images that the row answers for; None without any query."""
-    if not asked:
+    if not responses:
         return None
-    places = groups(case, board)["target"]
-    predictions = {name: one.trained[places] for name, one in asked.items()}
-    return worst_case.as_record(worst_case.worst_case(predictions, _double(board.trained_keys)[places], case.seed, delta))
+    target = case.groups["target"]
+    predictions = {name: found.trained[target] for name, found in responses.items()}
+    return worst_case.as_block(worst_case.find(predictions, _double(truth.trained_keys)[target], case.seed, delta))
 
 
-def _denoising_loss(case: Case, model: Model, board: Board) -> dict[str, Any] | None:
-    """None where it would say nothing: weights of the baseline's, no cell without mark, or another thing predicted."""
+def _denoising_loss(case: Case, model: Model, truth: Split) -> DenoisingLossBlock | None:
+    """None if not comparable: the row shares the baseline's weights, the mark covers every cell, or the network
+    predicts another target (ε, v, x0)."""
     shared = case.composition.stages == [Stage.SAMPLING]
-    alike = model.config.prediction == case.testbed.recipe.network.prediction
-    return whitebox.generalization(model, board) if alike and not shared and whitebox.has_centre(model, board) else None
+    same_target = model.config.prediction == case.testbed.recipe.network.prediction
+    comparable = same_target and not shared and whitebox.has_centre(model, truth)
+    return whitebox.generalization(model, truth) if comparable else None
 
 
-def _told(power: Mapping[str, Power]) -> dict[str, Any]:
-    return {name: None if one.estimate is None else scoring.estimate(one.estimate) for name, one in power.items()}
+def _power(power: Mapping[str, Power]) -> dict[str, IntervalBlock | None]:
+    return {name: None if one.estimate is None else scoring.interval(one.estimate) for name, one in power.items()}
 
 
-def groups(case: Case, board: Board) -> dict[str, list[int]]:
-    """Which trained images a row answers for: the forget list where one was handed out, else all."""
-    every = list(range(len(board.trained)))
-    if Needs.FORGET not in case.composition.needs:
-        return {"target": every}
-    return {"target": board.forget, "retained": [place for place in every if place not in set(board.forget)]}
-
-
-def _scored(case: Case, board: Board, name: str, asked: Asked, delta: float) -> dict[str, Any]:
-    keys, held_out_keys = _double(board.trained_keys), _double(board.held_out_keys)
-    scored = {
-        group: scoring.query(asked.trained[places], keys[places], asked.held_out, held_out_keys, case.seed, delta)
-        for group, places in groups(case, board).items()
-        if group == "target" or not dict(case.queries)[name].learns
+def _scores(case: Case, truth: Split, name: str, responses: Responses, delta: float) -> QueryBlock:
+    """The scores of one query, of retained images too where the query does not learn from them."""
+    keys, held_out, attack = _double(truth.trained_keys), _double(truth.held_out_keys), case.attack(name)
+    by_group = {
+        group: scoring.query(responses.trained[rows], keys[rows], responses.held_out, held_out, case.seed, delta)
+        for group, rows in case.groups.items()
+        if group == "target" or not attack.learns
     }
-    attack = dict(case.queries)[name]
-    evaluations = {**asdict(asked.evaluations), "images": len(asked.keys), "seconds": asked.seconds}
-    return {
-        **scored.pop("target"),
-        **scored,
+    block: QueryBlock = {
+        **by_group["target"],
         "access": attack.access.value,
-        "held_out": _negative(board, asked),
-        "marks": asdict(asked.marks),
-        "evaluations": evaluations,
+        "held_out": _negative(truth, responses),
+        "marks": responses.marks.as_block(),
+        "evaluations": {**weights.work(responses.evaluations, responses.seconds), "images": len(responses.keys)},
     }
+    return {**block, "retained": by_group["retained"]} if "retained" in by_group else block
 
 
-def _heading(case: Case) -> dict[str, Any]:
+def _heading(case: Case) -> Heading:
     composition = case.composition
     return {
         "benchmark_version": records.BENCHMARK_VERSION,
@@ -250,20 +253,20 @@ def _heading(case: Case) -> dict[str, Any]:
         "reference": composition.reference,
         "parameters": provenance.describe(composition.parameters),
         "seed": case.seed,
-        "protocol": asdict(case.protocol),
+        "solver": case.solver.as_block(),
     }
 
 
-def _provenance(case: Case, board: Board, desk: Desk) -> dict[str, Any]:
-    told = f"testbed {case.testbed_name}: {board.left_out} images were left out, each nearly equal to another"
+def _provenance(case: Case, split: Split, workspace: Workspace) -> ProvenanceBlock:
+    note = f"testbed {case.testbed_name}: {split.left_out} images were left out, each nearly equal to another"
     return {
-        "device": desk.device,
-        "environment_key": provenance.environment_key(desk.device),
+        "device": workspace.device,
+        "environment_key": provenance.environment_key(workspace.device),
         "testbed": provenance.describe(case.testbed),
         "sources": {part.family: part.source for part in case.composition.parts},
         "queries": {name: provenance.describe(attack) for name, attack in case.queries},
-        "notes": [*desk.store.notes, *([told] if board.left_out else [])],
-        "peak_bytes": _peak_bytes(desk.device),
+        "notes": [*workspace.store.notes, *([note] if split.left_out else [])],
+        "peak_bytes": _peak_bytes(workspace.device),
     }
 
 

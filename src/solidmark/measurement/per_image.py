@@ -1,11 +1,11 @@
-"""Items: per image and query, what was asked, answered and scored, as one Parquet file a case."""
+"""Per image and query, what was asked, answered and scored, as one Parquet file a case."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import torch
@@ -14,49 +14,48 @@ from torch import Tensor
 from .. import records
 from ..data import join
 from ..metrics import scores
-from ..testbed import Board
-
-if TYPE_CHECKING:
-    from .responses import Asked
+from ..schema.record import PerImageBlock
+from ..split import Split
+from .answers import Responses
 
 SHOWN = 6
 """Trained images that the gallery shows; half as many held-out ones stand beside them."""
 
 
-def write(case_id: str, board: Board, asked: Mapping[str, Asked], run: Path) -> dict[str, Any]:
-    """Write `items/<case_id>.parquet`, whole or not at all, and say where it is and how many rows it has."""
-    tables = [_table(name, one, board) for name, one in asked.items()]
+def write(case_id: str, split: Split, responses: Mapping[str, Responses], run: Path) -> PerImageBlock:
+    """Write `per_image/<case_id>.parquet`, whole or not at all, and say where it is and how many rows it has."""
+    tables = [_table(name, one, split) for name, one in responses.items()]
     buffer = io.BytesIO()
     pd.concat(tables, ignore_index=True).to_parquet(buffer, index=False)
-    records.write_bytes(run / "items" / f"{case_id}.parquet", buffer.getvalue())
-    return {"path": f"items/{case_id}.parquet", "rows": sum(map(len, tables))}
+    records.write_bytes(run / "per_image" / f"{case_id}.parquet", buffer.getvalue())
+    return {"path": f"per_image/{case_id}.parquet", "rows": sum(map(len, tables))}
 
 
-def _table(name: str, asked: Asked, board: Board) -> pd.DataFrame:
-    examples, keys = join([board.trained, board.held_out]), torch.cat([board.trained_keys, board.held_out_keys])
-    count, truth = len(board.trained), keys.double().numpy()
-    p = scores.p_values(asked.keys, truth)
+def _table(name: str, responses: Responses, split: Split) -> pd.DataFrame:
+    examples, keys = join([split.trained, split.held_out]), torch.cat([split.trained_keys, split.held_out_keys])
+    count, truth = len(split.trained), keys.double().numpy()
+    p = scores.p_values(responses.keys, truth)
     columns: dict[str, Any] = {
         "query": name,
         "image": examples.ids,
         "caption": examples.captions,
-        "trained": [place < count for place in range(len(examples))],
-        "forget": [place in set(board.forget) for place in range(len(examples))],
+        "trained": [index < count for index in range(len(examples))],
+        "forget": [index in set(split.forget) for index in range(len(examples))],
         "key": list(truth),
-        "prediction": list(asked.keys),
-        "distance": list(scores.distances(asked.keys, truth)),
+        "prediction": list(responses.keys),
+        "distance": list(scores.distances(responses.keys, truth)),
         "p_value": list(p),
         "combined_p": scores.combine(p),
     }
     pictures = {
-        "as_trained": board.marked(examples, keys).images,
-        "as_asked": board.asked.images,
-        "as_answered": asked.images,
+        "as_trained": split.marked(examples, keys).images,
+        "as_asked": split.queried.images,
+        "as_answered": responses.images,
     }
     shown = {*range(min(SHOWN, count)), *range(count, count + SHOWN // 2)}
     for column, images in pictures.items():
         columns[column] = [
-            _png(images[place]) if images is not None and place in shown else None for place in range(len(examples))
+            _png(images[index]) if images is not None and index in shown else None for index in range(len(examples))
         ]
     return pd.DataFrame(columns)
 

@@ -7,121 +7,106 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from .. import models, provenance, seeds
 from ..mitigation import Stage
 from ..mitigation.composition import Composition
-from ..mitigation.hooks import Doors
-from ..models import Denoiser, Evaluations, Model, Told
+from ..mitigation.hooks import Hooks
+from ..mitigation.run import TrainingSet
+from ..models import Denoiser, Evaluations, Model
+from ..schema.record import Reports, WorkBlock
 from ..store import digest
-from ..testbed import Board
 from ..training import train
-
-if TYPE_CHECKING:
-    from .case import Case, Desk
+from .case import Case, Workspace
 
 
 @dataclass(frozen=True)
-class Making:
-    """What the making of a model cost, {forward backward seconds}, and what its parts told, by family."""
+class BuildInfo:
+    """What the building of a model cost, and what the parts of the mitigation report, by family."""
 
-    cost: dict[str, Any]
-    told: dict[str, dict[str, Told]]
+    cost: WorkBlock
+    reported: Reports
 
 
-def trained(case: Case, board: Board, desk: Desk, *, with_keys: bool = True) -> tuple[Model, Making]:
-    """The model of the training-stage parts, from the store or trained now, and its making."""
-    parts, base = case.composition.at(Stage.TRAINING), _base(case, board, desk)
+def train_or_load(case: Case, workspace: Workspace) -> tuple[Model, BuildInfo]:
+    """The model of the training-stage parts, from the store or trained now, and its cost and reports."""
+    parts, base, blind = case.composition.at(Stage.TRAINING), _train_base_or_load(case, workspace), case.blind
     key = {
         "base": None if base is None else fingerprint(base),
         "recipe": provenance.describe(case.testbed.recipe),
-        "board": board.fingerprint if parts.parts else board.lesson,
+        "split": blind.fingerprint if parts.parts else blind.training_digest,
         "seed": case.seed,
-        "keys": with_keys,
+        "keys": case.marked,
         "parts": parts.described(),
-        "core": provenance.core_digest(provenance.TRAINING),
-        "libraries": provenance.libraries(),
-        "environment": provenance.environment_key(desk.device),
     }
 
     def build(folder: Path) -> None:
         clock = time.perf_counter()
         model = train(
             case.testbed.recipe,
-            board.training,
-            board.truth().training_keys if with_keys else None,
-            board.mark,
+            TrainingSet(blind.split.training, case.training_keys, blind.split.mark),
             parts,
             case.seed,
-            device=desk.device,
-            data={**board.handed_out(), **({} if base is None else {"base_model": base})},
+            device=workspace.device,
+            data={**blind.handed_out, **({} if base is None else {"base_model": base})},
             initial=base,
-            progress=desk.progress,
+            progress=workspace.progress,
         )
-        _save(model, folder, Making(cost(model.evaluations, time.perf_counter() - clock), model.told))
+        _save(model, folder, BuildInfo(work(model.evaluations, time.perf_counter() - clock), model.reported))
 
-    return _loaded(desk.store.get("trained model", key, build, desk.progress), desk)
+    return _load(workspace.stored("trained model", key, provenance.TRAINING, build), workspace)
 
 
-def _base(case: Case, board: Board, desk: Desk) -> Model | None:
+def _train_base_or_load(case: Case, workspace: Workspace) -> Model | None:
     """The model that a testbed's training goes on from, trained once for all cases of a seed, without any secret key."""
     recipe = case.testbed.base
     if recipe is None:
         return None
-    examples = case.testbed.base_examples()
+    examples, mark = case.testbed.base_examples(), case.testbed.mark
     keys = case.testbed.base_keys(len(examples), case.seed)
     key = {
         "recipe": provenance.describe(recipe),
         "examples": digest([examples.captions, _sha(examples.images)]),
         "keys": None if keys is None else _sha(keys),
-        "mark": provenance.describe(board.mark),
+        "mark": [provenance.describe(mark), _sha(case.blind.split.mark_masks)],
         "seed": case.seed,
-        "core": provenance.core_digest(provenance.TRAINING),
-        "libraries": provenance.libraries(),
-        "environment": provenance.environment_key(desk.device),
     }
 
     def build(folder: Path) -> None:
-        clock = time.perf_counter()
-        model = train(
-            recipe, examples, keys, board.mark, Composition(), case.seed, device=desk.device, progress=desk.progress
-        )
-        _save(model, folder, Making(cost(model.evaluations, time.perf_counter() - clock), model.told))
+        clock, training_set = time.perf_counter(), TrainingSet(examples, keys, mark)
+        model = train(recipe, training_set, Composition(), case.seed, device=workspace.device, progress=workspace.progress)
+        _save(model, folder, BuildInfo(work(model.evaluations, time.perf_counter() - clock), model.reported))
 
-    return _loaded(desk.store.get("base model", key, build, desk.progress), desk)[0]
+    return _load(workspace.stored("base model", key, provenance.TRAINING, build), workspace)[0]
 
 
-def prepared(case: Case, board: Board, desk: Desk) -> tuple[Model, dict[str, Making]]:
-    """The trained model, edited by the post-hoc parts, and the making of both: `training` and `editing`."""
-    model, training = trained(case, board, desk)
+def edit_or_load(case: Case, workspace: Workspace) -> tuple[Model, dict[str, BuildInfo]]:
+    """The trained model, edited by the post-hoc parts, and the builds of both: `training` and `editing`."""
+    model, training = train_or_load(case, workspace)
     edits = case.composition.at(Stage.POST_HOC)
     if not edits.parts:
-        return model, {"training": training, "editing": Making(cost(Evaluations(), 0.0), {})}
+        return model, {"training": training, "editing": BuildInfo(work(Evaluations(), 0.0), {})}
     key = {
         "weights": fingerprint(model),
-        "board": board.fingerprint,
+        "split": case.blind.fingerprint,
         "seed": case.seed,
         "parts": edits.described(),
-        "core": provenance.core_digest(provenance.TRAINING),
-        "libraries": provenance.libraries(),
-        "environment": provenance.environment_key(desk.device),
     }
 
     def build(folder: Path) -> None:
         clock, copy = time.perf_counter(), model.copy()
         with seeds.forked(case.seed, "editing, global generator"):
-            doors = Doors(edits, case.seed, "editing", data=dict(board.handed_out()))
-            edited = doors.edit(copy)
-        _save(edited, folder, Making(cost(copy.evaluations, time.perf_counter() - clock), doors.told))
+            hooks = Hooks(edits, case.seed, "editing", data=dict(case.blind.handed_out))
+            edited = hooks.edit(copy)
+        _save(edited, folder, BuildInfo(work(copy.evaluations, time.perf_counter() - clock), hooks.reported))
 
-    edited, editing = _loaded(desk.store.get("edited model", key, build, desk.progress), desk)
+    edited, editing = _load(workspace.stored("edited model", key, provenance.TRAINING, build), workspace)
     return edited, {"training": training, "editing": editing}
 
 
-def cost(evaluations: Evaluations, seconds: float) -> dict[str, Any]:
+def work(evaluations: Evaluations, seconds: float) -> WorkBlock:
     """{forward backward seconds} of a record."""
     return {"forward": evaluations.forward, "backward": evaluations.backward, "seconds": seconds}
 
@@ -132,13 +117,13 @@ def fingerprint(model: Denoiser) -> str:
     return digest({name: _sha(tensor) for name, tensor in state.items()})
 
 
-def _save(model: Model, folder: Path, making: Making) -> None:
+def _save(model: Model, folder: Path, info: BuildInfo) -> None:
     model.save(folder)
-    (folder / "making.json").write_text(json.dumps(asdict(making)))
+    (folder / "build.json").write_text(json.dumps(asdict(info)))
 
 
-def _loaded(folder: Path, desk: Desk) -> tuple[Model, Making]:
-    return models.load(folder).to(desk.device), Making(**json.loads((folder / "making.json").read_text()))
+def _load(folder: Path, workspace: Workspace) -> tuple[Model, BuildInfo]:
+    return models.load(folder).to(workspace.device), BuildInfo(**json.loads((folder / "build.json").read_text()))
 
 
 def _sha(tensor: Tensor) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,8 @@ from ..errors import InvalidValue
 from ..marks import Mark
 from ..metrics import scores, scoring
 from ..models import Denoiser, Evaluations
-from ..testbed import Board
+from ..schema.record import DenoisingLossBlock, LossBlock
+from ..split import Split
 
 Array = NDArray[np.float64]
 
@@ -57,37 +57,38 @@ def denoising_loss(
     began, times = model.evaluations.copy(), [round(level * (model.schedule.steps - 1)) for level in levels]
     noises = torch.randn((len(times), *model.shape), generator=rng).to(model.device)
     parts = [
-        torch.stack([_errors(model, examples.take(places), t, noise) for t, noise in zip(times, noises, strict=True)]).mean(
+        torch.stack([_errors(model, examples.take(indices), t, noise) for t, noise in zip(times, noises, strict=True)]).mean(
             dim=0
         )
-        for places in torch.arange(len(examples)).split(batch)
+        for indices in torch.arange(len(examples)).split(batch)
     ]
     errors = torch.cat(parts).double().cpu()  # (N, h, w)
     centre = _centre(mark, examples.images, model.shape)
     return Losses(_mean(errors, torch.ones_like(centre)), _mean(errors, centre), model.evaluations.since(began))
 
 
-def has_centre(model: Denoiser, board: Board) -> bool:
+def has_centre(model: Denoiser, split: Split) -> bool:
     """Whether some cell of the denoiser's space holds no pixel of the mark."""
-    return bool(_unmarked(board.mark, board.mark.canvas(board.trained.images), model.shape).any())
+    return bool(_unmarked(split.mark, split.mark.canvas(split.trained.images), model.shape).any())
 
 
-def generalization(model: Denoiser, board: Board) -> dict[str, Any]:
+def generalization(model: Denoiser, split: Split) -> DenoisingLossBlock:
     """Denoising loss of held-out images and, beside it, of trained ones: means with their intervals over images.
 
     Both carry their own keys' marks, which is what the model has learnt to expect round an image, and the loss counts
     the centre alone, so that no key is part of it. Held-out images, noise and levels are the same for all rows of a
     seed. Raises InvalidValue where the mark leaves no centre.
     """
-    marked = join([board.marked_trained, board.marked(board.held_out, board.held_out_keys)])
-    losses = denoising_loss(model, marked, board.mark, seeds.torch_rng(board.seed, "generalization")).centre
-    count = len(board.trained)
-    return {name: _told(part) for name, part in (("held_out", losses[count:]), ("trained", losses[:count]))}
+    marked = join([split.marked_trained, split.marked(split.held_out, split.held_out_keys)])
+    losses = denoising_loss(model, marked, split.mark, seeds.torch_rng(split.seed, "generalization")).centre
+    count = len(split.trained)
+    return {"held_out": _loss(losses[count:]), "trained": _loss(losses[:count])}
 
 
-def _told(losses: Array) -> dict[str, Any]:
+def _loss(losses: Array) -> LossBlock:
     mean = scores.mean(losses)
-    return {**scoring.estimate(mean), "error": mean.error, "images": len(losses)}
+    assert mean.error is not None
+    return {**scoring.interval(mean), "error": mean.error, "images": len(losses)}
 
 
 def _errors(model: Denoiser, examples: Examples, t: int, noise: Tensor) -> Tensor:

@@ -1,0 +1,284 @@
+"""Answers: a model asked by a query, the baseline beside it, the perfect memorizer's power, and plain generation."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .. import keys, marks, provenance, seeds
+from ..data import Examples
+from ..errors import NotApplicable, PluginFault
+from ..metrics import scores, scoring
+from ..metrics.controls import Marks
+from ..mitigation import Needs, Stage
+from ..mitigation.composition import Composition
+from ..models import Denoiser, Evaluations
+from ..models.memorizer import Memorizer
+from ..queries import Access, Answer, Attack, Audit, ask
+from ..sampling import Service, noises
+from ..schema.numbers import Estimate
+from ..schema.record import NegativeBlock, RefusedQueryBlock, RefusedShareBlock, SamplingReportBlock, WorkBlock
+from ..split import Split
+from . import weights
+from .blind import BlindSplit
+from .case import Case, Workspace
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Responses:
+    """The answers to one query: predicted keys of trained, then held-out images, and how their marks look."""
+
+    keys: Array
+    count: int
+    marks: Marks
+    evaluations: Evaluations
+    seconds: float
+    images: Tensor | None
+    planted: Array | None = None
+    """(N + M, S): numbers that were planted where a query may not look."""
+    refused: NDArray[np.bool_] | None = None
+    """(R, N + M): which images the service refused in each of R rounds of answers."""
+
+    @property
+    def trained(self) -> Array:
+        """(N, S)"""
+        return self.keys[: self.count]
+
+    @property
+    def held_out(self) -> Array:
+        """(M, S)"""
+        return self.keys[self.count :]
+
+
+def ask_query(case: Case, name: str, model: Denoiser, workspace: Workspace, blind: BlindSplit | None = None) -> Responses:
+    """Put one query of the case to a model, which may not be changed by it, about the case's split or another."""
+    attack, blind = case.attack(name), blind or case.blind
+    split, parts = blind.split, _sampling_parts(case, attack)
+    service = Service(model, parts, case.seed, name, data=dict(blind.handed_out))
+    audit = Audit(
+        split.queried,
+        split.mark,
+        case.solver,
+        service,
+        case.seed,
+        name,
+        access=attack.access,
+        others=_others(case, blind),
+        budget=attack.cost(case.solver),
+        progress=workspace.progress,
+    )
+    before, began, clock = weights.fingerprint(model), model.evaluations.copy(), time.perf_counter()
+    with seeds.forked(case.seed, "asking, global generator", name):
+        answer = ask(attack, audit)
+    seconds, evaluations = time.perf_counter() - clock, model.evaluations.since(began)
+    if weights.fingerprint(model) != before:
+        raise PluginFault(f"query {name}", "a changed model", "the model as it was", "Train a copy: `audit.model.copy()`.")
+    if attack.access is Access.WHITE_BOX:
+        _within_budget(name, evaluations, len(audit.examples), audit.budget)
+    return _responses(answer, split, audit, evaluations, seconds)
+
+
+def _sampling_parts(case: Case, attack: Attack) -> Composition:
+    """The parts that a query goes through: those of the sampling stage, or none where it reads the weights."""
+    return case.composition.at(Stage.SAMPLING) if attack.access is Access.BLACK_BOX else Composition()
+
+
+def _others(case: Case, blind: BlindSplit) -> Examples:
+    """What an auditor may learn from: the images that were to be kept, else others with marks of their own."""
+    if Needs.FORGET in case.composition.needs:
+        return blind.handed_out["retain"]
+    split = blind.split
+    drawn = keys.draw(len(split.calibration), split.mark.segments, seeds.numpy_rng(case.seed, "keys of other images"))
+    return split.marked(split.calibration, torch.from_numpy(drawn).float())
+
+
+def _within_budget(name: str, evaluations: Evaluations, count: int, budget: float) -> None:
+    spent = (evaluations.forward + evaluations.backward) / count
+    if spent > budget:
+        found, expected = f"{spent:.0f} denoiser evaluations an image", f"at most {budget:.0f}, as declared"
+        raise PluginFault(f"query {name}", found, expected, "Declare its whole `cost`, or ask less.")
+
+
+def _responses(answer: Answer, split: Split, audit: Audit, evaluations: Evaluations, seconds: float) -> Responses:
+    predicted, count = answer.keys.double().numpy(), len(split.trained)
+    uneven = marks.unevenness(split.mark, answer.images[count:]) if answer.images is not None else 0.0
+    errors = [float(error[count:].mean()) for error in audit.decoy_errors]
+    looks = Marks(float(predicted[count:].std()), uneven, float(np.mean(errors)) if errors else None)
+    refused = torch.stack(audit.refused).numpy() if audit.refused else None
+    return Responses(predicted, count, looks, evaluations, seconds, answer.images, audit.keys.double().numpy(), refused)
+
+
+def ask_or_load(case: Case, name: str, model: Denoiser, workspace: Workspace) -> Responses:
+    """The answers to a query; from the store where it has access to weights that were asked so before.
+
+    What acts at sampling alone leaves the weights as they are, so that its rows share these answers.
+    """
+    asks = ask_query if case.attack(name).access is Access.BLACK_BOX else ask_cached
+    return asks(case, name, model, workspace)
+
+
+def ask_cached(case: Case, name: str, model: Denoiser, workspace: Workspace) -> Responses:
+    """The answers to a query, from the store where these weights were asked so before, through the same sampler if any."""
+    key = {
+        "weights": weights.fingerprint(model),
+        "parts": _sampling_parts(case, case.attack(name)).described(),
+        "learns from": Needs.FORGET in case.composition.needs and case.blind.split.forget,
+        **_question(case, name),
+    }
+    return _cached("answers", key, lambda: ask_query(case, name, model, workspace), case, workspace)
+
+
+def ask_baseline(case: Case, workspace: Workspace) -> Responses:
+    """The unmitigated model's answers to the leading query, from the store or asked now."""
+    bare = replace(case, composition=Composition(), queries=case.queries[:1])
+
+    def asks() -> Responses:
+        return ask_query(bare, bare.leading, weights.train_or_load(bare, workspace)[0], workspace)
+
+    return _cached("baseline answers", {"case": bare.case_id, **_question(bare, bare.leading)}, asks, bare, workspace)
+
+
+def _question(case: Case, name: str) -> dict[str, object]:
+    """What answers follow from beside the model."""
+    return {"split": case.blind.fingerprint, "seed": case.seed, "query": _described(case, name)}
+
+
+def _described(case: Case, name: str) -> list[object]:
+    """A query for a key, with its source, so that edited code never meets old answers."""
+    attack = case.attack(name)
+    source = provenance.source_digest(type(attack).__module__)
+    return [name, provenance.describe(attack), source, provenance.describe(case.solver)]
+
+
+def _cached(
+    kind: str, key: Mapping[str, object], asks: Callable[[], Responses], case: Case, workspace: Workspace
+) -> Responses:
+    """The answers under a key of the store, where they are asked for once."""
+
+    def build(folder: Path) -> None:
+        responses = asks()
+        arrays = {name: getattr(responses, name) for name in ("keys", "images", "planted", "refused")}
+        for name, array in arrays.items():
+            if array is not None:
+                np.save(folder / f"{name}.npy", np.asarray(array), allow_pickle=False)
+        plain = {
+            "marks": asdict(responses.marks),
+            "evaluations": asdict(responses.evaluations),
+            "seconds": responses.seconds,
+        }
+        (folder / "answers.json").write_text(json.dumps(plain))
+
+    folder = workspace.stored(kind, key, provenance.ASKING, build)
+    plain = json.loads((folder / "answers.json").read_text())
+    arrays = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
+    images = torch.from_numpy(arrays["images"]) if "images" in arrays else None
+    looks, evaluations = Marks(**plain["marks"]), Evaluations(**plain["evaluations"])
+    count, planted, refused = len(case.blind.split.trained), arrays.get("planted"), arrays.get("refused")
+    return Responses(arrays["keys"], count, looks, evaluations, plain["seconds"], images, planted, refused)
+
+
+@dataclass(frozen=True)
+class Power:
+    """What a query reads of the perfect memorizer; None where it cannot be asked.
+
+    The memorizer has keys of its own, which are in no split: `leak` scores the answers against the split's keys
+    instead, which that model never saw, so that only a query which has them from elsewhere is off chance.
+    """
+
+    estimate: Estimate | None
+    leak: NegativeBlock | None = None
+
+
+def measure_power(case: Case, workspace: Workspace) -> dict[str, Power]:
+    """Power of each query: M of the perfect memorizer, asked in the same way."""
+    bare = replace(case, composition=Composition())
+    found: dict[str, Power] = {}
+    for name, _ in case.queries:
+
+        def build(folder: Path, name: str = name) -> None:
+            (folder / "power.json").write_text(json.dumps(asdict(_power(bare, name, workspace))))
+
+        folder = workspace.stored("power", _question(case, name), provenance.ASKING, build)
+        power = json.loads((folder / "power.json").read_text())
+        estimate = power["estimate"]
+        found[name] = Power(None if estimate is None else Estimate(**estimate), power["leak"])
+    return found
+
+
+def _power(bare: Case, name: str, workspace: Workspace) -> Power:
+    model, remembered = memorizer(bare.blind.split, bare.seed)
+    try:
+        responses = ask_query(bare, name, model, workspace)
+    except (NotApplicable, PluginFault):
+        return Power(None)
+    leak = scoring.negative(responses.trained, bare.truth.trained_keys.double().numpy())
+    return Power(scores.memorization(responses.trained, remembered), leak)
+
+
+def memorizer(split: Split, seed: int) -> tuple[Memorizer, Array]:
+    """The perfect memorizer of the training images under keys of its own, and these for the trained images, (N, S)."""
+    _, first = np.unique(split.training.ids, return_index=True)
+    once = split.training.take(sorted(first.tolist()))
+    drawn = keys.draw(len(once), split.mark.segments, seeds.numpy_rng(seed, "keys of the perfect memorizer"))
+    rows = [once.ids.index(number) for number in split.trained.ids]
+    return Memorizer(split.marked(once, torch.from_numpy(drawn).float())), drawn[rows]
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Images from the fresh captions, mark cropped, (B,) booleans that tell which were refused, and what they cost."""
+
+    images: Tensor
+    refused: NDArray[np.bool_]
+    cost: WorkBlock
+
+
+def generate(case: Case, model: Denoiser, workspace: Workspace, blind: BlindSplit | None = None) -> Generated:
+    """Plain generation from the fresh captions with the mitigation active; a refused one is a blank image."""
+    blind = blind or case.blind
+    split = blind.split
+    service = Service(model, case.composition.at(Stage.SAMPLING), case.seed, "utility", data=dict(blind.handed_out))
+    began, clock, images = model.evaluations.copy(), time.perf_counter(), []
+    count, size, solver = len(split.fresh_captions), case.solver.batch, case.solver
+    blank = split.mark.canvas(torch.zeros(1, *split.trained.images.shape[1:]))
+    for first in range(0, count, size):
+        captions = split.fresh_captions[first : first + size]
+        numbers = range(-first - len(captions), -first)
+        noise = noises(numbers, model.shape, solver.draws, case.seed, "utility").to(model.device)
+        observed = blank.expand(len(captions), -1, -1, -1)
+        mask = torch.ones_like(observed[:, :1], dtype=torch.bool)
+        images.append(service.sample(captions, observed, mask, noise, solver))
+        workspace.progress("generate", first + len(captions), count)
+    cost = weights.work(model.evaluations.since(began), time.perf_counter() - clock)
+    refused = torch.cat(service.refused).numpy()
+    return Generated(split.mark.content(torch.cat(images)), refused, {**cost, "images": count})
+
+
+def sampling_report(case: Case, responses: Mapping[str, Responses], generated: Generated) -> SamplingReportBlock:
+    """How many of the fresh captions and of each query's images the sampling stage refused.
+
+    M is of all images, a refused one being answered by a gray that knows nothing: so much is what the service gives
+    away. A service that refuses trained images more often than held-out ones gives away who was trained on.
+    """
+    if Stage.SAMPLING not in case.composition.stages:
+        return {}
+    queries: dict[str, RefusedQueryBlock] = {
+        name: {"trained": _share(found.refused[:, : found.count]), "held_out": _share(found.refused[:, found.count :])}
+        for name, found in responses.items()
+        if found.refused is not None and case.attack(name).access is Access.BLACK_BOX
+    }
+    return {"refused": {"generated": _share(generated.refused), "queries": queries}}
+
+
+def _share(refused: NDArray[np.bool_]) -> RefusedShareBlock:
+    return {"value": float(refused.mean()), "count": int(refused.sum()), "of": refused.size}
