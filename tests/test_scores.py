@@ -89,8 +89,8 @@ def test_perfect_predictions_have_memorization_one_exactly(seed, count, segments
 def test_memorization_does_not_depend_on_the_order_of_images(seed, recall):
     predictions, keys = world(12, 3, recall, seed)
     order = np.random.default_rng(seed).permutation(12)
-    one, other = scores.memorization(predictions, keys), scores.memorization(predictions[order], keys[order])
-    assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), abs=1e-9)
+    first, second = scores.memorization(predictions, keys), scores.memorization(predictions[order], keys[order])
+    assert (first.value, first.low, first.high) == pytest.approx((second.value, second.low, second.high), abs=1e-9)
 
 
 @given(st.integers(0, 100))
@@ -134,7 +134,7 @@ def test_the_jackknife_interval_covers_the_true_value():
     predictions, keys = drawn(rng, 400_000)
     true = 1 - abs(predictions - keys).mean() / abs(predictions - np.roll(keys, 1, axis=0)).mean()
     found = [scores.memorization(*drawn(rng, 48)) for _ in range(800)]
-    assert 0.90 <= np.mean([one.low <= true <= one.high for one in found]) <= 0.97
+    assert 0.90 <= np.mean([estimate.low <= true <= estimate.high for estimate in found]) <= 0.97
 
 
 @pytest.mark.parametrize("count", [3, 5, 64])
@@ -289,8 +289,8 @@ def test_the_privacy_loss_of_randomized_response_is_hardly_ever_overstated(cells
     honest = np.exp(true) / (np.exp(true) + cells - 1)
     keys = rng.uniform(size=(1000, count, 1))
     cell, others = np.floor(keys * cells), rng.integers(1, cells, keys.shape)
-    told = np.where(rng.random(keys.shape) < honest, cell, (cell + others) % cells)
-    answers = (told + 0.5) / cells
+    response = np.where(rng.random(keys.shape) < honest, cell, (cell + others) % cells)
+    answers = (response + 0.5) / cells
     bounds = np.array([scores.epsilon(scores.p_values(a, k)[:, 0]) for a, k in zip(answers, keys, strict=True)])
     assert (bounds <= true).mean() >= 0.95
     assert np.median(bounds) >= least
@@ -360,7 +360,7 @@ def test_keys_within_delta_have_the_wider_interval_of_images_and_of_keys(alike):
 @pytest.mark.parametrize("delta", scores.DELTAS)
 def test_the_interval_of_a_count_covers_its_chance_where_nothing_is_remembered(count, delta):
     found = [scores.within(*world(count, 8, seed=seed), delta) for seed in range(300)]
-    assert np.mean([one.low <= 2 * delta - delta**2 <= one.high for one in found]) >= 0.93
+    assert np.mean([estimate.low <= 2 * delta - delta**2 <= estimate.high for estimate in found]) >= 0.93
 
 
 def test_a_key_exactly_delta_away_is_within():
@@ -380,9 +380,9 @@ def test_auroc_is_that_of_sklearn_ties_and_all(trained, held_out):
 
 @given(DISTANCES, DISTANCES)
 def test_auroc_of_swapped_groups_is_its_mirror(trained, held_out):
-    one, other = scores.auroc(trained, held_out), scores.auroc(held_out, trained)
-    assert one.value + other.value == pytest.approx(1.0)
-    assert one.error == pytest.approx(other.error)
+    auroc, mirror = scores.auroc(trained, held_out), scores.auroc(held_out, trained)
+    assert auroc.value + mirror.value == pytest.approx(1.0)
+    assert auroc.error == pytest.approx(mirror.error)
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0])
@@ -390,8 +390,10 @@ def test_the_standard_error_of_auroc_is_its_spread_over_repetitions(shift):
     rng = np.random.default_rng(11)
     found = [scores.auroc(rng.normal(size=40) - shift, rng.normal(size=60)) for _ in range(2000)]
     true = stats.norm.cdf(shift / 2**0.5)
-    assert np.std([one.value for one in found]) == pytest.approx(np.mean([one.error for one in found]), rel=0.06)
-    assert near(np.mean([one.low <= true <= one.high for one in found]), 0.945, 0.005)
+    assert np.std([estimate.value for estimate in found]) == pytest.approx(
+        np.mean([estimate.error for estimate in found]), rel=0.06
+    )
+    assert near(np.mean([estimate.low <= true <= estimate.high for estimate in found]), 0.945, 0.005)
 
 
 @pytest.mark.parametrize("shift", [0.0, 2.0, 4.0, 5.0])
@@ -399,7 +401,7 @@ def test_the_interval_of_auroc_covers_the_truth_near_one_too(shift):
     rng = np.random.default_rng(14)
     found = [scores.auroc(rng.normal(size=64) - shift, rng.normal(size=256)) for _ in range(600)]
     true = stats.norm.cdf(shift / 2**0.5)
-    assert np.mean([one.low <= true <= one.high for one in found]) >= 0.90
+    assert np.mean([estimate.low <= true <= estimate.high for estimate in found]) >= 0.90
 
 
 @pytest.mark.parametrize(("held_out", "value", "low", "high"), [(1.0, 1.0, 0.025 ** (1 / 12), 1.0), (0.0, 0.0, 0.0, None)])
@@ -421,7 +423,7 @@ def test_true_positives_are_counted_at_the_widest_threshold_that_keeps_the_false
 def test_the_chance_of_a_true_positive_is_that_of_simulated_null_models(held_out, rate):
     rng = np.random.default_rng(12)
     found = [scores.true_positive_rate(rng.uniform(size=50), rng.uniform(size=held_out), rate) for _ in range(800)]
-    shares = np.array([one.share for one in found])
+    shares = np.array([estimate.share for estimate in found])
     assert near(shares.mean(), found[0].chance, shares.std() / 800**0.5)
 
 
@@ -529,10 +531,10 @@ def test_p_values_that_cannot_be_combined_are_refused(wrong):
 
 @pytest.mark.parametrize("score", [scores.auroc, scores.true_positive_rate])
 def test_distances_that_are_missing_or_no_numbers_are_refused(score):
-    for wrong, said in (([], "N=0"), ([0.1, np.nan], "NaN"), ([0.1, np.inf], "infinity")):
-        with pytest.raises(InvalidValue, match=said):
+    for wrong, message in (([], "N=0"), ([0.1, np.nan], "NaN"), ([0.1, np.inf], "infinity")):
+        with pytest.raises(InvalidValue, match=message):
             score(np.array(wrong), np.array([0.1, 0.2]))
-        with pytest.raises(InvalidValue, match=said):
+        with pytest.raises(InvalidValue, match=message):
             score(np.array([0.1, 0.2]), np.array(wrong))
 
 

@@ -181,36 +181,36 @@ def measured(digits, judge, generated):
 
 def by_label(digits, count=200):
     """Unseen real images in the order 0, 1, …, 9, 0, …"""
-    places = [np.flatnonzero(digits[3] == label) for label in range(10)]
-    return digits[1][[places[number % 10][number // 10] for number in range(count)]]
+    indices = [np.flatnonzero(digits[3] == label) for label in range(10)]
+    return digits[1][[indices[number % 10][number // 10] for number in range(count)]]
 
 
 def test_real_images_have_the_utility_of_real_images(digits, judge):
-    found = measured(digits, judge, by_label(digits))
-    assert found.accuracy.share >= 0.93
-    assert (found.accuracy.chance, found.judge_accuracy) == (0.1, judge.accuracy)
-    assert found.frechet.value < 2 * found.frechet.real
-    assert abs(found.diversity.share - found.diversity_real) < 0.2
+    cost = measured(digits, judge, by_label(digits))
+    assert cost.accuracy.share >= 0.93
+    assert (cost.accuracy.chance, cost.judge_accuracy) == (0.1, judge.accuracy)
+    assert cost.frechet < 2 * cost.frechet_real
+    assert abs(cost.diversity.share - cost.diversity_real) < 0.2
 
 
 def test_a_refused_image_shows_no_class_whatever_the_judge_says(digits, judge):
     shown, refused = by_label(digits), np.arange(200) < 50
     labels = np.resize(np.arange(10), 200)
-    found = utility.measure(shown, labels, digits[1][:200], digits[1][200:400], judge, refused)
+    cost = utility.measure(shown, labels, digits[1][:200], digits[1][200:400], judge, refused)
     right = judge.classify(shown) == labels
-    assert (found.accuracy.count, found.accuracy.of) == (right[50:].sum(), 200)
+    assert (cost.accuracy.count, cost.accuracy.of) == (right[50:].sum(), 200)
 
 
 def test_noise_has_no_utility(digits, judge):
-    found = measured(digits, judge, np.random.default_rng(0).uniform(size=(200, 64)))
-    assert found.accuracy.low <= found.accuracy.chance <= found.accuracy.high
-    assert found.frechet.value > 5 * found.frechet.real
-    assert found.kernel.value > 5 * abs(found.kernel.real)
+    cost = measured(digits, judge, np.random.default_rng(0).uniform(size=(200, 64)))
+    assert cost.accuracy.low <= cost.accuracy.chance <= cost.accuracy.high
+    assert cost.frechet > 5 * cost.frechet_real
+    assert cost.kernel > 5 * abs(cost.kernel_real)
 
 
 def test_one_image_again_and_again_has_no_diversity(digits, judge):
-    found = measured(digits, judge, np.repeat(by_label(digits, 10), 20, axis=0))
-    assert found.diversity.share < 0.1 < found.diversity_real
+    cost = measured(digits, judge, np.repeat(by_label(digits, 10), 20, axis=0))
+    assert cost.diversity.share < 0.1 < cost.diversity_real
 
 
 def test_real_images_of_the_wrong_class_do_not_adhere(digits, judge):

@@ -1,8 +1,8 @@
-"""One model, many metrics: how well each tells trained from held-out images, and whether it agrees with the keys.
+"""Comparison: how well each metric separates trained from held-out images of one model, and whether it agrees with the keys.
 
-A model answers the caption of every image K times. Each metric of `concordance` gives an image one distance, that of
-the nearest of its K answers, as a copy detector takes it; the white-box losses and the keys' distances are such
-numbers too. `block` puts them side by side for a record.
+A model answers the caption of every image K times. Each of the copy metrics gives an image one distance, that of the
+nearest of its K answers, as a copy detector takes it; the white-box losses and the keys' distances are such numbers
+too. `block` puts them side by side for a record.
 """
 
 from __future__ import annotations
@@ -10,24 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 
 from ..errors import InvalidValue
+from ..schema.record import ShareBlock
 from . import copy_metrics, scores, scoring
 from .copy_metrics import Correlation
 from .features import Features
+from .scores import Array
 
-Array = NDArray[np.float64]
 DIRECTION = "smaller means nearer"
 
 
 @dataclass(frozen=True)
 class Generations:
-    """K answers to each of N captions, (K, N, C, H, W) in [0, 1], beside the images of those captions, (N, C, H, W)."""
+    """K answers to each of N captions, (K, N, C, H, W) in [0, 1], and the images of those captions, (N, C, H, W)."""
 
     generated: Array
     content: Array
@@ -47,9 +45,8 @@ class Metric:
 
     def nearest(self, generations: Generations, training: Array) -> Array:
         """That of the nearest of an image's K answers, (N,)."""
-        return np.asarray(
-            np.min([self.distance(one, generations.content, training) for one in generations.generated], axis=0)
-        )
+        distances = [self.distance(answer, generations.content, training) for answer in generations.generated]
+        return np.asarray(np.min(distances, axis=0))
 
 
 @dataclass(frozen=True)
@@ -76,16 +73,16 @@ def metrics(features: Features, tile: int) -> dict[str, Metric]:
 
 
 def readings(
-    trained: Generations, held_out: Generations, training: Array, measured: Mapping[str, Metric]
+    trained: Generations, held_out: Generations, training: Array, by_name: Mapping[str, Metric]
 ) -> dict[str, Reading]:
     """What each metric says of trained and held-out images; both are calibrated on the `training` images."""
     return {
         name: Reading(metric.nearest(trained, training), metric.nearest(held_out, training), metric.copy)
-        for name, metric in measured.items()
+        for name, metric in by_name.items()
     }
 
 
-def block(read: Mapping[str, Reading], solidmark: Reading) -> dict[str, Any]:
+def block(by_metric: Mapping[str, Reading], solidmark: Reading) -> dict[str, object]:
     """The table of one model for a record, one entry a metric, the keys' own distances under `solidmark`.
 
     {direction, trained{value low high images}, held_out{…}, copies{count of low high chance} or null,
@@ -93,48 +90,48 @@ def block(read: Mapping[str, Reading], solidmark: Reading) -> dict[str, Any]:
     spearman_over_all{…}}. `held_out` is what `trained` is without memory; so is the chance of `copies`. Rank
     correlations are positive where a metric finds those images nearest whose keys are remembered best: among the
     trained ones, which says whether it agrees on how well each is remembered, and over all, which also rises where
-    both know who was trained. Raises InvalidValue where a reading is not of the images that `solidmark` is of.
+    both know which images were trained on. Raises InvalidValue where a reading is not of the images that `solidmark` is of.
     """
-    for name, reading in read.items():
-        shapes, expected = (f"{one.trained.shape} and {one.held_out.shape} distances" for one in (reading, solidmark))
+    for name, reading in by_metric.items():
+        shapes, expected = (f"{r.trained.shape} and {r.held_out.shape} distances" for r in (reading, solidmark))
         if shapes != expected:
-            raise InvalidValue(f"concord.block, {name}", shapes, f"{expected}, as the keys have", "Read the same images.")
+            raise InvalidValue(f"comparison.block, {name}", shapes, f"{expected}, as the keys have", "Read the same images.")
     trained = Correlation(None, None, None, len(solidmark.trained), "it is itself")
     every = replace(trained, count=len(solidmark.trained) + len(solidmark.held_out))
-    entries = {name: _entry(one, *_agreement(one, solidmark)) for name, one in read.items()}
+    entries = {name: _entry(reading, *_agreement(reading, solidmark)) for name, reading in by_metric.items()}
     return {"solidmark": _entry(solidmark, trained, every), **entries}
 
 
 def _agreement(reading: Reading, solidmark: Reading) -> tuple[Correlation, Correlation]:
     """Rank correlations among trained images, and over all."""
-    every, every_key = (np.concatenate([one.trained, one.held_out]) for one in (reading, solidmark))
+    every, every_key = (np.concatenate([r.trained, r.held_out]) for r in (reading, solidmark))
     return copy_metrics.rank_correlation(reading.trained, solidmark.trained), copy_metrics.rank_correlation(every, every_key)
 
 
-def _entry(reading: Reading, among_trained: Correlation, over_all: Correlation) -> dict[str, Any]:
-    told = copy_metrics.discrimination(reading.trained, reading.held_out)
+def _entry(reading: Reading, among_trained: Correlation, over_all: Correlation) -> dict[str, object]:
+    separation = copy_metrics.discrimination(reading.trained, reading.held_out)
     return {
         "direction": DIRECTION,
         "trained": _level(reading.trained),
         "held_out": _level(reading.held_out),
         "copies": _copies(reading),
-        "auroc": {**scoring.estimate(told.auroc), "chance": 0.5},
-        "tpr_at_1_fpr": scoring.share(told.tpr_at_1_fpr),
+        "auroc": {**scoring.interval(separation.auroc), "chance": 0.5},
+        "tpr_at_1_fpr": scoring.share(separation.tpr_at_1_fpr),
         "spearman_with_solidmark": {**asdict(among_trained), "chance": 0.0},
         "spearman_over_all": {**asdict(over_all), "chance": 0.0},
     }
 
 
-def _level(distances: Array) -> dict[str, Any]:
+def _level(distances: Array) -> dict[str, object]:
     """The mean distance with its t interval over images."""
     value, count = float(distances.mean()), len(distances)
-    margin = float(stats.t.ppf(0.975, count - 1) * distances.std(ddof=1) / np.sqrt(count))
+    margin = scores.t_interval(0.0, float(distances.std(ddof=1)), count - 1).limits[1] / float(np.sqrt(count))
     return {"value": value, "low": value - margin, "high": value + margin, "images": count}
 
 
-def _copies(reading: Reading) -> dict[str, Any] | None:
+def _copies(reading: Reading) -> ShareBlock | None:
     """How many trained images lie below the metric's threshold, and at chance the share of held-out ones that do."""
     if reading.copy is None:
         return None
-    found, by_chance = (int((distances < reading.copy).sum()) for distances in (reading.trained, reading.held_out))
-    return scoring.share(scores.proportion(found, len(reading.trained), by_chance / len(reading.held_out)))
+    copies, by_chance = (int((distances < reading.copy).sum()) for distances in (reading.trained, reading.held_out))
+    return scoring.share(scores.proportion(copies, len(reading.trained), by_chance / len(reading.held_out)))

@@ -1,13 +1,13 @@
-"""Controls: what must hold for a row to be believed, and the sentence that says which of it does not."""
+"""Controls: what must hold for a row to be believed, and a sentence for each of them that does not hold."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
+from ..schema.numbers import Estimate
+from ..schema.record import ControlsBlock, MarksBlock, NegativeBlock
 from . import scoring
-from .scores import Estimate
 
 SUSPICION = 1e-4
 """A control fails below this p-value: at 0.05 one sound row in twenty would fail; a real leak lies far below."""
@@ -24,46 +24,50 @@ class Marks:
     unevenness: float
     decoy_error: float | None
 
+    def as_block(self) -> MarksBlock:
+        """{spread unevenness decoy_error} of a record."""
+        return {"spread": self.spread, "unevenness": self.unevenness, "decoy_error": self.decoy_error}
+
 
 def check(
-    held_out: dict[str, Any],
-    other_keys: dict[str, Any],
+    held_out: NegativeBlock,
+    other_keys: NegativeBlock,
     power: Estimate,
     marks: Marks,
     baseline: Marks,
     *,
     active: bool,
     further: Sequence[str] = (),
-) -> dict[str, Any]:
-    """The controls block of a record; `sound` when none of its `faults`, `further` ones included, stands.
+) -> ControlsBlock:
+    """The controls block of a record; `sound` when it has no `faults`, `further` ones included.
 
-    `power` is the best of the queries that were asked: a row of queries that cannot find what is there is no
-    measurement. Mark validity: either number alone may have honest reasons, so only both together disqualify.
+    `power` is the best of the queries that were asked: queries that do not find what is there measure nothing. Mark
+    validity: either number alone may have honest reasons, so only both together disqualify.
     """
-    graying = marks.spread < LEAST_SPREAD * baseline.spread
+    is_gray = marks.spread < LEAST_SPREAD * baseline.spread
     low, high = (factor * baseline.unevenness for factor in EVENNESS)
-    valid = not (graying and not low <= marks.unevenness <= high)
+    valid = not (is_gray and not low <= marks.unevenness <= high)
     faults = [
         *leaks("held-out images", held_out),
         *leaks("other keys", other_keys),
         *([] if power.value >= 0.95 else [f"power {power.value:.3f} of the perfect memorizer, expected 0.95 or more"]),
-        *([] if valid else [_invalid(marks, baseline)]),
+        *([] if valid else [_invalid_mark(marks, baseline)]),
         *([] if active else ["inactive: its answers equal the baseline's bit for bit"]),
         *further,
     ]
     return {
         "held_out": held_out,
         "other_keys": other_keys,
-        "power": scoring.estimate(power),
-        "mark_valid": {"valid": valid, **asdict(marks), "baseline": asdict(baseline)},
+        "power": scoring.interval(power),
+        "mark_valid": {"valid": valid, **marks.as_block(), "baseline": baseline.as_block()},
         "active": active,
         "faults": faults,
         "sound": not faults,
     }
 
 
-def leaks(name: str, scored: dict[str, Any]) -> list[str]:
-    """What says that predictions which cannot know keys do: none, or a sentence a reason."""
+def leaks(name: str, scored: NegativeBlock) -> list[str]:
+    """A sentence for each sign that predictions know keys which they cannot know."""
     faults = []
     if scored["chance_p"] < SUSPICION:
         faults.append(f"{name}: M = {scored['memorization']['value']:+.3f} is not 0 (p = {scored['chance_p']:.1e})")
@@ -74,7 +78,7 @@ def leaks(name: str, scored: dict[str, Any]) -> list[str]:
     return faults
 
 
-def _invalid(marks: Marks, baseline: Marks) -> str:
+def _invalid_mark(marks: Marks, baseline: Marks) -> str:
     return (
         f"mark not valid: predicted keys spread {marks.spread:.3f} (baseline {baseline.spread:.3f}) "
         f"and segments are uneven by {marks.unevenness:.3f} (baseline {baseline.unevenness:.3f})"

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import DamagedFile
+from .scores import Array
 
 if TYPE_CHECKING:
     from .utility import Judge
 
-Array = NDArray[np.float64]
 Features = Callable[[Array], Array]
 """From images, (N, C, H, W), to features, (N, D)."""
 
@@ -60,11 +59,11 @@ def torchscript_features(path: Path, side: int = 288, batch: int = 64) -> Featur
 
     def guarded(images: Array) -> Array:
         try:
-            found = features(images)
+            vectors = features(images)
         except (AttributeError, TypeError, RuntimeError) as cause:
             raise DamagedFile(str(path), f"{type(cause).__name__}: {cause}", "a network of images", cure) from cause
-        if found.ndim != 2 or len(found) != len(images):
-            raise DamagedFile(str(path), f"features of shape {found.shape}", f"({len(images)}, D)", cure)
-        return found
+        if vectors.ndim != 2 or len(vectors) != len(images):
+            raise DamagedFile(str(path), f"features of shape {vectors.shape}", f"({len(images)}, D)", cure)
+        return vectors
 
     return guarded

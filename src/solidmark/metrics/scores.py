@@ -8,7 +8,7 @@ additive method for combining probability values from independent experiments" (
 Benjamini and Hochberg (1995) for the false-discovery rate; DeLong et al. (1988) for the AUROC.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,10 @@ from scipy import optimize, special, stats
 
 from .. import keys as key_rules
 from ..errors import InvalidValue
+from ..schema.numbers import Estimate, Share
 
 Array = NDArray[np.float64]
+"""What all metrics take and give."""
 
 DELTAS = (0.1, 0.05, 0.005)
 """The thresholds of (l_SM, delta)-eidetic memorization in the SolidMark paper."""
@@ -29,44 +31,18 @@ RESOLUTION = 2.0**-24
 """The smallest distance that a 32-bit image can show; smaller ones count as this one, which only raises p."""
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A number with a two-sided interval; `error` is its standard error where the interval has one."""
-
-    value: float
-    low: float
-    high: float
-    error: float | None = None
-
-
-@dataclass(frozen=True)
-class Share:
-    """`count` of `of` with its share, an interval for the share, and the share that chance gives."""
-
-    count: int
-    of: int
-    low: float
-    high: float
-    chance: float
-
-    @property
-    def share(self) -> float:
-        """count / of."""
-        return self.count / self.of
-
-
-def _checked(predictions: Array, keys: Array, place: str) -> tuple[Array, Array]:
+def _check_pair(predictions: Array, keys: Array, where: str) -> tuple[Array, Array]:
     predictions, keys = np.asarray(predictions, dtype=np.float64), np.asarray(keys, dtype=np.float64)
-    key_rules.check(keys, f"{place}, keys")
-    key_rules.check(predictions, f"{place}, predictions")
+    key_rules.check(keys, f"{where}, keys")
+    key_rules.check(predictions, f"{where}, predictions")
     if predictions.shape != keys.shape:
-        raise InvalidValue(place, f"predictions {predictions.shape}, keys {keys.shape}", "equal shapes", "Pair them up.")
+        raise InvalidValue(where, f"predictions {predictions.shape}, keys {keys.shape}", "equal shapes", "Pair them up.")
     return predictions, keys
 
 
 def distances(predictions: Array, keys: Array) -> Array:
     """d, (N, S): how far each predicted key lies from the true one."""
-    predictions, keys = _checked(predictions, keys, "scores.distances")
+    predictions, keys = _check_pair(predictions, keys, "scores.distances")
     return np.abs(predictions - keys)
 
 
@@ -89,8 +65,8 @@ def _pair_sums(predictions: Array, keys: Array) -> tuple[Array, Array]:
 
 def chance_distance(predictions: Array, keys: Array) -> float:
     """mean_{i≠j} |prediction_i - key_j|: the mean distance when keys are re-assigned to images at random."""
-    predictions, keys = _checked(predictions, keys, "scores.chance_distance")
-    count = _at_least(len(keys), 2, "scores.chance_distance")
+    predictions, keys = _check_pair(predictions, keys, "scores.chance_distance")
+    count = _check_count(len(keys), 2, "scores.chance_distance")
     return float(_pair_sums(predictions, keys)[0].sum() / (count * (count - 1)))
 
 
@@ -102,8 +78,8 @@ def memorization(predictions: Array, keys: Array, confidence: float = 0.95) -> E
     about 94 % (worst 90 %, when few images carry everything). Raises InvalidValue for N < 3 and where every
     prediction equals every key (one image aside), so that there is no chance level to compare with.
     """
-    predictions, keys = _checked(predictions, keys, "scores.memorization")
-    count = _at_least(len(keys), 3, "scores.memorization")
+    predictions, keys = _check_pair(predictions, keys, "scores.memorization")
+    count = _check_count(len(keys), 3, "scores.memorization")
     own = np.abs(predictions - keys).mean(axis=1)
     rows, cols = _pair_sums(predictions, keys)
     total = rows.sum()
@@ -113,8 +89,7 @@ def memorization(predictions: Array, keys: Array, confidence: float = 0.95) -> E
     value = 1 - own.mean() / (total / (count * (count - 1)))
     without = 1 - (own.sum() - own) / (count - 1) / rest
     error = float(np.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2)))
-    margin = stats.t.ppf((1 + confidence) / 2, count - 1) * error
-    return Estimate(float(value), float(value - margin), float(value + margin), error)
+    return t_interval(float(value), error, count - 1, confidence)
 
 
 def p_values(predictions: Array, keys: Array) -> Array:
@@ -123,7 +98,7 @@ def p_values(predictions: Array, keys: Array) -> Array:
     The key was drawn uniformly and independently of all that the prediction was made from, so under
     "not memorized" it falls into a set of length p with probability p, whatever the prediction.
     """
-    predictions, keys = _checked(predictions, keys, "scores.p_values")
+    predictions, keys = _check_pair(predictions, keys, "scores.p_values")
     distance = np.maximum(np.abs(predictions - keys), RESOLUTION)
     return np.minimum(predictions + distance, 1.0) - np.maximum(predictions - distance, 0.0)
 
@@ -134,14 +109,14 @@ def combine(p: Array) -> Array:
     What is too small for a float counts as the smallest one, which only raises p.
     """
     if p.ndim != 2 or p.size == 0 or not _are_probabilities(p):
-        raise InvalidValue("scores.combine", _found(p), "p-values, (N, S) in [0, 1], not empty", "Give one row an image.")
+        raise InvalidValue("scores.combine", _describe(p), "p-values, (N, S) in [0, 1], not empty", "Give one row an image.")
     probability = np.asarray(stats.irwinhall.cdf(p.sum(axis=1), p.shape[1]), dtype=np.float64)
     return np.clip(probability, np.finfo(np.float64).tiny, 1.0)  # rounding takes sums near S above 1
 
 
 def certified(p: Array, rate: float = 0.05) -> NDArray[np.bool_]:
     """Which images are certified memorized, (N,): Benjamini-Hochberg on combined p-values at false-discovery `rate`."""
-    return np.asarray(stats.false_discovery_control(_combined(p, "scores.certified"), method="bh") <= rate)
+    return np.asarray(stats.false_discovery_control(_check_combined(p, "scores.certified"), method="bh") <= rate)
 
 
 def certified_share(p: Array, rate: float = 0.05) -> Share:
@@ -150,8 +125,8 @@ def certified_share(p: Array, rate: float = 0.05) -> Share:
 
 
 def leaked_bits(p: Array, confidence: float = 0.95) -> Estimate:
-    """mean_i -log2 p_i - 1 / ln 2: bits of the keys that came back, an image; 0 at chance. t interval over images."""
-    return mean(-np.log2(_combined(p, "scores.leaked_bits")) - 1 / np.log(2), confidence)
+    """mean_i -log2 p_i - 1 / ln 2: bits of the keys that an image gives away; 0 at chance. t interval over images."""
+    return mean(-np.log2(_check_combined(p, "scores.leaked_bits")) - 1 / np.log(2), confidence)
 
 
 def one_run_p(found: int, count: int, tau: float, epsilon: float, delta: float = 0.0) -> float:
@@ -165,7 +140,7 @@ def one_run_p(found: int, count: int, tau: float, epsilon: float, delta: float =
     if not (1 <= found <= count and 0 < tau < 1 and epsilon >= 0 and 0 <= delta < 1):
         wrong = f"found={found}, count={count}, tau={tau}, epsilon={epsilon}, delta={delta}"
         expected = "1 <= found <= count, 0 < tau < 1, epsilon >= 0, 0 <= delta < 1"
-        raise InvalidValue("scores.one_run_p", wrong, expected, "Mend the one that is outside.")
+        raise InvalidValue("scores.one_run_p", wrong, expected, "Correct the one that is outside.")
     log_odds = epsilon + special.logit(tau)
     hits, up = stats.binom(count, special.expit(log_odds)), np.arange(found, count)
     log_ratios = np.cumsum(log_odds + np.log((count - up) / (up + 1)))  # of P[W = j + 1] to P[W = v], j >= v
@@ -180,11 +155,11 @@ def epsilon(p: Array, alpha: float = 0.05, delta: float = 0.0) -> float:
     at least 0. For delta = 0 that is ln(q (1 - tau) / (tau (1 - q))), q the lower Clopper-Pearson limit of their
     share. Raises InvalidValue for p that are no probabilities and for delta outside [0, 1).
     """
-    p = _combined(p, "scores.epsilon")
+    p = _check_combined(p, "scores.epsilon")
     if not 0 <= delta < 1:
         raise InvalidValue("scores.epsilon", f"delta={delta}", "a number in [0, 1)", "Give the delta that is claimed.")
-    found = [int((p <= tau).sum()) for tau in LEVELS]
-    return max(_loss(v, len(p), tau, alpha / len(LEVELS), delta) for v, tau in zip(found, LEVELS, strict=True))
+    counts = [int((p <= tau).sum()) for tau in LEVELS]
+    return max(_loss(v, len(p), tau, alpha / len(LEVELS), delta) for v, tau in zip(counts, LEVELS, strict=True))
 
 
 def _loss(found: int, count: int, tau: float, alpha: float, delta: float) -> float:
@@ -209,14 +184,15 @@ def within(predictions: Array, keys: Array, delta: float) -> Share:
     keys of an image are remembered together, widened to that of Clopper and Pearson over keys, because few
     hits have hardly any spread between images and no hit has none.
     """
-    predictions, keys = _checked(predictions, keys, "scores.within")
+    predictions, keys = _check_pair(predictions, keys, "scores.within")
     if not 0 < delta < 1:
         raise InvalidValue("scores.within", f"delta={delta}", "a number in (0, 1)", "The paper has 0.1, 0.05, 0.005.")
     hits = np.abs(predictions - keys) <= delta
     images = mean(hits.mean(axis=1), 0.95)
     chance = np.minimum(predictions + delta, 1) - np.maximum(predictions - delta, 0)
     alone = _share(int(hits.sum()), hits.size, float(chance.mean()))
-    return replace(alone, low=max(min(images.low, alone.low), 0.0), high=min(max(images.high, alone.high), 1.0))
+    low, high = images.limits
+    return replace(alone, low=max(min(low, alone.low), 0.0), high=min(max(high, alone.high), 1.0))
 
 
 def auroc(trained: Array, held_out: Array, confidence: float = 0.95) -> Estimate:
@@ -226,7 +202,7 @@ def auroc(trained: Array, held_out: Array, confidence: float = 0.95) -> Estimate
     error, its interval on the logit scale, where it holds near 1 too. Complete separation has no error at
     all: there the interval is that of Clopper and Pearson for the min(N, M) pairs that share no image.
     """
-    _finite(trained, held_out, 2, "scores.auroc")
+    _check_finite(trained, held_out, 2, "scores.auroc")
     held_out_below = np.searchsorted(np.sort(held_out), trained, side="left")
     held_out_up_to = np.searchsorted(np.sort(held_out), trained, side="right")
     beaten = 1 - (held_out_below + held_out_up_to) / 2 / len(held_out)  # share of held-out images, for each trained one
@@ -250,7 +226,7 @@ def true_positive_rate(trained: Array, held_out: Array, false_positive_rate: flo
     The interval (Clopper-Pearson) is for the threshold that these held-out images set. At chance the
     expected share is (k + 1) / (M + 1), k = floor(false_positive_rate M).
     """
-    _finite(trained, held_out, 1, "scores.true_positive_rate")
+    _check_finite(trained, held_out, 1, "scores.true_positive_rate")
     if not 0 <= false_positive_rate < 1:
         found = f"false_positive_rate={false_positive_rate}"
         raise InvalidValue("scores.true_positive_rate", found, "a number in [0, 1)", "The field reads 0.01.")
@@ -261,8 +237,8 @@ def true_positive_rate(trained: Array, held_out: Array, false_positive_rate: flo
 
 def permutation_p(predictions: Array, keys: Array, rng: np.random.Generator, resamples: int = 9999) -> float:
     """Two-sided p-value of "this model remembers no key", by re-assigning keys to images at random."""
-    predictions, keys = _checked(predictions, keys, "scores.permutation_p")
-    count = _at_least(len(keys), 2, "scores.permutation_p")
+    predictions, keys = _check_pair(predictions, keys, "scores.permutation_p")
+    count = _check_count(len(keys), 2, "scores.permutation_p")
     pairs = np.abs(predictions[:, None, :] - keys[None, :, :]).mean(axis=2)
 
     def mean_distance(order: NDArray[np.intp], axis: int = -1) -> Array:
@@ -276,7 +252,7 @@ def permutation_p(predictions: Array, keys: Array, rng: np.random.Generator, res
 
 def uniformity_p(p: Array) -> float:
     """Kolmogorov-Smirnov p-value of "these p-values are uniform", as those of held-out images are."""
-    return float(stats.kstest(_combined(p, "scores.uniformity_p"), "uniform").pvalue)
+    return float(stats.kstest(_check_combined(p, "scores.uniformity_p"), "uniform").pvalue)
 
 
 def chance_p(estimate: Estimate, count: int) -> float:
@@ -293,7 +269,7 @@ def chance_p(estimate: Estimate, count: int) -> float:
 
 def proportion(count: int, of: int, chance: float) -> Share:
     """`count` of `of` with the Clopper-Pearson 95 % interval and the given chance share."""
-    _at_least(of, 1, "scores.proportion")
+    _check_count(of, 1, "scores.proportion")
     return _share(count, of, chance)
 
 
@@ -304,33 +280,37 @@ def _share(count: int, of: int, chance: float) -> Share:
 
 def mean(values: Array, confidence: float = 0.95) -> Estimate:
     """Mean of (N,) numbers with its t interval. Raises InvalidValue below two."""
-    count = _at_least(len(values), 2, "scores, a mean with its interval")
-    error = float(values.std(ddof=1) / np.sqrt(count))
-    margin = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * error
-    return Estimate(float(values.mean()), float(values.mean() - margin), float(values.mean() + margin), error)
+    count = _check_count(len(values), 2, "scores, a mean with its interval")
+    return t_interval(float(values.mean()), float(values.std(ddof=1) / np.sqrt(count)), count - 1, confidence)
+
+
+def t_interval(value: float, error: float, freedom: float, confidence: float = 0.95) -> Estimate:
+    """A number whose standard `error` has so many degrees of `freedom`, with Student's t interval."""
+    margin = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
+    return Estimate(value, value - margin, value + margin, error)
 
 
 def _are_probabilities(p: Array) -> bool:
     return bool(((p >= 0) & (p <= 1)).all())  # false for NaN
 
 
-def _found(p: Array) -> str:
+def _describe(p: Array) -> str:
     return f"{'' if _are_probabilities(p) else 'numbers outside [0, 1], '}shape {p.shape}"
 
 
-def _combined(p: Array, place: str) -> Array:
+def _check_combined(p: Array, where: str) -> Array:
     if p.ndim != 1 or p.size == 0 or not _are_probabilities(p):
-        raise InvalidValue(place, _found(p), "p-values, (N,) in [0, 1], not empty", "Give one an image: `combine` them.")
+        raise InvalidValue(where, _describe(p), "p-values, (N,) in [0, 1], not empty", "Give one an image: `combine` them.")
     return p
 
 
-def _finite(trained: Array, held_out: Array, least: int, place: str) -> None:
-    _at_least(min(len(trained), len(held_out)), least, place)
+def _check_finite(trained: Array, held_out: Array, least: int, where: str) -> None:
+    _check_count(min(len(trained), len(held_out)), least, where)
     if not (np.isfinite(trained).all() and np.isfinite(held_out).all()):
-        raise InvalidValue(place, "NaN or infinity", "distances", "Mend what made them: unknown is not a number.")
+        raise InvalidValue(where, "NaN or infinity", "distances", "Correct what made them: unknown is not a number.")
 
 
-def _at_least(count: int, least: int, place: str) -> int:
+def _check_count(count: int, least: int, where: str) -> int:
     if count < least:
-        raise InvalidValue(place, f"N={count} images", f"at least {least}", "Train or query more images.")
+        raise InvalidValue(where, f"N={count} images", f"at least {least}", "Train or query more images.")
     return count

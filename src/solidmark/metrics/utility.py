@@ -1,6 +1,6 @@
 """Utility: what a mitigation costs, measured on plain generation with the mark cropped away.
 
-The judge is trained on unmarked real images that no one trains on or asks for. Sources: GANs Trained by
+The judge is trained on unmarked real images that are neither trained on nor queried. Sources: GANs Trained by
 a Two Time-Scale Update Rule (arXiv 1706.08500) for the Fréchet distance, Demystifying MMD GANs (arXiv
 1801.01401) for the kernel distance, Improved Precision and Recall Metric (arXiv 1904.06991) for diversity.
 """
@@ -15,25 +15,26 @@ from scipy import linalg
 from scipy.spatial.distance import cdist
 
 from ..errors import InvalidValue
-from .scores import Estimate, Share, proportion
-
-Array = NDArray[np.float64]
+from ..schema.numbers import Estimate, Share
+from ..schema.record import UtilityBlock
+from . import scoring
+from .scores import Array, proportion, t_interval
 
 
 class Judge:
     """A small classifier of real images; its hidden layer gives the features of the distances.
 
-    Images are (N, pixels) in [0, 1], labels (N,) integers. `accuracy` on images kept back says how far
-    the judge itself can be believed.
+    Images are (N, pixels) in [0, 1], labels (N,) integers. `accuracy` on a fifth of the images,
+    which it does not learn from, says how far the judge itself can be believed.
     """
 
     def __init__(self, images: Array, labels: NDArray[np.int64], seed: int = 0) -> None:
         from sklearn.neural_network import MLPClassifier
 
-        kept_back = len(images) // 5
+        validation = len(images) // 5
         self._network = MLPClassifier((64,), solver="lbfgs", alpha=0.3, max_iter=200, random_state=seed)
-        self._fit(images[kept_back:], labels[kept_back:])
-        self.accuracy = float((self.classify(images[:kept_back]) == labels[:kept_back]).mean())
+        self._fit(images[validation:], labels[validation:])
+        self.accuracy = float((self.classify(images[:validation]) == labels[:validation]).mean())
 
     def _fit(self, images: Array, labels: NDArray[np.int64]) -> None:
         import warnings
@@ -56,20 +57,18 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class Distance:
-    """A distance between generated and real images beside the same between two real halves, its floor."""
-
-    value: float
-    real: float
-
-
-@dataclass(frozen=True)
 class Utility:
-    """Prompt adherence (None where nothing is asked for), fidelity and diversity of plain generation."""
+    """Prompt adherence (None where nothing is asked for), fidelity and diversity of plain generation.
+
+    `frechet` and `kernel` are distances between generated and real images; `frechet_real` and `kernel_real` are the
+    same between two halves of real ones, their floor.
+    """
 
     accuracy: Share | None
-    frechet: Distance
-    kernel: Distance
+    frechet: float
+    frechet_real: float
+    kernel: float
+    kernel_real: float
     diversity: Share
     diversity_real: float
     judge_accuracy: float
@@ -97,12 +96,26 @@ def measure(
     covered, covered_real = (recall(truth, sample) for sample in (drawn, floor))
     return Utility(
         accuracy=None if labels is None else _accuracy(judge.classify(generated), labels, refused),
-        frechet=Distance(frechet(drawn, truth), frechet(floor, truth)),
-        kernel=Distance(kernel(drawn, truth).value, kernel(floor, truth).value),
+        frechet=frechet(drawn, truth),
+        frechet_real=frechet(floor, truth),
+        kernel=kernel(drawn, truth).value,
+        kernel_real=kernel(floor, truth).value,
         diversity=proportion(int(covered.sum()), len(truth), chance=0.0),
         diversity_real=float(covered_real.mean()),
         judge_accuracy=judge.accuracy,
     )
+
+
+def as_block(utility: Utility) -> UtilityBlock:
+    """The `utility` block of a record."""
+    return {
+        "accuracy": None if utility.accuracy is None else scoring.share(utility.accuracy),
+        "frechet": {"value": utility.frechet, "real": utility.frechet_real},
+        "kernel": {"value": utility.kernel, "real": utility.kernel_real},
+        "diversity": scoring.share(utility.diversity),
+        "diversity_real": utility.diversity_real,
+        "judge_accuracy": utility.judge_accuracy,
+    }
 
 
 def _accuracy(shown: NDArray[np.int64], labels: NDArray[np.int64], refused: NDArray[np.bool_] | None) -> Share:
@@ -110,53 +123,49 @@ def _accuracy(shown: NDArray[np.int64], labels: NDArray[np.int64], refused: NDAr
     return proportion(int(right.sum()), len(labels), chance=1 / len(np.unique(labels)))
 
 
-def frechet(one: Array, other: Array) -> float:
+def frechet(x: Array, y: Array) -> float:
     """‖m - m'‖² + tr(C + C' - 2 (C C')^½) of two feature sets, (N, D) each; 0 for equal Gaussians."""
-    _features(one, other, 2, "utility.frechet")
-    c, d = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (one, other))
+    _check_features(x, y, 2, "utility.frechet")
+    c, d = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (x, y))
     roots = np.sqrt(linalg.eigvals(c @ d).real.clip(min=0))  # a product of covariances has real eigenvalues >= 0
-    apart = one.mean(axis=0) - other.mean(axis=0)
+    apart = x.mean(axis=0) - y.mean(axis=0)
     return float(max(apart @ apart + np.trace(c) + np.trace(d) - 2 * roots.sum(), 0.0))
 
 
-def kernel(one: Array, other: Array, blocks: int = 8) -> Estimate:
+def kernel(x: Array, y: Array, blocks: int = 8) -> Estimate:
     """Unbiased squared MMD with the kernel (x·y / D + 1)³, and a t interval over `blocks` disjoint blocks.
 
     0 in expectation for equal distributions, and so slightly negative at times. Raises InvalidValue for
     fewer than two images a block.
     """
-    _features(one, other, 2 * blocks, "utility.kernel")
+    _check_features(x, y, 2 * blocks, "utility.kernel")
     rng = np.random.default_rng(0)
     pairs = zip(
-        np.array_split(rng.permutation(len(one)), blocks), np.array_split(rng.permutation(len(other)), blocks), strict=True
+        np.array_split(rng.permutation(len(x)), blocks), np.array_split(rng.permutation(len(y)), blocks), strict=True
     )
-    values = np.array([_mmd(one[a], other[b]) for a, b in pairs])
-    from scipy import stats
-
-    value, error = _mmd(one, other), float(values.std(ddof=1) / np.sqrt(blocks))
-    margin = float(stats.t.ppf(0.975, blocks - 1)) * error
-    return Estimate(value, value - margin, value + margin, error)
+    values = np.array([_mmd(x[a], y[b]) for a, b in pairs])
+    return t_interval(_mmd(x, y), float(values.std(ddof=1) / np.sqrt(blocks)), blocks - 1)
 
 
-def _mmd(one: Array, other: Array) -> float:
+def _mmd(x: Array, y: Array) -> float:
     def gram(a: Array, b: Array) -> Array:
         return np.asarray((a @ b.T / a.shape[1] + 1) ** 3)
 
-    n, m = len(one), len(other)
-    within = (gram(one, one).sum() - np.trace(gram(one, one))) / (n * (n - 1))
-    within_other = (gram(other, other).sum() - np.trace(gram(other, other))) / (m * (m - 1))
-    return float(within + within_other - 2 * gram(one, other).mean())
+    n, m = len(x), len(y)
+    within_x = (gram(x, x).sum() - np.trace(gram(x, x))) / (n * (n - 1))
+    within_y = (gram(y, y).sum() - np.trace(gram(y, y))) / (m * (m - 1))
+    return float(within_x + within_y - 2 * gram(x, y).mean())
 
 
 def recall(real: Array, generated: Array, neighbours: int = 3) -> NDArray[np.bool_]:
     """Which real images, (N,), lie within a generated image's distance to its `neighbours`-th generated neighbour."""
-    _features(real, generated, 2, "utility.recall")
+    _check_features(real, generated, 2, "utility.recall")
     radius = np.sort(cdist(generated, generated), axis=1)[:, min(neighbours, len(generated) - 1)]
     return np.asarray((cdist(real, generated) <= radius).any(axis=1))
 
 
-def _features(one: Array, other: Array, least: int, place: str) -> None:
-    if min(len(one), len(other)) < least:
-        raise InvalidValue(place, f"{len(one)} and {len(other)} images", f"at least {least}", "Generate more images.")
-    if not (np.isfinite(one).all() and np.isfinite(other).all()):
-        raise InvalidValue(place, "NaN or infinity", "finite features", "Mend what made the images.")
+def _check_features(x: Array, y: Array, least: int, where: str) -> None:
+    if min(len(x), len(y)) < least:
+        raise InvalidValue(where, f"{len(x)} and {len(y)} images", f"at least {least}", "Generate more images.")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise InvalidValue(where, "NaN or infinity", "finite features", "Correct what made the images.")

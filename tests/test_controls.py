@@ -1,4 +1,4 @@
-"""Assessing: which numbers a record gets, and which faults make its controls unsound."""
+"""Controls: which faults make a row unsound, and what is said of them."""
 
 import json
 from dataclasses import replace
@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from solidmark.metrics import controls, scores, scoring
+from solidmark.metrics import controls, scoring
 from solidmark.metrics.controls import Marks
-from solidmark.metrics.scores import Estimate
+from solidmark.schema.numbers import Estimate
 
 HONEST = Marks(spread=0.34, unevenness=0.08, decoy_error=0.2)
 FULL_POWER = Estimate(1.0, 0.99, 1.0, 0.001)
@@ -45,7 +45,7 @@ def test_held_out_images_that_leak_are_a_fault():
     assert [fault.split(":")[0] for fault in checked["faults"]] == ["held-out images"] * 3
 
 
-def test_a_faint_leak_of_held_out_images_is_told_with_its_number():
+def test_a_faint_leak_of_held_out_images_is_reported_with_its_number():
     (fault, *_) = judged(held_out=scoring.negative(*world(256, recall=0.15)))["faults"]
     assert fault.startswith("held-out images: M = +0.1")
 
@@ -78,7 +78,7 @@ def test_a_mark_is_not_valid_only_where_both_spread_and_unevenness_are_off(sprea
     assert [fault.split(":")[0] for fault in checked["faults"]] == ["mark not valid"] * (not valid)
 
 
-def test_a_mark_that_is_not_valid_is_told_beside_the_baseline_s():
+def test_a_mark_that_is_not_valid_is_reported_with_the_baseline_s():
     (fault,) = judged(marks=Marks(0.05, 0.3, None))["faults"]
     assert "spread 0.050 (baseline 0.340) and segments are uneven by 0.300 (baseline 0.080)" in fault
 
@@ -109,44 +109,6 @@ def test_a_constant_answer_is_no_leak():
     assert judged(held_out=negative)["sound"]
 
 
-def test_a_query_has_every_score_with_its_chance_beside_it():
-    scored = scoring.query(*world(64, 0.6), *world(128, seed=1), seed=0)
-    names = "memorization certified avoided leaked_bits epsilon within auroc tpr_at_1_fpr permutation_p"
-    assert list(scored) == names.split()
-    assert (scored["memorization"]["chance"], scored["leaked_bits"]["chance"], scored["auroc"]["chance"]) == (0, 0, 0.5)
-    assert all(share["chance"] > 0 for share in [scored["tpr_at_1_fpr"], *scored["within"].values()])
-
-
-def test_the_privacy_loss_is_taken_at_the_delta_that_is_claimed():
-    (predictions, keys), held_out = world(64, 1.0), world(64, seed=1)
-    found = scoring.query(predictions, keys, *held_out, seed=0, delta=0.01)["epsilon"]
-    p = scores.combine(scores.p_values(predictions, keys))
-    assert (found["low"], found["delta"]) == (scores.epsilon(p, delta=0.01), 0.01)
-    assert found["low"] < scores.epsilon(p)
-
-
-def test_a_query_s_numbers_are_those_of_the_scores():
-    (predictions, keys), held_out = world(64, 0.6), world(128, seed=1)
-    scored, p = scoring.query(predictions, keys, *held_out, seed=0), scores.combine(scores.p_values(predictions, keys))
-    assert scored["memorization"]["value"] == scores.memorization(predictions, keys).value
-    assert scored["certified"]["count"] == scores.certified(p).sum()
-    assert scored["epsilon"]["low"] == scores.epsilon(p)
-    far = abs(np.subtract(*held_out)).mean(axis=1)
-    assert scored["auroc"]["value"] == scores.auroc(abs(predictions - keys).mean(axis=1), far).value
-
-
-def test_one_seed_gives_one_assessment():
-    one, other = (scoring.query(*world(64, 0.1), *world(64, seed=1), seed=3) for _ in range(2))
-    assert one == other
-
-
-def test_an_assessment_is_plain_json_without_nan():
-    scored = {"query": scoring.query(*world(64, 1.0), *world(64, seed=1), seed=0), "controls": judged()}
-    assert json.loads(json.dumps(scored, allow_nan=False)) == scored
-
-
-def test_estimates_and_shares_become_the_fields_of_a_record():
-    assert scoring.estimate(Estimate(1.0, 0.5, 1.5, 0.1)) == {"value": 1.0, "low": 0.5, "high": 1.5}
-    share = scoring.share(scores.proportion(3, 4, chance=0.25))
-    assert list(share) == ["count", "of", "low", "high", "chance"]
-    assert (share["count"], share["of"], share["chance"]) == (3, 4, 0.25)
+def test_the_controls_are_plain_json_without_nan():
+    checked = judged()
+    assert json.loads(json.dumps(checked, allow_nan=False)) == checked

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy import stats
-from solidmark.benchmark.concordance.degrees import half_memorized
+from solidmark.benchmark.copy_metrics.degrees import half_memorized
 
 from solidmark.errors import DamagedFile, InvalidValue
 from solidmark.metrics import copy_metrics
@@ -16,8 +16,8 @@ from solidmark.metrics.utility import Judge
 
 PAIRED = (
     copy_metrics.l2,
-    lambda one, other: copy_metrics.calibrated_l2(one, other, images(16, seed=9)),
-    lambda one, other: copy_metrics.feature_cosine(one, other, flat),
+    lambda generated, content: copy_metrics.calibrated_l2(generated, content, images(16, seed=9)),
+    lambda generated, content: copy_metrics.feature_cosine(generated, content, flat),
     copy_metrics.perceptual_hash_distance,
 )
 
@@ -136,7 +136,7 @@ def test_the_interval_of_a_percentile_holds_in_its_share_of_samples():
     assert 0.93 <= np.mean(held) <= 1.0
 
 
-def test_a_percentile_stands_beside_that_of_real_images():
+def test_a_percentile_has_that_of_real_images_as_its_chance():
     found = copy_metrics.dcr_percentile(np.arange(101.0), 2 * np.arange(51.0), 0.5)
     assert (found.value, found.chance, found.count) == (50, 50, 101)
 
@@ -145,14 +145,14 @@ def test_a_percentile_of_few_images_has_no_upper_limit():
     assert copy_metrics.dcr_percentile(np.arange(20.0), np.arange(20.0), 0.95).high is None
 
 
-def test_independent_images_are_not_told_apart():
+def test_independent_images_are_not_separated():
     values = np.random.default_rng(0).uniform(size=(200, 2, 60))
     found = [copy_metrics.discrimination(*pair).auroc for pair in values]
-    assert np.mean([one.value for one in found]) == pytest.approx(0.5, abs=0.02)
-    assert 0.9 <= np.mean([one.low <= 0.5 <= one.high for one in found]) <= 0.99
+    assert np.mean([auroc.value for auroc in found]) == pytest.approx(0.5, abs=0.02)
+    assert 0.9 <= np.mean([auroc.low <= 0.5 <= auroc.high for auroc in found]) <= 0.99
 
 
-def test_copies_are_told_from_other_images():
+def test_copies_are_separated_from_other_images():
     training, others = images(40), images(40, seed=1)
     trained = copy_metrics.calibrated_l2(near(training), training, training)
     held_out = copy_metrics.calibrated_l2(near(images(40, seed=2)), others, training)
@@ -169,7 +169,7 @@ def test_the_interval_of_the_rank_correlation_holds():
     rng, truth = np.random.default_rng(0), 6 / np.pi * np.arcsin(0.6 / 2)  # Spearman's of a normal pair with r = 0.6
     drawn = rng.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], (600, 64))
     found = [rank_correlation(*pair.T) for pair in drawn]
-    assert 0.925 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.975
+    assert 0.925 <= np.mean([rank.low <= truth <= rank.high for rank in found]) <= 0.975
 
 
 def test_perfect_agreement_is_no_certainty():
@@ -186,7 +186,7 @@ def test_a_constant_metric_orders_no_images():
 # Features
 
 
-def test_the_judge_s_features_tell_digits_apart():
+def test_the_judge_s_features_separate_digits():
     from sklearn.datasets import load_digits
 
     digits, labels = load_digits(return_X_y=True)
@@ -235,10 +235,10 @@ def test_a_network_that_gives_no_features_is_refused(tmp_path):
 
 @pytest.mark.parametrize("distance", PAIRED)
 @pytest.mark.parametrize(
-    ("wrong", "told"), [(images(3), "equal shapes"), (images() + 1, "outside"), (images() * np.nan, "NaN")]
+    ("wrong", "message"), [(images(3), "equal shapes"), (images() + 1, "outside"), (images() * np.nan, "NaN")]
 )
-def test_images_that_cannot_be_compared_are_refused(distance, wrong, told):
-    with pytest.raises(InvalidValue, match=told):
+def test_images_that_cannot_be_compared_are_refused(distance, wrong, message):
+    with pytest.raises(InvalidValue, match=message):
         distance(images(), wrong)
 
 
