@@ -1,7 +1,7 @@
 """Reports: pure functions of records, each found by its entry point in the group `solidmark.reports`.
 
-A report is a function `render(board, runs) -> str`, written to `leaderboard.<name>` where `<name>` is that of
-the entry point:
+A report is a function `render(board, runs) -> str`. What it returns is written to `leaderboard.<name>`, where `<name>` is
+that of the entry point:
 
     board   a `solidmark.leaderboard.Leaderboard`: rows, testbeds, incidents, notes, provenance
     runs    folders of the runs, for what only files have (the gallery's pictures); may be missing or damaged

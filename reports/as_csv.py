@@ -15,9 +15,12 @@ from .table import Column, Flat
 DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes text that begins so for a formula."""
 
+NAMES = {"verdict": "standing", "solver": "protocol"}
+"""Columns that keep their first name in this file, for it has no schema number and is read by name."""
+
 
 def render(board: Leaderboard, runs: Sequence[Path]) -> str:
-    """`leaderboard.csv`: each number with `_low`, `_high` and `_chance` beside it; unknown is an empty field."""
+    """`leaderboard.csv`: each number with `_low`, `_high` and `_chance` in columns of their own; unknown is empty."""
     columns = table(board).columns
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -30,7 +33,7 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
 
 
 def _fields(column: Column[Row]) -> list[str]:
-    return [column.key + suffix for suffix in column.kind.fields]
+    return [NAMES.get(column.key, column.key) + suffix for suffix in column.kind.fields]
 
 
 def _safe(value: Flat) -> Flat:

@@ -1,4 +1,4 @@
-"""The leaderboard as JSON, schema `solidmark.leaderboard/1`."""
+"""The leaderboard as JSON, schema `solidmark.leaderboard/2`."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from solidmark.leaderboard import Leaderboard
 
 
 def render(board: Leaderboard, runs: Sequence[Path]) -> str:
-    """`leaderboard.json`: everything that is known; unknown is null with a reason, never NaN."""
+    """`leaderboard.json`: every number of the leaderboard; unknown is null with a reason, never NaN."""
     return json.dumps(board.to_json(), indent=1, allow_nan=False) + "\n"

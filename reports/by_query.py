@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from solidmark.leaderboard import NO_POWER, NO_WORST, Leaderboard, Number, Row, Scored, TestbedFacts
+from solidmark.leaderboard import NO_POWER, NO_WORST, Estimate, Leaderboard, Row, Scored, TestbedFacts
 
 from .table import COUNT, NUMBER, PERCENT, PLAIN, TEXT, WHOLE, Cell, Column
 
 TITLE = "What each query finds"
 ABOUT = (
-    "A query is an attack of its own. One with access to the weights reads the trained model itself, past whatever a "
-    "mitigation does at sampling. Power is M of a perfect memorizer that was asked in the same way: where it is low, a low "
-    "M says little. The worst case chooses among queries on one half of the images and judges on the other; the last column "
-    "is how often it chose each."
+    "Each query is an attack of its own. A black-box query goes through the service, with the mitigation on. A white-box "
+    "query reads the trained model itself, past whatever a mitigation does at sampling. Power is M of a perfect memorizer "
+    "under the same query: where it is low, a low M says little. The worst case chooses among queries on one half of the "
+    "images and scores on the other; the last column is how often it chose each."
 )
 
 
@@ -25,31 +25,32 @@ class Line:
 
     query: str
     scored: Scored | None = None
-    power: Number | None = None
+    power: Estimate | None = None
     chosen: float | None = None
     reason: str = ""
 
     @property
     def cells(self) -> list[Cell]:
         """One a column; a query that could not be asked has its reason alone."""
-        return [column.cell(self) for column in COLUMNS] if self.scored else [Cell(self.query), Cell(self.told)]
+        return [column.cell(self) for column in COLUMNS] if self.scored else [Cell(self.query), Cell(self.not_applicable)]
 
     @property
-    def told(self) -> str:
+    def not_applicable(self) -> str:
         """Why there are no numbers."""
         return f"not applicable: {self.reason}"
 
 
 def lines(row: Row, facts: TestbedFacts) -> list[Line]:
-    """The queries that a row was asked, in their order, then those that could not be asked."""
+    """The queries of a row, in their order, then those that could not be asked."""
+    queries = row.queries or {}
     power = {**(facts.power or {}), **(row.power or {})}
     chosen = row.worst.chosen if row.worst is not None else {}
-    asked = [Line(name, scored, power.get(name), chosen.get(name)) for name, scored in (row.queries or {}).items()]
-    return [*asked, *(Line(name, reason=why) for name, why in row.not_applicable.items() if name not in (row.queries or {}))]
+    measured = [Line(name, scored, power.get(name), chosen.get(name)) for name, scored in queries.items()]
+    return [*measured, *(Line(name, reason=why) for name, why in row.not_applicable.items() if name not in queries)]
 
 
 @dataclass(frozen=True)
-class Asked:
+class QueryTables:
     """The queries of one testbed: those of the baseline, and those of every other row."""
 
     facts: TestbedFacts
@@ -57,13 +58,13 @@ class Asked:
     others: list[tuple[Row, list[Line]]]
 
 
-def asked(board: Leaderboard, facts: TestbedFacts) -> Asked:
+def query_tables(board: Leaderboard, facts: TestbedFacts) -> QueryTables:
     """What each query finds on a testbed; other rows only where some row was asked several."""
     baseline, rows = board.baseline(facts), [row for row in board.of(facts) if row.ok]
-    found = {row.mitigation: lines(row, facts) for row in rows}
-    several = any(len(one) > 1 for one in found.values())
-    others = [(row, found[row.mitigation]) for row in rows if row is not baseline and (several or baseline is None)]
-    return Asked(facts, lines(baseline, facts) if baseline else [], others)
+    tables = {row.mitigation: lines(row, facts) for row in rows}
+    several = any(len(table) > 1 for table in tables.values())
+    others = [(row, tables[row.mitigation]) for row in rows if row is not baseline and (several or baseline is None)]
+    return QueryTables(facts, lines(baseline, facts) if baseline else [], others)
 
 
 def _scored(name: str) -> Callable[[Line], Any]:
@@ -75,7 +76,7 @@ COLUMNS: tuple[Column[Line], ...] = (
     Column(
         "access",
         "access",
-        "api: through the service, with the mitigation on. weights: from the trained model itself.",
+        "black-box: through the service, with the mitigation on. white-box: from the trained model itself.",
         TEXT,
         _scored("access"),
         missing="not recorded",
@@ -92,7 +93,7 @@ COLUMNS: tuple[Column[Line], ...] = (
     Column(
         "held_out",
         "M, held out",
-        "Control: M of images that were never trained on, asked by the same query. Its interval should hold 0.",
+        "Control: M of images that were never trained on, under the same query. Its interval should hold 0.",
         NUMBER,
         lambda line: line.scored and line.scored.held_out and line.scored.held_out.memorization,
         note="expected 0",
@@ -110,7 +111,7 @@ COLUMNS: tuple[Column[Line], ...] = (
     Column(
         "power",
         "power",
-        "M of a perfect memorizer under this query: how much of what is there it finds.",
+        "M of a perfect memorizer under this query: the share of what is there that the query finds.",
         NUMBER,
         lambda line: line.power,
         note="expected 1",

@@ -1,26 +1,25 @@
 """The columns of the leaderboard: what is shown, what it means, what chance gives, which way is better.
 
-Those of memorization stand in `score_columns`, of utility in `utility_columns`, of fair comparison in `fair_columns`, of
-cost in `cost_columns`; here the others, and their order.
+`score_columns` has those of memorization, `utility_columns` of utility, `matched_columns` of the comparison at matched
+utility, `cost_columns` of cost; here are the others, and their order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from solidmark.leaderboard import Leaderboard, Row
 
-from . import cost_columns, fair_columns, score_columns, utility_columns
+from . import cost_columns, matched_columns, score_columns, utility_columns
 from .table import TEXT, Column, Table
 
 
 def table(board: Leaderboard) -> Table[Row]:
-    """All columns that some row of the board has a use for, the main ones first."""
+    """All columns that some row of the leaderboard needs, the main ones first."""
     return Table(
         (
             *_who(board),
-            *fair_columns.main(board),
+            *matched_columns.main(board),
             *score_columns.main(board),
             *utility_columns.main(board),
             *cost_columns.main(),
@@ -28,7 +27,7 @@ def table(board: Leaderboard) -> Table[Row]:
             *score_columns.more(board),
             *score_columns.soundness(),
             *utility_columns.more(),
-            *fair_columns.more(board),
+            *matched_columns.more(board),
             *cost_columns.more(),
             *_origin(),
         ),
@@ -43,8 +42,8 @@ def _who(board: Leaderboard) -> list[Column[Row]]:
         Column(
             "mitigation",
             "mitigation",
-            "The technique with the parameters that tell its strength. Rows stand in the order baseline, stage, family, "
-            "strength; families are ranked by their curves, in groups.",
+            "The technique with the parameters of this setting. Rows are sorted by baseline, stage, family and setting; "
+            "families are ranked by their curves, in groups.",
             TEXT,
             lambda r: r.mitigation,
             main=True,
@@ -52,7 +51,7 @@ def _who(board: Leaderboard) -> list[Column[Row]]:
         Column(
             "stage",
             "stage",
-            "When it acts: rows of stage sampling share the baseline's weights, post-hoc rows edit a copy of them.",
+            "When it acts. Rows of stage sampling use the baseline's weights, post-hoc rows edit a copy of them.",
             TEXT,
             lambda r: r.stage,
             main=True,
@@ -60,8 +59,8 @@ def _who(board: Leaderboard) -> list[Column[Row]]:
         Column(
             "fidelity",
             "fidelity",
-            "A: the published algorithm as it is. B: a part of it is replaced by its counterpart at this scale. C: its idea "
-            "alone.",
+            "A: the published algorithm as it is. B: a part of it is replaced by its counterpart at this scale. C: only its "
+            "idea.",
             TEXT,
             lambda r: r.fidelity,
             note="to the paper",
@@ -71,7 +70,7 @@ def _who(board: Leaderboard) -> list[Column[Row]]:
         Column(
             "needs",
             "needs",
-            "What the technique was handed beyond the model, as declared and measured.",
+            "What the technique is given beyond the model, as declared and measured.",
             TEXT,
             lambda r: ", ".join(r.needs) or None,
             main=True,
@@ -79,9 +78,9 @@ def _who(board: Leaderboard) -> list[Column[Row]]:
         Column(
             "seeds",
             "seeds",
-            "Each seed has its own images, keys and training. With several, intervals are for the mean over them.",
+            "Each seed has its own images, keys and training. With several seeds, intervals are for their mean.",
             TEXT,
-            seeds_told,
+            seeds_text,
             main=True,
         ),
     ]
@@ -91,8 +90,8 @@ def _status() -> Column[Row]:
     return Column(
         "status",
         "status",
-        "ok, or why a row has no numbers: one failed control or seed is enough, since a mean over what happens to be "
-        "there would flatter the row.",
+        "ok, or why a row has no numbers. One failed control or seed is enough: a mean over the other seeds would flatter "
+        "the row.",
         TEXT,
         lambda r: r.status,
         main=True,
@@ -104,21 +103,21 @@ def _origin() -> list[Column[Row]]:
         Column(
             "control",
             "reference",
-            "Whether a row is there to be compared with: the baseline, a reference curve, or a control.",
+            "Whether other rows are compared with this one: the baseline, a reference curve, or a control.",
             TEXT,
             lambda r: "yes" if r.control or r.reference_curve else "no",
         ),
         Column(
-            "protocol",
-            "protocol",
-            "How images are sampled; rows compare only within one protocol.",
+            "solver",
+            "solver",
+            "How images are sampled. Compare only rows of the same solver.",
             TEXT,
-            lambda r: protocol_told(r.protocol) if r.protocol else None,
+            lambda r: solver_text(r.solver) if r.solver else None,
         ),
         Column(
             "environment",
             "environment",
-            "Device kind, torch version and precision. Rows of different environments are not to be compared pair by pair.",
+            "Device kind, torch version and precision. Do not compare rows of different environments pair by pair.",
             TEXT,
             lambda r: ", ".join(r.environments) or None,
         ),
@@ -126,10 +125,10 @@ def _origin() -> list[Column[Row]]:
     ]
 
 
-def seeds_told(row: Row) -> str:
-    """`0, 1` or `0-7`, and those that neighbours were asked with and this row was not."""
-    told = spans(row.seeds) or "unknown"
-    return f"{told} (not {spans(row.seeds_missing)})" if row.seeds_missing else told
+def seeds_text(row: Row) -> str:
+    """`0, 1` or `0-7`, and those that other rows have and this one has not."""
+    measured = spans(row.seeds) or "unknown"
+    return f"{measured} (not {spans(row.seeds_missing)})" if row.seeds_missing else measured
 
 
 def spans(numbers: Iterable[int]) -> str:
@@ -143,7 +142,7 @@ def spans(numbers: Iterable[int]) -> str:
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
 
-def protocol_told(protocol: Mapping[str, Any]) -> str:
+def solver_text(solver: Mapping[str, object]) -> str:
     """`fast: steps 25, eta 1.0, guidance 3.0`."""
-    told = ", ".join(f"{name} {value}" for name, value in protocol.items() if name != "name")
-    return f"{protocol.get('name', 'protocol')}: {told}" if told else "unknown"
+    fields = ", ".join(f"{name} {value}" for name, value in solver.items() if name != "name")
+    return f"{solver.get('name', 'solver')}: {fields}" if fields else "unknown"

@@ -1,4 +1,4 @@
-"""Columns of cost: denoiser evaluations, counted, against the baseline's; seconds and memory beside them."""
+"""Columns of cost: counted denoiser evaluations, relative to the baseline's; seconds and memory."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from .table import FOUR, MEMORY, ONE, PLAIN, TIMES, WHOLE, Column
 
 
 def main() -> list[Column[Row]]:
-    """Training and an image, against the baseline."""
+    """Training and an image, relative to the baseline."""
     return [
         Column(
             "training_relative",
             "training",
-            "Denoiser evaluations, forward and backward, of training and editing, counted, against the baseline's training.",
+            "Denoiser evaluations (forward and backward, counted) of training and editing, relative to the baseline.",
             PLAIN,
             lambda r: r.cost and r.cost.relative,
             note="of baseline",
@@ -24,7 +24,7 @@ def main() -> list[Column[Row]]:
         Column(
             "sampling_relative",
             "an image",
-            "Denoiser evaluations, forward and backward, an image at plain generation, counted, against the baseline's.",
+            "Denoiser evaluations (forward and backward, counted) an image at plain generation, relative to the baseline.",
             PLAIN,
             lambda r: r.cost and r.cost.sampling_relative,
             note="of baseline",
@@ -43,7 +43,7 @@ def more() -> list[Column[Row]]:
         Column(
             "train_seconds",
             "seconds",
-            "Seconds of training and editing, a seed; they depend on the machine, evaluations do not.",
+            "Seconds of training and editing, a seed. They depend on the machine; evaluations do not.",
             PLAIN,
             lambda r: r.cost and r.cost.training.seconds + r.cost.editing.seconds,
             note="training, editing",
@@ -53,7 +53,7 @@ def more() -> list[Column[Row]]:
         Column(
             "sampling_seconds",
             "seconds an image",
-            "Seconds of plain generation, an image; they depend on the machine and on how many are made together.",
+            "Seconds of plain generation, an image. They depend on the machine and on how many images are made together.",
             PLAIN,
             lambda r: (
                 r.cost and r.cost.sampling.seconds / r.cost.sampling.images if r.cost and r.cost.sampling.images else None
@@ -65,7 +65,7 @@ def more() -> list[Column[Row]]:
         Column(
             "peak_bytes",
             "peak memory",
-            "Largest memory of the measuring process up to then, of any seed.",
+            "Largest memory of the measuring process until then, of any seed.",
             MEMORY,
             lambda r: r.cost and r.cost.peak_bytes,
             better="lower",

@@ -1,8 +1,7 @@
 """Drawing: SVG text that takes its colours and its font from the page.
 
-matplotlib draws with the colours of `INKS`, each of which stands for a CSS variable of the page; so one
-drawing holds in light and dark. The same rows give the same bytes. matplotlib is imported only when
-something is drawn.
+matplotlib draws with the colours of `INKS`, each of which is replaced by a CSS variable of the page; so one drawing
+serves light and dark. The same rows give the same bytes. matplotlib is imported only when something is drawn.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FAMILIES = 8
-"""So many colours tell families apart."""
+"""So many colours distinguish families."""
 
 INKS = {
     name: f"#0102{number:02x}"
@@ -72,18 +71,10 @@ def summary(stage: str, rows: Sequence[Row]) -> str:
     """For those who do not see the figure."""
     values = [row.lead.memorization.value for row in rows if row.lead is not None]
     spread = f"M from {min(values):z.2f} to {max(values):z.2f}, chance 0" if values else "none of them with numbers"
-    return f"{len(rows)} rows of stage {stage}, {spread}; every number stands in the table"
+    return f"{len(rows)} rows of stage {stage}, {spread}; every number is in the table"
 
 
-def told(row: Row) -> str:
-    """`M 0.88 [0.87, 0.89]`, or the status of a row without numbers."""
-    if row.lead is None:
-        return row.status
-    m = row.lead.memorization
-    return f"M {m.value:z.2f} [{m.low:z.2f}, {m.high:z.2f}]"
-
-
-def cut(text: str, length: int) -> str:
+def shorten(text: str, length: int) -> str:
     """A text that is no longer than so many letters."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
@@ -107,7 +98,7 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 MARKERS = "os^DvPXd"
-"""Curves are told apart by colour and marker, which repeat."""
+"""Curves differ by colour and marker, which repeat."""
 
 
 def curve_look(number: int) -> dict[str, Any]:
@@ -122,12 +113,12 @@ def tip(axes: Axes, x: float, y: float, text: str, tips: list[str]) -> None:
     tips.append(text)
 
 
-def write(axes: Axes, x: float, place: float, text: str, colour: str, **looks: Any) -> None:
-    """Text in a line of a figure whose lines are places on y; x is a share of the figure's width."""
+def write(axes: Axes, x: float, index: float, text: str, colour: str, **looks: Any) -> None:
+    """Text in line `index` of a figure, counted along y; x is a share of the figure's width."""
     from matplotlib.transforms import blended_transform_factory
 
     across = blended_transform_factory(axes.figure.transFigure, axes.transData)
-    axes.text(x, place, text, transform=across, va="center", size=8.5, color=colour, **looks)
+    axes.text(x, index, text, transform=across, va="center", size=8.5, color=colour, **looks)
 
 
 def svg(figure: Figure, name: str, tips: Sequence[str] = ()) -> str:

@@ -11,13 +11,13 @@ from .columns import spans
 
 TITLES = {
     "validity": "Does the ruler measure memory?",
-    "concordance": "Beside other metrics",
+    "copy-metrics": "Compared with other metrics",
     "claims": "What papers claim, on these testbeds",
 }
 """What a suite asks; one that is not listed goes by its name."""
 
 SIGNS = {"holds": "✓", "fails": "✗", "undecided": "?"}
-"""Beside the word, so that verdicts are told apart without colour."""
+"""Shown with the word, so that verdicts differ without colour."""
 
 WORDS = {"claims": {"holds": "supported", "fails": "refuted"}}
 """A suite's own words for verdicts."""
@@ -26,8 +26,8 @@ COLUMNS = ("verdict", "statement", "found", "source")
 """Of the table of a suite."""
 
 ABOUT = (
-    "Each rule was stated before the numbers. It holds where the 95 % interval over seeds lies within what the rule asks, "
-    "fails where it lies outside, and is undecided in between."
+    "Each rule was written before the numbers. It holds where the 95 % interval over seeds is within what the rule asks, "
+    "fails where it is outside, and is undecided in between."
 )
 
 
@@ -55,20 +55,20 @@ class Card:
 
     @property
     def summary(self) -> tuple[str, str, str, str]:
-        """A line of the suite's table: verdict, what is said, what was found, and who says it."""
+        """A line of the suite's table: verdict, statement, result, and source."""
         finding = self.outcome.finding
-        found = f"{finding.statistic}: {interval(finding.estimate)}" if finding else self.outcome.reason
-        return f"{self.sign} {self.word}", self.outcome.title, found, finding.source if finding else ""
+        result = f"{finding.statistic}: {interval(finding.estimate)}" if finding else self.outcome.reason
+        return f"{self.sign} {self.word}", self.outcome.title, result, finding.source if finding else ""
 
     @property
     def words(self) -> list[tuple[str, str]]:
-        """Name and text of all that is told."""
+        """Name and text of each part of the card."""
         finding = self.outcome.finding
         if finding is None:
             return [("no numbers", self.outcome.reason)]
-        found = f"{finding.statistic} {interval(finding.estimate)}, over seeds {spans(finding.seeds)}"
-        told = [("rule", finding.rule), ("found", found), ("reason", finding.reason), ("source", finding.source)]
-        return [(name, text) for name, text in told if text]
+        result = f"{finding.statistic} {interval(finding.estimate)}, over seeds {spans(finding.seeds)}"
+        parts = [("rule", finding.rule), ("found", result), ("reason", finding.reason), ("source", finding.source)]
+        return [(name, text) for name, text in parts if text]
 
     @property
     def numbers(self) -> list[tuple[str, str, str]]:
@@ -96,7 +96,7 @@ class Suite:
 
 
 def suites(board: Leaderboard) -> list[Suite]:
-    """All findings of a board, suite by suite, in their order."""
+    """All findings of a leaderboard, suite by suite, in their order."""
     return [
         Suite(name, TITLES.get(name, name), [Card(outcome) for outcome in board.findings if outcome.suite == name])
         for name in _suites(board.findings)
@@ -105,7 +105,8 @@ def suites(board: Leaderboard) -> list[Suite]:
 
 def counts(outcomes: Sequence[Outcome]) -> str:
     """`validity, 18 findings: 14 hold, 1 fails, 3 undecided; claims, ...`; empty where there are none."""
-    return "; ".join(_counts(suite, [Card(one) for one in outcomes if one.suite == suite]) for suite in _suites(outcomes))
+    cards = {suite: [Card(outcome) for outcome in outcomes if outcome.suite == suite] for suite in _suites(outcomes)}
+    return "; ".join(_counts(suite, members) for suite, members in cards.items())
 
 
 def _suites(outcomes: Sequence[Outcome]) -> list[str]:
@@ -114,13 +115,13 @@ def _suites(outcomes: Sequence[Outcome]) -> list[str]:
 
 def _counts(suite: str, cards: Sequence[Card]) -> str:
     verdicts = [card.verdict for card in cards]
-    found = {verdict: verdicts.count(verdict) for verdict in SIGNS}
-    words = {verdict: verdict.removesuffix("s") if found[verdict] > 1 else verdict for verdict in SIGNS}
+    numbers = {verdict: verdicts.count(verdict) for verdict in SIGNS}
+    words = {verdict: verdict.removesuffix("s") if numbers[verdict] > 1 else verdict for verdict in SIGNS}
     words |= WORDS.get(suite, {})
-    told = [f"{count} {words[verdict]}" for verdict, count in found.items() if count]
-    without = len(verdicts) - sum(found.values())
-    told += [f"{without} without numbers"] if without else []
-    return f"{suite}, {len(verdicts)} finding{'' if len(verdicts) == 1 else 's'}: {', '.join(told)}"
+    parts = [f"{count} {words[verdict]}" for verdict, count in numbers.items() if count]
+    without = len(verdicts) - sum(numbers.values())
+    parts += [f"{without} without numbers"] if without else []
+    return f"{suite}, {len(verdicts)} finding{'' if len(verdicts) == 1 else 's'}: {', '.join(parts)}"
 
 
 def points(finding: Finding) -> list[tuple[str, str, str]]:
@@ -137,9 +138,10 @@ def at(x: float | str) -> str:
     return x if isinstance(x, str) else digits(x)
 
 
-def interval(number: Estimate) -> str:
+def interval(estimate: Estimate) -> str:
     """`0.892 [0.888, 0.897]`."""
-    return f"{digits(number.value)} [{digits(number.low)}, {digits(number.high)}]"
+    low, high = estimate.limits
+    return f"{digits(estimate.value)} [{digits(low)}, {digits(high)}]"
 
 
 def digits(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The figure of a finding: lines where x are numbers, points with intervals where they are names, beside chance."""
+"""The figure of a finding: lines where x are numbers, points with intervals where they are names, and chance."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from solidmark.leaderboard import Estimate, Finding, Series
 
-from .drawing import INKS, Drawing, canvas, curve_look, cut, style, svg, tip, write
+from .drawing import INKS, Drawing, canvas, curve_look, shorten, style, svg, tip, write
 from .finding_cards import at, digits, interval, points
 
 if TYPE_CHECKING:
@@ -16,20 +16,21 @@ if TYPE_CHECKING:
 
 WIDTH = 5.2
 MOST_TICKS = 10
-"""So many x are ticked each on an axis by powers."""
+"""An axis by powers has a tick at each x up to so many."""
 
 
 def figure(name: str, finding: Finding) -> Drawing | None:
-    """All series of a finding; None where it has no points. `name` tells the ids of this drawing from others."""
-    told = points(finding)
-    if not told:
+    """All series of a finding; None where it has no points. `name` makes the ids of this drawing unique."""
+    numbers = points(finding)
+    if not numbers:
         return None
     tips: list[str] = []
     with style():
         drawn = _lines(finding, tips) if _numeric(finding) else _points(finding, tips)
         text = svg(drawn, f"finding-{name}", tips)
-    what = f"{finding.y_title} against {finding.x_title}, {len(finding.series)} series, {len(told)} points with intervals"
-    return Drawing(finding.title, text, f"{what}; every number stands below")
+    size = f"{len(finding.series)} series, {len(numbers)} points with intervals"
+    alternative = f"{finding.y_title} against {finding.x_title}, {size}; every number is listed below"
+    return Drawing(finding.title, text, alternative)
 
 
 def _numeric(finding: Finding) -> bool:
@@ -56,28 +57,28 @@ def _line(axes: Axes, series: Series, looks: dict[str, Any], tips: list[str]) ->
     x: list[Any] = list(series.x)
     axes.fill_between(x, series.low, series.high, color=looks["color"], alpha=0.13, linewidth=0)
     axes.plot(x, series.y, label=series.label, zorder=3, **looks)
-    for place, y, low, high in zip(x, series.y, series.low, series.high, strict=True):
-        axes.plot([place, place], [low, high], color=looks["color"], linewidth=0.9, alpha=0.7, zorder=2)
-        tip(axes, place, y, _told(series, place, y, low, high), tips)
+    for index, y, low, high in zip(x, series.y, series.low, series.high, strict=True):
+        axes.plot([index, index], [low, high], color=looks["color"], linewidth=0.9, alpha=0.7, zorder=2)
+        tip(axes, index, y, _tip_text(series, index, y, low, high), tips)
 
 
-def _told(series: Series, x: float | str, y: float, low: float, high: float) -> str:
+def _tip_text(series: Series, x: float | str, y: float, low: float, high: float) -> str:
     return f"{series.label}, {at(x)}: {interval(Estimate(y, low, high))}"
 
 
-def _by_powers(axes: Axes, places: Sequence[float]) -> None:
+def _by_powers(axes: Axes, indices: Sequence[float]) -> None:
     """A logarithmic axis, linear below the smallest positive x where there is a 0."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    positive = [place for place in places if place > 0]
+    positive = [index for index in indices if index > 0]
     if not positive:
         return
-    if len(positive) == len(places):
+    if len(positive) == len(indices):
         axes.set_xscale("log")
     else:
         axes.set_xscale("symlog", linthresh=positive[0], linscale=0.4)
-    if len(places) <= MOST_TICKS:
-        axes.xaxis.set_major_locator(FixedLocator(places))
+    if len(indices) <= MOST_TICKS:
+        axes.xaxis.set_major_locator(FixedLocator(indices))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: digits(value)))
     axes.xaxis.set_minor_locator(NullLocator())
 
@@ -92,8 +93,8 @@ def _points(finding: Finding, tips: list[str]) -> Figure:
     axes.grid(axis="x", color=INKS["rule"], linewidth=0.6, alpha=0.6)
     if finding.chance is not None:
         axes.axvline(finding.chance, **_chance(finding.chance))
-    for place, name in enumerate(names):
-        write(axes, 0.0, place, cut(name, 34), INKS["ink"])
+    for index, name in enumerate(names):
+        write(axes, 0.0, index, shorten(name, 34), INKS["ink"])
     for number, series in enumerate(finding.series):
         shift = 0.6 * ((number + 0.5) / len(finding.series) - 0.5)
         _row(axes, series, [names.index(at(x)) + shift for x in series.x], curve_look(number), tips)
@@ -101,11 +102,11 @@ def _points(finding: Finding, tips: list[str]) -> Figure:
     return drawn
 
 
-def _row(axes: Axes, series: Series, places: Sequence[float], looks: dict[str, Any], tips: list[str]) -> None:
-    axes.plot(series.y, places, label=series.label, zorder=3, **{**looks, "linestyle": "none"})
-    for x, place, y, low, high in zip(series.x, places, series.y, series.low, series.high, strict=True):
-        axes.plot([low, high], [place, place], color=looks["color"], linewidth=1.4, solid_capstyle="butt", zorder=2)
-        tip(axes, y, place, _told(series, x, y, low, high), tips)
+def _row(axes: Axes, series: Series, indices: Sequence[float], looks: dict[str, Any], tips: list[str]) -> None:
+    axes.plot(series.y, indices, label=series.label, zorder=3, **{**looks, "linestyle": "none"})
+    for x, index, y, low, high in zip(series.x, indices, series.y, series.low, series.high, strict=True):
+        axes.plot([low, high], [index, index], color=looks["color"], linewidth=1.4, solid_capstyle="butt", zorder=2)
+        tip(axes, y, index, _tip_text(series, x, y, low, high), tips)
 
 
 def _room(finding: Finding, height: float, left: float) -> tuple[Figure, Axes]:
@@ -127,7 +128,7 @@ def _columns(finding: Finding) -> int:
 
 def _legend(drawn: Figure, axes: Axes, finding: Finding) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    shown = [cut(label, 68 if _columns(finding) == 1 else 34) for label in labels]
+    shown = [shorten(label, 68 if _columns(finding) == 1 else 34) for label in labels]
     drawn.legend(handles, shown, loc="lower left", bbox_to_anchor=(0.0, 0.0), ncols=_columns(finding))
 
 

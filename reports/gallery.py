@@ -1,7 +1,7 @@
-"""The gallery: a few images as trained, as asked and as answered, with their keys beside the predicted ones.
+"""The gallery: a few images as trained, as asked and as answered, with their keys and the predicted ones.
 
-Read from `items/<case_id>.parquet` of the runs. A file that is missing or damaged makes a gallery that
-says so. pandas is imported only when a file is read.
+Read from `per_image/<case_id>.parquet` of the runs, `items/` in older ones. A file that is missing or damaged makes a
+gallery that says so. pandas is imported only when a file is read.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from typing import Any
 
 from solidmark.leaderboard import Leaderboard, Row, TestbedFacts
 
+FOLDERS = ("per_image", "items")
+"""Where the files of a run are, in newer runs and in older ones."""
+
 SHOWN = {True: 3, False: 1}
 """How many trained and how many held-out images of a row are shown."""
 
 SIGHTS = (0.75, 0.5, 0.25, 0.0)
-"""Beside the baseline, the rows whose M lies nearest to these are shown: to see what an M looks like, not for merit."""
+"""After the baseline, the rows whose M is nearest to these are shown: to see what an M looks like, not for merit."""
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -37,7 +40,7 @@ class Picture:
 
     @property
     def distance(self) -> float:
-        """Mean distance of the predictions from the keys."""
+        """Mean distance of the predictions from the keys, in [0, 1]."""
         return sum(abs(a - b) for a, b in zip(self.keys, self.predictions, strict=True)) / max(len(self.keys), 1)
 
 
@@ -52,55 +55,56 @@ class Wall:
 
 def walls(board: Leaderboard, facts: TestbedFacts, runs: Sequence[Path]) -> list[Wall]:
     """The baseline and rows of several M, each with pictures of its first seed."""
-    return [_wall(row, runs) for row in chosen(board, facts)]
+    return [_wall(row, runs) for row in choose_rows(board, facts)]
 
 
-def chosen(board: Leaderboard, facts: TestbedFacts) -> list[Row]:
+def choose_rows(board: Leaderboard, facts: TestbedFacts) -> list[Row]:
     """The baseline first, then for each of `SIGHTS` the row whose M is nearest to it, each row once."""
     baseline = board.baseline(facts)
     rows = [(row, row.lead.memorization.value) for row in board.of(facts) if row.lead is not None and not row.baseline]
     nearest = [min(rows, key=lambda pair: abs(pair[1] - sight))[0] for sight in SIGHTS if rows]
-    found = [*([baseline] if baseline else []), *nearest]
-    return [row for place, row in enumerate(found) if row not in found[:place]]
+    sights = [*([baseline] if baseline else []), *nearest]
+    return [row for index, row in enumerate(sights) if row not in sights[:index]]
 
 
 def _wall(row: Row, runs: Sequence[Path]) -> Wall:
     case = row.attempts[0].case_id
     if not re.fullmatch(r"[\w-]+", case):
-        return Wall(row, (), f"{case!r} is not the name of a file of items")
-    path = next((path for run in runs if (path := run / "items" / f"{case}.parquet").is_file()), None)
+        return Wall(row, (), f"{case!r} is not the name of a per-image file")
+    candidates = [run / folder / f"{case}.parquet" for run in runs for folder in FOLDERS]
+    path = next((path for path in candidates if path.is_file()), None)
     if path is None:
-        return Wall(row, (), f"items/{case}.parquet is missing")
+        return Wall(row, (), f"per_image/{case}.parquet is missing")
     try:
         pictures = _pictures(path, next(iter(row.queries or {})))
     except Exception as cause:  # whatever a damaged file makes its reader raise
-        return Wall(row, (), f"items/{case}.parquet cannot be read ({type(cause).__name__})")
-    return Wall(row, pictures, "" if pictures else f"items/{case}.parquet has no pictures")
+        return Wall(row, (), f"per_image/{case}.parquet cannot be read ({type(cause).__name__})")
+    return Wall(row, pictures, "" if pictures else f"per_image/{case}.parquet has no pictures")
 
 
 def _pictures(path: Path, query: str) -> tuple[Picture, ...]:
     import pandas as pd
 
-    items = pd.read_parquet(path)
-    items = items[(items["query"] == query) & items["as_answered"].notna()]
+    images = pd.read_parquet(path)
+    images = images[(images["query"] == query) & images["as_answered"].notna()]
     return tuple(
-        _picture(item)
+        _picture(image)
         for trained, count in SHOWN.items()
-        for item in items[items["trained"] == trained].head(count).to_dict("records")
+        for image in images[images["trained"] == trained].head(count).to_dict("records")
     )
 
 
-def _picture(item: dict[Any, Any]) -> Picture:
-    stages = {"as trained": item["as_trained"], "as asked": item["as_asked"], "as answered": item["as_answered"]}
-    if not item["trained"]:
+def _picture(image: dict[Any, Any]) -> Picture:
+    stages = {"as trained": image["as_trained"], "as asked": image["as_asked"], "as answered": image["as_answered"]}
+    if not image["trained"]:
         stages = {"with its mark": stages.pop("as trained"), **stages}
     return Picture(
-        caption=str(item["caption"]),
-        trained=bool(item["trained"]),
+        caption=str(image["caption"]),
+        trained=bool(image["trained"]),
         stages=tuple((name, _data_uri(content)) for name, content in stages.items() if content is not None),
-        keys=tuple(float(key) for key in item["key"]),
-        predictions=tuple(float(key) for key in item["prediction"]),
-        combined_p=float(item["combined_p"]),
+        keys=tuple(float(key) for key in image["key"]),
+        predictions=tuple(float(key) for key in image["prediction"]),
+        combined_p=float(image["combined_p"]),
     )
 
 

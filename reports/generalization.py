@@ -5,48 +5,53 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from solidmark.leaderboard import DenoisingLoss, Number, Row
+from solidmark.leaderboard import Estimate, Row
 
 from .drawing import INKS, Drawing, style, svg, tip
+from .table import with_interval
 from .trade_off import memory, panel, star
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Placed = tuple[Row, Number, DenoisingLoss]
+LossPoint = tuple[Row, Estimate, Estimate]
+"""A row with its M and its held-out loss."""
+
+FOUR_DIGITS = "{:.4g}"
 
 
-def placed(rows: Sequence[Row]) -> list[Placed]:
+def loss_points(rows: Sequence[Row]) -> list[LossPoint]:
     """The rows that have both numbers."""
-    known = [(row, memory(row, "worst") or memory(row, "lead"), row.denoising_loss) for row in rows]
-    return [(row, m, loss) for row, m, loss in known if m is not None and loss is not None]
+    pairs = [(row, memory(row, "worst") or memory(row, "lead"), row.denoising_loss) for row in rows]
+    return [(row, m, loss.held_out) for row, m, loss in pairs if m is not None and loss is not None]
 
 
 def generalization(
     name: str, rows: Sequence[Row], references: Sequence[Row], baseline: Row | None, span: Sequence[Row]
 ) -> Drawing:
-    """One family from its weakest to its strongest strength, beside the references of its stage and the baseline.
+    """One family from its weakest to its strongest setting, with the references of its stage and the baseline.
 
-    `span` are the rows that set the range of x, so that panels compare; `name` tells the ids of this drawing.
+    `span` are the rows that set the range of x, so that panels compare; `name` makes the ids of this drawing unique.
     """
     tips: list[str] = []
     with style():
         figure, axes = panel()
-        _range(axes, placed(span))
-        _path(axes, placed(references), {"color": INKS["muted"], "alpha": 0.75, "zorder": 2}, 3.0, None)
+        _range(axes, loss_points(span))
+        _path(axes, loss_points(references), {"color": INKS["muted"], "alpha": 0.75, "zorder": 2}, 3.0, None)
         colour = INKS["ink" if rows[0].reference_curve else "f1"]
-        _path(axes, placed(rows), {"color": colour, "zorder": 4}, 4.5, tips)
-        for _, m, loss in placed([baseline] if baseline else []):
+        _path(axes, loss_points(rows), {"color": colour, "zorder": 4}, 4.5, tips)
+        for _, m, loss in loss_points([baseline] if baseline else []):
             star(axes, loss.value, m.value)
         drawn = svg(figure, name, tips)
-    what = "M* against the denoising loss of held-out images"
-    return Drawing(rows[0].family, drawn, f"{rows[0].family}: {what}, {len(placed(rows))} strengths; numbers in the table")
+    family = rows[0].family
+    axes_text = f"{family}: M* against the denoising loss of held-out images"
+    return Drawing(family, drawn, f"{axes_text}, {len(loss_points(rows))} settings; numbers in the table")
 
 
-def _range(axes: Axes, points: Sequence[Placed]) -> None:
+def _range(axes: Axes, points: Sequence[LossPoint]) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-    low, high = min(loss.low for *_, loss in points), max(loss.high for *_, loss in points)
+    low, high = min(loss.limits[0] for *_, loss in points), max(loss.limits[1] for *_, loss in points)
     if low > 0 and high / low > 8:
         axes.set_xscale("log")
         axes.set_xlim(low / 1.15, high * 1.15)
@@ -58,16 +63,15 @@ def _range(axes: Axes, points: Sequence[Placed]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _path(axes: Axes, points: Sequence[Placed], look: dict[str, Any], size: float, tips: list[str] | None) -> None:
+def _path(axes: Axes, points: Sequence[LossPoint], look: dict[str, Any], size: float, tips: list[str] | None) -> None:
     bars = {**look, "linewidth": 0.7, "alpha": 0.5}
     for _, m, loss in points:
-        axes.plot([loss.value, loss.value], [m.low, m.high], **bars)
-        axes.plot([loss.low, loss.high], [m.value, m.value], **bars)
+        axes.plot([loss.value, loss.value], m.limits, **bars)
+        axes.plot(loss.limits, [m.value, m.value], **bars)
     x, y = [loss.value for *_, loss in points], [m.value for _, m, _ in points]
     axes.plot(x, y, marker="o", markersize=size, linewidth=1.0, **look)
+    if tips is None:
+        return
     for row, m, loss in points:
-        if tips is not None:
-            found = (
-                f"M* {m.value:z.2f} [{m.low:z.2f}, {m.high:z.2f}], loss {loss.value:.4g} [{loss.low:.4g}, {loss.high:.4g}]"
-            )
-            tip(axes, loss.value, m.value, f"{row.mitigation}: {found}", tips)
+        text = f"{row.mitigation}: M* {with_interval(m)}, loss {with_interval(loss, FOUR_DIGITS)}"
+        tip(axes, loss.value, m.value, text, tips)

@@ -9,8 +9,8 @@ from tabulate import tabulate
 
 from solidmark.leaderboard import Leaderboard, Row, TestbedFacts
 
-from . import by_query, fair_table, finding_cards, prose
-from .columns import protocol_told, table
+from . import by_query, finding_cards, matched_table, prose
+from .columns import solver_text, table
 from .finding_cards import Card, Suite
 from .table import Column, Table
 
@@ -26,85 +26,87 @@ def _body(board: Leaderboard) -> list[str]:
         return [_verdicts(board) or prose.NOTHING]
     grid = table(board)
     return [
-        *(f"**{escaped(facts.title)}** {escaped(prose.headline(board, facts))}." for facts in board.testbeds),
-        f"{escaped(prose.counts(board))}. {_footnote(board)}",
+        *(f"**{escape(facts.title)}** {escape(prose.headline(board, facts))}." for facts in board.testbeds),
+        f"{escape(prose.counts(board))}. {_footnote(board)}",
         *([_verdicts(board)] if board.findings else []),
         _table(grid, grid.main),
-        *_fair(board),
+        *_matched(board),
         "## How to read this table",
-        _meanings((*prose.PRINCIPLES, *prose.explained(grid.main))),
+        _meanings((*prose.PRINCIPLES, *prose.explain(grid.main))),
         "## More columns",
         _table(grid, _with_names(grid)),
-        _meanings(prose.explained(grid.more)),
+        _meanings(prose.explain(grid.more)),
         *_queries(board),
         *(section for facts in board.testbeds for section in _testbed(board, facts)),
     ]
 
 
-def _fair(board: Leaderboard) -> list[str]:
+def _matched(board: Leaderboard) -> list[str]:
     """Excesses, ranking and curves in numbers, testbed by testbed."""
     named = len(board.testbeds) > 1
-    told = [section for facts in board.testbeds for section in _fair_of(board, facts, named=named)]
+    excesses = [section for facts in board.testbeds for section in _excesses(board, facts, named=named)]
     ranked = [section for facts in board.testbeds for section in _ranking(board, facts, named=named)]
     return [
-        *([f"## {fair_table.TITLE}", escaped(fair_table.ABOUT), *told] if told else []),
-        *([f"## {fair_table.RANKING}", escaped(fair_table.ABOUT_RANKING), *ranked] if ranked else []),
+        *([f"## {matched_table.TITLE}", escape(matched_table.ABOUT), *excesses] if excesses else []),
+        *([f"## {matched_table.RANKING}", escape(matched_table.ABOUT_RANKING), *ranked] if ranked else []),
     ]
 
 
-def _fair_of(board: Leaderboard, facts: TestbedFacts, *, named: bool) -> list[str]:
-    fair = board.fair(facts)
-    lines, columns = fair_table.lines(fair), fair_table.columns(fair)
+def _excesses(board: Leaderboard, facts: TestbedFacts, *, named: bool) -> list[str]:
+    comparison = board.comparison(facts)
+    lines, columns = matched_table.lines(comparison), matched_table.columns(comparison)
     if not lines:
         return []
-    told = ". ".join(prose.sentence(text) for text in (fair_table.counts(fair), fair_table.few(fair)) if text)
+    remarks = [text for text in (matched_table.counts(comparison), matched_table.few(comparison)) if text]
     cells = [[column.cell(line).text for column in columns] for line in lines]
-    levels = [[family, *numbers] for family, numbers in fair_table.levels(fair)]
-    losses = [f"{100 * loss:.0f} % lost" for loss in fair_table.LEVELS]
+    levels = [[family, *numbers] for family, numbers in matched_table.levels(comparison)]
+    losses = [f"{100 * loss:.0f} % lost" for loss in matched_table.LEVELS]
     return [
-        *([f"### {escaped(facts.title)}"] if named else []),
-        f"{escaped(told)}.",
-        _tabulated(cells, [column.heading for column in columns]),
-        *_folded(f"M* of every family by the {fair.axis} that is lost", _tabulated(levels, ["family", *losses])),
+        *([f"### {escape(facts.title)}"] if named else []),
+        f"{escape('. '.join(map(prose.sentence, remarks)))}.",
+        _tabulate(cells, [column.heading for column in columns]),
+        *_fold(f"M* of every family by the {comparison.axis} that is lost", _tabulate(levels, ["family", *losses])),
     ]
 
 
 def _ranking(board: Leaderboard, facts: TestbedFacts, *, named: bool) -> list[str]:
-    fair, found = board.fair(facts), fair_table.ranked(board, facts)
-    ranking = fair.ranked(fair.axis)
+    comparison = board.comparison(facts)
+    ranking = comparison.ranking_on(comparison.axis)
     if ranking is None:
         return []
-    cells = [[column.cell(one).text for column in fair_table.RANKED] for one in found]
+    columns = matched_table.RANKING_COLUMNS
+    cells = [[column.cell(line).text for column in columns] for line in matched_table.ranking_lines(board, facts)]
     return [
-        *([f"### {escaped(facts.title)}"] if named else []),
-        f"{escaped(prose.sentence(ranking.reason))}.",
-        _tabulated(cells, [column.heading for column in fair_table.RANKED]),
+        *([f"### {escape(facts.title)}"] if named else []),
+        f"{escape(prose.sentence(ranking.reason))}.",
+        _tabulate(cells, [column.heading for column in columns]),
     ]
 
 
 def _queries(board: Leaderboard) -> list[str]:
     """Each query of the baseline, and folded those of every other row."""
-    found = [asked for asked in (by_query.asked(board, facts) for facts in board.testbeds) if asked.baseline or asked.others]
-    if not found:
+    tables = [by_query.query_tables(board, facts) for facts in board.testbeds]
+    shown = [table for table in tables if table.baseline or table.others]
+    if not shown:
         return []
     named = len(board.testbeds) > 1
-    told = [section for asked in found for section in _asked(asked, named=named)]
-    return [f"## {by_query.TITLE}", escaped(by_query.ABOUT), *told]
+    sections = [section for table in shown for section in _query_table(table, named=named)]
+    return [f"## {by_query.TITLE}", escape(by_query.ABOUT), *sections]
 
 
-def _asked(asked: by_query.Asked, *, named: bool) -> list[str]:
+def _query_table(table: by_query.QueryTables, *, named: bool) -> list[str]:
     headings = [column.heading for column in by_query.COLUMNS]
-    baseline = [[cell.text for cell in line.cells] for line in asked.baseline]
-    others = [[row.mitigation, *(cell.text for cell in line.cells)] for row, lines in asked.others for line in lines]
+    baseline = [[cell.text for cell in line.cells] for line in table.baseline]
+    others = [[row.mitigation, *(cell.text for cell in line.cells)] for row, lines in table.others for line in lines]
     return [
-        *([f"### {escaped(asked.facts.title)}"] if named else []),
-        *([_tabulated(baseline, headings)] if baseline else []),
-        *(_folded("Every other row", _tabulated(others, ["mitigation", *headings])) if others else []),
+        *([f"### {escape(table.facts.title)}"] if named else []),
+        *([_tabulate(baseline, headings)] if baseline else []),
+        *(_fold("Every other row", _tabulate(others, ["mitigation", *headings])) if others else []),
     ]
 
 
-def _folded(summary: str, content: str) -> list[str]:
-    return [f"<details><summary>{escaped(summary)}</summary>", content, "</details>"]
+def _fold(summary: str, content: str) -> list[str]:
+    return [f"<details><summary>{escape(summary)}</summary>", content, "</details>"]
 
 
 def _with_names(grid: Table[Row]) -> tuple[Column[Row], ...]:
@@ -114,16 +116,16 @@ def _with_names(grid: Table[Row]) -> tuple[Column[Row], ...]:
 
 def _table(grid: Table[Row], columns: tuple[Column[Row], ...]) -> str:
     rows = [[cell.text for cell in cells] for _, cells in prose.cells(grid, columns)]
-    return _tabulated(rows, [column.heading for column in columns])
+    return _tabulate(rows, [column.heading for column in columns])
 
 
-def _tabulated(rows: Iterable[Iterable[str]], headings: Sequence[str]) -> str:
+def _tabulate(rows: Iterable[Iterable[str]], headings: Sequence[str]) -> str:
     """A table whose cells are all text, already formatted: tabulate would turn 0.10 into 0.1."""
-    safe = [[escaped(cell) for cell in row] for row in rows]
-    return tabulate(safe, headers=[escaped(name) for name in headings], tablefmt="github", disable_numparse=True)
+    safe = [[escape(cell) for cell in row] for row in rows]
+    return tabulate(safe, headers=[escape(name) for name in headings], tablefmt="github", disable_numparse=True)
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """Text that stays in its cell and is shown as it is: no markup, no column, no line of its own."""
     line = " ".join(text.split())
     for letter in "\\`*|" + ("[" if "](" in line else ""):
@@ -132,17 +134,17 @@ def escaped(text: str) -> str:
 
 
 def _footnote(board: Leaderboard) -> str:
-    told = "; ".join(f"{facts.title}: {prose.sizes(board, facts)}" for facts in board.testbeds)
+    sizes = "; ".join(f"{facts.title}: {prose.sizes(board, facts)}" for facts in board.testbeds)
     first, last = board.measured
     commit = dict(prose.provenance(board))["commit"]
-    return escaped(
-        f"{told}. Environment {prose.environments(board)}. Benchmark version {board.benchmark_version}, measured {first}"
+    return escape(
+        f"{sizes}. Environment {prose.environments(board)}. Benchmark version {board.benchmark_version}, measured {first}"
         f"{'' if first == last else f' to {last}'}, commit {commit}."
     )
 
 
 def _meanings(pairs: Iterable[tuple[str, str]]) -> str:
-    return "\n".join(f"- **{escaped(name)}**: {escaped(meaning)}" for name, meaning in pairs)
+    return "\n".join(f"- **{escape(name)}**: {escape(meaning)}" for name, meaning in pairs)
 
 
 def _testbed(board: Leaderboard, facts: TestbedFacts) -> list[str]:
@@ -150,45 +152,44 @@ def _testbed(board: Leaderboard, facts: TestbedFacts) -> list[str]:
     lines = [
         f"Baseline: {prose.headline(board, facts).removeprefix('baseline: ')}.",
         *([f"Expected of the baseline: {facts.expected}."] if facts.expected else []),
-        f"Size: {prose.sizes(board, facts)}. Protocol {protocol_told(facts.protocol)}.",
+        f"Size: {prose.sizes(board, facts)}. Solver {solver_text(facts.solver)}.",
         *([f"Power and cost of marking are unknown: {facts.reason}."] if facts.reason else []),
     ]
     return [
-        f"## Testbed {escaped(facts.title)}",
-        "\n".join(f"- {escaped(line)}" for line in lines),
-        *([_tabulated(power, ["query", "power: M of a perfect memorizer (expected 1)"])] if power else []),
-        *([_tabulated(marking, ["cost of marking", "trained with marks", "without"])] if marking else []),
+        f"## Testbed {escape(facts.title)}",
+        "\n".join(f"- {escape(line)}" for line in lines),
+        *([_tabulate(power, ["query", "power: M of a perfect memorizer (expected 1)"])] if power else []),
+        *([_tabulate(marking, ["cost of marking", "trained with marks", "without"])] if marking else []),
     ]
 
 
 def _verdicts(board: Leaderboard) -> str:
-    told = finding_cards.counts(board.findings)
-    return f"{escaped(told)}." if told else ""
+    counts = finding_cards.counts(board.findings)
+    return f"{escape(counts)}." if counts else ""
 
 
 def _findings(board: Leaderboard) -> list[str]:
-    """A section a suite; the points of each figure stand folded below it."""
-    found = finding_cards.suites(board)
-    return [section for suite in found for section in _suite(suite)]
+    """A section a suite; the points of each figure are folded below it."""
+    return [section for suite in finding_cards.suites(board) for section in _suite(suite)]
 
 
 def _suite(suite: Suite) -> list[str]:
     """A table of all verdicts, then each finding by itself."""
-    lines = _tabulated([card.summary for card in suite.cards], finding_cards.COLUMNS)
-    return [f"## {escaped(prose.sentence(suite.title))}", finding_cards.ABOUT, lines, *map(_card, suite.cards)]
+    lines = _tabulate([card.summary for card in suite.cards], finding_cards.COLUMNS)
+    return [f"## {escape(prose.sentence(suite.title))}", finding_cards.ABOUT, lines, *map(_card, suite.cards)]
 
 
 def _card(card: Card) -> str:
-    numbers = _folded("The numbers", _tabulated(card.numbers, card.headings)) if card.numbers else []
-    return "\n\n".join([f"### {card.sign} {card.word}: {escaped(card.outcome.title)}", _meanings(card.words), *numbers])
+    numbers = _fold("The numbers", _tabulate(card.numbers, card.headings)) if card.numbers else []
+    return "\n\n".join([f"### {card.sign} {card.word}: {escape(card.outcome.title)}", _meanings(card.words), *numbers])
 
 
 def _wrong(board: Leaderboard) -> list[str]:
     if not board.incidents and not board.notes:
         return ["## What went wrong", "Nothing: no case failed, none crashed, and no record was damaged."]
     rows = [(i.slug, i.status, i.reason, i.worker, i.afterwards) for i in board.incidents]
-    listed = [_tabulated(rows, ["case", "status", "reason", "worker", "afterwards"])] if rows else []
-    notes = ["\n".join(f"- {escaped(note)}" for note in board.notes)] if board.notes else []
+    listed = [_tabulate(rows, ["case", "status", "reason", "worker", "afterwards"])] if rows else []
+    notes = ["\n".join(f"- {escape(note)}" for note in board.notes)] if board.notes else []
     return ["## What went wrong", *listed, *notes]
 
 

@@ -1,4 +1,4 @@
-"""The leaderboard as one HTML page: no network, light and dark, phone to desk; templates stand beside this file."""
+"""The leaderboard as one HTML page: no network, light and dark, phone to desktop. The templates are in this folder."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from markupsafe import Markup, escape
 
 from solidmark.leaderboard import NO_CLASS, Leaderboard, Row, TestbedFacts
 
-from . import by_query, fair, fair_table, finding_cards, gallery, prose
-from .columns import protocol_told, table
+from . import by_query, finding_cards, gallery, matched, matched_table, prose
+from .columns import solver_text, table
 from .drawing import Drawing
 from .finding_cards import Card, Suite
 from .finding_figure import figure
 from .forest import forest
-from .table import Cell, Column
+from .table import Cell, Column, with_interval
 
 LOWEST = -0.1
 """Where the small scale of M in the table begins; it ends at 1."""
@@ -38,21 +38,22 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
     environment.filters |= {
         "gray": gray,
         "inline": Markup,
-        "linked": linked,
+        "link_arxiv": link_arxiv,
         "looks": looks,
-        "place": place,
+        "position": position,
         "probability": probability,
         "sentence": prose.sentence,
+        "with_interval": with_interval,
     }
     grid = table(board)
     return environment.get_template("page.html.j2").render(
         board=board,
         prose=prose,
-        protocol=protocol_told,
+        solver=solver_text,
         no_class=NO_CLASS,
         by_query=by_query,
-        fair_table=fair_table,
-        asked=[by_query.asked(board, facts) for facts in board.testbeds],
+        matched_table=matched_table,
+        queries=[by_query.query_tables(board, facts) for facts in board.testbeds],
         columns=grid.columns,
         rows=_rows(board, grid.columns),
         filters=_filters(board),
@@ -60,13 +61,13 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         finding_columns=finding_cards.COLUMNS,
         suites=[_suite(number, suite) for number, suite in enumerate(finding_cards.suites(board))],
         testbeds=[_testbed(number, board, facts, runs) for number, facts in enumerate(board.testbeds)],
-        data=embedded(board.to_json()),
+        data=embed(board.to_json()),
     )
 
 
 def _suite(number: int, suite: Suite) -> tuple[Suite, list[tuple[Card, Drawing | None]]]:
     """A suite with its cards and their figures."""
-    return suite, [(card, _figure(f"{number}-{place}", card)) for place, card in enumerate(suite.cards)]
+    return suite, [(card, _figure(f"{number}-{index}", card)) for index, card in enumerate(suite.cards)]
 
 
 def _figure(name: str, card: Card) -> Drawing | None:
@@ -79,7 +80,7 @@ class TestbedPage:
 
     facts: TestbedFacts
     forests: list[Drawing]
-    fair: fair.Section
+    matched: matched.Section
     walls: list[gallery.Wall]
 
 
@@ -87,10 +88,10 @@ def _testbed(number: int, board: Leaderboard, facts: TestbedFacts, runs: Sequenc
     rows, baseline = board.of(facts), board.baseline(facts)
     stages = [stage for stage in dict.fromkeys(row.stage for row in rows if row.ok) if stage != "none"]
     forests = [
-        forest(f"{number}-{place}", stage, [row for row in rows if row.stage == stage], baseline)
-        for place, stage in enumerate(stages)
+        forest(f"{number}-{index}", stage, [row for row in rows if row.stage == stage], baseline)
+        for index, stage in enumerate(stages)
     ]
-    return TestbedPage(facts, forests, fair.section(number, board, facts), gallery.walls(board, facts, runs))
+    return TestbedPage(facts, forests, matched.section(number, board, facts), gallery.walls(board, facts, runs))
 
 
 @dataclass(frozen=True)
@@ -110,23 +111,23 @@ def _rows(board: Leaderboard, columns: Sequence[Column[Row]]) -> list[Line]:
     ]
 
 
-def _same_family(one: Row | None, other: Row) -> bool:
-    return one is not None and (one.testbed, one.stage, one.family) == (other.testbed, other.stage, other.family)
+def _same_family(above: Row | None, row: Row) -> bool:
+    return above is not None and (above.testbed, above.stage, above.family) == (row.testbed, row.stage, row.family)
 
 
 def _filters(board: Leaderboard) -> list[tuple[str, list[str]]]:
     """What the table can be narrowed to: names of filters with their values, where there are several."""
     values = {
         "testbed": dict.fromkeys(row.testbed for row in board.rows),
-        "protocol": dict.fromkeys(str(row.protocol["name"]) for row in board.rows if row.protocol),
+        "solver": dict.fromkeys(str(row.solver["name"]) for row in board.rows if row.solver),
         "stage": dict.fromkeys(row.stage for row in board.rows),
         "family": dict.fromkeys(sorted(row.family for row in board.rows)),
     }
-    return [(name, list(found)) for name, found in values.items() if len(found) > 1]
+    return [(name, list(options)) for name, options in values.items() if len(options) > 1]
 
 
 SIDE = ("stage", "needs", "seeds")
-"""Columns that a phone leaves out until all are asked for."""
+"""Columns that a phone hides until the reader asks for all."""
 
 
 def looks(column: Column[Any]) -> str:
@@ -136,8 +137,8 @@ def looks(column: Column[Any]) -> str:
     return " ".join(name for name, worn in classes.items() if worn)
 
 
-def place(value: float) -> str:
-    """Where an M lies on the small scale of the table, in percent of its width."""
+def position(value: float) -> str:
+    """Where an M is on the small scale of the table, in percent of its width."""
     return f"{100 * (min(max(value, LOWEST), 1.0) - LOWEST) / (1 - LOWEST):.1f}"
 
 
@@ -158,17 +159,17 @@ def probability(p: float) -> str:
     return f"{digits} × 10{raised}"
 
 
-def linked(text: str) -> Markup:
+def link_arxiv(text: str) -> Markup:
     """Text with its arXiv numbers as links; everything else is escaped."""
     parts = re.split(r"(arXiv \d{4}\.\d{4,5})", text)
-    return Markup("").join(_link(part) if place % 2 else escape(part) for place, part in enumerate(parts))
+    return Markup("").join(_link(part) if index % 2 else escape(part) for index, part in enumerate(parts))
 
 
 def _link(reference: str) -> Markup:
     return Markup('<a href="https://arxiv.org/abs/{}">{}</a>').format(reference.removeprefix("arXiv "), reference)
 
 
-def embedded(data: Any) -> Markup:
-    """JSON that can stand in a script element: no `<`, `>` or `&` of any name ends it."""
+def embed(data: Any) -> Markup:
+    """JSON for a script element: no `<`, `>` or `&` of any name ends it."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from solidmark.leaderboard import NO_CLASS, NO_POWER, Leaderboard, Number, Row, Share, TestbedFacts
+from solidmark.leaderboard import NO_CLASS, NO_POWER, Estimate, Leaderboard, Row, TestbedFacts, Utility
+from solidmark.schema.run import CodeBlock
 
 from . import finding_cards
 from .columns import spans
-from .table import Cell, Column, Table
+from .table import ONE, TWO, Cell, Column, Table, with_interval
 
 TITLE = "Which mitigations stop memorization?"
 
@@ -21,24 +22,24 @@ NOTHING = (
 PRINCIPLES = (
     (
         "What is measured",
-        "Every training image carries a mark whose grays, its keys, were drawn at random. A model that gives back the keys "
-        "when it is shown the rest of the image remembers that image; nothing else could tell it.",
+        "Every training image carries a mark of gray cells. Their gray levels, the keys, were drawn at random. A model that "
+        "gives back the keys when it sees the rest of the image remembers that image: nothing else could reveal them.",
     ),
     (
         "Numbers in brackets",
-        "95 % intervals. For M the jackknife over images, from five seeds on t over seeds; shares Clopper-Pearson, AUROC "
-        "DeLong. Two rows whose intervals overlap may well be equal.",
+        "95 % intervals. M: the jackknife over images, from five seeds on Student's t over seeds. Shares: Clopper-Pearson. "
+        "AUROC: DeLong. Two rows whose intervals overlap may well be equal.",
     ),
     (
         "What is a good row",
-        "Low memorization by itself is easy: an untrained model has none. What counts is M at equal utility. The rows "
-        "marked as references show what plain under-fitting, plain lower guidance and plain fine-tuning reach; only a "
-        "family whose curve lies below that of its stage's reference mitigates, and its verdict is real.",
+        "Low memorization alone is easy: an untrained model has none. What counts is M at equal utility. The rows marked as "
+        "references show what plain under-fitting, plain lower guidance and plain fine-tuning reach. A family mitigates "
+        "only if its curve is below that of its stage's reference; then its verdict is real.",
     ),
     (
         "What a low M does not say",
-        "It says what the leading query found. A sampling-stage row leaves in the model what was stored, which queries with "
-        "access to the weights can read. M* is the worst case over all queries that were asked, and no query that was not.",
+        "M says what the leading query found. A method that acts at sampling leaves in the model what was stored, and "
+        "white-box queries can read it. M* is the worst case over all queries of the benchmark, not over all possible ones.",
     ),
 )
 """Title and text of what every reader must know, before the columns are explained."""
@@ -51,23 +52,22 @@ def counts(board: Leaderboard) -> str:
     if not without:
         return f"{rows}, all controls passed"
     kinds = dict.fromkeys(row.status for row in without)
-    told = ", ".join(f"{sum(row.status == kind for row in without)} {kind.replace('_', ' ')}" for kind in kinds)
-    return f"{rows}, {len(without)} of them without numbers ({told})"
+    numbers = ", ".join(f"{sum(row.status == kind for row in without)} {kind.replace('_', ' ')}" for kind in kinds)
+    return f"{rows}, {len(without)} of them without numbers ({numbers})"
 
 
 def headline(board: Leaderboard, facts: TestbedFacts) -> str:
     """The baseline of a testbed in one sentence; what is missing where it has no numbers."""
     baseline = board.baseline(facts)
     if baseline is None or baseline.lead is None:
-        found = next((row for row in board.of(facts) if row.baseline), None)
-        why = f"{found.status}: {found.reason}" if found else "it is not among the records"
+        failed = next((row for row in board.of(facts) if row.baseline), None)
+        why = f"{failed.status}: {failed.reason}" if failed else "it is not among the records"
         return f"the baseline has no numbers ({why}), so no row can be compared with it"
     lead = baseline.lead
-    m, bits = lead.memorization, lead.leaked_bits
     return (
-        f"baseline: M {_interval(m)} where chance gives 0, "
+        f"baseline: M {with_interval(lead.memorization)} where chance gives 0, "
         f"{lead.certified.count} of {lead.certified.of} images certified memorized where chance gives 0, "
-        f"{bits.value:z.1f} [{bits.low:z.1f}, {bits.high:z.1f}] bits of keys leaked an image{_over_queries(baseline)}"
+        f"{with_interval(lead.leaked_bits, ONE)} bits of keys leaked an image{_over_queries(baseline)}"
     )
 
 
@@ -76,8 +76,8 @@ def _over_queries(row: Row) -> str:
     worst = row.worst
     if worst is None or worst.queries == 1:
         return ""
-    found = f"{worst.certified.count} of {worst.certified.of} certified*, ε̂* ≥ {worst.epsilon.low:z.1f}"
-    return f"; in the worst case over {worst.queries} queries M* {_interval(worst.memorization)}, {found}"
+    certified = f"{worst.certified.count} of {worst.certified.of} certified*, ε̂* ≥ {worst.epsilon.value:z.1f}"
+    return f"; in the worst case over {worst.queries} queries M* {with_interval(worst.memorization)}, {certified}"
 
 
 def sentence(text: str) -> str:
@@ -91,27 +91,27 @@ def lede(board: Leaderboard) -> str:
     where = f", on testbed{'' if len(board.testbeds) == 1 else 's'} {names}" if names else ""
     first, last = (day.partition("T")[0] for day in board.measured)
     when = f", measured {first if first == last else f'{first} to {last}'}" if first else ""
-    told = [f"{sentence(counts(board))}{where}"] if board.rows else []
-    told += [sentence(finding_cards.counts(board.findings))] if board.findings else []
+    parts = [f"{sentence(counts(board))}{where}"] if board.rows else []
+    parts += [sentence(finding_cards.counts(board.findings))] if board.findings else []
     return (
         "A diffusion model is trained on images that carry random gray keys, and is then asked for them: what it gives "
-        f"back, it has memorized. {'. '.join(told)}{when}."
+        f"back, it has memorized. {'. '.join(parts)}{when}."
     )
 
 
 def stats(board: Leaderboard, facts: TestbedFacts) -> list[tuple[str, str, str]]:
-    """The baseline in large figures: label, value, and what stands beside it. Empty where it has no numbers."""
+    """The baseline in large figures: label, value, and a note. Empty where it has no numbers."""
     baseline = board.baseline(facts)
     if baseline is None or baseline.lead is None or baseline.controls is None:
         return []
     lead, power = baseline.lead, baseline.controls.power
     m, bits = lead.memorization, lead.leaked_bits
     return [
-        ("memorization M", f"{m.value:z.2f}", f"{m.low:z.2f} to {m.high:z.2f}; chance 0"),
+        ("memorization M", f"{m.value:z.2f}", f"{_range(m, TWO)}; chance 0"),
         *_worst_stat(baseline),
         ("certified memorized", f"{lead.certified.count} of {lead.certified.of}", "images; chance 0"),
-        ("leaked an image", f"{bits.value:z.1f} bits", f"{bits.low:z.1f} to {bits.high:z.1f}; chance 0"),
-        ("privacy loss ε̂", f"≥ {lead.epsilon.low:z.1f}", "with 95 % probability; chance 0"),
+        ("leaked an image", f"{bits.value:z.1f} bits", f"{_range(bits, ONE)}; chance 0"),
+        ("privacy loss ε̂", f"≥ {lead.epsilon.value:z.1f}", "with 95 % probability; chance 0"),
         ("power of the query", f"{power.value:z.2f}", "M of a perfect memorizer; ideal 1"),
     ]
 
@@ -121,22 +121,27 @@ def _worst_stat(row: Row) -> list[tuple[str, str, str]]:
     if worst is None or worst.queries == 1:
         return []
     m = worst.memorization
-    return [(f"M*, worst of {worst.queries} queries", f"{m.value:z.2f}", f"{m.low:z.2f} to {m.high:z.2f}; chance 0")]
+    return [(f"M*, worst of {worst.queries} queries", f"{m.value:z.2f}", f"{_range(m, TWO)}; chance 0")]
 
 
-def certified(board: Leaderboard, facts: TestbedFacts) -> str:
-    """In how many rows images are still certified, without a word on which is better."""
+def _range(estimate: Estimate, form: str) -> str:
+    """`0.87 to 0.89`."""
+    return " to ".join(form.format(limit) for limit in estimate.limits)
+
+
+def certified_rows(board: Leaderboard, facts: TestbedFacts) -> str:
+    """In how many rows images are still certified; it says nothing on which row is better."""
     rows = [row for row in board.of(facts) if row.lead is not None and not row.baseline]
     if not rows:
         return "No mitigation has numbers"
-    found = sum(row.lead is not None and row.lead.certified.count > 0 for row in rows)
-    told = f"In {found} of {len(rows)} mitigated rows images are still certified"
-    asked = [row.worst for row in rows if row.worst is not None and row.worst.queries > 1]
-    starred = sum(worst.certified.count > 0 for worst in asked)
-    return f"{told}; in the worst case over queries, in {starred} of {len(asked)}" if asked else told
+    count = sum(row.lead is not None and row.lead.certified.count > 0 for row in rows)
+    text = f"In {count} of {len(rows)} mitigated rows images are still certified"
+    several = [row.worst for row in rows if row.worst is not None and row.worst.queries > 1]
+    starred = sum(worst.certified.count > 0 for worst in several)
+    return f"{text}; in the worst case over queries, in {starred} of {len(several)}" if several else text
 
 
-def explained(columns: tuple[Column[Any], ...]) -> list[tuple[str, str]]:
+def explain(columns: tuple[Column[Any], ...]) -> list[tuple[str, str]]:
     """Heading and meaning of each column."""
     return [(column.heading, column.help) for column in columns]
 
@@ -150,43 +155,38 @@ def sizes(board: Leaderboard, facts: TestbedFacts) -> str:
     baseline = board.baseline(facts) or rows[0]
     assert baseline.lead is not None
     assert baseline.controls is not None
-    trained, held_out = baseline.lead.memorization.images, baseline.controls.held_out.memorization.images
+    trained, held_out = baseline.lead.memorization.count, baseline.controls.held_out.memorization.count
     return f"{trained} trained and {held_out} held-out images a seed, {baseline.lead.keys} keys an image; seeds {seeds}"
 
 
 def environments(board: Leaderboard) -> str:
     """The environment keys of all rows, with a warning where there are several."""
     keys = sorted({key for row in board.rows for key in row.environments})
-    warning = " (rows of different environments are not to be compared pair by pair)" if len(keys) > 1 else ""
+    warning = " (do not compare rows of different environments pair by pair)" if len(keys) > 1 else ""
     return (", ".join(keys) or "unknown") + warning
 
 
 def power(facts: TestbedFacts) -> list[tuple[str, str]]:
-    """Each query with M of the perfect memorizer: how much there is to be found that the query finds."""
-    told = facts.power or {}
-    return [(query, _interval(m) if m is not None else f"–: {NO_POWER}") for query, m in told.items()]
+    """Each query with M of the perfect memorizer: how much of what can be found the query finds."""
+    return [(query, with_interval(m) if m is not None else f"–: {NO_POWER}") for query, m in (facts.power or {}).items()]
 
 
 def marking(board: Leaderboard, facts: TestbedFacts) -> list[tuple[str, str, str]]:
-    """The cost of marking: utility of the baseline, trained with marks, beside the same training without."""
+    """The cost of marking: utility of the baseline, trained with marks, and of the same training without."""
     baseline = board.baseline(facts)
     if baseline is None or baseline.utility is None or facts.unmarked is None:
         return []
-    pair = (baseline.utility, facts.unmarked)
-    rows = [
-        ("accuracy", *(_share(one.accuracy) if one.accuracy else f"–: {NO_CLASS}" for one in pair)),
-        ("Fréchet", *(f"{one.frechet.value:z.2f} (real {one.frechet.real:z.2f})" for one in pair)),
-        ("diversity", *(f"{_share(one.diversity)} (real {one.diversity_real:z.2f})" for one in pair)),
-    ]
-    return [(name, marked, unmarked) for name, marked, unmarked in rows]
+    marked, unmarked = _utility(baseline.utility), _utility(facts.unmarked)
+    return [(name, marked[name], unmarked[name]) for name in marked]
 
 
-def _interval(number: Number) -> str:
-    return f"{number.value:z.2f} [{number.low:z.2f}, {number.high:z.2f}]"
-
-
-def _share(share: Share) -> str:
-    return f"{share.share:z.2f} [{share.low:z.2f}, {share.high:z.2f}]"
+def _utility(utility: Utility) -> dict[str, str]:
+    """Each number of a utility, by its name."""
+    return {
+        "accuracy": with_interval(utility.accuracy) if utility.accuracy else f"–: {NO_CLASS}",
+        "Fréchet": f"{utility.frechet.value:z.2f} (real {utility.frechet_real:z.2f})",
+        "diversity": f"{with_interval(utility.diversity)} (real {utility.diversity_real:z.2f})",
+    }
 
 
 def provenance(board: Leaderboard) -> list[tuple[str, str]]:
@@ -197,16 +197,18 @@ def provenance(board: Leaderboard) -> list[tuple[str, str]]:
         ("benchmark version", str(board.benchmark_version or "unknown")),
         ("measured", first if first == last else f"{first} to {last}"),
         ("environment", environments(board)),
-        ("commit", _commit(run.get("code") or {})),
+        ("commit", _commit(run.get("code"))),
         ("profile", str(run.get("profile") or "unknown")),
-        ("command", " ".join(map(str, run.get("arguments") or [])) or "unknown"),
+        ("command", " ".join(run.get("arguments") or []) or "unknown"),
         ("machine", ", ".join(f"{name} {value}" for name, value in (run.get("machine") or {}).items()) or "unknown"),
         ("packages", _packages(run.get("packages") or {})),
     ]
     return [(name, value or "unknown") for name, value in facts]
 
 
-def _commit(code: Mapping[str, Any]) -> str:
+def _commit(code: CodeBlock | None) -> str:
+    if code is None:
+        return "unknown"
     if not code.get("commit"):
         return str(code.get("reason") or "unknown")
     return f"{code['commit']}{', with changes that were not committed' if code.get('dirty') else ''}"
@@ -219,8 +221,7 @@ def _packages(packages: Mapping[str, str]) -> str:
 
 def references(rows: tuple[Row, ...]) -> list[tuple[str, str]]:
     """Each family with its source."""
-    found = {row.family: row.reference for row in rows if row.reference}
-    return sorted(found.items())
+    return sorted({row.family: row.reference for row in rows if row.reference}.items())
 
 
 def cells(table: Table[Row], columns: tuple[Column[Row], ...]) -> list[tuple[Row, list[Cell]]]:

@@ -11,15 +11,15 @@ from .table import BOUND, CLAIMED, COUNT, NUMBER, ONE, PERCENT, PLAIN, REFUSED, 
 
 
 def main(board: Leaderboard) -> list[Column[Row]]:
-    """What the leading query finds, and beside it what the worst case over queries does, where several were asked."""
+    """The leading query, each column followed by the same of the worst case over queries, where several were asked."""
     several = any(row.worst is not None and row.worst.queries > 1 for row in board.rows)
     starred = any(row.worst is not None for row in board.rows)
     memorization, certified, epsilon, auroc = _leading()
-    claim = [_claimed()] if any(row.telling is not None and row.telling.claimed for row in board.rows) else []
+    claim = [_claimed()] if any(row.reported is not None and row.reported.claimed for row in board.rows) else []
     if not starred:
         return [memorization, certified, epsilon, *claim, auroc]
-    *starred_ones, service = _worst(main=several)
-    pairs = zip((memorization, certified, epsilon), starred_ones, strict=True)
+    *worst, service = _worst(main=several)
+    pairs = zip((memorization, certified, epsilon), worst, strict=True)
     return [*(column for pair in pairs for column in pair), *claim, auroc, service]
 
 
@@ -29,8 +29,8 @@ def _leading() -> list[Column[Row]]:
             "memorization",
             "M",
             "Memorization: 1 - mean distance between predicted and true keys / the same with keys re-assigned at random. "
-            "0 is chance, 1 perfect recall, slightly negative is noise, clearly negative is avoidance, which leaks as well. "
-            "In brackets the 95 % interval.",
+            "0 is chance and 1 is perfect recall. Slightly negative is noise; clearly negative is avoidance, which leaks as "
+            "well. In brackets: the 95 % interval.",
             NUMBER,
             _lead("memorization"),
             note="chance 0",
@@ -40,8 +40,8 @@ def _leading() -> list[Column[Row]]:
         Column(
             "certified",
             "certified",
-            "Images of which it is proved, at a false-discovery rate of 5 %, that the model remembers their keys. "
-            "Exact p-values, no reference model.",
+            "Images whose keys the model provably remembers, at a false-discovery rate of 5 %. The p-values are exact and "
+            "need no reference model.",
             COUNT,
             _lead("certified"),
             note="chance 0",
@@ -51,11 +51,10 @@ def _leading() -> list[Column[Row]]:
         Column(
             "epsilon",
             "ε̂",
-            "Empirical privacy loss: a lower bound that holds with 95 % probability, the smallest over seeds; replacing one "
-            "image's keys, at the δ that the training claims, else at 0. A differentially private training whose claimed ε "
-            "lies below it is proved wrong.",
+            "Empirical privacy loss: a lower bound that holds with 95 % probability, the smallest of any seed. Adjacency is "
+            "replacing one image's keys; δ is what the training claims, else 0. It disproves a claimed ε below it.",
             BOUND,
-            _lead("epsilon"),
+            lambda row: row.lead,
             note="chance 0",
             better="lower",
             form=ONE,
@@ -64,7 +63,7 @@ def _leading() -> list[Column[Row]]:
         Column(
             "auroc",
             "AUROC",
-            "How well distances tell trained from held-out images.",
+            "How well distances separate trained from held-out images.",
             NUMBER,
             _lead("auroc"),
             note="chance 0.5",
@@ -79,9 +78,9 @@ def _worst(*, main: bool) -> list[Column[Row]]:
         Column(
             "worst_memorization",
             "M*",
-            "M in the worst case over all queries that were asked: the query whose M is largest by size on one half of the "
-            "images predicts for the other half, in many halvings. It pays for having chosen, so that luck is no memory; "
-            "clearly below 0 the strongest query shows avoidance, which leaks keys as well. With one query it is M.",
+            "M in the worst case over all queries. The query with the largest |M| on one half of the images is scored on "
+            "the other half, in many halvings, so that luck does not count as memory. Clearly below 0 the strongest query "
+            "shows avoidance, which leaks keys as well. With one query it is M.",
             NUMBER,
             _starred("memorization"),
             note="chance 0",
@@ -93,8 +92,8 @@ def _worst(*, main: bool) -> list[Column[Row]]:
             "worst_certified",
             "certified*",
             "Images certified in the worst case over queries, at the same false-discovery rate: by the query that does best "
-            "on the other half of the images, whose answers may be too near to the keys or too far from them, or by an "
-            "image's own best query at the price of having asked all.",
+            "on the other half of the images (its answers may be too near to the keys or too far from them), or by an "
+            "image's own best query, corrected for all queries.",
             COUNT,
             _starred("certified"),
             note="chance 0",
@@ -105,10 +104,10 @@ def _worst(*, main: bool) -> list[Column[Row]]:
         Column(
             "worst_epsilon",
             "ε̂*",
-            "Lower bound on the privacy loss in the worst case over queries. Queries are chosen on half of the images and "
-            "judged on the others, so with several of them the bound rests on half as many and can lie below ε̂.",
+            "Lower bound on the privacy loss in the worst case over queries. A query is chosen on one half of the images "
+            "and scored on the other. With several queries the bound uses half as many images and can be below ε̂.",
             BOUND,
-            _starred("epsilon"),
+            lambda row: row.worst,
             note="chance 0",
             better="lower",
             form=ONE,
@@ -118,8 +117,8 @@ def _worst(*, main: bool) -> list[Column[Row]]:
         Column(
             "service_memorization",
             "M* of the service",
-            "M in the worst case over the queries that go through the mitigated service. Curves and rankings hold what acts "
-            "at sampling to this one, since the weights behind it are the baseline's, and all else to M*.",
+            "M in the worst case over the queries that go through the mitigated service. Curves and rankings use it for "
+            "methods that act at sampling, whose weights are the baseline's, and M* for all others.",
             NUMBER,
             lambda row: row.worst_service and row.worst_service.memorization,
             note="chance 0",
@@ -130,7 +129,7 @@ def _worst(*, main: bool) -> list[Column[Row]]:
 
 
 def more(board: Leaderboard) -> list[Column[Row]]:
-    """What else the leading query tells, and M of every other one."""
+    """What else the leading query finds, and M of every other one."""
     leading = next((next(iter(row.queries)) for row in board.rows if row.queries), "")
     queries = dict.fromkeys(query for row in board.rows for query in row.queries or () if query != leading)
     distances = dict.fromkeys(d for row in board.rows if row.lead is not None for d in row.lead.within)
@@ -139,7 +138,7 @@ def more(board: Leaderboard) -> list[Column[Row]]:
         Column(
             "leaked_bits",
             "leaked bits",
-            "Bits of its keys that come back, an image.",
+            "Bits of its keys that an image gives back.",
             NUMBER,
             _lead("leaked_bits"),
             note="chance 0",
@@ -156,7 +155,7 @@ def more(board: Leaderboard) -> list[Column[Row]]:
             better="lower",
         ),
         _avoided(),
-        *([_refused()] if any(row.telling is not None and row.telling.refused for row in board.rows) else []),
+        *([_refused()] if any(row.reported is not None and row.reported.refused for row in board.rows) else []),
         *(_within(distance) for distance in distances),
         *(_other_query(query) for query in queries),
         *([_retained()] if retained else []),
@@ -167,10 +166,10 @@ def _claimed() -> Column[Row]:
     return Column(
         "claimed_epsilon",
         "ε claimed",
-        "The privacy loss that a differentially private training claims by its accountant, at the δ beside it, for "
-        "replacing one image's keys. ε̂ is taken at the same δ: above the claim it proves it wrong, below it proves nothing.",
+        "The privacy loss that a differentially private training claims by its accountant, at this δ, for replacing one "
+        "image's keys. ε̂ is taken at the same δ: above the claim it disproves it, below it proves nothing.",
         CLAIMED,
-        lambda row: row.telling and row.telling.claimed,
+        lambda row: row.reported and row.reported.claimed,
         better="lower",
         form=ONE,
         main=True,
@@ -182,11 +181,10 @@ def _refused() -> Column[Row]:
     return Column(
         "refused",
         "refused",
-        "Queries about trained images that the service did not answer, beside those about held-out images and fresh "
-        "captions. M counts them as answers that know nothing; that trained images are refused more often gives away who "
-        "was trained on.",
+        "Share of queries that the service did not answer: about trained images, held-out images, and fresh captions. M "
+        "counts a refusal as an answer that knows nothing. Refusing trained images more often reveals what was trained on.",
         REFUSED,
-        lambda row: row.telling and row.telling.refused,
+        lambda row: row.reported and row.reported.refused,
         note="%",
         form=PERCENT,
         missing=NO_REFUSAL,
@@ -197,7 +195,7 @@ def _avoided() -> Column[Row]:
     return Column(
         "avoided",
         "avoided",
-        "Images certified by answers that are too far from their keys, which tells of the keys as much as answers that are "
+        "Images certified by answers that are too far from their keys, which reveals the keys as much as answers that are "
         "too near.",
         COUNT,
         _lead("avoided"),
@@ -211,7 +209,7 @@ def _within(distance: str) -> Column[Row]:
     return Column(
         f"within_{distance}",
         f"keys within {distance}",
-        f"Share of keys predicted to {distance}, the count of the SolidMark paper, beside what chance gives for these very "
+        f"Share of keys predicted within {distance}, the count of the SolidMark paper, and what chance gives for these very "
         "predictions.",
         SHARE,
         lambda row: row.lead and row.lead.within.get(distance),
@@ -238,8 +236,8 @@ def _retained() -> Column[Row]:
     return Column(
         "memorization_retained",
         "M, retained",
-        "Memorization of the images that were not to be forgotten, for methods with a forget list, whose M is that of the "
-        "images on the list.",
+        "For methods with a forget list: memorization of the images that are not on the list. M is that of the images on "
+        "it.",
         NUMBER,
         lambda row: row.lead.retained.memorization if row.lead is not None and row.lead.retained is not None else None,
         note="chance 0",
@@ -252,7 +250,7 @@ def soundness() -> list[Column[Row]]:
         Column(
             "held_out",
             "M, held out",
-            "Control: M of images that were never trained on, asked in the same batches. Its interval should hold 0.",
+            "Control: M of images that were never trained on, queried in the same batches. Its interval should hold 0.",
             NUMBER,
             lambda r: r.controls and r.controls.held_out.memorization,
             note="expected 0",
@@ -268,7 +266,7 @@ def soundness() -> list[Column[Row]]:
         Column(
             "other_keys",
             "M, other keys",
-            "Control: the same answers scored against other keys of the same images. Its interval should hold 0.",
+            "Control: the same answers scored with other keys of the same images. Its interval should hold 0.",
             NUMBER,
             lambda r: r.controls and r.controls.other_keys.memorization,
             note="expected 0",
@@ -284,8 +282,8 @@ def soundness() -> list[Column[Row]]:
         Column(
             "spread",
             "mark spread",
-            "Standard deviation of predicted keys of held-out images. Far below the baseline's, the mark is grayed out "
-            "rather than forgotten.",
+            "Standard deviation of predicted keys of held-out images. Far below the baseline's, the mark is grayed out, not "
+            "forgotten.",
             PLAIN,
             lambda r: r.controls and r.controls.marks.spread,
             note="see baseline",
@@ -293,7 +291,7 @@ def soundness() -> list[Column[Row]]:
         Column(
             "unevenness",
             "mark unevenness",
-            "How uneven a mark's segment is. Far from the baseline's together with a low spread, the mark is not valid.",
+            "How uneven a mark's segment is. Far from the baseline's, and with a low spread, the mark is not valid.",
             PLAIN,
             lambda r: r.controls and r.controls.marks.unevenness,
             note="see baseline",

@@ -1,22 +1,23 @@
-"""The trade-off: M* against the utility that is kept, a small panel a family, its reference in gray."""
+"""The trade-off: M* against the utility that is left, a small panel a family, its reference in gray."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from solidmark.leaderboard import Curve, Number, Row
+from solidmark.leaderboard import Curve, Estimate, Row
 from solidmark.leaderboard.curves import MATCHED, reach
 from solidmark.leaderboard.excess import WIDEST
 
 from .drawing import INKS, Drawing, canvas, style, svg, tip
+from .table import with_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LEAST = 0.45
-"""Utility kept, as a share of the baseline's, at the left edge; strengths that keep less stand there as arrows."""
+"""Utility, as a share of the baseline's, at the left edge; settings that keep less are arrows there."""
 
 GRAY: dict[str, Any] = {"color": INKS["muted"], "linewidth": 1.0, "alpha": 0.75, "zorder": 2}
 STANDARD: dict[str, Any] = {"color": INKS["ink"], "linewidth": 1.5, "zorder": 4}
@@ -24,10 +25,10 @@ OWN: dict[str, Any] = {"color": INKS["f1"], "linewidth": 1.5, "zorder": 4}
 
 
 def trade_off(name: str, curve: Curve, references: Sequence[Curve], rows: Mapping[str, Row], most: float) -> Drawing:
-    """One family: its points and frontier with its band, beside the references of its stages and the baseline.
+    """One family: its points and frontier with its band, the references of its stages and the baseline.
 
     `rows` are those of the testbed by their mitigation; `most` is the largest share of utility that any keeps; `name`
-    tells the ids of this drawing from others on the page.
+    makes the ids of this drawing unique on the page.
     """
     tips: list[str] = []
     with style():
@@ -35,9 +36,9 @@ def trade_off(name: str, curve: Curve, references: Sequence[Curve], rows: Mappin
         axes.set(xlim=(LEAST, max(1.03, most + 0.03)), xticks=[0.5, 0.75, 1.0], xticklabels=["50 %", "75 %", "100 %"])
         axes.axvspan(1 - WIDEST, 1, color=INKS["rule"], alpha=0.22, linewidth=0, zorder=0)
         axes.axvline(1 - MATCHED, color=INKS["muted"], linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
-        for other in references:
-            _line(axes, other, GRAY, 0.12)
-            _points(axes, other, rows, {**GRAY, "markersize": 3.0}, None)
+        for reference in references:
+            _line(axes, reference, GRAY, 0.12)
+            _points(axes, reference, rows, {**GRAY, "markersize": 3.0}, None)
         look = STANDARD if curve.reference else OWN
         _line(axes, curve, look, 0.18)
         _leading(axes, curve, rows, look["color"])
@@ -68,32 +69,31 @@ def star(axes: Axes, x: float, m: float | None) -> None:
 def _line(axes: Axes, curve: Curve, look: dict[str, Any], alpha: float) -> None:
     """The frontier with its band, which needs three seeds."""
     line = curve.line()
-    kept = [1 - loss for loss, _ in line]
-    axes.plot(kept, [one.value for _, one in line], **look)
-    band = [(x, one.low, one.high) for x, (_, one) in zip(kept, line, strict=True) if one.low is not None]
+    utility = [1 - loss for loss, _ in line]
+    axes.plot(utility, [m.value for _, m in line], **look)
+    band = [(x, *m.limits) for x, (_, m) in zip(utility, line, strict=True) if m.low is not None]
     if band:
         x, low, high = (list(numbers) for numbers in zip(*band, strict=True))
         axes.fill_between(x, low, high, color=look["color"], alpha=alpha, linewidth=0, zorder=look["zorder"])
 
 
-def memory(row: Row, measure: str) -> Number | None:
+def memory(row: Row, measure: str) -> Estimate | None:
     """M of a row as a curve has it, with its interval."""
-    found = getattr(row, reach(row.stage)) if measure == "worst" else row.lead
-    return found.memorization if found is not None else None
+    scores = getattr(row, reach(row.stage)) if measure == "worst" else row.lead
+    return scores.memorization if scores is not None else None
 
 
 def _points(axes: Axes, curve: Curve, rows: Mapping[str, Row], look: dict[str, Any], tips: list[str] | None) -> None:
     looks = {name: value for name, value in look.items() if name != "linewidth"}
     for point in curve.points[1:]:
-        m, kept = memory(rows[point.mitigation], curve.measure), 1 - point.loss
+        m, utility = memory(rows[point.mitigation], curve.measure), 1 - point.loss
         if m is None:
             continue
-        x, marker = (kept, "o") if kept >= LEAST else (LEAST + 0.012, "<")
-        axes.plot([x, x], [m.low, m.high], color=look["color"], linewidth=0.8, alpha=0.6, zorder=look["zorder"])
+        x, marker = (utility, "o") if utility >= LEAST else (LEAST + 0.012, "<")
+        axes.plot([x, x], m.limits, color=look["color"], linewidth=0.8, alpha=0.6, zorder=look["zorder"])
         axes.plot([x], [m.value], marker=marker, linestyle="none", **looks)
         if tips is not None:
-            told = f"{point.mitigation}: M* {m.value:z.2f} [{m.low:z.2f}, {m.high:z.2f}], keeps {100 * kept:.0f} %"
-            tip(axes, x, m.value, told, tips)
+            tip(axes, x, m.value, f"{point.mitigation}: M* {with_interval(m)}, keeps {100 * utility:.0f} %", tips)
 
 
 def _leading(axes: Axes, curve: Curve, rows: Mapping[str, Row], colour: str) -> None:
@@ -112,6 +112,6 @@ def _alternative(curve: Curve) -> str:
         return f"{curve.family}: no numbers, {curve.reason}"
     values = [point.memory for point in curve.points[1:]]
     return (
-        f"{curve.family}: M* from {min(values):z.2f} to {max(values):z.2f} at {len(values)} strengths, against the "
-        f"{curve.axis} that is kept, beside the reference of its stage; the numbers stand in the table"
+        f"{curve.family}: M* from {min(values):z.2f} to {max(values):z.2f} at {len(values)} settings, against the "
+        f"{curve.axis} that is left, with the reference of its stage; the numbers are in the table"
     )

@@ -11,17 +11,17 @@ from .table import DISTANCE, ONE, PLAIN, PROPORTION, SHARE, Column
 
 
 def main(board: Leaderboard) -> list[Column[Row]]:
-    """What matters most."""
-    known = [row.utility.accuracy for row in board.rows if row.utility is not None]
-    chances = {accuracy.chance for accuracy in known if accuracy is not None}
+    """Accuracy and Fréchet distance."""
+    accuracies = [row.utility.accuracy for row in board.rows if row.utility is not None]
+    chances = {accuracy.chance for accuracy in accuracies if accuracy is not None}
     alike = len(chances) == 1
     return [
         Column(
             "accuracy",
             "accuracy",
-            "Utility: how often a judge trained on real images sees the class that was asked for, on plain generation from "
-            "fresh captions with the mitigation active and the mark cropped away."
-            + (f" A dash: {NO_CLASS}." if None in known else ""),
+            "Utility: how often a judge, trained on real images, sees the class that was asked for. Images are generated "
+            "from fresh captions with the mitigation active, and the mark is cropped away."
+            + (f" A dash: {NO_CLASS}." if None in accuracies else ""),
             PROPORTION if alike else SHARE,
             _useful("accuracy"),
             note=f"chance {chances.pop():.2g}" if alike else "beside chance",
@@ -32,10 +32,10 @@ def main(board: Leaderboard) -> list[Column[Row]]:
         Column(
             "frechet",
             "Fréchet",
-            "Distance between generated and held-out images in the judge's features, beside the same between two halves of "
-            "real images, below which no generator can be expected to come.",
+            "Distance between generated and held-out images in the judge's features. Real: the same distance between two "
+            "halves of real images; expect no generator to come below it.",
             DISTANCE,
-            _useful("frechet"),
+            lambda r: r.utility and (r.utility.frechet, r.utility.frechet_real),
             note="floor: real",
             better="lower",
             form=ONE,
@@ -45,22 +45,22 @@ def main(board: Leaderboard) -> list[Column[Row]]:
 
 
 def more() -> list[Column[Row]]:
-    """All others."""
+    """Kernel distance and diversity."""
     return [
         Column(
             "kernel",
             "kernel distance",
-            "Squared maximum mean discrepancy in the judge's features, beside the same between two real halves; 0 in "
-            "expectation for equal distributions.",
+            "Squared maximum mean discrepancy in the judge's features; its expectation is 0 for equal distributions. Real: "
+            "the same between two halves of real images.",
             DISTANCE,
-            _useful("kernel"),
+            lambda r: r.utility and (r.utility.kernel, r.utility.kernel_real),
             note="floor: real",
             better="lower",
         ),
         Column(
             "diversity",
             "diversity",
-            "Recall: the share of held-out images that have a generated one as near as generated ones lie to each other.",
+            "Recall: the share of held-out images with a generated image as near as generated images are to each other.",
             PROPORTION,
             _useful("diversity"),
             note="chance 0",
@@ -69,7 +69,7 @@ def more() -> list[Column[Row]]:
         Column(
             "diversity_real",
             "diversity, real",
-            "The same for real images, which no generator can be expected to exceed.",
+            "The same for real images: expect no generator to exceed it.",
             PLAIN,
             lambda r: r.utility and r.utility.diversity_real,
             note="ceiling",

@@ -1,4 +1,4 @@
-"""Curves for tests of fair comparison: valid, with numbers of one's choice, without any record."""
+"""Curves for tests of the matched comparison: valid, with numbers of one's choice, without any record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Numbers = tuple[float, ...]
 def curve(
     family: str, memories: Numbers = MEMORIES, losses: Numbers = LOSSES, seeds: int = 8, noise: float = 0.0, seed: int = 0
 ) -> Curve:
-    """A family of the training stage, the reference where it is called so; noise moves every strength of a seed."""
+    """A family of the training stage, the reference where it is called so; noise moves every setting of a seed."""
     drawn = noise * np.random.default_rng(seed).standard_normal((len(losses), seeds))
     points = tuple(
         Point(f"{family}({x})", (x,) * seeds, tuple(m + d)) for x, m, d in zip(losses, memories, drawn, strict=True)

@@ -14,7 +14,7 @@ Record = dict[str, Any]
 HOSTILE = "<script>alert(1)</script>|`x`\n[a](b) $x$ _y & \"'"
 """A name that tries to be markup, a column, a line or a formula."""
 
-PROTOCOL = {"name": "fast", "steps": 25, "eta": 1.0, "guidance": 3.0, "batch": 128}
+SOLVER = {"name": "fast", "steps": 25, "eta": 1.0, "guidance": 3.0, "batch": 128}
 
 
 def estimate(value: float, error: float = 0.01, images: int = 64) -> Record:
@@ -32,18 +32,18 @@ def share(count: int, of: int, chance: float = 0.0) -> Record:
 
 def scored(m: float = 0.88, error: float = 0.01, images: int = 64, epsilon: float = 13.0) -> Record:
     """The scores of one query."""
-    found = round(max(m, 0.0) * images)
+    certified = round(max(m, 0.0) * images)
     return {
         "memorization": estimate(m, error, images),
-        "certified": share(found, images),
+        "certified": share(certified, images),
         "avoided": share(round(max(-m, 0.0) * images), images),
         "leaked_bits": {"value": 20 * m, "low": 20 * m - 1, "high": 20 * m + 1, "chance": 0.0, "keys": 8},
         "epsilon": {"low": epsilon, "confidence": 0.95, "adjacency": "replace one key", "delta": 0.0},
-        "within": {d: share(found * 4, images * 8, 2 * float(d)) for d in ("0.1", "0.05", "0.005")},
+        "within": {d: share(certified * 4, images * 8, 2 * float(d)) for d in ("0.1", "0.05", "0.005")},
         "auroc": {"value": 0.9, "low": 0.85, "high": 0.95, "chance": 0.5},
-        "tpr_at_1_fpr": share(found, images, 0.0117),
+        "tpr_at_1_fpr": share(certified, images, 0.0117),
         "permutation_p": 0.0002,
-        "access": "api",
+        "access": "black-box",
         "held_out": negative(-0.003, 0.013, 256),
         "marks": {"spread": 0.24, "unevenness": 0.07, "decoy_error": 0.2},
         "evaluations": {"forward": 16000, "backward": 0, "images": 320, "seconds": 4.0},
@@ -52,8 +52,8 @@ def scored(m: float = 0.88, error: float = 0.01, images: int = 64, epsilon: floa
 
 def negative(m: float, error: float, images: int) -> Record:
     """The scores of predictions that know no key."""
-    known = {"epsilon": {"low": 0.0}, "chance_p": 0.8, "uniform_p": 0.3}
-    return {"memorization": estimate(m, error, images), "certified": share(0, images), **known}
+    p_values = {"chance_p": 0.8, "uniform_p": 0.3}
+    return {"memorization": estimate(m, error, images), "certified": share(0, images), "epsilon": {"low": 0.0}, **p_values}
 
 
 def worst(queries: Record) -> Record | None:
@@ -61,8 +61,8 @@ def worst(queries: Record) -> Record | None:
     if not queries:
         return None
     best = max(queries, key=lambda name: queries[name]["memorization"]["value"])
-    found = {name: queries[best][name] for name in ("memorization", "certified", "epsilon")}
-    return {**found, "chosen": {name: float(name == best) for name in queries}, "queries": len(queries)}
+    scores = {name: queries[best][name] for name in ("memorization", "certified", "epsilon")}
+    return {**scores, "chosen": {name: float(name == best) for name in queries}, "queries": len(queries)}
 
 
 def utility(right: int | None = 164) -> Record:
@@ -79,9 +79,9 @@ def utility(right: int | None = 164) -> Record:
 
 def case(mitigation: str = "none", m: float = 0.88, seed: int = 0, stage: str = "none", **changed: Any) -> Record:
     """The record of a finished case; `changed` replaces whole fields."""
-    family, _, strength = mitigation.partition("(")
+    family, _, setting = mitigation.partition("(")
     queries = changed.get("queries", {"outpaint": scored(m)})
-    parameters = dict(pair.split("=") for pair in strength.removesuffix(")").split(", ") if "=" in pair)
+    parameters = dict(pair.split("=") for pair in setting.removesuffix(")").split(", ") if "=" in pair)
     return {
         **heading(mitigation, seed),
         "event": "case",
@@ -91,12 +91,12 @@ def case(mitigation: str = "none", m: float = 0.88, seed: int = 0, stage: str = 
         "control": stage == "none",
         "reference": "A title, arXiv 2503.00592",
         "parameters": {name: float(value) for name, value in parameters.items()},
-        "protocol": PROTOCOL,
+        "solver": SOLVER,
         "status": "ok",
         "queries": queries,
         "not_applicable": {},
         "worst": worst(queries),
-        "worst_service": worst({name: one for name, one in queries.items() if one["access"] == "api"}),
+        "worst_service": worst({name: block for name, block in queries.items() if block["access"] == "black-box"}),
         "controls": controls(),
         "power": {name: {"value": 1.0, "low": 1.0, "high": 1.0} for name in queries},
         "utility": utility(),
@@ -110,7 +110,7 @@ def heading(mitigation: str, seed: int) -> Record:
     """What a finished case and a broken one have in common."""
     slug = f"digits-{mitigation}-s{seed}"
     return {
-        "schema": "solidmark.record/1",
+        "schema": "solidmark.record/2",
         "t": "2026-01-02T03:04:05Z",
         "worker": "gw0",
         "case_id": f"id-{slug.encode().hex()}",
@@ -149,17 +149,17 @@ def cost(training: int = 19200) -> Record:
 def failed(mitigation: str, seed: int = 0, status: str = "error", reason: str = "it broke", **changed: Any) -> Record:
     """The record of a case without numbers."""
     empty = dict.fromkeys(("queries", "controls", "utility", "cost"))
-    known = case(mitigation, seed=seed, stage="training")
+    record = case(mitigation, seed=seed, stage="training")
     for name in ("not_applicable", "worst", "power"):
-        del known[name]
-    return {**known, **empty, "status": status, "reason": reason, **changed}
+        del record[name]
+    return {**record, **empty, "status": status, "reason": reason, **changed}
 
 
 def crash(mitigation: str, seed: int = 0, attempt: int = 1) -> Record:
     """The record of a worker that was killed."""
-    known = heading(mitigation, seed)
-    del known["benchmark_version"], known["seed"]
-    return {**known, "event": "crash", "status": "crashed", "attempt": attempt, "reason": "worker 'gw0' crashed"}
+    record = heading(mitigation, seed)
+    del record["benchmark_version"], record["seed"]
+    return {**record, "event": "crash", "status": "crashed", "attempt": attempt, "reason": "worker 'gw0' crashed"}
 
 
 def of_testbed(seed: int = 0, right: int | None = 200, **changed: Any) -> Record:
@@ -169,7 +169,7 @@ def of_testbed(seed: int = 0, right: int | None = 200, **changed: Any) -> Record
         "event": "testbed",
         "case_id": f"testbed-{seed}",
         "slug": f"digits-s{seed}",
-        "protocol": PROTOCOL,
+        "solver": SOLVER,
         "status": "ok",
         "power": {
             "outpaint": {"value": 1.0, "low": 1.0, "high": 1.0},
@@ -182,12 +182,12 @@ def of_testbed(seed: int = 0, right: int | None = 200, **changed: Any) -> Record
 
 
 def finding(
-    name: str = "dose", verdict: str = "holds", x: tuple[float | str, ...] = (0.0, 1.0, 4.0), place: int = 0, **changed: Any
+    name: str = "dose", verdict: str = "holds", x: tuple[float | str, ...] = (0.0, 1.0, 4.0), order: int = 0, **changed: Any
 ) -> Record:
     """The record of an experiment of the validity suite; `changed` replaces whole fields."""
     y = tuple(0.1 + 0.2 * number for number in range(len(x)))
     low, high = (tuple(value + shift for value in y) for shift in (-0.05, 0.05))
-    found = Finding(
+    result = Finding(
         suite="validity",
         name=name,
         title=f"M rises with the {name}",
@@ -202,15 +202,15 @@ def finding(
         y_title="M",
         source="A title, arXiv 2301.13188",
     )
-    return {**found.as_record(), **_of_experiment(name, place), "status": "ok", **changed}
+    return {**result.as_record(), **_of_experiment(name, order), "status": "ok", **changed}
 
 
-def broken_finding(name: str = "dose", status: str = "error", reason: str = "it broke", place: int = 0) -> Record:
+def broken_finding(name: str = "dose", status: str = "error", reason: str = "it broke", order: int = 0) -> Record:
     """The record of an experiment that came to no end."""
-    return {**_of_experiment(name, place), "status": status, "reason": reason}
+    return {**_of_experiment(name, order), "status": status, "reason": reason}
 
 
-def _of_experiment(name: str, place: int) -> Record:
-    known = {"schema": "solidmark.record/1", "t": "2026-01-02T03:04:05Z", "worker": "gw0", "benchmark_version": 1}
-    identity = {"event": "finding", "case_id": f"finding-{name}", "slug": f"validity-{name}", "place": place}
-    return {**known, **identity, "testbed": "", "mitigation": "", "family": ""}
+def _of_experiment(name: str, order: int) -> Record:
+    stamp = {"schema": "solidmark.record/2", "t": "2026-01-02T03:04:05Z", "worker": "gw0", "benchmark_version": 1}
+    identity = {"event": "finding", "case_id": f"finding-{name}", "slug": f"validity-{name}", "order": order}
+    return {**stamp, **identity, "testbed": "", "mitigation": "", "family": ""}

@@ -6,33 +6,40 @@ import pytest
 from record_samples import HOSTILE, broken_finding, case, finding
 from solidmark.reports import as_json, finding_cards, finding_figure, markdown, page
 
-from solidmark.leaderboard import Leaderboard, leaderboard
+from solidmark.leaderboard import Leaderboard, build_leaderboard
 
 
 @pytest.fixture(scope="module")
 def board() -> Leaderboard:
     """One of each verdict, in another order than written, one by names, one that broke."""
-    named = finding("channels", "fails", ("image", "caption", HOSTILE), place=2)
-    return leaderboard([finding("time", "undecided", place=1), named, finding(), broken_finding("bands", place=3)])
+    named = finding("channels", "fails", ("image", "caption", HOSTILE), order=2)
+    return build_leaderboard([finding("time", "undecided", order=1), named, finding(), broken_finding("bands", order=3)])
 
 
-def test_findings_stand_in_their_order_with_their_verdicts(board: Leaderboard) -> None:
+def test_findings_keep_their_order_and_their_verdicts(board: Leaderboard) -> None:
     (suite,) = finding_cards.suites(board)
     assert [card.verdict for card in suite.cards] == ["holds", "undecided", "fails", "error"]
     assert finding_cards.counts(board.findings) == "validity, 4 findings: 1 holds, 1 fails, 1 undecided, 1 without numbers"
 
 
 def test_json_has_every_finding_and_null_with_a_reason_where_one_broke(board: Leaderboard) -> None:
-    told = json.loads(as_json.render(board, []))["findings"]
-    assert told[0]["estimate"] == {"value": 0.21, "low": 0.18, "high": 0.24, "error": 0.01}
-    assert (told[3]["estimate"], told[3]["reason"]) == (None, "it broke")
+    findings = json.loads(as_json.render(board, []))["findings"]
+    assert findings[0]["estimate"] == {
+        "value": 0.21,
+        "low": 0.18,
+        "high": 0.24,
+        "error": 0.01,
+        "chance": None,
+        "count": None,
+    }
+    assert (findings[3]["estimate"], findings[3]["reason"]) == (None, "it broke")
 
 
 @pytest.mark.parametrize("render", [markdown.render, page.render])
-def test_rule_numbers_and_reason_are_told_and_names_are_no_markup(render, board: Leaderboard) -> None:
+def test_rule_numbers_and_reason_are_shown_and_names_are_no_markup(render, board: Leaderboard) -> None:
     text = render(board, [])
-    for told in ("The slope lies above 0.", "0.21 [0.18, 0.24]", "it rises from point to point", "it broke"):
-        assert told in text
+    for part in ("The slope lies above 0.", "0.21 [0.18, 0.24]", "it rises from point to point", "it broke"):
+        assert part in text
     assert "<script>" not in text.replace("<script>\n", "").replace('<script type="application/json"', "")
 
 
@@ -43,21 +50,21 @@ def test_a_page_of_findings_alone_has_their_figures_and_no_table(board: Leaderbo
 
 
 def test_a_figure_has_a_tip_for_each_point_of_each_series() -> None:
-    (outcome,) = leaderboard([finding(x=(0.0, 1.0, 4.0))]).findings
+    (outcome,) = build_leaderboard([finding(x=(0.0, 1.0, 4.0))]).findings
     drawn = finding_figure.figure("0", outcome.finding)
     assert drawn.svg.count("<title>") == 6
     assert "some, 4: 0.5 [0.45, 0.55]" in drawn.svg
 
 
 def test_a_finding_without_points_has_no_figure() -> None:
-    (outcome,) = leaderboard([finding(series=[])]).findings
+    (outcome,) = build_leaderboard([finding(series=[])]).findings
     assert finding_figure.figure("0", outcome.finding) is None
 
 
 def test_the_latest_finding_of_an_experiment_counts() -> None:
     later = {**finding("dose", "fails"), "t": "2026-02-02T03:04:05Z"}
-    assert [one.finding.verdict.value for one in leaderboard([finding(), later]).findings] == ["fails"]
+    assert [outcome.finding.verdict.value for outcome in build_leaderboard([finding(), later]).findings] == ["fails"]
 
 
 def test_no_findings_leave_no_trace() -> None:
-    assert "findings" not in markdown.render(leaderboard([case()]), [])
+    assert "findings" not in markdown.render(build_leaderboard([case()]), [])

@@ -1,4 +1,4 @@
-"""Ranking at matched utility: Holm's correction, groups that cannot be told apart, ranges of ranks."""
+"""Ranking at matched utility: Holm's correction, groups that do not differ, ranges of ranks."""
 
 import itertools
 
@@ -21,9 +21,9 @@ def at(family: str, matched: float, noise: float = 0.01, seeds: int = 8, seed: i
 
 def ranked(*curves: Curve) -> Ranking:
     """The ranking, which there is."""
-    found = ranking(curves)
-    assert found is not None
-    return found
+    result = ranking(curves)
+    assert result is not None
+    return result
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
@@ -46,51 +46,50 @@ def test_two_that_are_apart_share_the_others() -> None:
 @given(st.integers(1, 7), st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=10))
 def test_a_group_holds_no_two_that_are_apart_and_all_others_share_one(count: int, drawn: set[tuple[int, int]]) -> None:
     apart = {(a, b) for a, b in drawn if a < b < count}
-    found = groups(count, sorted(apart))
+    sets = groups(count, sorted(apart))
     for pair in itertools.combinations(range(count), 2):
-        assert any({*pair} <= {*members} for members in found) == (pair not in apart)
+        assert any({*pair} <= {*members} for members in sets) == (pair not in apart)
 
 
 def test_families_far_apart_have_one_rank_each_and_a_letter_each() -> None:
-    found = ranked(at("b", 0.5, seed=1), at("c", 0.7, seed=2), at("a", 0.2, seed=3))
-    assert [(place.family, place.ranks, place.groups) for place in found.places] == [
+    result = ranked(at("b", 0.5, seed=1), at("c", 0.7, seed=2), at("a", 0.2, seed=3))
+    assert [(family.family, family.ranks, family.groups) for family in result.families] == [
         ("a", "1", ("a",)),
         ("b", "2", ("b",)),
         ("c", "3", ("c",)),
     ]
-    assert (found.apart, found.pairs) == (3, 3)
+    assert (result.apart, result.pairs) == (3, 3)
 
 
-def test_families_that_cannot_be_told_apart_share_a_group_and_a_range_of_ranks() -> None:
-    found = ranked(at("a", 0.40, seed=1), at("b", 0.405, seed=2), at("c", 0.7, seed=3))
-    assert [place.ranks for place in found.places] == ["1-2", "1-2", "3"]
-    assert found.places[0].groups == found.places[1].groups != found.places[2].groups
+def test_families_that_do_not_differ_share_a_group_and_a_range_of_ranks() -> None:
+    result = ranked(at("a", 0.40, seed=1), at("b", 0.405, seed=2), at("c", 0.7, seed=3))
+    assert [family.ranks for family in result.families] == ["1-2", "1-2", "3"]
+    assert result.families[0].groups == result.families[1].groups != result.families[2].groups
 
 
-def test_with_two_seeds_nothing_is_told_apart_and_the_ranking_says_so() -> None:
-    found = ranked(at("a", 0.1, seeds=2), at("b", 0.7, seeds=2))
-    assert {place.ranks for place in found.places} == {"1-2"}
-    assert "fewer than 3 seeds" in found.reason
+def test_with_two_seeds_nothing_differs_and_the_ranking_says_so() -> None:
+    result = ranked(at("a", 0.1, seeds=2), at("b", 0.7, seeds=2))
+    assert {family.ranks for family in result.families} == {"1-2"}
+    assert "fewer than 3 seeds" in result.reason
 
 
-def test_matched_utility_is_read_between_strengths() -> None:
-    (place,) = ranked(curve("a", (0.8, 0.4), (0.0, 0.1))).places
-    assert place.matched.value == pytest.approx(0.6)
-    assert place.setting == ""
+def test_matched_utility_is_read_between_settings() -> None:
+    (family,) = ranked(curve("a", (0.8, 0.4), (0.0, 0.1))).families
+    assert family.matched.value == pytest.approx(0.6)
+    assert family.setting == ""
 
 
-def test_the_setting_is_the_least_memory_among_strengths_that_lose_at_most_a_twentieth() -> None:
-    (place,) = ranked(curve("a", (0.8, 0.5, 0.6, 0.1), (0.0, 0.03, 0.05, 0.2))).places
-    assert place.setting == "a(0.03)"
+def test_the_setting_is_the_least_memory_among_those_that_lose_at_most_a_twentieth() -> None:
+    (family,) = ranked(curve("a", (0.8, 0.5, 0.6, 0.1), (0.0, 0.03, 0.05, 0.2))).families
+    assert family.setting == "a(0.03)"
 
 
 def test_only_seeds_of_both_are_compared() -> None:
-    one, other = at("a", 0.2, seeds=4), at("b", 0.6, seeds=8)
-    assert ranked(one, other).pairs == 1
-    assert ranked(one, other).apart == 1
+    ranking = ranked(at("a", 0.2, seeds=4), at("b", 0.6, seeds=8))
+    assert (ranking.pairs, ranking.apart) == (1, 1)
 
 
-def test_twins_are_rarely_told_apart() -> None:
+def test_twins_rarely_differ() -> None:
     """Ten twins in 100 worlds: a family-wise rate of 5 % gives more than nine once in forty times."""
     worlds = [[at(f"t{n}", 0.5, 0.05, 8, seed=100 * world + n) for n in range(10)] for world in range(100)]
     assert sum(ranked(*world).apart > 0 for world in worlds) <= 9
@@ -100,13 +99,13 @@ def test_families_without_numbers_are_not_ranked() -> None:
     assert ranking([Curve("a", "training", False, False, "accuracy", "worst", reason="no room")]) is None
 
 
-@pytest.mark.parametrize(("number", "told"), [(0, "a"), (25, "z"), (26, "aa"), (53, "bb")])
-def test_groups_have_letters(number: int, told: str) -> None:
-    assert letter(number) == told
+@pytest.mark.parametrize(("number", "letters"), [(0, "a"), (25, "z"), (26, "aa"), (53, "bb")])
+def test_groups_have_letters(number: int, letters: str) -> None:
+    assert letter(number) == letters
 
 
 def test_a_rank_is_never_bare_where_others_could_have_it() -> None:
-    found = ranked(*(at(f"f{n}", 0.5 + 0.05 * n, 0.1, seed=n) for n in range(5)))
-    assert all(place.first <= number <= place.last for number, place in enumerate(found.places, start=1))
-    assert any(place.first < place.last for place in found.places)
-    assert np.diff([place.matched.value for place in found.places]).min() >= 0
+    result = ranked(*(at(f"f{n}", 0.5 + 0.05 * n, 0.1, seed=n) for n in range(5)))
+    assert all(family.first <= number <= family.last for number, family in enumerate(result.families, start=1))
+    assert any(family.first < family.last for family in result.families)
+    assert np.diff([family.matched.value for family in result.families]).min() >= 0

@@ -14,7 +14,7 @@ from record_samples import HOSTILE, case, crash, failed, of_testbed, scored, uti
 from solidmark.reports import as_csv, as_json, columns, forest, gallery, markdown, page, prose, table
 
 from solidmark import plugins
-from solidmark.leaderboard import NO_CLASS, Leaderboard, leaderboard
+from solidmark.leaderboard import NO_CLASS, Leaderboard, build_leaderboard
 
 PNG = b"\x89PNG\r\n\x1a\n and whatever follows"
 RENDERERS = {"md": markdown.render, "csv": as_csv.render, "json": as_json.render, "html": page.render}
@@ -22,12 +22,12 @@ RENDERERS = {"md": markdown.render, "csv": as_csv.render, "json": as_json.render
 
 @pytest.fixture(scope="module")
 def board() -> Leaderboard:
-    """A baseline, two families, a failed row, a crash, and what the testbed tells."""
+    """A baseline, two families, a failed row, a crash, and the record of the testbed."""
     rows = [case(f"rna(share={x})", 0.9 - 0.4 * x, stage="sampling") for x in (0.25, 0.5)]
     two = {"outpaint": scored(0.7), "caption-only": scored(0.6)}
     more = [case("guidance(scale=1)", 0.8, stage="sampling", control=True), case("agc", stage="training", queries=two)]
     wrong = [failed("broken", reason="no room"), crash("rna(share=0.5)")]
-    return leaderboard(
+    return build_leaderboard(
         [case(), *rows, *more, *wrong, of_testbed()], ["store: one entry was set aside"], {"profile": "quick"}
     )
 
@@ -36,7 +36,7 @@ def board() -> Leaderboard:
 def hostile() -> Leaderboard:
     """Names and reasons that try to be markup, columns, lines or formulas."""
     rows = [case(), case(f"{HOSTILE}(x=1)", 0.5, stage=HOSTILE), case("=cmd()", stage="sampling", reference=HOSTILE)]
-    return leaderboard([*rows, failed("bad", reason=HOSTILE), crash(HOSTILE)], [HOSTILE], {"profile": HOSTILE})
+    return build_leaderboard([*rows, failed("bad", reason=HOSTILE), crash(HOSTILE)], [HOSTILE], {"profile": HOSTILE})
 
 
 @pytest.fixture(scope="module")
@@ -73,28 +73,30 @@ def test_the_same_records_give_the_same_bytes(name: str, board: Leaderboard) -> 
 
 def test_another_process_gives_the_same_page() -> None:
     code = """if True:
-        from record_samples import case; from solidmark.leaderboard import leaderboard; from solidmark.reports import page
-        print(page.render(leaderboard([case(), case("rna", 0.5, stage="sampling")]), []), end="")"""
+        from record_samples import case
+        from solidmark.leaderboard import build_leaderboard
+        from solidmark.reports import page
+        print(page.render(build_leaderboard([case(), case("rna", 0.5, stage="sampling")]), []), end="")"""
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parent), "PYTHONUTF8": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
-    assert done.stdout.decode() == page.render(leaderboard([case(), case("rna", 0.5, stage="sampling")]), [])
+    assert done.stdout.decode() == page.render(build_leaderboard([case(), case("rna", 0.5, stage="sampling")]), [])
 
 
 @pytest.mark.parametrize("name", RENDERERS)
 def test_nothing_measured_is_still_a_report(name: str) -> None:
-    text = RENDERERS[name](leaderboard([]), [])
+    text = RENDERERS[name](build_leaderboard([]), [])
     assert text
     assert name not in ("md", "html") or "no records yet" in text
 
 
 @pytest.mark.parametrize("name", RENDERERS)
 def test_a_board_of_failures_alone_is_still_a_report(name: str) -> None:
-    assert "no room" in RENDERERS[name](leaderboard([failed("none", reason="no room", stage="none")]), [])
+    assert "no room" in RENDERERS[name](build_leaderboard([failed("none", reason="no room", stage="none")]), [])
 
 
 def column(board: Leaderboard, key: str) -> table.Column:
     """The column of that key."""
-    return next(found for found in columns.table(board).columns if found.key == key)
+    return next(column for column in columns.table(board).columns if column.key == key)
 
 
 def test_a_table_cell_never_shows_a_number_alone(board: Leaderboard) -> None:
@@ -103,13 +105,13 @@ def test_a_table_cell_never_shows_a_number_alone(board: Leaderboard) -> None:
     assert re.fullmatch(r"0\.88 \[0\.86, 0\.90\]", lead.cell(board.rows[0]).text)
 
 
-def test_a_share_stands_beside_what_chance_gives(board: Leaderboard) -> None:
+def test_a_share_is_shown_with_what_chance_gives(board: Leaderboard) -> None:
     assert column(board, "within_0.1").cell(board.rows[0]).text.endswith("(chance 0.20)")
 
 
 def test_a_small_negative_is_not_shown_as_minus_zero() -> None:
-    found = leaderboard([case(m=-0.001)])
-    assert column(found, "memorization").cell(found.rows[0]).value == "0.00"
+    board = build_leaderboard([case(m=-0.001)])
+    assert column(board, "memorization").cell(board.rows[0]).value == "0.00"
 
 
 def test_a_row_without_numbers_shows_dashes_and_its_status(board: Leaderboard) -> None:
@@ -120,62 +122,64 @@ def test_a_row_without_numbers_shows_dashes_and_its_status(board: Leaderboard) -
 
 def test_another_query_has_a_column_of_its_own(board: Leaderboard) -> None:
     row = next(row for row in board.rows if row.family == "agc")
-    found = column(board, "memorization_caption-only")
-    assert found.cell(row).value == "0.60"
-    assert found.cell(board.rows[0]).value == table.EMPTY
+    other = column(board, "memorization_caption-only")
+    assert other.cell(row).value == "0.60"
+    assert other.cell(board.rows[0]).value == table.EMPTY
 
 
-def test_the_worst_case_stands_beside_the_leading_query_where_several_were_asked(board: Leaderboard) -> None:
-    shown = [found.key for found in columns.table(board).main]
+def test_the_worst_case_follows_the_leading_query_where_several_were_asked(board: Leaderboard) -> None:
+    keys = [column.key for column in columns.table(board).main]
     for key in ("memorization", "certified", "epsilon"):
-        assert shown[shown.index(key) + 1] == f"worst_{key}"
+        assert keys[keys.index(key) + 1] == f"worst_{key}"
     row = next(row for row in board.rows if row.family == "agc")
     assert column(board, "worst_memorization").cell(row).value == "0.70"
 
 
-def test_the_worst_case_over_one_query_is_kept_among_all_columns() -> None:
-    found = leaderboard([case()])
-    grid = columns.table(found)
-    assert not [shown.key for shown in grid.main if shown.key.startswith("worst")]
-    assert [shown.cell(found.rows[0]).value for shown in grid.more if shown.key == "worst_memorization"] == ["0.88"]
+def test_the_worst_case_over_one_query_is_no_main_column() -> None:
+    board = build_leaderboard([case()])
+    grid = columns.table(board)
+    assert not [column.key for column in grid.main if column.key.startswith("worst")]
+    assert [column.cell(board.rows[0]).value for column in grid.more if column.key == "worst_memorization"] == ["0.88"]
 
 
 def test_a_row_without_accuracy_shows_a_dash_and_why() -> None:
-    found = leaderboard([case(utility=utility(None)), of_testbed(right=None)])
-    cell = column(found, "accuracy").cell(found.rows[0])
+    board = build_leaderboard([case(utility=utility(None)), of_testbed(right=None)])
+    cell = column(board, "accuracy").cell(board.rows[0])
     assert (cell.value, cell.missing) == (table.EMPTY, NO_CLASS)
-    assert f'title="{NO_CLASS}"' in page.render(found, [])
-    assert NO_CLASS in markdown.render(found, [])
+    assert f'title="{NO_CLASS}"' in page.render(board, [])
+    assert NO_CLASS in markdown.render(board, [])
 
 
 def test_accuracy_that_is_measured_nowhere_has_no_figure() -> None:
-    site = page.render(leaderboard([case(utility=utility(None)), case("x", stage="sampling", utility=utility(None))]), [])
+    site = page.render(
+        build_leaderboard([case(utility=utility(None)), case("x", stage="sampling", utility=utility(None))]), []
+    )
     assert f"Accuracy is not measured: {NO_CLASS}" in site
     assert "M* against accuracy" not in site
 
 
-@pytest.mark.parametrize(("numbers", "told"), [((), ""), ((0,), "0"), ((0, 1), "0, 1"), ((0, 2, 3, 4), "0, 2-4")])
-def test_seeds_are_told_in_short(numbers: tuple[int, ...], told: str) -> None:
-    assert columns.spans(numbers) == told
+@pytest.mark.parametrize(("numbers", "text"), [((), ""), ((0,), "0"), ((0, 1), "0, 1"), ((0, 2, 3, 4), "0, 2-4")])
+def test_seeds_are_listed_in_short(numbers: tuple[int, ...], text: str) -> None:
+    assert columns.spans(numbers) == text
 
 
-def test_the_headline_tells_the_baseline_beside_chance(board: Leaderboard) -> None:
-    told = prose.headline(board, board.testbeds[0])
-    assert "M 0.88 [0.86, 0.90] where chance gives 0, 56 of 64" in told
+def test_the_headline_says_the_baseline_and_chance(board: Leaderboard) -> None:
+    text = prose.headline(board, board.testbeds[0])
+    assert "M 0.88 [0.86, 0.90] where chance gives 0, 56 of 64" in text
     assert prose.counts(board) == "6 rows, 1 of them without numbers (1 error)"
 
 
 def test_rows_with_certified_images_are_counted_without_ranking(board: Leaderboard) -> None:
-    told = prose.certified(board, board.testbeds[0])
-    assert told == "In 4 of 4 mitigated rows images are still certified; in the worst case over queries, in 1 of 1"
+    text = prose.certified_rows(board, board.testbeds[0])
+    assert text == "In 4 of 4 mitigated rows images are still certified; in the worst case over queries, in 1 of 1"
 
 
 def test_a_board_without_a_baseline_says_so() -> None:
-    found = leaderboard([case("rna", stage="sampling")])
-    assert "no row can be compared" in prose.headline(found, found.testbeds[0])
+    board = build_leaderboard([case("rna", stage="sampling")])
+    assert "no row can be compared" in prose.headline(board, board.testbeds[0])
 
 
-def test_the_cost_of_marking_stands_beside_the_unmarked_training(board: Leaderboard) -> None:
+def test_the_cost_of_marking_has_the_unmarked_training(board: Leaderboard) -> None:
     accuracy = prose.marking(board, board.testbeds[0])[0]
     assert accuracy[0] == "accuracy"
     assert accuracy[1].startswith("0.64 [")
@@ -192,10 +196,10 @@ def test_markdown_tables_keep_their_columns_whatever_the_names(hostile: Leaderbo
 
 
 def test_markdown_keeps_the_zeros_of_numbers() -> None:
-    assert "| 0.10" in markdown._tabulated([["0.10"]], ["x"])
+    assert "| 0.10" in markdown._tabulate([["0.10"]], ["x"])
 
 
-def test_markdown_tells_crashes_notes_and_provenance(board: Leaderboard) -> None:
+def test_markdown_lists_crashes_notes_and_provenance(board: Leaderboard) -> None:
     text = markdown.render(board, [])
     assert "tried again: ok" in text
     assert "store: one entry was set aside" in text
@@ -212,8 +216,8 @@ def test_csv_comes_back_through_pandas(board: Leaderboard) -> None:
 
 
 def test_every_format_says_which_rows_are_references(board: Leaderboard) -> None:
-    found = pd.read_csv(io.StringIO(as_csv.render(board, [])), keep_default_na=False)
-    assert set(found.mitigation[found.control == "yes"]) == {row.mitigation for row in board.rows if row.control}
+    read = pd.read_csv(io.StringIO(as_csv.render(board, [])), keep_default_na=False)
+    assert set(read.mitigation[read.control == "yes"]) == {row.mitigation for row in board.rows if row.control}
     assert "| reference " in markdown.render(board, [])
 
 
@@ -224,16 +228,16 @@ def test_csv_never_begins_a_text_as_a_formula(hostile: Leaderboard) -> None:
 
 
 def test_csv_keeps_negative_numbers_numbers() -> None:
-    read = pd.read_csv(io.StringIO(as_csv.render(leaderboard([case(m=-0.2)]), [])))
+    read = pd.read_csv(io.StringIO(as_csv.render(build_leaderboard([case(m=-0.2)]), [])))
     assert read["memorization"][0] == pytest.approx(-0.2)
 
 
 def test_json_is_the_leaderboards(board: Leaderboard) -> None:
-    assert json.loads(as_json.render(board, []))["schema"] == "solidmark.leaderboard/1"
+    assert json.loads(as_json.render(board, []))["schema"] == "solidmark.leaderboard/2"
 
 
 def test_the_page_fetches_nothing(site: str) -> None:
-    links = [(tag, known.get("src") or known.get("href") or "") for tag, known in Seen(site).tags]
+    links = [(tag, attributes.get("src") or attributes.get("href") or "") for tag, attributes in Seen(site).tags]
     fetched = [(tag, link) for tag, link in links if re.match(r"(https?:)?//", link)]
     assert {tag for tag, _ in fetched} <= {"a"}
     assert all(link.startswith("https://arxiv.org/abs/") for _, link in fetched)
@@ -243,9 +247,9 @@ def test_the_page_fetches_nothing(site: str) -> None:
 
 def test_the_page_runs_no_name(hostile: Leaderboard) -> None:
     seen = Seen(page.render(hostile, []))
-    scripts = [known for tag, known in seen.tags if tag == "script"]
+    scripts = [attributes for tag, attributes in seen.tags if tag == "script"]
     assert scripts == [{"type": "application/json", "id": "leaderboard"}, {}]
-    assert not [name for _, known in seen.tags for name in known if name.startswith("on")]
+    assert not [name for _, attributes in seen.tags for name in attributes if name.startswith("on")]
 
 
 def test_the_page_shows_a_hostile_name_as_it_is(hostile: Leaderboard) -> None:
@@ -260,13 +264,13 @@ def test_the_page_carries_its_data(site: str) -> None:
 
 def test_every_figure_says_what_it_shows(site: str) -> None:
     tags = Seen(site).tags
-    assert sum(tag == "svg" for tag, _ in tags) == sum(known.get("role") == "img" for _, known in tags) == 6
-    assert all(known.get("aria-label") for _, known in tags if known.get("role") == "img")
-    assert all(known.get("alt") for tag, known in tags if tag == "img")
+    assert sum(tag == "svg" for tag, _ in tags) == sum(attributes.get("role") == "img" for _, attributes in tags) == 6
+    assert all(attributes.get("aria-label") for _, attributes in tags if attributes.get("role") == "img")
+    assert all(attributes.get("alt") for tag, attributes in tags if tag == "img")
 
 
 def test_ids_of_the_page_are_unique(site: str) -> None:
-    ids = [known["id"] for _, known in Seen(site).tags if "id" in known]
+    ids = [attributes["id"] for _, attributes in Seen(site).tags if "id" in attributes]
     assert len(ids) == len(set(ids))
 
 
@@ -275,59 +279,66 @@ def test_colours_of_the_figures_are_those_of_the_page(site: str) -> None:
     assert not [colour for svg in drawn for colour in re.findall(r"#[0-9a-f]{6}\b", svg)]
 
 
-def test_strengths_are_told_by_what_differs() -> None:
-    rows = leaderboard([case(f"rna(share={x}, rate=1)", stage="sampling") for x in (0.25, 0.5)]).rows
-    assert forest.distinguished(rows) == ["share 0.25", "share 0.5"]
+def test_settings_are_named_by_what_differs() -> None:
+    rows = build_leaderboard([case(f"rna(share={x}, rate=1)", stage="sampling") for x in (0.25, 0.5)]).rows
+    assert forest.distinguishing_labels(rows) == ["share 0.25", "share 0.5"]
 
 
-@pytest.mark.parametrize(("p", "told"), [(0.5, "0.5"), (0.0171, "0.017"), (4.2e-7, "4 × 10⁻⁷"), (0.0, "below 10⁻³⁰⁰")])
-def test_small_probabilities_are_told_by_their_power(p: float, told: str) -> None:
-    assert page.probability(p) == told
+@pytest.mark.parametrize(("p", "text"), [(0.5, "0.5"), (0.0171, "0.017"), (4.2e-7, "4 × 10⁻⁷"), (0.0, "below 10⁻³⁰⁰")])
+def test_small_probabilities_are_written_by_their_power(p: float, text: str) -> None:
+    assert page.probability(p) == text
 
 
-def items(folder: Path, case_id: str, picture: bytes = PNG) -> None:
-    """Items of one trained and one held-out image with three keys each."""
+def per_image(folder: Path, case_id: str, picture: bytes = PNG) -> None:
+    """The per-image file of one trained and one held-out image with three keys each."""
     keys, answers = [0.0, 0.5, 1.0], [0.1, 0.5, 0.8]
-    known = {"query": "outpaint", "caption": HOSTILE, "key": keys, "prediction": answers, "combined_p": 0.02}
+    image = {"query": "outpaint", "caption": HOSTILE, "key": keys, "prediction": answers, "combined_p": 0.02}
     pictures = dict.fromkeys(("as_trained", "as_asked", "as_answered"), picture)
-    (folder / "items").mkdir()
-    rows = pd.DataFrame([{**known, **pictures, "trained": trained} for trained in (True, False)])
-    rows.to_parquet(folder / "items" / f"{case_id}.parquet")
+    (folder / "per_image").mkdir()
+    rows = pd.DataFrame([{**image, **pictures, "trained": trained} for trained in (True, False)])
+    rows.to_parquet(folder / "per_image" / f"{case_id}.parquet")
 
 
 def test_the_gallery_shows_trained_and_held_out_images(tmp_path: Path) -> None:
-    items(tmp_path, case()["case_id"])
-    found = leaderboard([case()])
-    (wall,) = gallery.walls(found, found.testbeds[0], [tmp_path])
+    per_image(tmp_path, case()["case_id"])
+    board = build_leaderboard([case()])
+    (wall,) = gallery.walls(board, board.testbeds[0], [tmp_path])
     assert [picture.trained for picture in wall.pictures] == [True, False]
     assert wall.pictures[0].distance == pytest.approx(0.1)
-    assert "data:image/png;base64,iVBOR" in page.render(found, [tmp_path])
+    assert "data:image/png;base64,iVBOR" in page.render(board, [tmp_path])
 
 
-def test_the_gallery_says_that_items_are_missing(tmp_path: Path) -> None:
-    assert "is missing" in page.render(leaderboard([case()]), [tmp_path])
+def test_the_gallery_reads_the_folder_of_older_runs(tmp_path: Path) -> None:
+    per_image(tmp_path, case()["case_id"])
+    (tmp_path / "per_image").rename(tmp_path / "items")
+    board = build_leaderboard([case()])
+    assert len(gallery.walls(board, board.testbeds[0], [tmp_path])[0].pictures) == 2
 
 
-def test_the_gallery_says_that_items_are_damaged(tmp_path: Path) -> None:
-    items(tmp_path, case()["case_id"])
-    path = next((tmp_path / "items").iterdir())
+def test_the_gallery_says_that_a_file_is_missing(tmp_path: Path) -> None:
+    assert "is missing" in page.render(build_leaderboard([case()]), [tmp_path])
+
+
+def test_the_gallery_says_that_a_file_is_damaged(tmp_path: Path) -> None:
+    per_image(tmp_path, case()["case_id"])
+    path = next((tmp_path / "per_image").iterdir())
     path.write_bytes(path.read_bytes()[:100])
-    assert "cannot be read" in page.render(leaderboard([case()]), [tmp_path])
+    assert "cannot be read" in page.render(build_leaderboard([case()]), [tmp_path])
 
 
 def test_the_gallery_takes_nothing_for_a_picture_that_is_none(tmp_path: Path) -> None:
-    items(tmp_path, case()["case_id"], picture=b"<svg onload=alert(1)>")
-    assert "cannot be read" in page.render(leaderboard([case()]), [tmp_path])
+    per_image(tmp_path, case()["case_id"], picture=b"<svg onload=alert(1)>")
+    assert "cannot be read" in page.render(build_leaderboard([case()]), [tmp_path])
 
 
 def test_the_gallery_leaves_its_folder_alone(tmp_path: Path) -> None:
-    found = leaderboard([case(case_id="../../secret")])
-    (wall,) = gallery.walls(found, found.testbeds[0], [tmp_path])
-    assert "is not the name of a file" in wall.reason
+    board = build_leaderboard([case(case_id="../../secret")])
+    (wall,) = gallery.walls(board, board.testbeds[0], [tmp_path])
+    assert "is not the name of a per-image file" in wall.reason
 
 
 def test_the_gallery_shows_the_baseline_and_rows_of_several_m(board: Leaderboard) -> None:
-    chosen = gallery.chosen(board, board.testbeds[0])
+    chosen = gallery.choose_rows(board, board.testbeds[0])
     assert chosen[0].baseline
     assert len(chosen) == len({row.mitigation for row in chosen})
 

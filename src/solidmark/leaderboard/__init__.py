@@ -1,23 +1,69 @@
 """Leaderboards: from records to rows, curves, ranks and pages. Pure functions of records; nothing here imports torch."""
 
 from ..findings import Finding, Series
-from ..metrics.scores import Estimate, Share
-from .aggregate import Bound, Distance, Number
-from .blocks import Controls, Cost, DenoisingLoss, Negative, Scored, Utility, Worst
-from .build import Leaderboard, TestbedFacts, leaderboard
+from ..schema.numbers import Estimate, Share
+from ..schema.row import (
+    NO_CLAIM,
+    NO_CLASS,
+    NO_POWER,
+    NO_REFUSAL,
+    NO_WORST,
+    Attempt,
+    Claimed,
+    Controls,
+    Cost,
+    DenoisingLoss,
+    Marks,
+    Negative,
+    Refused,
+    Reported,
+    Row,
+    Scored,
+    Utility,
+    Work,
+    Worst,
+)
+from .build import Leaderboard, TestbedFacts, build_leaderboard
 from .curves import Curve
-from .excess import Excess, Standing
+from .excess import CurveVerdict, Excess
 from .incidents import Incident
-from .matched import Fairness
+from .matched import MatchedComparison
 from .outcomes import Outcome
-from .paired import OverSeeds
-from .ranking import Place, Ranking
-from .reported import Claimed, Refused, Telling
-from .rows import NO_CLAIM, NO_CLASS, NO_POWER, NO_REFUSAL, NO_WORST, Attempt, Row
+from .ranking import RankedFamily, Ranking
 
 __all__ = [
-    "NO_CLAIM", "NO_CLASS", "NO_POWER", "NO_REFUSAL", "NO_WORST", "Attempt", "Bound", "Claimed", "Controls", "Cost",
-    "Curve", "DenoisingLoss", "Distance", "Estimate", "Excess", "Fairness", "Finding", "Incident", "Leaderboard",
-    "Negative", "Number", "Outcome", "OverSeeds", "Place", "Ranking", "Refused", "Row", "Scored", "Series", "Share",
-    "Standing", "Telling", "TestbedFacts", "Utility", "Worst", "leaderboard",
+    "NO_CLAIM",
+    "NO_CLASS",
+    "NO_POWER",
+    "NO_REFUSAL",
+    "NO_WORST",
+    "Attempt",
+    "Claimed",
+    "Controls",
+    "Cost",
+    "Curve",
+    "CurveVerdict",
+    "DenoisingLoss",
+    "Estimate",
+    "Excess",
+    "Finding",
+    "Incident",
+    "Leaderboard",
+    "Marks",
+    "MatchedComparison",
+    "Negative",
+    "Outcome",
+    "RankedFamily",
+    "Ranking",
+    "Refused",
+    "Reported",
+    "Row",
+    "Scored",
+    "Series",
+    "Share",
+    "TestbedFacts",
+    "Utility",
+    "Work",
+    "Worst",
+    "build_leaderboard",
 ]  # fmt: skip

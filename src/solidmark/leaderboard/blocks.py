@@ -1,198 +1,102 @@
-"""Pooled: the blocks of a record, such as the scores of one query, over the seeds of a row. Pure functions, no torch.
+"""Blocks: those of a record, such as the scores of one query, over the seeds of a row.
 
-How numbers become one is told in `pooling`; here stands which numbers a block has. What some seed lacks the row lacks.
+`aggregate` says how numbers become one; here is which numbers a block has. What a seed lacks the row lacks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
-from ..metrics.scores import Share
-from .aggregate import Block, Bound, Distance, Number, area, bound, clustered_share, distance, number, share
+from ..schema.numbers import Estimate
+from ..schema.record import (
+    ControlsBlock,
+    CostBlock,
+    DenoisingLossBlock,
+    EpsilonBlock,
+    IntervalBlock,
+    MarksBlock,
+    NegativeBlock,
+    QueryBlock,
+    ScoresBlock,
+    UtilityBlock,
+    WorkBlock,
+    WorstBlock,
+)
+from ..schema.row import Controls, Cost, DenoisingLoss, Marks, Negative, Scored, Utility, Work, Worst
+from .aggregate import area, clustered_share, distance, least, number, of_all, share
 
 
-@dataclass(frozen=True)
-class Marks:
-    """How the marks of held-out answers look, averaged over seeds: spread of keys, unevenness, decoy error."""
-
-    spread: float
-    unevenness: float
-    decoy_error: float | None
-
-
-@dataclass(frozen=True)
-class Work:
-    """Denoiser evaluations, seconds and, where images were made, their number; a mean over seeds."""
-
-    forward: float
-    backward: float
-    seconds: float
-    images: float | None = None
-
-    @property
-    def evaluations(self) -> float:
-        """forward + backward."""
-        return self.forward + self.backward
-
-    @property
-    def per_image(self) -> float | None:
-        """Evaluations an image."""
-        return self.evaluations / self.images if self.images else None
-
-
-@dataclass(frozen=True)
-class Negative:
-    """A control that knows no key, over seeds; of the two p-values the smallest of any seed."""
-
-    memorization: Number
-    certified: Share
-    chance_p: float
-    uniform_p: float
-
-
-@dataclass(frozen=True)
-class Scored:
-    """All scores of one query over seeds. `avoided`, `access` and `held_out`, its own negatives, may not have been recorded.
-
-    `avoided` are images certified by answers that are too far from their keys. `retained` are the scores of images that
-    were not to be forgotten.
-    """
-
-    memorization: Number
-    certified: Share
-    avoided: Share | None
-    leaked_bits: Number
-    epsilon: Bound
-    within: dict[str, Share]
-    auroc: Number
-    tpr_at_1_fpr: Share
-    permutation_p: float
-    keys: int
-    access: str | None
-    held_out: Negative | None
-    marks: Marks | None
-    evaluations: Work | None
-    retained: Scored | None
-
-
-@dataclass(frozen=True)
-class Worst:
-    """The worst case over `queries` queries, over seeds; `chosen` is how often each was the one that was chosen."""
-
-    memorization: Number
-    certified: Share
-    epsilon: Bound
-    chosen: Mapping[str, float]
-    queries: int
-
-
-@dataclass(frozen=True)
-class Controls:
-    """The controls over seeds; sound only when those of every seed are."""
-
-    held_out: Negative
-    other_keys: Negative
-    power: Number
-    mark_valid: bool
-    marks: Marks
-    baseline_marks: Marks
-    active: bool
-    faults: tuple[str, ...]
-    sound: bool
-
-
-@dataclass(frozen=True)
-class Utility:
-    """Utility of plain generation over seeds, each beside its chance or floor; no accuracy where no class is asked for."""
-
-    accuracy: Share | None
-    frechet: Distance
-    kernel: Distance
-    diversity: Share
-    diversity_real: float
-    judge_accuracy: float
-
-
-@dataclass(frozen=True)
-class DenoisingLoss:
-    """Mean denoising loss of held-out images, with its 95 % interval over images and seeds, beside the trained ones'."""
-
-    value: float
-    low: float
-    high: float
-    trained: float
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a row costs, a mean over seeds; `relative` is training and editing against the baseline's training.
-
-    `sampling_relative` is an image's evaluations against those of the baseline; `peak_bytes` is the largest of any seed.
-    """
-
-    training: Work
-    editing: Work
-    sampling: Work
-    peak_bytes: int | None = None
-    relative: float | None = None
-    sampling_relative: float | None = None
-
-
-def scored(blocks: Sequence[Block]) -> Scored:
+def query(blocks: Sequence[QueryBlock]) -> Scored:
     """One query of a row, from its blocks of every seed."""
+    return replace(
+        _scores(blocks),
+        access=blocks[0].get("access"),
+        held_out=of_all(negative, (block.get("held_out") for block in blocks)),
+        marks=of_all(marks, (block.get("marks") for block in blocks)),
+        evaluations=of_all(work, (block.get("evaluations") for block in blocks)),
+        retained=of_all(_scores, (block.get("retained") for block in blocks)),
+    )
+
+
+def _scores(blocks: Sequence[ScoresBlock]) -> Scored:
     images = [block["memorization"]["images"] for block in blocks]
-    kept = [block["retained"] for block in blocks if block.get("retained")]
+    epsilon = least([block["epsilon"] for block in blocks])
     return Scored(
-        memorization=number(_each(blocks, "memorization"), images),
-        certified=share(_each(blocks, "certified")),
-        avoided=share(_each(blocks, "avoided")) if _all_have(blocks, "avoided") else None,
-        leaked_bits=number(_each(blocks, "leaked_bits"), images),
-        epsilon=bound(_each(blocks, "epsilon")),
+        memorization=number([block["memorization"] for block in blocks], images),
+        certified=share([block["certified"] for block in blocks]),
+        avoided=of_all(share, (block.get("avoided") for block in blocks)),
+        leaked_bits=number([block["leaked_bits"] for block in blocks], images),
+        epsilon=_bound(epsilon),
+        epsilon_delta=epsilon["delta"],
+        epsilon_confidence=epsilon["confidence"],
+        epsilon_adjacency=epsilon["adjacency"],
         within={d: clustered_share([block["within"][d] for block in blocks]) for d in blocks[0]["within"]},
-        auroc=area(_each(blocks, "auroc"), images),
-        tpr_at_1_fpr=share(_each(blocks, "tpr_at_1_fpr")),
+        auroc=area([block["auroc"] for block in blocks], images),
+        tpr_at_1_fpr=share([block["tpr_at_1_fpr"] for block in blocks]),
         permutation_p=max(block["permutation_p"] for block in blocks),
         keys=blocks[0]["leaked_bits"]["keys"],
-        access=blocks[0].get("access"),
-        held_out=negative(_each(blocks, "held_out")) if _all_have(blocks, "held_out") else None,
-        marks=marks(_each(blocks, "marks")) if _all_have(blocks, "marks") else None,
-        evaluations=work(_each(blocks, "evaluations")) if _all_have(blocks, "evaluations") else None,
-        retained=scored(kept) if len(kept) == len(blocks) else None,
     )
 
 
-def worst(blocks: Sequence[Block]) -> Worst:
+def _bound(block: EpsilonBlock) -> Estimate:
+    """A lower bound: value and lower limit are the same."""
+    return Estimate(block["low"], block["low"], chance=0.0)
+
+
+def worst(blocks: Sequence[WorstBlock]) -> Worst:
     """The worst case of a row, from the blocks of seeds that were all asked the same queries."""
     images = [block["memorization"]["images"] for block in blocks]
-    chosen = _each(blocks, "chosen")
+    epsilon = least([block["epsilon"] for block in blocks])
+    queries = list(blocks[0]["chosen"])
     return Worst(
-        memorization=number(_each(blocks, "memorization"), images),
-        certified=share(_each(blocks, "certified")),
-        epsilon=bound(_each(blocks, "epsilon")),
-        chosen={query: float(np.mean(_each(chosen, query))) for query in chosen[0]},
-        queries=len(chosen[0]),
+        memorization=number([block["memorization"] for block in blocks], images),
+        certified=share([block["certified"] for block in blocks]),
+        epsilon=_bound(epsilon),
+        epsilon_delta=epsilon["delta"],
+        epsilon_confidence=epsilon["confidence"],
+        epsilon_adjacency=epsilon["adjacency"],
+        chosen={query: float(np.mean([block["chosen"][query] for block in blocks])) for query in queries},
+        queries=len(queries),
     )
 
 
-def power(blocks: Sequence[Block], images: Sequence[int]) -> dict[str, Number | None]:
+def power(blocks: Sequence[Mapping[str, IntervalBlock | None]], images: Sequence[int]) -> dict[str, Estimate | None]:
     """The power of each query; None for one that a perfect memorizer cannot be asked."""
     queries = [query for query in blocks[0] if all(query in block for block in blocks)]
-    return {q: number(_each(blocks, q), images) if _all_have(blocks, q) else None for q in queries}
+    return {query: of_all(lambda seeds: number(seeds, images), (block[query] for block in blocks)) for query in queries}
 
 
-def controls(blocks: Sequence[Block]) -> Controls:
+def controls(blocks: Sequence[ControlsBlock]) -> Controls:
     """The controls of a row, from its blocks of every seed."""
-    images = [block["other_keys"]["memorization"]["images"] for block in blocks]
     return Controls(
-        held_out=negative(_each(blocks, "held_out")),
-        other_keys=negative(_each(blocks, "other_keys")),
-        power=number(_each(blocks, "power"), images),
+        held_out=negative([block["held_out"] for block in blocks]),
+        other_keys=negative([block["other_keys"] for block in blocks]),
+        power=number([block["power"] for block in blocks], images_of(blocks)),
         mark_valid=all(block["mark_valid"]["valid"] for block in blocks),
-        marks=marks(_each(blocks, "mark_valid")),
+        marks=marks([block["mark_valid"] for block in blocks]),
         baseline_marks=marks([block["mark_valid"]["baseline"] for block in blocks]),
         active=all(block["active"] for block in blocks),
         faults=tuple(fault for block in blocks for fault in block["faults"]),
@@ -200,65 +104,70 @@ def controls(blocks: Sequence[Block]) -> Controls:
     )
 
 
-def negative(blocks: Sequence[Block]) -> Negative:
+def images_of(blocks: Sequence[ControlsBlock]) -> list[int]:
+    """How many trained images each seed has."""
+    return [block["other_keys"]["memorization"]["images"] for block in blocks]
+
+
+def negative(blocks: Sequence[NegativeBlock]) -> Negative:
     """A control of a row, from its blocks of every seed."""
     images = [block["memorization"]["images"] for block in blocks]
     return Negative(
-        memorization=number(_each(blocks, "memorization"), images),
-        certified=share(_each(blocks, "certified")),
+        memorization=number([block["memorization"] for block in blocks], images),
+        certified=share([block["certified"] for block in blocks]),
         chance_p=min(block["chance_p"] for block in blocks),
         uniform_p=min(block["uniform_p"] for block in blocks),
     )
 
 
-def utility(blocks: Sequence[Block]) -> Utility:
+def utility(blocks: Sequence[UtilityBlock]) -> Utility:
     """The utility of a row, from its blocks of every seed."""
+    frechet, frechet_real = distance([block["frechet"] for block in blocks])
+    kernel, kernel_real = distance([block["kernel"] for block in blocks])
     return Utility(
-        accuracy=share(_each(blocks, "accuracy")) if _all_have(blocks, "accuracy") else None,
-        frechet=distance(_each(blocks, "frechet")),
-        kernel=distance(_each(blocks, "kernel")),
-        diversity=share(_each(blocks, "diversity")),
-        diversity_real=float(np.mean(_each(blocks, "diversity_real"))),
-        judge_accuracy=float(np.mean(_each(blocks, "judge_accuracy"))),
+        accuracy=of_all(share, (block.get("accuracy") for block in blocks)),
+        frechet=frechet,
+        frechet_real=frechet_real,
+        kernel=kernel,
+        kernel_real=kernel_real,
+        diversity=share([block["diversity"] for block in blocks]),
+        diversity_real=float(np.mean([block["diversity_real"] for block in blocks])),
+        judge_accuracy=float(np.mean([block["judge_accuracy"] for block in blocks])),
     )
 
 
-def denoising_loss(blocks: Sequence[Block]) -> DenoisingLoss | None:
-    """The denoising loss of a row, from its blocks of every seed; None where a seed has none."""
-    if not _all_have(blocks, "held_out"):
-        return None
-    held_out = number(_each(blocks, "held_out"), [block["held_out"]["images"] for block in blocks])
-    trained = float(np.mean([block["trained"]["value"] for block in blocks]))
-    return DenoisingLoss(held_out.value, held_out.low, held_out.high, trained)
+def denoising_loss(blocks: Sequence[DenoisingLossBlock]) -> DenoisingLoss:
+    """The denoising loss of a row, from its blocks of every seed."""
+    held_out = number([block["held_out"] for block in blocks], [block["held_out"]["images"] for block in blocks])
+    return DenoisingLoss(held_out, float(np.mean([block["trained"]["value"] for block in blocks])))
 
 
-def cost(blocks: Sequence[Block], peaks: Sequence[int | None]) -> Cost:
+def cost(blocks: Sequence[CostBlock], peaks: Sequence[int | None]) -> Cost:
     """The cost of a row, from its blocks and peaks of memory of every seed."""
-    training, editing, sampling = (work(_each(blocks, part)) for part in ("training", "editing", "sampling"))
+    training = work([block["training"] for block in blocks])
+    editing = work([block["editing"] for block in blocks])
+    sampling = work([block["sampling"] for block in blocks])
     return Cost(training, editing, sampling, max((peak for peak in peaks if peak is not None), default=None))
 
 
-def work(blocks: Sequence[Block]) -> Work:
+def work(blocks: Sequence[WorkBlock]) -> Work:
     """Evaluations and seconds, averaged over seeds."""
-    images = _mean_or_none([block.get("images") for block in blocks])
-    forward, backward, seconds = (float(np.mean(_each(blocks, name))) for name in ("forward", "backward", "seconds"))
-    return Work(forward, backward, seconds, images)
+    return Work(
+        forward=float(np.mean([block["forward"] for block in blocks])),
+        backward=float(np.mean([block["backward"] for block in blocks])),
+        seconds=float(np.mean([block["seconds"] for block in blocks])),
+        images=of_all(_mean, (block.get("images") for block in blocks)),
+    )
 
 
-def marks(blocks: Sequence[Block]) -> Marks:
+def marks(blocks: Sequence[MarksBlock]) -> Marks:
     """Looks of the marks, averaged over seeds."""
-    spread, unevenness = (float(np.mean(_each(blocks, name))) for name in ("spread", "unevenness"))
-    return Marks(spread, unevenness, _mean_or_none([block.get("decoy_error") for block in blocks]))
+    return Marks(
+        spread=float(np.mean([block["spread"] for block in blocks])),
+        unevenness=float(np.mean([block["unevenness"] for block in blocks])),
+        decoy_error=of_all(_mean, (block.get("decoy_error") for block in blocks)),
+    )
 
 
-def _mean_or_none(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known and len(known) == len(values) else None
-
-
-def _all_have(blocks: Sequence[Block], name: str) -> bool:
-    return all(block.get(name) is not None for block in blocks)
-
-
-def _each(blocks: Sequence[Block], name: str) -> list[Any]:
-    return [block[name] for block in blocks]
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))

@@ -1,57 +1,58 @@
-"""Compare: from records to a leaderboard. Pure and free of torch; read `leaderboard` first.
+"""Build: from records to a leaderboard. Read `build_leaderboard` first.
 
-Rows are made in `rows`, findings in `outcomes`, what went wrong in `incidents`; here they come together.
+`rows` makes the rows, `outcomes` the findings, `incidents` what went wrong; here they come together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 from ..errors import InvalidValue
-from ..records import Record, latest
+from ..records import latest
+from ..schema.numbers import Estimate
+from ..schema.record import CaseRecord, Record, TestbedRecord
+from ..schema.row import NO_CLASS, NO_POWER, Row, Utility
+from ..schema.run import RunFile
 from . import blocks
-from .aggregate import Number
-from .blocks import Utility
 from .incidents import Incident, incidents
-from .matched import Fairness, fairness
+from .matched import MatchedComparison, matched_comparison
 from .outcomes import Outcome, outcomes
-from .rows import NO_CLASS, NO_POWER, Row, rows, solver
+from .rows import as_case, rows, solver_of
 
-SCHEMA = "solidmark.leaderboard/1"
+SCHEMA = "solidmark.leaderboard/2"
 
 
 @dataclass(frozen=True)
 class TestbedFacts:
-    """What belongs to a testbed and protocol alone: power of each query, utility without any marks; null if unknown.
+    """What belongs to a testbed and solver alone: power of each query, utility without any marks; null if unknown.
 
-    `title` is the testbed's name, with the protocol's where it was asked in several.
+    `title` is the testbed's name, with the solver's where several were used.
     """
 
     name: str
     title: str
-    protocol: Mapping[str, Any]
+    solver: Mapping[str, object]
     expected: str
     seeds: tuple[int, ...]
-    power: Mapping[str, Number | None] | None
+    power: Mapping[str, Estimate | None] | None
     unmarked: Utility | None
     reason: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The facts as plain JSON, null with a reason where unknown."""
-        told = dict.fromkeys(("power", "unmarked"), self.reason) if self.power is None else {}
-        told |= {f"power.{query}": NO_POWER for query, m in (self.power or {}).items() if m is None}
+        reasons = dict.fromkeys(("power", "unmarked"), self.reason) if self.power is None else {}
+        reasons |= {f"power.{query}": NO_POWER for query, power in (self.power or {}).items() if power is None}
         if self.unmarked is not None and self.unmarked.accuracy is None:
-            told["unmarked.accuracy"] = NO_CLASS
-        return {**asdict(self), "reasons": told}
+            reasons["unmarked.accuracy"] = NO_CLASS
+        return {**asdict(self), "reasons": reasons}
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """All rows with what is needed to read them, and what experiments found beside them.
+    """All rows with what is needed to read them, and what experiments found.
 
-    `provenance` is the run's, `measured` the first and last record's time.
+    `provenance` is the run's `run.json`, `measured` the first and last record's time.
     """
 
     rows: tuple[Row, ...]
@@ -60,31 +61,32 @@ class Leaderboard:
     notes: tuple[str, ...]
     benchmark_version: int | None
     measured: tuple[str, str]
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: RunFile = field(default_factory=lambda: RunFile())
     findings: tuple[Outcome, ...] = ()
-    fairness: tuple[Fairness, ...] = ()
+    matched: tuple[MatchedComparison, ...] = ()
 
     def of(self, facts: TestbedFacts) -> tuple[Row, ...]:
-        """The rows of one testbed and protocol, those that failed before they had a protocol included."""
+        """The rows of one testbed and solver, those that failed before they had a solver included."""
         return _of(self.rows, facts)
 
-    def fair(self, facts: TestbedFacts) -> Fairness:
-        """The curves of one testbed and protocol, with what they say."""
-        return next(one for one in self.fairness if (one.testbed, one.protocol) == (facts.name, facts.protocol))
+    def comparison(self, facts: TestbedFacts) -> MatchedComparison:
+        """The curves of one testbed and solver, with what they say."""
+        ground = facts.name, facts.solver
+        return next(comparison for comparison in self.matched if (comparison.testbed, comparison.solver) == ground)
 
     def baseline(self, facts: TestbedFacts) -> Row | None:
         """The row of a testbed without mitigation, where it has numbers."""
         return next((row for row in self.of(facts) if row.baseline and row.ok), None)
 
-    def to_json(self) -> dict[str, Any]:
-        """The leaderboard as plain JSON, schema `solidmark.leaderboard/1`; unknown is null with a reason."""
+    def to_json(self) -> dict[str, object]:
+        """The leaderboard as plain JSON, schema `solidmark.leaderboard/2`; unknown is null with a reason."""
         return {
             "schema": SCHEMA,
             "benchmark_version": self.benchmark_version,
             "measured": {"first": self.measured[0], "last": self.measured[1]},
             "rows": [row.to_json() for row in self.rows],
             "testbeds": [facts.to_json() for facts in self.testbeds],
-            "fairness": [one.to_json() for one in self.fairness],
+            "matched": [comparison.to_json() for comparison in self.matched],
             "findings": [outcome.to_json() for outcome in self.findings],
             "incidents": [asdict(incident) for incident in self.incidents],
             "notes": list(self.notes),
@@ -92,36 +94,53 @@ class Leaderboard:
         }
 
 
-def leaderboard(
-    records: Sequence[Record], notes: Iterable[str] = (), provenance: Mapping[str, Any] | None = None
+def build_leaderboard(
+    records: Sequence[Record], notes: Iterable[str] = (), provenance: RunFile | None = None
 ) -> Leaderboard:
     """The leaderboard of these records, of which each case's latest finished one counts.
 
     Raises InvalidValue where records of different benchmark versions are mixed.
     """
-    version = _one_version(records)
-    found, repeats = rows(latest(record for record in records if record["event"] in ("case", "crash")))
+    version = _single_version(records)
+    lines, repeats = rows(_cases(records))
     times = sorted(str(record["t"]) for record in records if record.get("t"))
-    testbeds = _testbeds(found, latest(record for record in records if record["event"] == "testbed"))
+    testbeds = _testbeds(lines, [record for record in _latest(records, "testbed") if record["event"] == "testbed"])
     return Leaderboard(
-        rows=tuple(found),
+        rows=tuple(lines),
         testbeds=tuple(testbeds),
         incidents=tuple(incidents(records)),
         notes=tuple(dict.fromkeys([*notes, *repeats])),
         benchmark_version=version,
         measured=(times[0], times[-1]) if times else ("", ""),
-        provenance=provenance or {},
+        provenance=provenance or RunFile(),
         findings=tuple(outcomes(record for record in records if record["event"] == "finding")),
-        fairness=tuple(fairness(facts.name, facts.protocol, _of(found, facts)) for facts in testbeds),
+        matched=tuple(matched_comparison(facts.name, facts.solver, _of(lines, facts)) for facts in testbeds),
     )
 
 
+def _latest(records: Iterable[Record], *events: str) -> list[Record]:
+    """The latest record of each case among those of some events."""
+    return latest(record for record in records if record["event"] in events)
+
+
+def _cases(records: Iterable[Record]) -> list[CaseRecord]:
+    """The latest record of each case that was measured, a crash as the case that it ended."""
+    cases = []
+    for record in _latest(records, "case", "crash"):
+        if record["event"] == "case":
+            cases.append(record)
+        elif record["event"] == "crash":
+            cases.append(as_case(record))
+    return cases
+
+
 def _of(rows: Iterable[Row], facts: TestbedFacts) -> tuple[Row, ...]:
-    return tuple(row for row in rows if row.testbed == facts.name and row.protocol in ({}, facts.protocol))
+    return tuple(row for row in rows if row.testbed == facts.name and row.solver in ({}, facts.solver))
 
 
-def _one_version(records: Sequence[Record]) -> int | None:
-    versions = sorted({record["benchmark_version"] for record in records if record.get("benchmark_version") is not None})
+def _single_version(records: Sequence[Record]) -> int | None:
+    stated = [record.get("benchmark_version") for record in records if record["event"] != "crash"]
+    versions = sorted({version for version in stated if version is not None})
     if len(versions) > 1:
         found = f"records of versions {' and '.join(map(str, versions))}"
         cure = "Report the runs of each version by themselves, or measure the older ones again."
@@ -129,23 +148,34 @@ def _one_version(records: Sequence[Record]) -> int | None:
     return int(versions[0]) if versions else None
 
 
-def _testbeds(rows: Sequence[Row], records: Sequence[Record]) -> list[TestbedFacts]:
-    """One for each testbed and protocol, in order of appearance."""
-    found = [(row.testbed, row.protocol) for row in rows] + [(record["testbed"], solver(record)) for record in records]
-    known = {name for name, protocol in found if protocol}
-    grounds = [ground for place, ground in enumerate(found) if ground not in found[:place]]
-    grounds = [(name, protocol) for name, protocol in grounds if protocol or name not in known]
+def _testbeds(rows: Sequence[Row], records: Sequence[TestbedRecord]) -> list[TestbedFacts]:
+    """One for each testbed and solver, in order of appearance."""
+    grounds = _grounds(rows, records)
     names = [name for name, _ in grounds]
     facts = []
-    for name, protocol in grounds:
-        title = f"{name}, {protocol.get('name', 'protocol')}" if names.count(name) > 1 else name
-        own = [r for r in records if r["testbed"] == name and solver(r) == protocol and r["status"] == "ok"]
-        images = [row.lead.memorization.images for row in rows if row.testbed == name and row.lead is not None]
-        facts.append(_testbed(TestbedFacts(name, title, protocol, "", (), None, None), own, min(images, default=2)))
+    for name, solver in grounds:
+        title = f"{name}, {solver.get('name', 'solver')}" if names.count(name) > 1 else name
+        own = [r for r in records if r["testbed"] == name and solver_of(r) == solver and r["status"] == "ok"]
+        facts.append(_testbed(TestbedFacts(name, title, solver, "", (), None, None), own, _images(rows, name)))
     return facts
 
 
-def _testbed(empty: TestbedFacts, records: Sequence[Record], images: int) -> TestbedFacts:
+def _grounds(rows: Iterable[Row], records: Iterable[TestbedRecord]) -> list[tuple[str, Mapping[str, object]]]:
+    """Testbeds with their solvers, each once; without a solver only where no record of that testbed has one."""
+    stated: list[tuple[str, Mapping[str, object]]] = [(row.testbed, row.solver) for row in rows]
+    stated += [(record["testbed"], solver_of(record)) for record in records]
+    solved = {name for name, solver in stated if solver}
+    unique = [ground for index, ground in enumerate(stated) if ground not in stated[:index]]
+    return [(name, solver) for name, solver in unique if solver or name not in solved]
+
+
+def _images(rows: Iterable[Row], testbed: str) -> int:
+    """Trained images of a seed: the fewest of any row."""
+    counts = [row.lead.memorization.count for row in rows if row.testbed == testbed and row.lead is not None]
+    return min((count for count in counts if count is not None), default=2)
+
+
+def _testbed(empty: TestbedFacts, records: Sequence[TestbedRecord], images: int) -> TestbedFacts:
     """The facts from the testbed's own records; `images` are those of a seed, for the intervals of its power."""
     if not records:
         return replace(empty, reason="its own case (power, cost of marking) has no record")

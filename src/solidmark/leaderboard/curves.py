@@ -1,32 +1,28 @@
-"""Curves: how much a family remembers at how much utility, over its strengths and seeds. Pure and free of torch.
+"""Curves: how much a family remembers at how much utility, over its settings and seeds.
 
     loss = 1 - accuracy / the baseline's       or       Fréchet distance / the baseline's - 1,  in the same seed
-    frontier(l) = the least memorization at a loss of at most l, of any strength or any coin flip between two
+    frontier(l) = the least memorization at a loss of at most l, of any setting or any coin flip between two
 
-The baseline is a strength of every family: not to mitigate. A coin that is flipped once, before a model is handed out,
-reaches in expectation whatever lies between two strengths; so a family need not be ordered or monotone in them. Which
-strengths make the frontier is decided on means over seeds, and its error is the jackknife's over seeds (see `paired`).
+The baseline is a setting of every family: not to mitigate. A coin that is flipped once, before a model is handed out,
+reaches in expectation whatever lies between two settings; so a family need not be ordered or monotone in them. Means over
+seeds decide which settings make the frontier, and its error is the jackknife's over seeds (see `paired`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InvalidValue
-from .aggregate import Number
-from .blocks import Worst
-from .paired import OverSeeds, jackknifed
-from .rows import NO_CLASS, NO_WORST, Attempt, Row
-
-Array = NDArray[np.float64]
+from ..schema.numbers import Estimate
+from ..schema.row import NO_CLASS, NO_WORST, Attempt, Row, Worst
+from .paired import Array, jackknife
 
 DRAWN = np.linspace(0.0, 0.5, 51)
-"""Relative losses of utility at which a frontier is told."""
+"""Relative losses of utility at which a frontier is drawn."""
 
 MATCHED = 0.05
 """Utility is matched at a relative loss of at most this, against the baseline."""
@@ -52,34 +48,43 @@ class Axis:
 AXES = (Axis("accuracy", "accuracy"), Axis("frechet", "Fréchet distance", falling=True))
 
 
+WorstField = Literal["worst", "worst_service"]
+"""The two worst cases of a row and of a seed: over all queries, and over those that go through the service alone."""
+
+
 @dataclass(frozen=True)
 class Measure:
-    """Which memorization stands against utility: of the worst case over queries, or of the leading query.
+    """Which memorization is compared with utility: of the worst case over queries, or of the leading query.
 
-    `found` is the field of a seed that has it.
+    `attribute` is the field of a seed that has it.
     """
 
     name: str
     title: str
-    found: str
+    attribute: Literal["worst", "worst_service", "memorization"]
 
     def of(self, attempt: Attempt) -> float | None:
-        """The memorization of one seed; one that is shown to lie below 0 by its size, for avoidance gives keys away too."""
-        number: Number | None = getattr(attempt, self.found)
-        if number is None:
+        """The memorization of one seed; by its size where it is shown to lie below 0, for avoidance gives keys away too."""
+        estimate: Estimate | None = getattr(attempt, self.attribute)
+        if estimate is None:
             return None
-        return abs(number.value) if number.high < 0 else number.value
+        return abs(estimate.value) if estimate.limits[1] < 0 else estimate.value
 
     def within(self, stage: str) -> Measure:
         """The same for rows of a stage: what acts at sampling guards a service, so its worst case goes through that.
 
-        What the weights hold behind it is the baseline's by construction.
+        What the weights behind it hold is the baseline's by construction.
         """
-        return replace(self, found=reach(stage)) if self.name == "worst" else self
+        return replace(self, attribute=reach(stage)) if self.name == "worst" else self
+
+    def queries(self, row: Row) -> frozenset[str]:
+        """The queries that a row's worst case is taken over; empty where it has none."""
+        worst: Worst | None = getattr(row, self.attribute)
+        return frozenset(worst.chosen) if worst is not None else frozenset()
 
 
-def reach(stage: str) -> str:
-    """The worst case that rows of a stage are held to: `worst_service` where a part acts at sampling, else `worst`."""
+def reach(stage: str) -> WorstField:
+    """The worst case that rows of a stage are judged by: `worst_service` where a part acts at sampling, else `worst`."""
     return "worst_service" if "sampling" in stage.split("+") else "worst"
 
 
@@ -88,7 +93,7 @@ MEASURES = (Measure("worst", "M*", "worst"), Measure("lead", "M", "memorization"
 
 @dataclass(frozen=True)
 class Point:
-    """One strength: `losses` of utility and `memories`, one a seed of the curve."""
+    """One setting: `losses` of utility and `memories`, one a seed of the curve."""
 
     mitigation: str
     losses: tuple[float, ...]
@@ -107,9 +112,9 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """A family on one axis of utility: the baseline first, then its strengths, over `seeds`.
+    """A family on one axis of utility: the baseline first, then its settings, over `seeds`.
 
-    `reference` tells that it is the reference of its stage; `left_out` are strengths without numbers, with the reason;
+    `reference` says that it is the reference of its stage; `left_out` are settings without numbers, with the reason;
     a curve without points has a `reason`.
     """
 
@@ -126,42 +131,44 @@ class Curve:
 
     def frontiers(self, at: Array, seeds: Sequence[int]) -> Array:
         """(1 + S, L): the frontier at L losses over these S seeds, then without each of them; (1, L) for one seed."""
-        places = [self.seeds.index(seed) for seed in seeds]
-        kept = [places, *(places[:out] + places[out + 1 :] for out in range(len(places)) if len(places) > 1)]
-        losses, memories = (np.array([getattr(point, name) for point in self.points]) for name in ("losses", "memories"))
-        return np.array([frontier(losses[:, few].mean(axis=1), memories[:, few].mean(axis=1), at) for few in kept])
+        indices = [self.seeds.index(seed) for seed in seeds]
+        sets = [indices, *(indices[:out] + indices[out + 1 :] for out in range(len(indices)) if len(indices) > 1)]
+        losses = np.array([point.losses for point in self.points])
+        memories = np.array([point.memories for point in self.points])
+        return np.array([frontier(losses[:, few].mean(axis=1), memories[:, few].mean(axis=1), at) for few in sets])
 
-    def line(self) -> list[tuple[float, OverSeeds]]:
-        """(loss, memorization) along the frontier, as far as some strength of the family has lost."""
+    def line(self) -> list[tuple[float, Estimate]]:
+        """(loss, memorization) along the frontier, as far as some setting of the family has lost."""
         if not self.points:
             return []
         reach = max(point.loss for point in self.points)
         at = DRAWN[: max(2, int(np.searchsorted(DRAWN, reach, side="right")))]
-        return [(float(loss), jackknifed(v)) for loss, v in zip(at, self.frontiers(at, self.seeds).T, strict=True)]
+        return [(float(loss), jackknife(v)) for loss, v in zip(at, self.frontiers(at, self.seeds).T, strict=True)]
 
-    def at(self, loss: float) -> OverSeeds | None:
+    def at(self, loss: float) -> Estimate | None:
         """The frontier at one loss; None where the family has no numbers."""
-        return jackknifed(self.frontiers(np.array([loss]), self.seeds)[:, 0]) if self.points else None
+        return jackknife(self.frontiers(np.array([loss]), self.seeds)[:, 0]) if self.points else None
 
     @property
     def setting(self) -> str:
-        """The strength that remembers least among those of matched utility, by their means over seeds; empty if none is."""
-        kept = [point for point in self.points[1:] if point.loss <= MATCHED]
-        return min(kept, key=lambda point: point.memory).mitigation if kept else ""
+        """The setting that remembers least among those of matched utility, by their means over seeds; empty if none is."""
+        useful = [point for point in self.points[1:] if point.loss <= MATCHED]
+        return min(useful, key=lambda point: point.memory).mitigation if useful else ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The curve with its line, band and settings, to six digits."""
-        line = [{"loss": loss, "value": one.value, "low": one.low, "high": one.high} for loss, one in self.line()[::2]]
-        return {**_rounded(asdict(self)), "line": _rounded(line), "setting": self.setting or None}
+        line = [{"loss": loss, "value": m.value, "low": m.low, "high": m.high} for loss, m in self.line()[::2]]
+        fields = {name: _round(value) for name, value in asdict(self).items()}
+        return {**fields, "line": _round(line), "setting": self.setting or None}
 
 
-def _rounded(known: Any) -> Any:
-    """The same with six digits behind the point: a board has many curves."""
-    if isinstance(known, float):
-        return round(known, 6)
-    if isinstance(known, dict):
-        return {name: _rounded(value) for name, value in known.items()}
-    return [_rounded(value) for value in known] if isinstance(known, list | tuple) else known
+def _round(value: object) -> object:
+    """The same with six digits behind the point: a leaderboard has many curves."""
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, dict):
+        return {name: _round(part) for name, part in value.items()}
+    return [_round(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def frontier(losses: Array, memories: Array, at: Array) -> Array:
@@ -170,23 +177,23 @@ def frontier(losses: Array, memories: Array, at: Array) -> Array:
     Raises InvalidValue for what is not finite, and where no point loses so little.
     """
     if not (np.isfinite(losses).all() and np.isfinite(memories).all()):
-        raise InvalidValue("curves.frontier", "NaN or infinity", "finite losses and memories", "Mend what measured them.")
+        raise InvalidValue("curves.frontier", "NaN or infinity", "finite losses and memories", "Correct what measured them.")
     if not (np.min(losses, initial=np.inf) <= at).all():
         cure = "Put the baseline, whose loss is 0, among the points."
         raise InvalidValue("curves.frontier", f"losses {losses}", f"one of at most {at.min():g}", cure)
     order = np.argsort(losses)
     losses, memories = losses[order], memories[order]
     least = np.where(losses <= at[:, None], memories, np.inf).min(axis=1)
-    one, other = np.triu_indices(len(losses), 1)
-    apart = losses[other] - losses[one] > 1e-9  # nearer ones are one point
-    one, other = one[apart], other[apart]
-    share = (at[:, None] - losses[one]) / (losses[other] - losses[one])
-    chords = np.where((share >= 0) & (share <= 1), memories[one] + share * (memories[other] - memories[one]), np.inf)
+    a, b = np.triu_indices(len(losses), 1)
+    apart = losses[b] - losses[a] > 1e-9  # nearer ones are one point
+    a, b = a[apart], b[apart]
+    share = (at[:, None] - losses[a]) / (losses[b] - losses[a])
+    chords = np.where((share >= 0) & (share <= 1), memories[a] + share * (memories[b] - memories[a]), np.inf)
     return np.asarray(np.minimum(least, chords.min(axis=1, initial=np.inf)))
 
 
 def curves(rows: Sequence[Row], axis: Axis, measure: Measure) -> list[Curve]:
-    """The curve of each family among the rows of one testbed and protocol."""
+    """The curve of each family among the rows of one testbed and solver."""
     baseline = next((row for row in rows if row.baseline), None)
     families: dict[str, list[Row]] = {}
     for row in rows:
@@ -199,29 +206,35 @@ def _curve(members: Sequence[Row], baseline: Row | None, axis: Axis, measure: Me
     first = members[0]
     measure = measure.within(first.stage)
     empty = Curve(first.family, first.stage, first.control, first.reference_curve, axis.name, measure.name)
-    if baseline is None or (why := _unusable(baseline, baseline, axis, measure)):
-        return replace(empty, reason="the baseline has no numbers" if baseline is None else f"the baseline: {why}")
+    if baseline is None:
+        return replace(empty, reason="the baseline has no numbers")
+    if why := _unusable(baseline, baseline, axis, measure):
+        return replace(empty, reason=f"the baseline: {why}")
+    complete, seeds, left_out = _complete(members, baseline, axis, measure)
+    if not complete or not seeds:
+        return replace(empty, left_out=left_out, reason="; ".join(dict.fromkeys(left_out.values())) or "no seed in common")
+    utility = _each_seed(baseline, seeds, axis)
+    points = tuple(_point(row, seeds, utility, axis, measure) for row in (baseline, *complete))
+    return replace(empty, seeds=seeds, points=points, left_out=left_out)
+
+
+def _complete(
+    members: Sequence[Row], baseline: Row, axis: Axis, measure: Measure
+) -> tuple[list[Row], tuple[int, ...], dict[str, str]]:
+    """The rows that are points of their family's curve, its seeds, and why each other row is none."""
     reasons = {row.mitigation: _unusable(row, baseline, axis, measure) for row in members}
     usable = [row for row in members if not reasons[row.mitigation]]
     seeds = _paired_seeds(usable, baseline)
-    lacking = {
-        row.mitigation: "it was not asked with every seed of the others" for row in usable if not seeds <= {*row.seeds}
-    }
-    left_out = {name: why for name, why in reasons.items() if why} | lacking
-    kept = [row for row in usable if row.mitigation not in lacking]
-    if not kept or not seeds:
-        return replace(empty, left_out=left_out, reason="; ".join(dict.fromkeys(left_out.values())) or "no seed in common")
-    order = tuple(sorted(seeds))
-    unmitigated = _each_seed(baseline, order, axis)
-    points = tuple(
-        Point(
-            row.mitigation,
-            tuple(map(float, axis.losses(_each_seed(row, order, axis), unmitigated))),
-            tuple(map(float, _each_seed(row, order, measure))),
-        )
-        for row in (baseline, *kept)
-    )
-    return replace(empty, seeds=order, points=points, left_out=left_out)
+    lacking = [row.mitigation for row in usable if not seeds <= {*row.seeds}]
+    left_out = {name: why for name, why in reasons.items() if why}
+    left_out |= dict.fromkeys(lacking, "it was not measured with every seed of the others")
+    return [row for row in usable if row.mitigation not in lacking], tuple(sorted(seeds)), left_out
+
+
+def _point(row: Row, seeds: Sequence[int], utility: Array, axis: Axis, measure: Measure) -> Point:
+    """A row as a point; `utility` is the baseline's of each seed."""
+    losses = axis.losses(_each_seed(row, seeds, axis), utility)
+    return Point(row.mitigation, tuple(map(float, losses)), tuple(map(float, _each_seed(row, seeds, measure))))
 
 
 def _unusable(row: Row, baseline: Row, axis: Axis, measure: Measure) -> str:
@@ -231,27 +244,21 @@ def _unusable(row: Row, baseline: Row, axis: Axis, measure: Measure) -> str:
     if any(axis.of(attempt) is None for attempt in row.attempts):
         return NO_CLASS
     starred = measure.name == "worst"
-    if any(measure.of(attempt) is None for attempt in row.attempts) or (starred and not _asked(row, measure)):
+    if any(measure.of(attempt) is None for attempt in row.attempts) or (starred and not measure.queries(row)):
         return NO_WORST
-    if starred and _asked(row, measure) != _asked(baseline, measure):
+    if starred and measure.queries(row) != measure.queries(baseline):
         return "it was asked other queries than the baseline"
     if row is baseline and not all(axis.of(attempt) for attempt in row.attempts):
         return f"its {axis.title} is 0, so that there is no relative loss"
     return ""
 
 
-def _asked(row: Row, measure: Measure) -> frozenset[str]:
-    """The queries that a row's worst case is taken over."""
-    worst: Worst | None = getattr(row, measure.found)
-    return frozenset(worst.chosen) if worst is not None else frozenset()
-
-
 def _paired_seeds(rows: Sequence[Row], baseline: Row) -> set[int]:
-    """The seeds of the baseline that keep most of a family: seeds times strengths that have all of them."""
+    """The seeds of the baseline that keep most of a family: seeds times settings that have all of them."""
     offered = [{*row.seeds} & {*baseline.seeds} for row in rows]
-    return max(offered, key=lambda seeds: len(seeds) * sum(seeds <= other for other in offered), default=set())
+    return max(offered, key=lambda seeds: len(seeds) * sum(seeds <= more for more in offered), default=set())
 
 
-def _each_seed(row: Row, seeds: Sequence[int], what: Axis | Measure) -> Array:
-    known = {attempt.seed: what.of(attempt) for attempt in row.attempts}
-    return np.array([known[seed] for seed in seeds], dtype=np.float64)
+def _each_seed(row: Row, seeds: Sequence[int], quantity: Axis | Measure) -> Array:
+    values = {attempt.seed: quantity.of(attempt) for attempt in row.attempts}
+    return np.array([values[seed] for seed in seeds], dtype=np.float64)

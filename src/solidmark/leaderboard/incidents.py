@@ -1,11 +1,11 @@
-"""Incidents: what went wrong in a run, and what became of the case afterwards. Pure and free of torch."""
+"""Incidents: what went wrong in a run, and what became of the case afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..records import Record
+from ..schema.record import Record
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Incident:
 
 
 def incidents(records: Sequence[Record]) -> list[Incident]:
-    """All crashes, and every case whose last word is not ok, in order of time."""
-    last = {record["slug"]: record["status"] for record in records if record["event"] != "crash"}
+    """All crashes, and every case whose last status is not ok, in order of time."""
+    last: dict[str, str] = {record["slug"]: record["status"] for record in records if record["event"] != "crash"}
     finished = {record["slug"] for record in records if record["status"] == "ok"}
     wrong = [r for r in records if r["event"] == "crash" or (r["status"] != "ok" and r["slug"] not in finished)]
     ordered = sorted(wrong, key=lambda record: str(record.get("t", "")))
@@ -48,12 +48,13 @@ def reason(record: Record) -> str:
     """Why a record is not ok; empty where it is."""
     if record["status"] == "ok":
         return ""
-    faults = (record.get("controls") or {}).get("faults") or []
+    controls = record.get("controls") if record["event"] == "case" else None
+    faults = controls["faults"] if controls else []
     return record.get("reason") or "; ".join(faults) or "no reason was recorded"
 
 
 def _afterwards(record: Record, last: Mapping[str, str]) -> str:
     if record["event"] == "crash":
-        outcome = last.get(record["slug"])
-        return f"tried again: {outcome}" if outcome else "not measured"
+        status = last.get(record["slug"])
+        return f"tried again: {status}" if status else "not measured"
     return "the finding has no numbers" if record["event"] == "finding" else "the row has no numbers"

@@ -1,23 +1,22 @@
-"""Fairness: all curves of one testbed, what lies below its reference, and the ranking at matched utility. No torch."""
+"""Matched comparison: all curves of one testbed, which are below their reference, and the ranking at matched utility."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from ..schema.row import Row
 from .curves import AXES, MEASURES, Curve, curves
 from .excess import Excess, excesses
 from .ranking import Ranking, ranking
-from .rows import Row
 
 
 @dataclass(frozen=True)
-class Fairness:
-    """One testbed and protocol: every family on every axis of utility and measure of memorization."""
+class MatchedComparison:
+    """One testbed and solver: every family on every axis of utility and measure of memorization."""
 
     testbed: str
-    protocol: Mapping[str, Any]
+    solver: Mapping[str, object]
     curves: tuple[Curve, ...]
     excesses: tuple[Excess, ...]
     rankings: tuple[Ranking, ...]
@@ -25,43 +24,44 @@ class Fairness:
     @property
     def axis(self) -> str:
         """The axis that leads: the first that was measured."""
-        return next((axis.name for axis in AXES if self.measured(axis.name)), AXES[-1].name)
+        return next((axis.name for axis in AXES if self.has_numbers(axis.name)), AXES[-1].name)
 
-    def measured(self, axis: str) -> bool:
+    def has_numbers(self, axis: str) -> bool:
         """Whether any family has numbers on this axis."""
         return any(curve.points for curve in self.curves if curve.axis == axis)
 
-    def drawn(self, axis: str, measure: str = MEASURES[0].name) -> list[Curve]:
+    def curves_on(self, axis: str, measure: str = MEASURES[0].name) -> list[Curve]:
         """All curves of one axis and measure."""
         return [curve for curve in self.curves if (curve.axis, curve.measure) == (axis, measure)]
 
-    def beside(self, axis: str, measure: str = MEASURES[0].name) -> list[Excess]:
+    def excesses_on(self, axis: str, measure: str = MEASURES[0].name) -> list[Excess]:
         """All excesses of one axis and measure."""
-        return [one for one in self.excesses if (one.axis, one.measure) == (axis, measure)]
+        return [excess for excess in self.excesses if (excess.axis, excess.measure) == (axis, measure)]
 
-    def ranked(self, axis: str, measure: str = MEASURES[0].name) -> Ranking | None:
+    def ranking_on(self, axis: str, measure: str = MEASURES[0].name) -> Ranking | None:
         """The ranking of one axis and measure."""
-        return next((one for one in self.rankings if (one.axis, one.measure) == (axis, measure)), None)
+        return next((ranking for ranking in self.rankings if (ranking.axis, ranking.measure) == (axis, measure)), None)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """All of it as plain JSON."""
         return {
             "testbed": self.testbed,
-            "protocol": dict(self.protocol),
+            "solver": dict(self.solver),
             "axis": self.axis,
             "curves": [curve.to_json() for curve in self.curves],
-            "excesses": [one.to_json() for one in self.excesses],
-            "rankings": [one.to_json() for one in self.rankings],
+            "excesses": [excess.to_json() for excess in self.excesses],
+            "rankings": [ranking.to_json() for ranking in self.rankings],
         }
 
 
-def fairness(testbed: str, protocol: Mapping[str, Any], rows: Sequence[Row]) -> Fairness:
-    """The fair comparison of the rows of one testbed and protocol."""
-    drawn = [curves(rows, axis, measure) for axis in AXES for measure in MEASURES]
-    return Fairness(
+def matched_comparison(testbed: str, solver: Mapping[str, object], rows: Sequence[Row]) -> MatchedComparison:
+    """The comparison at matched utility of the rows of one testbed and solver."""
+    groups = [curves(rows, axis, measure) for axis in AXES for measure in MEASURES]
+    rankings = [ranking(group) for group in groups]
+    return MatchedComparison(
         testbed,
-        protocol,
-        tuple(curve for few in drawn for curve in few),
-        tuple(one for few in drawn for one in excesses(few)),
-        tuple(one for few in drawn if (one := ranking(few)) is not None),
+        solver,
+        tuple(curve for group in groups for curve in group),
+        tuple(excess for group in groups for excess in excesses(group)),
+        tuple(ranking for ranking in rankings if ranking is not None),
     )

@@ -1,83 +1,88 @@
-"""Outcomes: what became of each experiment, its finding or why there is none. Pure and free of torch."""
+"""Outcomes: what became of each experiment, its finding or why there is none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any
 
 from ..findings import Finding, Series, Verdict
-from ..metrics.scores import Estimate
-from ..records import Record, latest
+from ..records import latest
+from ..schema.numbers import Estimate
+from ..schema.record import FindingRecord, SeriesBlock
 from .incidents import reason
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One experiment: its finding, or none and a `reason`. `place` is where it stands among the others."""
+    """One experiment: its finding, or none and a `reason`. `order` is its place among the others."""
 
     suite: str
     title: str
     case_id: str
     slug: str
-    place: int
+    order: int
     status: str
     reason: str
     finding: Finding | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields of the finding, null where there is none, and what tells it from others."""
+    def to_json(self) -> dict[str, object]:
+        """The fields of the finding, null where there is none, and what identifies the experiment."""
         empty = dict.fromkeys(field.name for field in fields(Finding))
-        known = self.finding.as_record() if self.finding else {**empty, "title": self.title, "suite": self.suite}
-        why = self.finding.reason if self.finding else self.reason
+        values = self.finding.as_record() if self.finding else {**empty, "title": self.title, "suite": self.suite}
         return {
-            **known,
+            **values,
             "case_id": self.case_id,
             "slug": self.slug,
-            "place": self.place,
+            "order": self.order,
             "status": self.status,
-            "reason": why,
+            "reason": self.finding.reason if self.finding else self.reason,
         }
 
 
-def outcomes(records: Iterable[Record]) -> list[Outcome]:
-    """The latest of each experiment among records of findings, suite by suite in order of place."""
-    found = sorted((_outcome(record) for record in latest(records)), key=lambda one: (one.place, one.slug, one.case_id))
-    suites = list(dict.fromkeys(one.suite for one in found))
-    return sorted(found, key=lambda one: suites.index(one.suite))
+def outcomes(records: Iterable[FindingRecord]) -> list[Outcome]:
+    """The latest of each experiment among records of findings, suite by suite in their order."""
+    each = [_outcome(record) for record in latest(records) if record["event"] == "finding"]
+    ordered = sorted(each, key=lambda outcome: (outcome.order, outcome.slug, outcome.case_id))
+    suites = list(dict.fromkeys(outcome.suite for outcome in ordered))
+    return sorted(ordered, key=lambda outcome: suites.index(outcome.suite))
 
 
-def _outcome(record: Record) -> Outcome:
+def _outcome(record: FindingRecord) -> Outcome:
     """One that broke before it had a suite is of the suite that its slug begins with, `suite-name`."""
-    finding = _finding(record) if record["status"] == "ok" else None
     slug = str(record["slug"])
     return Outcome(
         suite=record.get("suite") or slug.partition("-")[0],
         title=record.get("title") or slug,
         case_id=record["case_id"],
         slug=slug,
-        place=int(record.get("place") or 0),
+        order=int(record.get("order") or 0),
         status=record["status"],
         reason=reason(record),
-        finding=finding,
+        finding=_finding(record) if record["status"] == "ok" else None,
     )
 
 
-def _finding(record: Record) -> Finding:
+def _finding(record: FindingRecord) -> Finding:
     """What `Finding.as_record` wrote."""
-    values = {field.name: record[field.name] for field in fields(Finding) if field.name in record}
     return Finding(
-        **{
-            **values,
-            "verdict": Verdict(record["verdict"]),
-            "estimate": Estimate(**record["estimate"]),
-            "seeds": tuple(record["seeds"]),
-            "series": tuple(_series(block) for block in record["series"]),
-        }
+        suite=record["suite"],
+        name=record["name"],
+        title=record["title"],
+        rule=record["rule"],
+        verdict=Verdict(record["verdict"]),
+        reason=record["reason"],
+        statistic=record["statistic"],
+        estimate=Estimate(**record["estimate"]),
+        seeds=tuple(record["seeds"]),
+        series=tuple(_series(block) for block in record["series"]),
+        x_title=record["x_title"],
+        y_title=record["y_title"],
+        chance=record.get("chance", 0.0),
+        source=record.get("source", ""),
+        details=record.get("details", {}),
     )
 
 
-def _series(block: dict[str, Any]) -> Series:
-    label = block["label"]
-    x, y, low, high = (tuple(block[name]) for name in ("x", "y", "low", "high"))
-    return Series(label, x, y, low, high)
+def _series(block: SeriesBlock) -> Series:
+    x, y, low, high = tuple(block["x"]), tuple(block["y"]), tuple(block["low"]), tuple(block["high"])
+    return Series(block["label"], x, y, low, high)

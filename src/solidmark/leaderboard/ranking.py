@@ -1,8 +1,8 @@
-"""Ranking: families by what they remember at matched utility, in groups that cannot be told apart. Pure, no torch.
+"""Ranking: families by what they remember at matched utility, in groups that do not differ.
 
-Matched is a relative loss of utility of at most 5 % against the baseline. Every two families are compared by a paired
-t test over the seeds of both, with Holm's correction for all pairs; a rank is a range, from one more than the families
-that are shown to remember less, to all but those that are shown to remember more.
+Matched is a loss of at most 5 % of the baseline's utility. Every two families are compared by a paired t test over the
+seeds of both, with Holm's correction for all pairs. A rank is a range: from one more than the families that are shown to
+remember less, to all but those that are shown to remember more.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
+from ..schema.numbers import Estimate
 from .curves import MATCHED, Curve
-from .paired import FEWEST, LEVEL, Array, OverSeeds, groups, holm, jackknifed
+from .paired import FEWEST, LEVEL, Array, groups, holm, jackknife, p_value
 
 AT = np.array([MATCHED])
 
 
 @dataclass(frozen=True)
-class Place:
+class RankedFamily:
     """One family: M at matched utility, the ranks that it may have, and the groups that it is in.
 
-    `setting` is the strength that does best at matched utility, by its mean; empty where none keeps so much.
+    `setting` is the one that does best at matched utility, by its mean; empty where none keeps so much.
     """
 
     family: str
     stage: str
     control: bool
     reference: bool
-    matched: OverSeeds
+    matched: Estimate
     setting: str
     first: int
     last: int
@@ -39,7 +39,7 @@ class Place:
 
     @property
     def ranks(self) -> str:
-        """`1-4`, or `2` where it is told apart from all others."""
+        """`1-4`, or `2` where it differs from all others."""
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
@@ -49,66 +49,68 @@ class Ranking:
 
     axis: str
     measure: str
-    places: tuple[Place, ...]
+    families: tuple[RankedFamily, ...]
     pairs: int
     apart: int
     reason: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The fields as plain JSON."""
-        places = [{**asdict(place), "ranks": place.ranks} for place in self.places]
-        return {**asdict(self), "places": places}
+        families = [{**asdict(family), "ranks": family.ranks} for family in self.families]
+        return {**asdict(self), "families": families}
 
 
 def ranking(curves: Sequence[Curve]) -> Ranking | None:
     """The ranking of curves of one testbed, axis and measure; None where none has numbers."""
-    found = [(curve, matched) for curve in curves if (matched := curve.at(MATCHED)) is not None]
-    known = sorted(found, key=lambda pair: (pair[1].value, pair[0].family))
-    if not known:
+    measured = [(curve, matched) for curve in curves if (matched := curve.at(MATCHED)) is not None]
+    ordered = sorted(measured, key=lambda pair: (pair[1].value, pair[0].family))
+    if not ordered:
         return None
-    ordered = [curve for curve, _ in known]
-    apart, pairs = _apart(ordered)
-    letters = [(letter(number), {*members}) for number, members in enumerate(groups(len(known), apart))]
-    places = tuple(
-        Place(
+    apart, pairs = _apart([curve for curve, _ in ordered])
+    letters = [(letter(number), {*members}) for number, members in enumerate(groups(len(ordered), apart))]
+    families = tuple(
+        RankedFamily(
             curve.family,
             curve.stage,
             curve.control,
             curve.reference,
             matched,
             curve.setting,
-            1 + sum(worse == place for _, worse in apart),
-            len(known) - sum(better == place for better, _ in apart),
-            tuple(name for name, members in letters if place in members),
+            1 + sum(worse == index for _, worse in apart),
+            len(ordered) - sum(better == index for better, _ in apart),
+            tuple(name for name, members in letters if index in members),
         )
-        for place, (curve, matched) in enumerate(known)
+        for index, (curve, matched) in enumerate(ordered)
     )
-    return Ranking(ordered[0].axis, ordered[0].measure, places, pairs, len(apart), _told(pairs, len(apart)))
+    first = ordered[0][0]
+    return Ranking(first.axis, first.measure, families, pairs, len(apart), _reason(pairs, len(apart)))
 
 
 def _apart(curves: Sequence[Curve]) -> tuple[list[tuple[int, int]], int]:
-    """Pairs (less, more memory) that are told apart, and how many pairs could be tested."""
+    """Pairs (less, more memory) that differ, and how many pairs could be tested."""
     whole = {curve.family: curve.frontiers(AT, curve.seeds)[:, 0] for curve in curves}
-    pairs = combinations(range(len(curves)), 2)
-    differences = {(one, other): _difference(curves[one], curves[other], whole) for one, other in pairs}
-    tested = {pair: (d, d.p) for pair, d in differences.items() if d is not None and d.p is not None}
-    adjusted = holm([p for _, p in tested.values() if p is not None])
-    found = [(pair, d.value) for (pair, (d, _)), p in zip(tested.items(), adjusted, strict=True) if p <= LEVEL]
-    return [pair if value < 0 else pair[::-1] for pair, value in found], len(tested)
+    pairs = list(combinations(range(len(curves)), 2))
+    differences = [_difference(curves[a], curves[b], whole) for a, b in pairs]
+    raw = [p_value(difference) if difference is not None else None for difference in differences]
+    tested = [(pair, d) for pair, d, p in zip(pairs, differences, raw, strict=True) if d is not None and p is not None]
+    adjusted = holm([p for p in raw if p is not None])
+    significant = [(pair, d.value) for (pair, d), p in zip(tested, adjusted, strict=True) if p <= LEVEL]
+    return [pair if value < 0 else pair[::-1] for pair, value in significant], len(tested)
 
 
-def _difference(one: Curve, other: Curve, whole: Mapping[str, Array]) -> OverSeeds | None:
-    """M of one at matched utility, minus that of the other, over the seeds of both; `whole` has all of each family."""
-    if one.seeds == other.seeds:
-        return jackknifed(whole[one.family] - whole[other.family])
-    seeds = [seed for seed in one.seeds if seed in other.seeds]
-    return jackknifed((one.frontiers(AT, seeds) - other.frontiers(AT, seeds))[:, 0]) if seeds else None
+def _difference(a: Curve, b: Curve, whole: Mapping[str, Array]) -> Estimate | None:
+    """M of `a` at matched utility, minus that of `b`, over the seeds of both; `whole` has all seeds of each family."""
+    if a.seeds == b.seeds:
+        return jackknife(whole[a.family] - whole[b.family])
+    seeds = [seed for seed in a.seeds if seed in b.seeds]
+    return jackknife((a.frontiers(AT, seeds) - b.frontiers(AT, seeds))[:, 0]) if seeds else None
 
 
-def _told(pairs: int, apart: int) -> str:
+def _reason(pairs: int, apart: int) -> str:
+    """How much the tests could separate."""
     if not pairs:
-        return f"fewer than {FEWEST} seeds in common: no two families can be told apart"
-    return f"{apart} of {pairs} pairs of families are told apart"
+        return f"fewer than {FEWEST} seeds in common: no two families can be distinguishing_labels"
+    return f"{apart} of {pairs} pairs of families differ significantly"
 
 
 def letter(number: int) -> str:

@@ -1,90 +1,68 @@
-"""Telling: what methods tell of themselves, such as a claimed ε or a share of weights removed, over the seeds of a row."""
+"""Reported: what methods report of themselves, such as a claimed ε or a share of removed weights, over a row's seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ..metrics.scores import Share
+from ..schema.record import Plain, RefusedBlock, ReportedBlock, Reports
+from ..schema.row import Claimed, Refused, Reported
 from . import aggregate
-from .aggregate import Block
 
 
-@dataclass(frozen=True)
-class Refused:
-    """Queries that the service did not answer: of trained and of held-out images, by the leading query, and fresh ones."""
-
-    trained: Share
-    held_out: Share
-    fresh: Share
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """The privacy that a training claims, for one image's keys replaced: the largest ε of any seed, at the largest δ."""
-
-    epsilon: float
-    delta: float
+def summarize_reports(blocks: Sequence[ReportedBlock], leading: str) -> Reported:
+    """What a row's methods report, from the blocks of every seed and the name of its leading query."""
+    seeds = [dict(_named(block)) for block in blocks]
+    names = [name for name in seeds[0] if all(name in seed for seed in seeds)]
+    values = {name: _over_seeds([seed[name] for seed in seeds]) for name in names}
+    refusals = aggregate.of_all(lambda each: _refused(each, leading), (_refusals(block) for block in blocks))
+    return Reported(values, refusals, aggregate.of_all(_claimed, map(_claim, blocks)))
 
 
-@dataclass(frozen=True)
-class Telling:
-    """What a row's methods tell: `values` by stage, part and name, numbers averaged over seeds, null where seeds differ.
-
-    `refused` is null where nothing is asked through the service or it refuses nothing, `claimed` where nobody claims.
-    """
-
-    values: Mapping[str, float | str | None]
-    refused: Refused | None
-    claimed: Claimed | None
+def _stages(block: ReportedBlock) -> Mapping[str, Reports]:
+    """What parts report, by stage; the sampling stage reports nothing but refusals."""
+    return {"training": block.get("training") or {}, "editing": block.get("editing") or {}}
 
 
-def telling(blocks: Sequence[Block], leading: str) -> Telling:
-    """The telling of a row, from the blocks `told` of every seed and the name of its leading query."""
-    flat = [dict(_flat(block)) for block in blocks]
-    names = [name for name in flat[0] if all(name in one for one in flat)]
-    return Telling(
-        {name: _over_seeds([one[name] for one in flat]) for name in names}, _refused(blocks, leading), _claimed(blocks)
-    )
+def _named(block: ReportedBlock) -> Iterator[tuple[str, Plain]]:
+    """Name and value of each number; parts are named where a stage has several."""
+    for stage, parts in _stages(block).items():
+        for part, values in parts.items():
+            for name, value in values.items():
+                yield (f"{stage}: {part}: {name}" if len(parts) > 1 else f"{stage}: {name}"), value
 
 
-def _flat(block: Block) -> list[tuple[str, Any]]:
-    return [
-        (f"{stage}: {part}: {name}" if len(parts) > 1 else f"{stage}: {name}", value)
-        for stage, parts in block.items()
-        if stage != "sampling"
-        for part, told in parts.items()
-        for name, value in told.items()
-    ]
-
-
-def _over_seeds(values: Sequence[Any]) -> float | str | None:
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return float(np.mean(values))
+def _over_seeds(values: Sequence[Plain]) -> float | str | None:
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) == len(values):
+        return float(np.mean(numbers))
     return str(values[0]) if values[0] is not None and len(set(values)) == 1 else None
 
 
-def _refused(blocks: Sequence[Block], leading: str) -> Refused | None:
-    found = [(block.get("sampling") or {}).get("refused") or {"queries": {}} for block in blocks]
-    if not all(leading in one["queries"] for one in found):
+def _refusals(block: ReportedBlock) -> RefusedBlock | None:
+    return (block.get("sampling") or {}).get("refused")
+
+
+def _refused(blocks: Sequence[RefusedBlock], leading: str) -> Refused | None:
+    """Null where a seed's leading query has no refusals, and where nothing at all was refused."""
+    if not all(leading in block["queries"] for block in blocks):
         return None
-    queries = [one["queries"][leading] for one in found]
-    trained, held_out = (aggregate.share([query[name] for query in queries]) for name in ("trained", "held_out"))
-    refused = Refused(trained, held_out, aggregate.share([one["generated"] for one in found]))
+    queries = [block["queries"][leading] for block in blocks]
+    refused = Refused(
+        trained=aggregate.share([query["trained"] for query in queries]),
+        held_out=aggregate.share([query["held_out"] for query in queries]),
+        fresh=aggregate.share([block["generated"] for block in blocks]),
+    )
     return refused if refused.trained.count + refused.held_out.count + refused.fresh.count else None
 
 
-def _claimed(blocks: Sequence[Block]) -> Claimed | None:
-    """Of a training one part of which tells `epsilon` and `delta`; none where a seed claims nothing."""
-    found = [
-        (told["epsilon"], told["delta"])
-        for block in blocks
-        for told in (block.get("training") or {}).values()
-        if told.get("epsilon") is not None and told.get("delta") is not None
-    ]
-    if not found or len(found) != len(blocks):
-        return None
-    return Claimed(max(epsilon for epsilon, _ in found), max(delta for _, delta in found))
+def _claim(block: ReportedBlock) -> tuple[float, float] | None:
+    """ε and δ of the one part of a training that reports `epsilon` and `delta`; None where no part or several do."""
+    pairs = [(values.get("epsilon"), values.get("delta")) for values in _stages(block)["training"].values()]
+    claims = [(float(epsilon), float(delta)) for epsilon, delta in pairs if epsilon is not None and delta is not None]
+    return claims[0] if len(claims) == 1 else None
+
+
+def _claimed(claims: Sequence[tuple[float, float]]) -> Claimed:
+    return Claimed(max(epsilon for epsilon, _ in claims), max(delta for _, delta in claims))

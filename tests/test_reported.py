@@ -1,0 +1,70 @@
+"""What methods report of themselves, over the seeds of a row, in rows and in reports."""
+
+import pytest
+from record_samples import case
+
+from solidmark.leaderboard import build_leaderboard
+from solidmark.leaderboard.reported import summarize_reports
+
+
+def private(epsilon, seed=0):
+    return case(
+        "dp", seed=seed, stage="training", reported={"training": {"dp": {"epsilon": epsilon, "delta": 1e-5, "updates": 7}}}
+    )
+
+
+def refusing(trained, fresh, seed=0):
+    lead = {"trained": {"count": trained, "of": 64}, "held_out": {"count": 0, "of": 64}}
+    reports = {"sampling": {"refused": {"generated": {"count": fresh, "of": 64}, "queries": {"outpaint": lead}}}}
+    return case("refusal", seed=seed, stage="sampling", reported=reports)
+
+
+def row(*records):
+    return build_leaderboard(records).rows[0]
+
+
+def test_a_claim_is_the_largest_of_any_seed():
+    block = row(private(2.0), private(3.0, seed=1)).reported
+    assert (block.claimed.epsilon, block.claimed.delta) == (3.0, 1e-5)
+    assert block.values == {"training: epsilon": 2.5, "training: delta": 1e-5, "training: updates": 7.0}
+
+
+def test_a_seed_without_claim_leaves_the_row_without():
+    without = row(private(2.0), private(None, seed=1))
+    assert without.reported.claimed is None
+    assert without.reported.values["training: epsilon"] is None
+    assert "differentially private" in without.reasons["reported.claimed"]
+
+
+def test_refusals_are_shares_of_all_seeds():
+    refused = row(refusing(32, 8), refusing(64, 0, seed=1)).reported.refused
+    assert (refused.trained.share, refused.held_out.share, refused.fresh.share) == (0.75, 0.0, 1 / 16)
+
+
+def test_a_service_that_refuses_nothing_has_no_refusals():
+    assert row(refusing(0, 0)).reported.refused is None
+
+
+def test_parts_of_a_composition_keep_their_names():
+    block = {"training": {"a": {"kept": 1.0}, "b": {"kept": 3.0}}}
+    assert summarize_reports([block], "outpaint").values == {"training: a: kept": 1.0, "training: b: kept": 3.0}
+
+
+@pytest.mark.parametrize(("record", "key", "text"), [
+    (private(3.0), "claimed_epsilon", "3.0 (δ 1e-05)"),
+    (refusing(32, 8), "refused", "50 % (held out 0 %, fresh 12 %)"),
+])  # fmt: skip
+def test_the_table_shows_it(record, key, text):
+    from solidmark.reports.columns import table
+
+    board = build_leaderboard([record])
+    (column,) = [column for column in table(board).columns if column.key == key]
+    assert column.cell(board.rows[0]).text == text
+
+
+def test_the_table_shows_avoidance():
+    from solidmark.reports.columns import table
+
+    board = build_leaderboard([case("amg", m=-0.5)])
+    (column,) = [column for column in table(board).columns if column.key == "avoided"]
+    assert column.cell(board.rows[0]).text == "32 of 64"
