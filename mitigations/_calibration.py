@@ -1,4 +1,4 @@
-"""What normal queries look like: the calibration set's captions put to the same service."""
+"""Normal queries: captions of the calibration set, put to the same service."""
 
 import math
 from collections.abc import Iterator
@@ -7,40 +7,38 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from solidmark.data import Examples, says_something
-from solidmark.models import Query
-from solidmark.sampling import guide
+from solidmark.api import Examples, SamplingBatch, guide, says_something
 
-from ._guidance_vector import strength
+from ._guidance_vector import guidance_norm
 
 COUNT = 256
-"""At least so many normal queries set a threshold."""
+"""The least number of normal queries that set a threshold."""
 
 
-def normal(query: Query, calibration: Examples, rng: Generator) -> Query:
-    """The same request with other noise and, for each caption that has a word, one that nobody trains on or asks for."""
-    drawn = torch.randint(len(calibration), (len(query.captions),), generator=rng).tolist()
+def draw_normal_batch(batch: SamplingBatch, calibration: Examples, rng: Generator) -> SamplingBatch:
+    """The same batch with other noise, and with a caption of the calibration set for each caption that has a word."""
+    drawn = torch.randint(len(calibration), (len(batch.captions),), generator=rng).tolist()
     captions = [
-        calibration.captions[place] if says_something(own) else own for place, own in zip(drawn, query.captions, strict=True)
+        calibration.captions[index] if says_something(own) else own for index, own in zip(drawn, batch.captions, strict=True)
     ]
-    noise = torch.randn(query.noise.shape, generator=rng).to(query.noise.device)
-    return replace(query, captions=captions, embeddings=query.model.embed(captions), noise=noise)
+    noise = torch.randn(batch.noise.shape, generator=rng).to(batch.noise.device)
+    return replace(batch, captions=captions, embeddings=batch.model.embed(captions), noise=noise)
 
 
-def exceeded(query: Query, calibration: Examples, rng: Generator, share: float) -> Tensor:
-    """The strength of guidance at the first step that `share` of normal queries, of at least 256 asked, exceed."""
-    rounds = math.ceil(COUNT / int(query.conditional.sum()))
-    usual = (normal(query, calibration, rng) for _ in range(rounds))
-    return torch.quantile(torch.cat([strength(one)[one.conditional] for one in usual]), 1 - share)
+def calibrate_guidance_norm(batch: SamplingBatch, calibration: Examples, rng: Generator, share: float) -> Tensor:
+    """The threshold that `share` of at least COUNT normal queries exceed with their guidance norm at the first step."""
+    rounds = math.ceil(COUNT / int(batch.conditional.sum()))
+    batches = (draw_normal_batch(batch, calibration, rng) for _ in range(rounds))
+    return torch.quantile(torch.cat([guidance_norm(normal)[normal.conditional] for normal in batches]), 1 - share)
 
 
-def sampled(query: Query, rng: Generator) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """A whole run under plain guidance, no other mitigation taking part: (t, the sample after the step from t, x0)."""
-    x, schedule = query.start(query.noise), query.model.schedule
-    for t, to in zip(query.times, [*query.times[1:], -1], strict=True):
-        solver, replaced = (torch.randn(x.shape, generator=rng).to(x.device) for _ in range(2))
-        unconditional = query.model.predict(x, t, query.unconditional).noise
-        conditional = query.model.predict(x, t, query.embeddings).noise
-        x, x0 = schedule.step(x, guide(unconditional, conditional, query.guidance), t, to, query.eta, solver)
+def sample_steps(batch: SamplingBatch, rng: Generator) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Sample under plain guidance, without other mitigations: (t, the sample after the step from t, x0) at each step."""
+    x, schedule = batch.start(batch.noise), batch.model.schedule
+    for t, to in zip(batch.times, [*batch.times[1:], -1], strict=True):
+        solver_noise, observed_noise = (torch.randn(x.shape, generator=rng).to(x.device) for _ in range(2))
+        unconditional = batch.model.predict(x, t, batch.unconditional).noise
+        conditional = batch.model.predict(x, t, batch.embeddings).noise
+        x, x0 = schedule.step(x, guide(unconditional, conditional, batch.guidance), t, to, batch.eta, solver_noise)
         yield t, x, x0
-        x = query.hold(x, replaced, to)
+        x = batch.with_observed(x, observed_noise, to)

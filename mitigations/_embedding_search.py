@@ -1,33 +1,34 @@
-"""The search for another embedding of a caption, at which a measure of memorization is small."""
+"""The search for another embedding of a caption at which a measure of memorization is small."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from solidmark.models import Query
+from solidmark.api import SamplingBatch
 
 
 @torch.enable_grad()
-def searched(
-    query: Query,
-    measured: Callable[[Tensor], Tensor],
+def optimize_embedding(
+    batch: SamplingBatch,
+    measure: Callable[[Tensor], Tensor],
     goal: Callable[[Tensor], Tensor],
     learning_rate: float,
     iterations: int,
 ) -> Tensor:
-    """The query's embeddings after AdamW on `measured(embeddings)`, (B,), each until it is at most `goal(its first value)`.
+    """The embeddings of the batch after AdamW on `measure(embeddings)`, (B,).
 
-    A start token, where embeddings are sequences, is kept; queries without a caption keep theirs.
+    Each query stops when its measure is at most `goal(its first value)`. The start token stays as it is where embeddings
+    are sequences. Queries without a caption keep their embeddings.
     """
-    kept = 1 if query.embeddings.ndim == 3 else 0
-    start, tail = query.embeddings[:, :kept], query.embeddings[:, kept:].clone().requires_grad_()
+    fixed = 1 if batch.embeddings.ndim == 3 else 0
+    start, tail = batch.embeddings[:, :fixed], batch.embeddings[:, fixed:].clone().requires_grad_()
     optimizer = torch.optim.AdamW([tail], lr=learning_rate)
-    least, best, active = None, tail.detach().clone(), query.conditional
+    goals, best, active = None, tail.detach().clone(), batch.conditional
     for _ in range(iterations):
-        values = measured(torch.cat([start, tail], dim=1))
-        least = goal(values.detach()) if least is None else least
-        active = active & (values.detach() > least)
+        values = measure(torch.cat([start, tail], dim=1))
+        goals = goal(values.detach()) if goals is None else goals
+        active = active & (values.detach() > goals)
         if not bool(active.any()):
             break
         optimizer.zero_grad()

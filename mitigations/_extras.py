@@ -1,12 +1,12 @@
-"""Packages that only some mitigations need: without them a row is unsupported and says what to install."""
+"""Packages that only some mitigations need. Without them a row is `unsupported` and names what to install."""
 
 from importlib import import_module
 from typing import Any
 
-from solidmark.errors import NotApplicable
+from solidmark.api import NotApplicable
 
 
-def extra(package: str, group: str) -> Any:
+def import_extra(package: str, group: str) -> Any:
     """The module `package`, which the extra `group` of solidmark installs. Raises NotApplicable where it is missing."""
     try:
         return import_module(package)

@@ -1,4 +1,4 @@
-"""The guidance vector eps_c - eps_u, and the search for an initial noise at which a measure of it is small."""
+"""The guidance vector eps_c - eps_u, its norm, and the search for an initial noise at which a measure of it is small."""
 
 import math
 from collections.abc import Callable
@@ -7,62 +7,62 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from solidmark.models import Query
+from solidmark.api import SamplingBatch
 
 
-def guidance_vector(query: Query, x: Tensor, t: int) -> Tensor:
-    """eps(x, t, caption) - eps(x, t, null), (B, C, H, W): two evaluations an image, with gradients where they are on."""
-    conditional: Tensor = query.model.predict(x, t, query.embeddings).noise
-    return conditional - query.model.predict(x, t, query.unconditional).noise
+def guidance_vector(batch: SamplingBatch, x: Tensor, t: int) -> Tensor:
+    """eps(x, t, caption) - eps(x, t, null), (B, C, H, W), from two evaluations an image. Gradients flow through it."""
+    conditional: Tensor = batch.model.predict(x, t, batch.embeddings).noise
+    return conditional - batch.model.predict(x, t, batch.unconditional).noise
 
 
 def norms(vectors: Tensor) -> Tensor:
-    """(B,): length of each."""
+    """The Euclidean norm of each vector, (B,)."""
     lengths: Tensor = vectors.flatten(1).norm(dim=1)
     return lengths
 
 
-def strength(query: Query) -> Tensor:
-    """(B,): ‖eps_c - eps_u‖ at the first step, the signal of memorization of arXiv 2407.21720."""
-    return norms(guidance_vector(query, query.start(query.noise), query.times[0]))
+def guidance_norm(batch: SamplingBatch) -> Tensor:
+    """‖eps_c - eps_u‖ at the first step, (B,): the signal of memorization of arXiv 2407.21720."""
+    return norms(guidance_vector(batch, batch.start(batch.noise), batch.times[0]))
 
 
-def stepped(x: Tensor, direction: Tensor, reach: float) -> Tensor:
-    """x moved along `direction` by `reach` a number (root mean square), whatever its dimension; not where that is zero."""
+def move_along(x: Tensor, direction: Tensor, reach: float) -> Tensor:
+    """x moved along `direction` by a root mean square of `reach`, whatever its dimension. A zero direction moves nothing."""
     scale = reach * math.sqrt(x[0].numel()) / norms(direction).clamp(min=1e-12)
     return x + scale[:, None, None, None] * direction
 
 
 @torch.enable_grad()
-def quieter(
-    query: Query,
-    measured: Callable[[Tensor], Tensor],
+def optimize_noise(
+    batch: SamplingBatch,
+    measure: Callable[[Tensor], Tensor],
     optimizer: Callable[[list[Tensor]], torch.optim.Optimizer],
     target: float,
     iterations: int,
-    regular: Callable[[Tensor], Tensor] | None = None,
-) -> Query:
-    """The query with x_T moved by the optimizer until `measured(x_T)`, (B,), is at most `target` of what it was.
+    penalty: Callable[[Tensor], Tensor] | None = None,
+) -> SamplingBatch:
+    """The batch with an x_T that the optimizer moves until `measure(x_T)`, (B,), is at most `target` of its first value.
 
-    Each query that has a caption stops by itself, after `iterations` steps at the latest. What is minimised is the
-    measure as a share of its first value, plus `regular(x_T)`. x_T is taken as the network will see it, known pixels in
-    place, and only free pixels move: known ones are put back at every step.
+    The loss is the measure as a share of its first value, plus `penalty(x_T)`. Each query that has a caption stops by
+    itself, after `iterations` steps at the latest. x_T is taken as the network will see it, with the observed pixels in
+    place. Only masked pixels move.
     """
-    begin = query.start(query.noise)
+    begin = batch.start(batch.noise)
     moving = begin.clone().requires_grad_()
-    descent, found, active = optimizer([moving]), begin, query.conditional
+    descent, best, active = optimizer([moving]), begin, batch.conditional
     first: Tensor | None = None
     for _ in range(iterations):
-        x = torch.where(query.free, moving, begin)
-        values = measured(x)
+        x = torch.where(batch.mask, moving, begin)
+        values = measure(x)
         first = values.detach().clamp(min=1e-12) if first is None else first
         shares = values / first
         active = active & (shares.detach() > target)
         if not bool(active.any()):
             break
-        losses = shares if regular is None else shares + regular(x)
+        losses = shares if penalty is None else shares + penalty(x)
         descent.zero_grad()
         losses[active].sum().backward()
         descent.step()
-        found = torch.where(active[:, None, None, None], moving.detach(), found)
-    return replace(query, noise=torch.where(query.free, found, query.noise))
+        best = torch.where(active[:, None, None, None], moving.detach(), best)
+    return replace(batch, noise=torch.where(batch.mask, best, batch.noise))

@@ -1,4 +1,4 @@
-"""Adversarial fine-tuning (DoRI): search embeddings that bring a forgotten image back, and teach them another one."""
+"""Adversarial fine-tuning (DoRI): search embeddings that bring a forgotten image back, and train another image on them."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -7,29 +7,25 @@ import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.data import Examples, join
-from solidmark.errors import NotApplicable
-from solidmark.mitigation.handout import Data
-from solidmark.models import Model
-from solidmark.models.denoising import descend, noised
+from solidmark.api import Data, Examples, Model, NotApplicable, draw_noised_batch, join, minimize_loss
 
-from ._brought_back import DORI
+from ._dori_claims import DORI
 
 SURROGATES, DRAWS, SEARCH_RATE = 4, 2, 0.1
-"""Surrogates for a forgotten image, noise draws a step of a search, and its learning rate."""
+"""Surrogates for each forgotten image, and noise draws a step and learning rate of a search."""
 
 
 @dataclass(frozen=True)
 class AdversarialFineTuning(Mitigation):
     """In each of `rounds` find y* = argmin_y L(θ, x, y) for every forgotten image x, then descend L_R(θ) + L(θ, x', y*).
 
-    L is the denoising loss. y is the image's embedding, from its caption's by `search` steps of Adam at 0.1 with
-    fresh noise and time; x' is a surrogate for x: what the model drew, before it was changed, where the caption was.
-    Published: surrogates from a pruned model with the same prompt, 50 steps on 8 draws, 5 epochs, all weights.
-    Here a surrogate is drawn without a caption, four an image, since pruning is a mitigation of its own; a search step
-    has two draws; a round has `updates` steps at a tenth of the recipe's rate, and half of the taught pairs carry the
-    caption itself. Cost a round: `search` x 2 images for each of the forget list and `updates` x 2 batches, forward and
-    backward.
+    L is the denoising loss. y is an embedding of the image. The search starts from that of its caption and takes `search`
+    steps of Adam at 0.1 with fresh noise and times. x' is a surrogate for x, drawn by the model before it is changed.
+
+    Published: surrogates from a pruned model with the same prompt, 50 steps on 8 draws, 5 epochs, all weights. Here a
+    surrogate is drawn without a caption, four an image, since pruning is a mitigation of its own. A search step has two
+    draws. A round has `updates` steps at a tenth of the recipe's rate, and half of the trained pairs carry the caption
+    itself. Cost a round: `search` x 2 images for each of the forget list and `updates` x 2 batches, forward and backward.
     """
 
     rounds: int = 5
@@ -53,46 +49,46 @@ class AdversarialFineTuning(Mitigation):
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
         """The model after all rounds. Raises NotApplicable on a model without conditions."""
-        surrogates = drawn(model, data.forget, rng)
+        surrogates = draw_surrogates(model, data.forget, rng)
         for _ in range(self.rounds):
-            found = self._searched(model, data.forget, rng)
-            descend(model, partial(self._loss, model, data, surrogates, found, rng), self.updates, self.learning_rate)
+            found = self._search(model, data.forget, rng)
+            minimize_loss(model, partial(self._loss, model, data, surrogates, found, rng), self.updates, self.learning_rate)
         return model
 
-    def _searched(self, model: Model, forget: Examples, rng: Generator) -> Tensor:
-        """An embedding for each image of the list, (N, ...), from which the model draws it as well as it can."""
+    def _search(self, model: Model, forget: Examples, rng: Generator) -> Tensor:
+        """An embedding for each forgotten image, (N, ...), at which its denoising loss is low."""
         start = model.embed(forget.captions).detach()
         if not start.flatten(1).shape[1]:
             cure = "Choose a testbed with captions."
             raise NotApplicable("mitigation adversarial-finetune", "a model without conditions", "captions or labels", cure)
-        found = nn.Parameter(start)
+        embeddings = nn.Parameter(start)
         twice = join([forget] * DRAWS)
 
         def loss() -> Tensor:
-            return noised(model, twice, rng).losses(model, torch.cat([found] * DRAWS)).sum() / DRAWS
+            return draw_noised_batch(model, twice, rng).losses(model, torch.cat([embeddings] * DRAWS)).sum() / DRAWS
 
-        descend(model, loss, self.search, SEARCH_RATE, [found], weight_decay=0.0)
-        return found.detach()
+        minimize_loss(model, loss, self.search, SEARCH_RATE, [embeddings], weight_decay=0.0)
+        return embeddings.detach()
 
     def _loss(self, model: Model, data: Data, surrogates: Examples, found: Tensor, rng: Generator) -> Tensor:
-        """One batch of retained images, and one of surrogates under what was found or, every other one, their caption."""
-        retained = noised(model, data.retain, rng, self.batch).losses(model).mean()
-        places = torch.randint(len(surrogates), (self.batch,), generator=rng)
-        batch = noised(model, surrogates.take(places), rng)
+        """The loss of a batch of retained images and of one of surrogates, half under `found`, half under their captions."""
+        retained = draw_noised_batch(model, data.retain, rng, self.batch).losses(model).mean()
+        indices = torch.randint(len(surrogates), (self.batch,), generator=rng)
+        batch = draw_noised_batch(model, surrogates.take(indices), rng)
         embeddings = model.embed(batch.captions)
         adversarial = torch.arange(self.batch, device=embeddings.device) % 2 == 0
-        chosen = found[(places % len(data.forget)).to(found.device)]
+        chosen = found[(indices % len(data.forget)).to(found.device)]
         mixed = torch.where(adversarial.reshape(-1, *[1] * (embeddings.ndim - 1)), chosen, embeddings)
         return retained + batch.losses(model, mixed).mean()
 
-    def strengths(self) -> "list[AdversarialFineTuning]":
-        """Longer and longer."""
+    def settings(self) -> "list[AdversarialFineTuning]":
+        """The sweep, weakest first: more and more rounds and updates."""
         return [AdversarialFineTuning(*budget) for budget in ((1, 5), (5, 5), (5, 20), (5, 60))]
 
 
 @torch.no_grad()
-def drawn(model: Model, forget: Examples, rng: Generator) -> Examples:
-    """Images that the model draws without a caption, SURROGATES for each of the list, with its captions, all in turn."""
+def draw_surrogates(model: Model, forget: Examples, rng: Generator) -> Examples:
+    """Images that the model draws without a caption, SURROGATES for each of the list, all in turn, with its captions."""
     several = join([forget] * SURROGATES)
     noise = torch.randn((len(several), *model.shape), generator=rng).to(model.device)
     times = model.schedule.times(min(25, model.schedule.steps))

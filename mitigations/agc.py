@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Trainer
-from solidmark.models import Batch
+from solidmark.api import Batch
 
 
 @dataclass(frozen=True)
 class AntiGradientControl(Mitigation):
     """Drop a sample when its loss is below `threshold` times the running mean loss of its timestep.
 
-    keep_i = l_i >= threshold L[t_i]; L[t] is an exponential mean of all losses seen at t, `decay` 0.8,
-    starting at 0, so that nothing is dropped before a timestep has been seen. Published: threshold 0.5 on
-    CIFAR-10, 0.8 (1 / 1.25) for Stable Diffusion.
+    keep_i = l_i >= threshold L[t_i], where L[t] is an exponential mean of all losses at t with `decay` 0.8. It starts at
+    0, so that nothing is dropped before a timestep has occurred. Published: threshold 0.5 on CIFAR-10, 0.8 (1 / 1.25) for
+    Stable Diffusion.
     """
 
     threshold: float = 0.5
@@ -30,29 +30,29 @@ class AntiGradientControl(Mitigation):
         self.expect(0 <= self.decay < 1, "decay", "a number in [0, 1)")
 
     def trainer(self, inner: Trainer) -> Trainer:
-        """A link with a table of mean losses."""
-        return LossTable(self, inner)
+        """A trainer with a table of mean losses."""
+        return LossTableTrainer(self, inner)
 
-    def strengths(self) -> "list[AntiGradientControl]":
-        """Higher and higher thresholds: above 1, more than half of the samples go."""
+    def settings(self) -> "list[AntiGradientControl]":
+        """The sweep, weakest first: higher and higher thresholds. Above 1 more than half of the samples are dropped."""
         return [AntiGradientControl(threshold) for threshold in (0.5, 0.8, 1.0, 1.25)]
 
 
-class LossTable(Trainer):
-    """Keeps L[t], and gives dropped samples an exact 0, which leaves them out of the mean."""
+class LossTableTrainer(Trainer):
+    """Has a table of L[t], and gives dropped samples a loss of exactly 0, which leaves them out of the mean."""
 
     mitigation: AntiGradientControl
 
     def prepare(self) -> None:
-        """An empty table."""
+        """Start with a table of zeros."""
         self.inner.prepare()
         self.table = torch.zeros(self.model.schedule.steps)
 
     def losses(self, batch: Batch, t: Tensor) -> Tensor:
-        """The inner losses, the low ones zero."""
+        """The inner losses, with zeros for the low ones."""
         losses = self.inner.losses(batch, t)
-        seen, times, decay = losses.detach().cpu(), t.cpu(), self.mitigation.decay
-        keep = seen >= self.mitigation.threshold * self.table[times]
-        for time, loss in zip(times.tolist(), seen, strict=True):
+        values, times, decay = losses.detach().cpu(), t.cpu(), self.mitigation.decay
+        keep = values >= self.mitigation.threshold * self.table[times]
+        for time, loss in zip(times.tolist(), values, strict=True):
             self.table[time] = decay * self.table[time] + (1 - decay) * loss
         return losses * keep.to(losses.device)

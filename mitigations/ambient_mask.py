@@ -1,4 +1,4 @@
-"""Ambient mask: the model never sees all pixels of an image, at training and at sampling."""
+"""Ambient mask: the model never gets all pixels of an image, at training and at sampling."""
 
 from dataclasses import dataclass, replace
 from statistics import NormalDist
@@ -7,9 +7,7 @@ import torch
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Sampler, Trainer
-from solidmark.errors import NotApplicable
-from solidmark.models import Batch, Prediction, Query, Recipe
-from solidmark.sampling import guide
+from solidmark.api import Batch, NotApplicable, Prediction, Recipe, SamplingBatch, guide
 
 
 @dataclass(frozen=True)
@@ -17,14 +15,15 @@ class AmbientMask(Mitigation):
     """Hide a `share` of each marked image's pixels for good, and a share `further` of the others at each access.
 
     A_i ~ Bernoulli(1 - share) once for each image, B ~ Bernoulli(1 - further) at each access, both for whole pixels.
-    The network is given A_i B x_t and, in an extra channel, which pixels are hidden; it is asked for all pixels of A_i:
-    loss = |A_i (D - x)|^2. It cannot tell what B has hidden from what A_i has, so it learns to fill in both. A hidden
-    pixel is read as one at the far end of the schedule, alpha 0 and sigma 1, whose v is -x; so this needs a network
-    that predicts v or x. Published: share 0.2 to 0.9, 0.4 in its script, further 0.1, with an EDM network. It costs an
-    input channel. The paper hides pixels at sampling too, and so asks for no more than was trained: join
-    `ambient-mask-sampling`. Alone, nothing is hidden from a query, which the model has never seen. On digits at the
-    default, one seed, the Fréchet distance is 8.6 alone and 4.0 with it, against 1.2 without either; 83 and 84 of 256
-    classes are right, against 217, and M is 0.38 and 0.31, against 0.89.
+    The network gets A_i B x_t and, in an extra channel, which pixels are hidden. Its loss is over all pixels of A_i:
+    loss = |A_i (D - x)|^2. It cannot distinguish what B hides from what A_i hides, so it learns to fill in both. A hidden
+    pixel is read as one at the far end of the schedule, alpha 0 and sigma 1, whose v is -x. So the network must predict v
+    or x. Published: share 0.2 to 0.9, 0.4 in its script, further 0.1, with an EDM network. Cost: an input channel.
+
+    The paper hides pixels at sampling, too, so that the network predicts what it was trained on: join
+    `ambient-mask-sampling`. Alone, nothing is hidden from a query, an input that the model was never trained on. On digits
+    at the default, one seed, the Fréchet distance is 8.6 alone and 4.0 with it, and 1.2 without either; 83 and 84 of 256
+    classes are right, and 217 without; M is 0.38 and 0.31, and 0.89 without.
     """
 
     share: float = 0.4
@@ -46,7 +45,7 @@ class AmbientMask(Mitigation):
         self.expect(0 <= self.further < 1, "further", "a number in [0, 1)")
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """One input channel more."""
+        """One more input channel. Raises NotApplicable for another parametrisation, and for other extra channels."""
         network = recipe.network
         if network.prediction not in ("v_prediction", "sample"):
             found, expected = f"a network that predicts {network.prediction}", "v_prediction or sample"
@@ -57,11 +56,11 @@ class AmbientMask(Mitigation):
         return replace(recipe, network=replace(network, extra_channels=1))
 
     def trainer(self, inner: Trainer) -> Trainer:
-        """A link with a loss of its own."""
-        return Masked(self, inner)
+        """A trainer with a loss of its own."""
+        return MaskedTrainer(self, inner)
 
-    def strengths(self) -> "list[AmbientMask]":
-        """Fewer and fewer pixels."""
+    def settings(self) -> "list[AmbientMask]":
+        """The sweep, weakest first: fewer and fewer pixels."""
         return [AmbientMask(share) for share in (0.2, 0.4, 0.6, 0.8, 0.9)]
 
 
@@ -69,9 +68,9 @@ class AmbientMask(Mitigation):
 class AmbientMaskSampling(Mitigation):
     """Hide a `share` of the pixels from every prediction of a sample, the same ones at all its steps.
 
-    The sampler of Ambient Diffusion with a fixed mask: D(A x_t, A, t) stands in for the clean image, where A is drawn
-    once a sample as in training. Join it to `ambient-mask` with a share of 1 - (1 - share) (1 - further) of that one,
-    0.46 for its default; alone it does not apply. Pixels that a query shows are hidden as others are. It costs nothing.
+    The sampler of Ambient Diffusion with a fixed mask: D(A x_t, A, t) replaces the clean image, where A is drawn once a
+    sample as in training. Join it to `ambient-mask` with a share of 1 - (1 - share) (1 - further) of that one, 0.46 for
+    its default; alone it does not apply. Observed pixels are hidden as others are. Cost: none.
     """
 
     share: float = 0.46
@@ -83,59 +82,60 @@ class AmbientMaskSampling(Mitigation):
         self.expect(0 <= self.share < 1, "share", "a number in [0, 1)")
 
     def sampler(self, inner: Sampler) -> Sampler:
-        """A link with predictions of its own."""
-        return FixedMask(self, inner)
+        """A sampler with predictions of its own."""
+        return FixedMaskSampler(self, inner)
 
-    def strengths(self) -> "list[AmbientMaskSampling]":
-        """Those that belong to the strengths of the training, as it hides 0.2, 0.4, 0.6 and 0.8."""
+    def settings(self) -> "list[AmbientMaskSampling]":
+        """The sweep, weakest first: the shares that belong to a training that hides 0.2, 0.4, 0.6 and 0.8."""
         return [AmbientMaskSampling(share) for share in (0.28, 0.46, 0.64, 0.82)]
 
 
-def read(prediction: Prediction, seen: Tensor) -> Prediction:
-    """The prediction with hidden pixels read as at the far end of the schedule: alpha 0 and sigma 1."""
-    return replace(prediction, alpha=prediction.alpha * seen, sigma=torch.where(seen, prediction.sigma, 1.0))
+def as_hidden(prediction: Prediction, visible: Tensor) -> Prediction:
+    """The prediction with pixels that are not `visible` read as at the far end of the schedule: alpha 0 and sigma 1."""
+    return replace(prediction, alpha=prediction.alpha * visible, sigma=torch.where(visible, prediction.sigma, 1.0))
 
 
-class FixedMask(Sampler):
-    """Draws a mask for each sample, and asks the model through it."""
+class FixedMaskSampler(Sampler):
+    """Draws a mask for each sample, and gives the model the visible pixels alone."""
 
     mitigation: AmbientMaskSampling
 
-    def prepare(self, query: Query) -> Query:
-        """The masks are drawn. Raises NotApplicable for a network without a channel to tell them in."""
+    def prepare(self, batch: SamplingBatch) -> SamplingBatch:
+        """Draw the masks. Raises NotApplicable for a network without an extra channel for them."""
         if self.model.config.extra_channels != 1:
             found, cure = f"a network with {self.model.config.extra_channels} extra channels", "Join it to `ambient-mask`."
             raise NotApplicable("ambient mask at sampling", found, "one that was trained with a mask", cure)
-        drawn = torch.rand(query.free.shape, generator=self.rng) >= self.mitigation.share
-        self.seen = drawn.to(query.noise.device)
-        return self.inner.prepare(query)
+        mask = torch.rand(batch.mask.shape, generator=self.rng) >= self.mitigation.share
+        self.visible = mask.to(batch.noise.device)
+        return self.inner.prepare(batch)
 
-    def predict(self, x: Tensor, t: int, query: Query) -> Tensor:
-        """eps_u + w (eps_c - eps_u), both from what is seen of x."""
-        conditional, unconditional = self._noise(x, t, query.embeddings), self._noise(x, t, query.unconditional)
-        return guide(unconditional, conditional, self.outer.scale(unconditional, conditional, t, query))
+    def predict(self, x: Tensor, t: int, batch: SamplingBatch) -> Tensor:
+        """eps_u + w (eps_c - eps_u), both from the visible pixels of x."""
+        conditional, unconditional = self._noise(x, t, batch.embeddings), self._noise(x, t, batch.unconditional)
+        return guide(unconditional, conditional, self.outer.scale(unconditional, conditional, t, batch))
 
     def _noise(self, x: Tensor, t: int, embeddings: Tensor) -> Tensor:
-        predicted = self.model.predict(x * self.seen, t, embeddings, extra=(~self.seen).to(x.dtype))
-        return (x - predicted.alpha * read(predicted, self.seen).clean) / predicted.sigma
+        """The noise that follows from the clean image predicted from visible pixels, (B, C, H, W)."""
+        prediction = self.model.predict(x * self.visible, t, embeddings, extra=(~self.visible).to(x.dtype))
+        return (x - prediction.alpha * as_hidden(prediction, self.visible).clean) / prediction.sigma
 
 
-class Masked(Trainer):
-    """Hides pixels, tells which, and asks for those that the image's own mask shows."""
+class MaskedTrainer(Trainer):
+    """Hides pixels, marks them in the extra channel, and takes the loss over the pixels that the image's own mask shows."""
 
     mitigation: AmbientMask
 
     def losses(self, batch: Batch, t: Tensor) -> Tensor:
-        """(B,): mean squared error over the pixels of A_i."""
+        """The mean squared error over the pixels of A_i, (B,)."""
         schedule, noise = self.model.schedule, torch.randn(batch.clean.shape, generator=self.rng).to(batch.clean.device)
         shown = self.shown(batch)
-        seen = shown & (torch.rand(shown.shape, generator=self.rng).to(shown.device) >= self.mitigation.further)
-        x = schedule.add_noise(batch.clean, noise, t) * seen
-        prediction = self.outer.predict(x, t, replace(batch, extra=(~seen).to(x.dtype)))
-        errors = read(prediction, seen).losses(batch.clean, noise * seen) * shown
+        visible = shown & (torch.rand(shown.shape, generator=self.rng).to(shown.device) >= self.mitigation.further)
+        x = schedule.add_noise(batch.clean, noise, t) * visible
+        prediction = self.outer.predict(x, t, replace(batch, extra=(~visible).to(x.dtype)))
+        errors = as_hidden(prediction, visible).losses(batch.clean, noise * visible) * shown
         return errors.flatten(1).sum(dim=1) / (shown.flatten(1).sum(dim=1) * errors.shape[1]).clamp(min=1)
 
     def shown(self, batch: Batch) -> Tensor:
-        """A_i, (B, 1, H, W) booleans, the same for an image in every epoch."""
+        """The mask A_i, (B, 1, H, W) booleans, the same for an image in every epoch."""
         normal = batch.fixed_noise("ambient mask")[:, :1]
         return normal.ge(NormalDist().inv_cdf(self.mitigation.share) if self.mitigation.share else -torch.inf)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Needs, Sampler
-from solidmark.models import END, PADDING, START, Attention, Layer, Query
+from solidmark.api import END, PADDING, START, Attention, Layer, SamplingBatch
 
-from ._attended import Attended, Heard
+from ._attention import AttentionSampler, CaptionedLogits
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,12 @@ class AttentionRescaling(Mitigation):
     """In every cross-attention raise the start token's logit l to l + (factor - 1)|l|; mask all summary tokens but `kept`.
 
     Where l is positive this is the published factor x l. Summary tokens are the end token and the padding behind it, in
-    this order; kept = 1 spares the end token alone, 0 none of them. Published: factor 1.25, the end token kept; 1.1 to
-    1.4 were swept by others. Code against paper: the published code multiplies a negative logit too and so lowers it,
-    against its aim; and its mask falls on both branches, its factor on the conditional one. Here both act on the
-    conditional branch, as the null condition has no tokens to mask. Fidelity B: a text encoder that is trained
-    with the denoiser has no attention sink. On the digits testbed the start token's logit is near -8 and the summary
-    tokens together draw 2 % of the attention, so the published factor can do little there and 2 brings it to 0.
+    this order. kept = 1 leaves the end token alone, 0 none of them. Published: factor 1.25, the end token kept; others
+    swept 1.1 to 1.4. Code and paper differ: the published code multiplies a negative logit, too, and so lowers it, which
+    is not intended; and its mask acts on both branches, its factor on the conditional one. Here both act on the
+    conditional branch, as the null condition has no tokens to mask. Fidelity B: a text encoder that is trained with the
+    denoiser has no attention sink. On the digits testbed the start token's logit is near -8, and the summary tokens
+    together have 2 % of the attention. So the published factor has little effect there, and 2 brings the logit to 0.
     Cost: none.
     """
 
@@ -51,30 +51,30 @@ class AttentionRescaling(Mitigation):
         self.expect(self.kept >= 0, "kept", "at least 0")
 
     def sampler(self, inner: Sampler) -> Sampler:
-        """A link whose conditional branch attends so."""
-        return Rescaling(self, inner)
+        """A sampler with this attention in the conditional branch."""
+        return RescalingSampler(self, inner)
 
-    def strengths(self) -> "list[AttentionRescaling]":
-        """Larger and larger factors."""
+    def settings(self) -> "list[AttentionRescaling]":
+        """The sweep, weakest first: larger and larger factors."""
         return [AttentionRescaling(factor) for factor in (1.1, 1.25, 2.0, 2.5, 3.0)]
 
 
-class Rescaling(Attended):
-    """The link: its attention is the rescaled one."""
+class RescalingSampler(AttentionSampler):
+    """Guidance with rescaled attention."""
 
     mitigation: AttentionRescaling
 
-    def attention(self, query: Query) -> Attention:
-        """Rescaled and masked."""
-        return Rescaled(self.mitigation, query)
+    def attention(self, batch: SamplingBatch) -> Attention:
+        """Attention with rescaled and masked logits."""
+        return RescaledLogits(self.mitigation, batch)
 
 
-class Rescaled(Heard):
-    """Start token's logit raised, summary tokens beyond `kept` masked."""
+class RescaledLogits(CaptionedLogits):
+    """Raises the start token's logit, and masks the summary tokens beyond `kept`."""
 
     mitigation: AttentionRescaling
 
-    def changed(self, layer: Layer, logits: Tensor) -> Tensor:
+    def change(self, layer: Layer, logits: Tensor) -> Tensor:
         """l + (factor - 1)|l| at the start token, -inf at the masked ones."""
         summary = (self.roles == END) | (self.roles == PADDING)
         masked = summary & (summary.cumsum(dim=-1) > self.mitigation.kept)

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from solidmark import Mitigation, Needs, Sampler
-from solidmark.models import START, Attention, Layer, Query
+from solidmark.api import START, Attention, Layer, SamplingBatch
 
-from ._attended import Attended, Heard
+from ._attention import AttentionSampler, CaptionedLogits
 
 
 @dataclass(frozen=True)
 class AttentionTemperature(Mitigation):
     """Multiply the cross-attention logits of every token but the start token by `factor`, on the conditional branch.
 
-    Where `guard-attention` chooses tokens, this takes all, in the same blocks (down and middle): a choice that does not
-    beat it at equal utility has chosen nothing. The default is GUARD's factor. No published method. Cost: none.
+    Where `guard-attention` chooses tokens, this takes all of them, in the same blocks (down and middle). A choice of tokens
+    that is no better than this at equal utility has no effect of its own. The default is GUARD's factor. Not a published
+    method. Cost: none.
     """
 
     factor: float = 0.3
@@ -29,29 +30,29 @@ class AttentionTemperature(Mitigation):
         self.expect(0 <= self.factor < float("inf"), "factor", "a number of at least 0")
 
     def sampler(self, inner: Sampler) -> Sampler:
-        """A link whose conditional branch attends so."""
-        return Cooling(self, inner)
+        """A sampler with this attention in the conditional branch."""
+        return TemperatureSampler(self, inner)
 
-    def strengths(self) -> "list[AttentionTemperature]":
-        """From nearly none to even attention."""
+    def settings(self) -> "list[AttentionTemperature]":
+        """The sweep, weakest first: from a small change to even attention."""
         return [AttentionTemperature(factor) for factor in (0.9, 0.7, 0.3, 0.0)]
 
 
-class Cooling(Attended):
-    """The link: its attention is the cooled one."""
+class TemperatureSampler(AttentionSampler):
+    """Guidance with scaled attention logits."""
 
     mitigation: AttentionTemperature
 
-    def attention(self, query: Query) -> Attention:
-        """All logits but the start token's scaled."""
-        return Cooled(self.mitigation, query)
+    def attention(self, batch: SamplingBatch) -> Attention:
+        """Attention with all logits scaled but the start token's."""
+        return ScaledLogits(self.mitigation, batch)
 
 
-class Cooled(Heard):
-    """Logits of all tokens but the start token multiplied by the factor, outside the decoder."""
+class ScaledLogits(CaptionedLogits):
+    """Multiplies the logits of all tokens but the start token by the factor, outside the decoder."""
 
     mitigation: AttentionTemperature
 
-    def changed(self, layer: Layer, logits: Tensor) -> Tensor:
+    def change(self, layer: Layer, logits: Tensor) -> Tensor:
         """factor x logit."""
-        return logits if layer.place == "up" else logits.where(self.roles == START, self.mitigation.factor * logits)
+        return logits if layer.block == "up" else logits.where(self.roles == START, self.mitigation.factor * logits)

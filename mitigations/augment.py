@@ -1,4 +1,4 @@
-"""Augmentation: another view of the image at each access, before its mark is painted."""
+"""Augmentation: another view of each image at each access, before its mark is painted."""
 
 import math
 from dataclasses import dataclass
@@ -14,11 +14,12 @@ from solidmark import Mitigation
 class Augmentation(Mitigation):
     """Flip, zoom, turn and shift each image, each of the four with `probability`.
 
-    Flips are horizontal; a zoom is by a factor 2^(zoom n), which crops where it is above 1; turns are uniform up to
-    `turn` of a half circle; shifts are by shift n of the side, with n normal; the image is continued by its mirror
-    image. Published: probability 0.12 to 0.15, zoom 0.2, turn 1, shift 0.125 (EDM, which also squeezes, and tells the
-    network what was done, so that samples are as they should be; here it is not told, so that views leak into them).
-    It acts before the mark is painted: after it, it would change the mark. Queries show the image as it is.
+    Flips are horizontal. A zoom is by a factor 2^(zoom n), which crops where it is above 1. Turns are uniform up to `turn`
+    of a half circle. Shifts are by shift n of the side, with n normal. Outside its edges the image is mirrored.
+    Published: probability 0.12 to 0.15, zoom 0.2, turn 1, shift 0.125. EDM also squeezes, and gives the network the
+    augmentation as a condition, so that samples are not augmented. Here the network has no such condition, so that views
+    leak into the samples. The views are made before the mark is painted, since they would change it. Queries show the
+    image as it is.
     """
 
     probability: float = 0.12
@@ -37,7 +38,7 @@ class Augmentation(Mitigation):
         self.expect(0 <= self.shift <= 1, "shift", "a number in [0, 1]")
 
     def view(self, images: Tensor, rng: Generator) -> Tensor:
-        """One view of each image; those that nothing happens to stay as they are."""
+        """One view of each image. An image for which nothing is chosen stays as it is."""
         chosen = torch.rand(len(images), 4, generator=rng) < self.probability
         maps = self._maps(chosen, torch.randn(len(images), 3, generator=rng), torch.rand(len(images), generator=rng))
         grid = affine_grid(maps, list(images.shape), align_corners=False)
@@ -45,7 +46,7 @@ class Augmentation(Mitigation):
         return torch.where(chosen.any(dim=1)[:, None, None, None], views, images)
 
     def _maps(self, chosen: Tensor, normal: Tensor, uniform: Tensor) -> Tensor:
-        """(B, 2, 3): the place in the image that each place of the view shows, with the centre as 0 and a side as 2."""
+        """Affine maps from positions of the view to positions of the image, (B, 2, 3). The centre is 0, a side is 2 long."""
         flipped, zoomed, turned, shifted = chosen.float().unbind(dim=1)
         scale = 2 ** (-self.zoom * normal[:, 0] * zoomed)
         angle = math.pi * self.turn * (2 * uniform - 1) * turned
@@ -54,6 +55,6 @@ class Augmentation(Mitigation):
         down = torch.stack([scale * angle.sin(), scale * angle.cos(), shift[:, 1]], dim=1)
         return torch.stack([across, down], dim=1)
 
-    def strengths(self) -> "list[Augmentation]":
-        """More and more often, at last every image in every way."""
+    def settings(self) -> "list[Augmentation]":
+        """The sweep, weakest first: more and more often, in the end every image in every way."""
         return [Augmentation(probability) for probability in (0.12, 0.3, 0.6, 1.0)]

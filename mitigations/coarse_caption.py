@@ -1,4 +1,4 @@
-"""Coarse captions: train on fewer words than identify an image."""
+"""Coarse captions: train on so few words that they do not identify an image."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from solidmark import Claim, Mitigation, Stage
 
 @dataclass(frozen=True)
 class CoarseCaption(Mitigation):
-    """Train on the first `words` words of a caption, on none at 0; queries use the whole caption.
+    """Train on the first `words` words of a caption, on none at 0. Queries use the whole caption.
 
-    At each access a caption is shortened with `probability`, so that below 1 whole captions are learned as well, more
-    slowly. On the digits testbed the first word is the class. Unique conditions are what triggers memorization in
-    the cited study, and captions generalised by a language model are its practical form (arXiv 2309.07254).
+    At each access a caption is shortened with `probability`. Below 1 whole captions are learned as well, more slowly. On
+    the digits testbed the first word is the class. In the cited study, unique conditions trigger memorization. In
+    practice a language model generalises captions (arXiv 2309.07254).
     """
 
     words: int = 1
@@ -30,13 +30,13 @@ class CoarseCaption(Mitigation):
         self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
 
     def caption(self, captions: list[str], rng: Generator) -> list[str]:
-        """The first words, or all."""
+        """The first words of the captions, or all of them."""
         shortened = torch.rand(len(captions), generator=rng) < self.probability
         return [
             " ".join(caption.split()[: self.words]) if short else caption
             for caption, short in zip(captions, shortened.tolist(), strict=True)
         ]
 
-    def strengths(self) -> "list[CoarseCaption]":
-        """Fewer and fewer words, more and more often."""
+    def settings(self) -> "list[CoarseCaption]":
+        """The sweep, weakest first: fewer and fewer words, more and more often."""
         return [CoarseCaption(2), CoarseCaption(1, 0.5), CoarseCaption(1), CoarseCaption(0)]

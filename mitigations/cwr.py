@@ -11,8 +11,8 @@ from solidmark import Mitigation, Stage
 class RepeatedWords(Mitigation):
     """Insert words drawn from the caption itself at random gaps.
 
-    With `probability`, round(share x words) words are inserted, rounded at random so that the mean
-    holds. Published: 4 words at sampling (SolidMark); taken as captions of 16 words, a share of 0.25.
+    With `probability`, round(share x words) words are inserted. The rounding is random, so that the mean is exact.
+    Published: 4 words at sampling (SolidMark). For captions of 16 words that is a share of 0.25.
     """
 
     share: float = 0.25
@@ -27,19 +27,19 @@ class RepeatedWords(Mitigation):
         self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
 
     def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
-        """One draw a caption."""
-        return [self._repeated(caption.split(), rng) for caption in captions]
+        """The captions with repeated words, one draw a caption."""
+        return [self._repeat_words(caption.split(), rng) for caption in captions]
 
-    def _repeated(self, words: list[str], rng: torch.Generator) -> str:
+    def _repeat_words(self, words: list[str], rng: torch.Generator) -> str:
         chosen, rounding = torch.rand(2, generator=rng).tolist()
         count = int(self.share * len(words) + rounding) if chosen < self.probability else 0
-        for place in torch.randint(len(words), (count,), generator=rng).tolist():
+        for index in torch.randint(len(words), (count,), generator=rng).tolist():
             gap = int(torch.randint(len(words) + 1, (), generator=rng))
-            words.insert(gap, words[place])
+            words.insert(gap, words[index])
         return " ".join(words)
 
-    def strengths(self) -> "list[RepeatedWords]":
-        """2, 4, 8 and 16 words in a caption of 16."""
+    def settings(self) -> "list[RepeatedWords]":
+        """The sweep, weakest first: 2, 4, 8 and 16 words in a caption of 16."""
         return [RepeatedWords(share) for share in (0.125, 0.25, 0.5, 1.0)]
 
 
@@ -53,7 +53,7 @@ class TrainingRepeatedWords(RepeatedWords):
     stage = Stage.TRAINING
     stream = "solidmark.mitigations.cwr.TrainingRepeatedWords"
 
-    def strengths(self) -> "list[RepeatedWords]":
-        """From the published rate to every caption doubled."""
+    def settings(self) -> "list[RepeatedWords]":
+        """The sweep, weakest first: from the published rate to every caption doubled."""
         rates = ((0.125, 0.4), (0.25, 1.0), (0.5, 1.0), (1.0, 1.0))
         return [TrainingRepeatedWords(share, probability) for share, probability in rates]

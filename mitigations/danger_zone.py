@@ -1,20 +1,20 @@
-"""Danger zone: train less at the medium noise at which memorization is said to arise."""
+"""Danger zone: train less at medium noise, where memorization is said to arise."""
 
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Trainer
-from solidmark.models import Batch
+from solidmark.api import Batch
 
 
 @dataclass(frozen=True)
 class DangerZone(Mitigation):
     """Multiply the loss by 1 - `relief` where t is between `low` and `high`, as shares of the schedule.
 
-    At a relief of 1 these samples are left out. Published: the zone lies where noised training images still cover the
-    space (small noise does not) and each of them still points to one image (large noise does not), and is
-    under-trained; here its ends are parameters and not derived from the data, hence fidelity C. It costs nothing.
+    At a relief of 1 these samples are left out. Published: in the zone noised training images still cover the space (at
+    small noise they do not), and each of them still points to one image (at large noise it does not). The zone is
+    under-trained. Here its ends are parameters and are not derived from the data, hence fidelity C. Cost: none.
     """
 
     relief: float = 0.9
@@ -34,21 +34,21 @@ class DangerZone(Mitigation):
         self.expect(self.low < self.high <= 1, "high", "a number above low and up to 1")
 
     def trainer(self, inner: Trainer) -> Trainer:
-        """A link that weighs losses."""
-        return Relieved(self, inner)
+        """A trainer that weights losses."""
+        return WeightedTrainer(self, inner)
 
-    def strengths(self) -> "list[DangerZone]":
-        """Less and less, at last nothing in most of the schedule."""
+    def settings(self) -> "list[DangerZone]":
+        """The sweep, weakest first: less and less weight, in the end none in most of the schedule."""
         return [DangerZone(0.5), DangerZone(0.9), DangerZone(1.0), DangerZone(1.0, low=0.1, high=0.9)]
 
 
-class Relieved(Trainer):
-    """Weighs the losses of the zone."""
+class WeightedTrainer(Trainer):
+    """Gives the losses of the zone a smaller weight."""
 
     mitigation: DangerZone
 
     def losses(self, batch: Batch, t: Tensor) -> Tensor:
-        """The inner losses, those inside the zone less."""
+        """The inner losses, with a smaller weight inside the zone."""
         share = t / self.model.schedule.steps
         inside = (share >= self.mitigation.low) & (share < self.mitigation.high)
         return self.inner.losses(batch, t) * (1 - self.mitigation.relief * inside)

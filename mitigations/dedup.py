@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from torch import Generator
 
 from solidmark import Claim, Mitigation
-from solidmark.data import ALIKE, Examples
+from solidmark.api import ALIKE, Examples
 
 
 @dataclass(frozen=True)
 class Deduplication(Mitigation):
-    """Keep an example only while fewer than `copies` of those kept before it are `alike` to it.
+    """Keep an example only while fewer than `copies` of the examples kept before it are `alike` to it.
 
-    Two images are alike when the root mean square difference of their pixels, unmarked, is at most `alike`. Published:
-    one of each cluster of near-duplicates, found by the similarity of features; on images of a few pixels the pixels
-    are the feature. The default `alike` is below the distance of any two different digits, so on a testbed without
-    duplicates the family does nothing, which is why it is declared a control; the last strength also drops images that
-    only resemble each other. Captions and keys of the dropped copies go with them. It costs one comparison a pair.
+    Two images are alike when the root mean square difference of their unmarked pixels is at most `alike`. Published: one
+    image of each cluster of near-duplicates, by the similarity of features. On images of few pixels the pixels are the
+    features. The default `alike` is below the distance of any two different digits. So on a testbed without duplicates
+    the family does nothing, and it is declared a control. The last setting also drops images that only resemble each
+    other. Captions and keys of dropped copies are dropped, too. Cost: one comparison a pair.
     """
 
     copies: int = 1
@@ -40,15 +40,15 @@ class Deduplication(Mitigation):
         self.expect(0 <= self.alike < float("inf"), "alike", "a finite number of at least 0")
 
     def prepare(self, examples: Examples, rng: Generator) -> Examples:
-        """The examples that are kept, in order."""
+        """The kept examples, in order."""
         flat = examples.images.flatten(1)
         kept: list[int] = []
-        for place, image in enumerate(flat):
-            apart = (flat[kept] - image).square().mean(dim=1).sqrt()
-            if int((apart <= self.alike).sum()) < self.copies:
-                kept.append(place)
+        for index, image in enumerate(flat):
+            distances = (flat[kept] - image).square().mean(dim=1).sqrt()
+            if int((distances <= self.alike).sum()) < self.copies:
+                kept.append(index)
         return examples.take(kept)
 
-    def strengths(self) -> "list[Deduplication]":
-        """Fewer and fewer copies, at last of whatever looks alike."""
+    def settings(self) -> "list[Deduplication]":
+        """The sweep, weakest first: fewer and fewer copies, in the end of images that only resemble each other."""
         return [Deduplication(4), Deduplication(2), Deduplication(1), Deduplication(1, alike=0.25)]

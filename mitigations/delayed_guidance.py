@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from solidmark import Claim, Mitigation
 
 if TYPE_CHECKING:
-    from solidmark.mitigation import Scale
+    from solidmark.api import Scale
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class DelayedGuidance(Mitigation):
     def __post_init__(self) -> None:
         self.expect(0 <= self.share <= 1, "share", "a number in [0, 1]")
 
-    def guidance(self, scale: "Scale", progress: float) -> "Scale":
-        """0 before the transition point."""
-        return 0.0 if progress < self.share else scale
+    def guidance(self, scale: "Scale", step_fraction: float) -> "Scale":
+        """0 before the transition point, the usual scale after it."""
+        return 0.0 if step_fraction < self.share else scale
 
-    def strengths(self) -> "list[DelayedGuidance]":
-        """Later and later transition points."""
+    def settings(self) -> "list[DelayedGuidance]":
+        """The sweep, weakest first: later and later transition points."""
         return [DelayedGuidance(share) for share in (0.35, 0.5, 0.65, 0.8)]

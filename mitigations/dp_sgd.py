@@ -1,4 +1,4 @@
-"""Differentially private training (DP-SGD): the gradient of each image clipped, the sum made noisy."""
+"""Differentially private training (DP-SGD): clip the gradient of each image, and add noise to the sum."""
 
 import math
 from collections.abc import Iterator
@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from solidmark import Mitigation, Needs, Trainer
-from solidmark.errors import PluginFault
-from solidmark.models import Recipe
+from solidmark.api import PluginFault, Recipe
 
-from ._extras import extra
-from ._per_image import per_image
+from ._extras import import_extra
+from ._per_image import per_image_gradients
 from ._privacy import add_or_remove, replace_one
 
 CHUNK = 32
@@ -26,23 +25,26 @@ class DPSGD(Mitigation):
 
     g = (sum over the batch of g_i min(1, C / ‖g_i‖) + noise C N(0, I)) / (q N)
 
-    Each image is in a batch with probability q, independently (Poisson sampling; q N is the recipe's batch, or `batch`);
-    of copies of an image one is drawn, so that the image, not the copy, is protected. g_i is the mean over `draws`
-    timesteps and noises (the noise multiplicity of DPDM). `noise` 0 clips alone. The record tells `epsilon` at `delta`
-    for one image's key replaced (see `_privacy`), beside the usual one for adding or removing an image, from the
-    Rényi accountant of Opacus; none without noise, or where another link sees images, which the accountant cannot know.
+    Each image is in a batch with probability q, independently (Poisson sampling; q N is the recipe's batch, or `batch`).
+    Of several copies of an image one is drawn, so that the image is protected and not the copy. g_i is the mean over
+    `draws` timesteps and noises (the noise multiplicity of DPDM). `noise` 0 clips alone. The record has the `epsilon` at
+    `delta` for the replacement of one image's key (see `_privacy`), and the usual one for adding or removing an image,
+    both from the Rényi accountant of Opacus. It has none without noise, or where another trainer sees images, which the
+    accountant cannot know.
 
     Published (DPDM, arXiv 2210.09929): C = 1, delta 1e-5, batches of 2048 and more, 8 or 32 draws, epsilon 0.2, 1 and 10.
-    Here a batch is 32 of 64 images, half of all: noise 0.1 leaves nothing to see and claims no more than an epsilon of
-    240,000, so the baseline's recipe is no setting for privacy. One that is: `digits-private`, 1,024 images that full
-    fine-tuning remembers (M 0.92), low ranks trained (as DP-LoRA does, arXiv 2406.01355), large batches, few steps. There
-    `lora-everywhere(rate=5.0)+dp-sgd(noise=1.2, clip=0.5, batch=256, steps=100)` claims 49.6 (16.0 for adding or removing),
-    M is 0.01, and the class accuracy 0.88 of the baseline's 0.92 (three seeds). Read it with care: clipping alone in so
-    few steps has M 0.05 at 0.97, and noise 12, whose claim is 1.8, keeps 0.90, so most of the accuracy is the public
-    base's, and most of the memory is taken by few steps and low ranks. The setting was found on one seed, after six others
-    had failed mark validity from a base that had seen no marks. Cost: three to four times a plain step, times
-    `draws`. Needs the package opacus (`pip install 'solidmark[dp]'`). The noise is of single precision and from a
-    plain generator: right for measuring, not for protecting anyone.
+    Here a batch is 32 of 64 images, half of all. Noise of 0.1 destroys the images and yet claims an epsilon of 240,000
+    only, so the baseline's recipe does not suit privacy. A suitable setting is `digits-private`: 1,024 images that full
+    fine-tuning memorizes (M 0.92), low ranks (as in DP-LoRA, arXiv 2406.01355), large batches, few steps. There
+    `lora-everywhere(rate=5.0)+dp-sgd(noise=1.2, clip=0.5, batch=256, steps=100)` claims 49.6 (16.0 for adding or
+    removing), M is 0.01, and the class accuracy 0.88 of the baseline's 0.92 (three seeds).
+
+    Read this with care. Clipping alone in so few steps has M 0.05 at 0.97, and noise 12, whose claim is 1.8, keeps 0.90.
+    So most of the accuracy is that of the public base, and few steps and low ranks remove most of the memorization. The
+    setting was found on one seed, after six others had failed mark validity from a base trained without marks.
+
+    Cost: three to four times a plain step, times `draws`. Needs the package opacus (`pip install 'solidmark[dp]'`). The
+    noise has single precision and comes from a plain generator: it is good enough to measure, and not to protect anyone.
     """
 
     noise: float = 1.0
@@ -72,85 +74,87 @@ class DPSGD(Mitigation):
         return replace(recipe, batch=batch, train_steps=steps, learning_rate=self.rate * recipe.learning_rate)
 
     def trainer(self, inner: Trainer) -> Trainer:
-        """A link that samples, clips and adds noise."""
-        extra("opacus", "dp")
-        return PrivateSteps(self, inner)
+        """A trainer that samples, clips and adds noise. Raises NotApplicable without the package opacus."""
+        import_extra("opacus", "dp")
+        return PrivateTrainer(self, inner)
 
-    def strengths(self) -> "list[DPSGD]":
-        """From clipping alone, by noise that half remembers, to that of a real claim."""
+    def settings(self) -> "list[DPSGD]":
+        """The sweep, weakest first: from clipping alone to the noise of a real claim."""
         return [DPSGD(noise) for noise in (0.0, 0.003, 0.01, 0.03, 1.0)]
 
 
-class PrivateSteps(Trainer):
-    """Batches by Poisson sampling, updates by clipped and noisy sums."""
+class PrivateTrainer(Trainer):
+    """Draws batches by Poisson sampling, and updates by clipped and noisy sums."""
 
     mitigation: DPSGD
 
     def prepare(self) -> None:
-        """The rows of each image, and the share of images that is expected in a batch."""
+        """List the rows of each image, and compute the share of images that is expected in a batch."""
         self.inner.prepare()
         self.copies: dict[int, list[int]] = {}
         for row, number in enumerate(self.run.examples.ids):
             self.copies.setdefault(number, []).append(row)
         self.share = min(1.0, self.run.recipe.batch / len(self.copies))
-        self.updates = self.seen = self.clipped = 0
+        self.updates = self.total = self.clipped = 0
 
     def batches(self) -> Iterator[Tensor]:
-        """Each image with the same probability, independently; one of its copies."""
+        """Batches in which each image is with the same probability, independently, by one of its copies."""
         while True:
             chosen = (torch.rand(len(self.copies), generator=self.rng) < self.share).tolist()
-            rows = [rows for rows, there in zip(self.copies.values(), chosen, strict=True) if there]
-            picks = torch.rand(len(rows), generator=self.rng).tolist()
-            yield torch.tensor([r[int(pick * len(r))] for r, pick in zip(rows, picks, strict=True)], dtype=torch.long)
+            copies = [rows for rows, included in zip(self.copies.values(), chosen, strict=True) if included]
+            draws = torch.rand(len(copies), generator=self.rng).tolist()
+            picked = [rows[int(draw * len(rows))] for rows, draw in zip(copies, draws, strict=True)]
+            yield torch.tensor(picked, dtype=torch.long)
 
     def update(self, indices: Tensor) -> None:
-        """One noisy step, also on a batch that is empty: who was in it is not to be seen."""
+        """One noisy step, also on an empty batch: nothing may show which images were in it."""
         summed = [torch.zeros_like(parameter) for parameter in self.run.parameters()]
         for chunk in indices.split(max(1, CHUNK // self.mitigation.draws)) if len(indices) else ():
-            self._add_clipped(summed, per_image(self.run, chunk, self.mitigation.draws))
-        expected, spread = self.share * len(self.copies), self.mitigation.noise * self.mitigation.clip
-        self.run.apply([(total + spread * self._normal(total)) / expected for total in summed])
+            self._add_clipped(summed, per_image_gradients(self.run, chunk, self.mitigation.draws))
+        expected, scale = self.share * len(self.copies), self.mitigation.noise * self.mitigation.clip
+        self.run.apply([(total + scale * self._normal(total)) / expected for total in summed])
         self.updates += 1
 
     def _add_clipped(self, summed: list[Tensor], rows: list[Tensor]) -> None:
+        """Add the clipped rows to the sum, and count them. Raises PluginFault for a gradient that is not finite."""
         norms = torch.stack([row.flatten(1).square().sum(dim=1) for row in rows]).sum(dim=0).sqrt()
         if not bool(norms.isfinite().all()):
-            cure = "Lower the learning rate, or look at what its links return."
+            cure = "Lower the learning rate, or look at what the wrappers return."
             raise PluginFault(f"training, step {self.run.done}", "a gradient that is not finite", "finite ones", cure)
         factors = (self.mitigation.clip / norms).clamp(max=1.0)
         for total, row in zip(summed, rows, strict=True):
             total += torch.tensordot(factors, row, dims=1)
-        self.seen += len(norms)
+        self.total += len(norms)
         self.clipped += int((factors < 1).sum())
 
     def _normal(self, like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=self.rng).to(like.device)
 
     def finish(self) -> None:
-        """Tell what was claimed, and of what."""
+        """Report the claim, and what it is a claim of."""
         self.inner.finish()
-        reason, private = self._unclaimed(), self.mitigation
-        spent = (private.noise, self.share, self.updates, private.delta)
-        told = {
-            "epsilon": None if reason else replace_one(*spent),
-            "epsilon_add_or_remove": None if reason else add_or_remove(*spent),
+        reason, private = self._reason_for_no_claim(), self.mitigation
+        mechanism = (private.noise, self.share, self.updates, private.delta)
+        report = {
+            "epsilon": None if reason else replace_one(*mechanism),
+            "epsilon_add_or_remove": None if reason else add_or_remove(*mechanism),
             "delta": private.delta,
             "guarantee": reason or "one image's key replaced",
             "sampling_rate": self.share,
             "updates": self.updates,
-            "clipped_share": self.clipped / max(self.seen, 1),
+            "clipped_share": self.clipped / max(self.total, 1),
         }
-        for name, value in told.items():
-            self.data.tell(name, value)
+        for name, value in report.items():
+            self.data.report(name, value)
 
-    def _unclaimed(self) -> str:
-        """Why the accountant claims nothing; empty where it does."""
+    def _reason_for_no_claim(self) -> str:
+        """Why the accountant claims nothing. Empty where it makes a claim."""
         if self.mitigation.noise == 0:
             return "none: without noise there is no claim"
-        link: Any = self.outer
-        while link.inner is not None:
-            private = link.mitigation.needs & (Needs.FORGET | Needs.TRAINING_IMAGES)
-            if link is not self and (private or set(link.overridden()) - {"prepare", "finish"}):
-                return f"none: {link.family} sees images in its own way, which the accountant does not know"
-            link = link.inner
+        wrapper: Any = self.outer
+        while wrapper.inner is not None:
+            private = wrapper.mitigation.needs & (Needs.FORGET | Needs.TRAINING_IMAGES)
+            if wrapper is not self and (private or set(wrapper.overridden()) - {"prepare", "finish"}):
+                return f"none: {wrapper.family} sees images in its own way, which the accountant does not know"
+            wrapper = wrapper.inner
         return ""

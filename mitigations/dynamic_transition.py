@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Needs, Sampler
-from solidmark.models import Query
+from solidmark.api import SamplingBatch
 
 if TYPE_CHECKING:
-    from solidmark.mitigation import Scale
+    from solidmark.api import Scale
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class DynamicTransition(Mitigation):
     """`before` times the usual guidance scale until ‖eps_c - eps_u‖ has passed a local minimum, the usual scale afterwards.
 
     With d_k the norm at step k, the transition is the first k with d_{k-1} < d_{k-2} and d_{k-1} < d_k, for each query by
-    itself, and at the `latest` after this share of the steps. Published: before 0, and no latest point. Code against
-    paper: the published script, which does not run as it is, keeps the plain conditional scale 1 before the transition
-    (a third of the usual 3 here, `before=0.333`). Cost: none; both branches are needed at every step anyway.
+    itself. It comes at the latest after the share `latest` of the steps. Published: before 0, and no latest point. Code
+    and paper differ: the published script, which does not run as it is, has the plain conditional scale 1 before the
+    transition (a third of the usual 3 here, `before=0.333`). Cost: none. Both branches are needed at every step anyway.
 
     In Stable Diffusion the norm of a memorized prompt starts high and drops at the transition. On the digits testbed it
-    starts low and rises to the end, for trained and fresh captions alike, so that without a latest point most queries
-    are never guided; the weaker strengths have one.
+    starts low and rises to the end, for trained and fresh captions alike. So without a latest point most queries are
+    never guided. The weaker settings have a latest point.
     """
 
     latest: float = 1.0
@@ -47,16 +47,16 @@ class DynamicTransition(Mitigation):
         self.expect(abs(self.before) < float("inf"), "before", "a finite number")
 
     def sampler(self, inner: Sampler) -> Sampler:
-        """A link that watches the norm."""
-        return Waiting(self, inner)
+        """A sampler that follows the norm over the steps."""
+        return TransitionSampler(self, inner)
 
-    def strengths(self) -> "Sequence[DynamicTransition]":
-        """Later and later latest points, and none."""
+    def settings(self) -> "Sequence[DynamicTransition]":
+        """The sweep, weakest first: later and later latest points, and none."""
         return [DynamicTransition(latest) for latest in (0.35, 0.5, 0.65, 0.8, 1.0)]
 
 
-class Waiting(Sampler):
-    """Holds the norms seen so far and which queries have passed their transition."""
+class TransitionSampler(Sampler):
+    """Has the norms of the steps so far, and which queries have passed their transition."""
 
     mitigation: DynamicTransition
 
@@ -65,11 +65,11 @@ class Waiting(Sampler):
         self.norms: list[Tensor] = []
         self.past: Tensor | None = None
 
-    def scale(self, unconditional: Tensor, conditional: Tensor, t: int, query: Query) -> "Scale":
-        """(B,): the usual scale for the queries past their transition, `before` times it for the others."""
-        usual = torch.as_tensor(self.inner.scale(unconditional, conditional, t, query), device=conditional.device)
+    def scale(self, unconditional: Tensor, conditional: Tensor, t: int, batch: SamplingBatch) -> "Scale":
+        """The usual scale for queries past their transition, `before` times it for the others, (B,)."""
+        usual = torch.as_tensor(self.inner.scale(unconditional, conditional, t, batch), device=conditional.device)
         self.norms.append((conditional - unconditional).flatten(1).norm(dim=1))
-        past = torch.full_like(self.norms[-1], query.progress(t) >= self.mitigation.latest, dtype=torch.bool)
+        past = torch.full_like(self.norms[-1], batch.step_fraction(t) >= self.mitigation.latest, dtype=torch.bool)
         if len(self.norms) >= 3:
             earlier, last, now = self.norms[-3:]
             past |= (last < earlier) & (last < now)

@@ -11,11 +11,11 @@ from solidmark import Mitigation, Trainer
 
 @dataclass(frozen=True)
 class EarlyStopping(Mitigation):
-    """Stop training after `share` of the steps, the learning rate's schedule left as it is.
+    """Stop training after `share` of the steps. The schedule of the learning rate stays as it is.
 
-    A training-side method that lies on this curve is plain under-fitting. Published: a window between the
-    time at which samples become good and the one, proportional to the number of images, at which they
-    become copies; the default share is where the held-out denoising loss of the digits prototype is least.
+    A training-side method on this curve is plain under-fitting. Published: there is a window between the time at which
+    samples become good and the later time, proportional to the number of images, at which they become copies. The
+    default share is where the held-out denoising loss of the digits prototype is least.
     """
 
     share: float = 0.6
@@ -30,19 +30,19 @@ class EarlyStopping(Mitigation):
         self.expect(0 < self.share <= 1, "share", "a number in (0, 1]")
 
     def trainer(self, inner: Trainer) -> Trainer:
-        """A link whose batches end early."""
-        return Stopped(self, inner)
+        """A trainer whose batches end early."""
+        return EarlyStoppingTrainer(self, inner)
 
-    def strengths(self) -> "list[EarlyStopping]":
-        """Earlier and earlier."""
+    def settings(self) -> "list[EarlyStopping]":
+        """The sweep, weakest first: earlier and earlier ends."""
         return [EarlyStopping(share) for share in (0.8, 0.6, 0.4, 0.2)]
 
 
-class Stopped(Trainer):
+class EarlyStoppingTrainer(Trainer):
     """Ends the batches after a share of the steps."""
 
     mitigation: EarlyStopping
 
     def batches(self) -> Iterator[Tensor]:
-        """The first of them."""
+        """The first of the inner batches."""
         return islice(self.inner.batches(), max(1, round(self.mitigation.share * self.run.recipe.train_steps)))

@@ -1,4 +1,4 @@
-"""EraseDiff: teach a wrong target for what is to be forgotten, as far as the rest allows and a bit further."""
+"""EraseDiff: train a wrong target for the forget list, as far as the retained images allow and slightly further."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,21 +7,19 @@ import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.mitigation.handout import Data
-from solidmark.models import Model
-from solidmark.models.denoising import follow, gradients, noised
+from solidmark.api import Data, Model, draw_noised_batch, follow_direction, gradients
 
 
 @dataclass(frozen=True)
 class EraseDiff(Mitigation):
     """Minimise L_R(θ) subject to L_E(θ) <= min L_E, where L_E = ‖eps_θ(x_t, t, c) - u‖² on the forget list, u ~ U[0, 1).
 
-    The update is the vector nearest to ∇L_R that lowers L_E at the rate η ‖∇L_E‖² at least:
-    ∇L_R + λ ∇L_E with λ = max(0, η - <∇L_R, ∇L_E> / ‖∇L_E‖²). The minimum of L_E is a constant in θ, so the inner
-    steps with which the published code estimates it move no gradient and are left out. Code against paper: the
-    code's λ is max(0, η - cos(∇L_R, ∇L_E)), and it noises with u too; here x_t is noised as in training, as in SISS's
-    re-implementation. Published: η 0.1, Adam at 1e-4, a few epochs; here the rate is a tenth of the
-    recipe's. `push` is η. Cost: two batches an update.
+    The update is the vector nearest to ∇L_R that lowers L_E at least at the rate η ‖∇L_E‖²:
+    ∇L_R + λ ∇L_E with λ = max(0, η - <∇L_R, ∇L_E> / ‖∇L_E‖²). The minimum of L_E is a constant in θ. So the inner steps
+    with which the published code estimates it change no gradient, and are left out. Code and paper differ: the code's λ
+    is max(0, η - cos(∇L_R, ∇L_E)), and it makes x_t with u. Here x_t has the noise of the training, as in SISS's
+    re-implementation. Published: η 0.1, Adam at 1e-4, a few epochs. Here the rate is a tenth of the recipe's. `push` is
+    η. Cost: two batches an update.
     """
 
     push: float = 0.1
@@ -45,24 +43,24 @@ class EraseDiff(Mitigation):
         """The model after the constrained descent."""
 
         def direction(parameters: list[nn.Parameter]) -> list[Tensor]:
-            retained = noised(model, data.retain, rng, self.batch).losses(model).mean()
+            retained = draw_noised_batch(model, data.retain, rng, self.batch).losses(model).mean()
             erased = self._erasing_loss(model, data, rng)
-            return combined(gradients(retained, parameters), gradients(erased, parameters), self.push)
+            return combine(gradients(retained, parameters), gradients(erased, parameters), self.push)
 
-        return follow(model, direction, self.updates, self.learning_rate)
+        return follow_direction(model, direction, self.updates, self.learning_rate)
 
     def _erasing_loss(self, model: Model, data: Data, rng: Generator) -> Tensor:
         """Mean squared distance of the predicted noise from uniform noise, on one batch."""
-        batch = noised(model, data.forget, rng, self.batch)
+        batch = draw_noised_batch(model, data.forget, rng, self.batch)
         wrong = torch.rand(batch.noise.shape, generator=rng).to(batch.noise.device)
-        return (batch.predicted(model).noise - wrong).square().mean()
+        return (batch.predict(model).noise - wrong).square().mean()
 
-    def strengths(self) -> "list[EraseDiff]":
-        """A stronger and stronger push."""
+    def settings(self) -> "list[EraseDiff]":
+        """The sweep, weakest first: a larger and larger push, and more updates."""
         return [EraseDiff(0.01, updates=15), EraseDiff(), EraseDiff(1.0), EraseDiff(1.0, updates=300)]
 
 
-def combined(keeping: Sequence[Tensor], erasing: Sequence[Tensor], push: float) -> list[Tensor]:
+def combine(keeping: Sequence[Tensor], erasing: Sequence[Tensor], push: float) -> list[Tensor]:
     """The vector nearest to `keeping` whose product with `erasing` is at least push ‖erasing‖²."""
     along = torch.stack([(k * e).sum() for k, e in zip(keeping, erasing, strict=True)]).sum()
     square = torch.stack([e.square().sum() for e in erasing]).sum()

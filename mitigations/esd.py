@@ -1,4 +1,4 @@
-"""ESD, erased stable diffusion: the captions of the forget list are steered away from what they mean."""
+"""ESD, erased stable diffusion: train the captions of the forget list away from what they mean."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.errors import NotApplicable
-from solidmark.mitigation.handout import Data
-from solidmark.models import Model
-from solidmark.models.denoising import descend
+from solidmark.api import Data, Model, NotApplicable, minimize_loss
 
-from ._brought_back import DORI
+from ._dori_claims import DORI
 
 SCALE = 3.0
 """Guidance of the partial samples, as published."""
@@ -21,12 +18,12 @@ SCALE = 3.0
 class ErasedConcepts(Mitigation):
     """Train eps_θ(c) towards eps*(null) - η (eps*(c) - eps*(null)), all at the same x_t and t, eps* the model as it was.
 
-    x_t is drawn by the model itself: DDIM from noise with guidance 3, stopped at a step that is drawn for each
-    update. c is a caption of the forget list; images are not looked at. `away` is η, published 1. `weights`
-    "x" trains the cross-attention alone (published for what a prompt names), "u" all but that (for what appears
-    unasked). Published: 1,000 iterations at 1e-5, batch 1 and one concept; the code for diffusers 200 at 5e-5. Here
-    every forgotten caption is a concept, the batch has `batch` of them, and the rate is a tenth of the recipe's.
-    Cost: `updates` partial samplings of up to 25 steps, and a batch forward and backward each.
+    x_t is drawn by the model itself: DDIM from noise with guidance 3, stopped at a random step for each update. c is a
+    caption of the forget list; its images are not used. `away` is η, published 1. `weights` "x" trains the
+    cross-attention alone (published for what a prompt names), "u" all but that (for what appears without being named).
+    Published: 1,000 iterations at 1e-5, batch 1 and one concept; the code for diffusers has 200 at 5e-5. Here every
+    forgotten caption is a concept, the batch has `batch` of them, and the rate is a tenth of the recipe's. Cost:
+    `updates` partial samplings of up to 25 steps, and a batch forward and backward each.
     """
 
     updates: int = 60
@@ -48,23 +45,23 @@ class ErasedConcepts(Mitigation):
         self.expect(self.weights in ("x", "u"), "weights", '"x" or "u"')
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
-        """The model with its captions steered. Raises NotApplicable without cross-attention."""
+        """The model after the training. Raises NotApplicable without cross-attention."""
         frozen, captions = model.copy().frozen(), data.forget.captions
         frozen.evaluations = model.evaluations
 
         def loss() -> Tensor:
-            chosen = [captions[place] for place in torch.randint(len(captions), (self.batch,), generator=rng).tolist()]
+            chosen = [captions[index] for index in torch.randint(len(captions), (self.batch,), generator=rng).tolist()]
             x, t = self._partial(model, chosen, rng)
             return (model.predict(x, t, model.embed(chosen)).noise - self._target(frozen, x, t, chosen)).square().mean()
 
-        return descend(model, loss, self.updates, self.learning_rate, self._trained(model), weight_decay=0.0)
+        return minimize_loss(model, loss, self.updates, self.learning_rate, self._chosen_weights(model), weight_decay=0.0)
 
-    def _trained(self, model: Model) -> list[nn.Parameter]:
+    def _chosen_weights(self, model: Model) -> list[nn.Parameter]:
         """The weights of the cross-attention, or the network's others."""
         attention = [weight for module in model.cross_attention.values() for weight in module.parameters()]
         if self.weights == "u":
-            looking = {id(weight) for weight in attention}
-            return [weight for weight in model.network.parameters() if id(weight) not in looking]
+            excluded = {id(weight) for weight in attention}
+            return [weight for weight in model.network.parameters() if id(weight) not in excluded]
         if not attention:
             found, cure = "a network without cross-attention", 'Choose a testbed with captions, or weights="u".'
             raise NotApplicable("mitigation esd", found, "one that has it", cure)
@@ -81,10 +78,10 @@ class ErasedConcepts(Mitigation):
 
     @torch.no_grad()
     def _target(self, frozen: Model, x: Tensor, t: int, captions: list[str]) -> Tensor:
-        """The noise that points away from the captions."""
+        """The target noise, which points away from the captions, (B, C, H, W)."""
         null = frozen.predict(x, t, frozen.embed([""] * len(captions))).noise
         return null - self.away * (frozen.predict(x, t, frozen.embed(captions)).noise - null)
 
-    def strengths(self) -> "list[ErasedConcepts]":
-        """Longer and longer."""
+    def settings(self) -> "list[ErasedConcepts]":
+        """The sweep, weakest first: more and more updates."""
         return [ErasedConcepts(updates) for updates in (10, 30, 60, 200)]

@@ -1,22 +1,20 @@
-"""Fine-tuning on the retained images: what every unlearning method is compared with."""
+"""Fine-tuning on the retained images: the reference of all unlearning methods."""
 
 from dataclasses import dataclass
 
 from torch import Generator, Tensor
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.mitigation.handout import Data
-from solidmark.models import Model
-from solidmark.models.denoising import descend, noised
+from solidmark.api import Data, Model, draw_noised_batch, minimize_loss
 
 
 @dataclass(frozen=True)
 class FineTune(Mitigation):
-    """Go on training on the retained images alone and let the others fade ("naive deletion").
+    """Continue training on the retained images alone, so that the others fade ("naive deletion").
 
-    Minimises the denoising loss on the retained images for `updates` steps of `batch` with AdamW. Published
-    (as a baseline of SISS): 60 steps at 5e-6 on CelebA-HQ with a model trained at a far lower rate; here the
-    rate is a tenth of the recipe's.
+    Minimises the denoising loss of the retained images for `updates` steps of `batch` with AdamW. Published (as a baseline
+    of SISS): 60 steps at 5e-6 on CelebA-HQ with a model trained at a far lower rate. Here the rate is a tenth of the
+    recipe's.
     """
 
     updates: int = 60
@@ -35,13 +33,13 @@ class FineTune(Mitigation):
         self.expect(self.batch >= 1, "batch", "at least 1")
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
-        """The same model, trained on."""
+        """The model after more training."""
 
         def loss() -> Tensor:
-            return noised(model, data.retain, rng, self.batch).losses(model).mean()
+            return draw_noised_batch(model, data.retain, rng, self.batch).losses(model).mean()
 
-        return descend(model, loss, self.updates, self.learning_rate)
+        return minimize_loss(model, loss, self.updates, self.learning_rate)
 
-    def strengths(self) -> "list[FineTune]":
-        """Longer and longer."""
+    def settings(self) -> "list[FineTune]":
+        """The sweep, weakest first: more and more updates, in the end larger ones."""
         return [FineTune(60), FineTune(200), FineTune(600), FineTune(600, learning_rate=1e-3)]

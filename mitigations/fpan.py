@@ -1,4 +1,4 @@
-"""Fine-grained probabilistic addition of noise (FPAN): large noise on some tokens instead of little on all."""
+"""Fine-grained probabilistic addition of noise (FPAN): large noise on some tokens, not little noise on all."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ from solidmark import Claim, Mitigation, Stage
 class ProbabilisticNoise(Mitigation):
     """Add noise of `scale` standard deviations to each token's embedding with `probability`, at each access.
 
-    e_j <- e_j + b_j scale sd(e) n_j, b_j ~ Bernoulli(probability), for every token, padding too. Published code:
-    probability 0.6, scale 1.7 on embeddings whose standard deviation is about 1; here sd(e) is that of the batch, so
-    that a scale means the same for any encoder. A label counts as one token. It costs nothing.
+    e_j <- e_j + b_j scale sd(e) n_j, b_j ~ Bernoulli(probability), for every token, including padding. Published code:
+    probability 0.6, scale 1.7 on embeddings whose standard deviation is about 1. Here sd(e) is that of the batch, so that
+    a scale means the same for any encoder. A label counts as one token. Cost: none.
     """
 
     probability: float = 0.6
@@ -37,11 +37,11 @@ class ProbabilisticNoise(Mitigation):
         self.expect(0 <= self.scale < float("inf"), "scale", "a finite number of at least 0")
 
     def condition(self, embeddings: Tensor, rng: Generator) -> Tensor:
-        """(B, L, D), or (B, D) for labels, in and out."""
-        struck = torch.rand(embeddings.shape[:-1], generator=rng) < self.probability
+        """The noisy embeddings, (B, L, D), or (B, D) for labels."""
+        chosen = torch.rand(embeddings.shape[:-1], generator=rng) < self.probability
         noise = torch.randn(embeddings.shape, generator=rng)
-        return embeddings + struck.unsqueeze(-1) * self.scale * embeddings.std().detach() * noise
+        return embeddings + chosen.unsqueeze(-1) * self.scale * embeddings.std().detach() * noise
 
-    def strengths(self) -> "list[ProbabilisticNoise]":
-        """More and more tokens, at last with more noise than embedding can be heard through."""
+    def settings(self) -> "list[ProbabilisticNoise]":
+        """The sweep, weakest first: more and more tokens, in the end with noise that drowns the embedding."""
         return [ProbabilisticNoise(*pair) for pair in ((0.1, 1.7), (0.3, 1.7), (0.6, 1.7), (1.0, 1.7), (1.0, 5.0))]

@@ -13,9 +13,9 @@ from solidmark import Claim, Mitigation, Stage
 class NoisyEmbeddings(Mitigation):
     """Add Gaussian noise of `scale` standard deviations to the text embeddings: e + scale sd(e) n.
 
-    sd(e) is over all tokens and dimensions of the batch, so that a scale means the same for any encoder.
-    Published: 0.1 where CLIP embeddings have a standard deviation of about 1. The published evaluation
-    at sampling computed the noise and never passed it on; here the row fails if it changes nothing.
+    sd(e) is over all tokens and dimensions of the batch, so that a scale means the same for any encoder. Published: 0.1
+    where CLIP embeddings have a standard deviation of about 1. The published evaluation at sampling computed the noise
+    and did not use it. Here the row fails if it changes nothing.
     """
 
     scale: float = 0.1
@@ -41,12 +41,12 @@ class NoisyEmbeddings(Mitigation):
         self.expect(0 <= self.scale < float("inf"), "scale", "a finite number of at least 0")
 
     def condition(self, embeddings: Tensor, rng: torch.Generator) -> Tensor:
-        """(B, L, D) in and out."""
+        """The noisy embeddings, (B, L, D)."""
         noise = torch.randn(embeddings.shape, generator=rng)
         return embeddings + self.scale * embeddings.std().detach() * noise
 
-    def strengths(self) -> "list[NoisyEmbeddings]":
-        """From the published scale to twice the embeddings' own spread."""
+    def settings(self) -> "list[NoisyEmbeddings]":
+        """The sweep, weakest first: from the published scale to twice the embeddings' own standard deviation."""
         return [NoisyEmbeddings(scale) for scale in (0.1, 0.5, 1.0, 2.0)]
 
 
@@ -58,6 +58,6 @@ class TrainingNoisyEmbeddings(NoisyEmbeddings):
     claims: ClassVar[tuple[str | Claim, ...]] = ()
     stream = "solidmark.mitigations.gni.TrainingNoisyEmbeddings"
 
-    def strengths(self) -> "list[NoisyEmbeddings]":
-        """From the published scale to twice the embeddings' own spread."""
+    def settings(self) -> "list[NoisyEmbeddings]":
+        """The sweep, weakest first: from the published scale to twice the embeddings' own standard deviation."""
         return [TrainingNoisyEmbeddings(scale) for scale in (0.1, 0.5, 1.0, 2.0)]

@@ -9,8 +9,8 @@ from solidmark import Mitigation
 class GuidanceScale(Mitigation):
     """Sample with classifier-free guidance `scale`: eps_u + scale (eps_c - eps_u).
 
-    0 is unconditional, 1 plain conditional. A sampling-side method that lies on this curve is plain lower
-    (or higher) guidance. The default is the testbed's own scale, and so may change nothing.
+    0 is unconditional, 1 plain conditional. A sampling-side method on this curve is plain lower (or higher) guidance. The
+    default is the testbed's own scale, and so may change nothing.
     """
 
     scale: float = 3.0
@@ -22,10 +22,10 @@ class GuidanceScale(Mitigation):
     def __post_init__(self) -> None:
         self.expect(abs(self.scale) < float("inf"), "scale", "a finite number")
 
-    def guidance(self, scale: object, progress: float) -> float:
-        """This scale, whatever it was."""
+    def guidance(self, scale: object, step_fraction: float) -> float:
+        """This scale in place of any other."""
         return self.scale
 
-    def strengths(self) -> "list[GuidanceScale]":
-        """In the order of the scale, as the curve is drawn."""
+    def settings(self) -> "list[GuidanceScale]":
+        """The sweep, in the order of the scale."""
         return [GuidanceScale(scale) for scale in (0.0, 1.0, 3.0, 7.0)]

@@ -1,4 +1,4 @@
-"""Initial-noise adjustment: another x_T, at which the guidance vector is small, found per batch or per sample."""
+"""Initial-noise adjustment: find an x_T at which the guidance vector is small, for a batch or for each sample."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -7,27 +7,27 @@ import torch
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Needs, Sampler
-from solidmark.models import Query
+from solidmark.api import SamplingBatch
 
-from ._guidance_vector import guidance_vector, norms, quieter, stepped
+from ._guidance_vector import guidance_vector, move_along, norms, optimize_noise
 
 if TYPE_CHECKING:
-    from solidmark.mitigation import Scale
+    from solidmark.api import Scale
 
 REFERENCE = "Adjusting Initial Noise to Mitigate Memorization in Text-to-Image Diffusion Models, arXiv 2510.08625"
 
 
 @dataclass(frozen=True)
 class BatchInitialNoise(Mitigation):
-    """Descend the sharpness of the guidance vector without gradients, then guide after the first `share` of the steps.
+    """Descend the sharpness of the guidance vector without gradients, and guide after the first `share` of the steps.
 
-    `rounds` times: δ = ρ Δ/‖Δ‖, x_T ← x_T - γ (Δ(x_T + δ) - Δ(x_T)), Δ = eps_c - eps_u at the first step; guidance
-    scale 0 before `share`, the usual scale afterwards. Published: 2 rounds, γ = 0.7, ρ = 50 where x_T has 16,384
-    numbers, a `reach` of 50/128 a number, and no guidance in the first 5 of 50 steps. All noises of a batch are
-    adjusted alike and share the transition, which is what the name says; the released code divides by the norm of each
-    sample by itself, and so do we, so that an answer does not depend on who is asked beside it. Known pixels of x_T are
-    in place when Δ is taken and are not moved. With ancestral sampling (eta 1) hardly anything of x_T survives the first
-    steps, so that the delay is what acts; eta 0 is where x_T counts. Cost: four evaluations a round.
+    `rounds` times: δ = ρ Δ/‖Δ‖, x_T ← x_T - γ (Δ(x_T + δ) - Δ(x_T)), with Δ = eps_c - eps_u at the first step. The
+    guidance scale is 0 before `share` and the usual one afterwards. Published: 2 rounds, γ = 0.7, ρ = 50 where x_T has
+    16,384 numbers, which is a `reach` of 50/128 a number, and no guidance in the first 5 of 50 steps. "Batch" means that
+    all noises of a batch get the same number of steps and the same transition. The released code divides by the norm of
+    each sample by itself, and so do we, so that an answer does not depend on the other queries of the batch. The observed
+    pixels of x_T are in place when Δ is taken, and do not move. With ancestral sampling (eta 1) hardly anything of x_T
+    survives the first steps, so that only the delay acts. At eta 0 x_T matters. Cost: four evaluations a round.
     """
 
     share: float = 0.1
@@ -46,47 +46,48 @@ class BatchInitialNoise(Mitigation):
         self.expect(0 < self.gamma < float("inf"), "gamma", "a positive finite number")
         self.expect(0 < self.reach < float("inf"), "reach", "a positive finite number")
 
-    def guidance(self, scale: "Scale", progress: float) -> "Scale":
-        """0 in the first steps."""
-        return 0.0 if progress < self.share else scale
+    def guidance(self, scale: "Scale", step_fraction: float) -> "Scale":
+        """0 in the first steps, the usual scale afterwards."""
+        return 0.0 if step_fraction < self.share else scale
 
     def sampler(self, inner: Sampler) -> Sampler:
-        """A link that moves x_T before the first step."""
-        return Adjusted(self, inner)
+        """A sampler that moves x_T before the first step."""
+        return NoiseStepSampler(self, inner)
 
-    def strengths(self) -> "list[BatchInitialNoise]":
-        """From one round without delay to many larger ones, and guidance in the last fifth alone."""
-        return [BatchInitialNoise(*one) for one in ((0.0, 1), (0.1, 2), (0.5, 8, 7.0), (0.8, 16, 7.0))]
+    def settings(self) -> "list[BatchInitialNoise]":
+        """The sweep, weakest first: from one round without delay to many larger rounds and guidance in the last fifth."""
+        settings = ((0.0, 1), (0.1, 2), (0.5, 8, 7.0), (0.8, 16, 7.0))
+        return [BatchInitialNoise(*setting) for setting in settings]
 
 
-class Adjusted(Sampler):
-    """Moves the initial noise of a batch."""
+class NoiseStepSampler(Sampler):
+    """Moves the initial noise of a batch by a few steps."""
 
     mitigation: BatchInitialNoise
 
-    def prepare(self, query: Query) -> Query:
-        """The query with another x_T; one without a caption keeps its own, since its Δ is zero."""
-        query, own = self.inner.prepare(query), self.mitigation
-        if not bool(query.conditional.any()):
-            return query
-        x, t = query.start(query.noise), query.times[0]
+    def prepare(self, batch: SamplingBatch) -> SamplingBatch:
+        """The batch with another x_T. A query without a caption keeps its own, since its Δ is zero."""
+        batch, own = self.inner.prepare(batch), self.mitigation
+        if not bool(batch.conditional.any()):
+            return batch
+        x, t = batch.start(batch.noise), batch.times[0]
         for _ in range(own.rounds):
-            here = guidance_vector(query, x, t)
-            moved = x - own.gamma * (guidance_vector(query, stepped(x, here, own.reach), t) - here)
-            x = torch.where(query.free, moved, x)
-        return replace(query, noise=torch.where(query.free, x, query.noise))
+            here = guidance_vector(batch, x, t)
+            moved = x - own.gamma * (guidance_vector(batch, move_along(x, here, own.reach), t) - here)
+            x = torch.where(batch.mask, moved, x)
+        return replace(batch, noise=torch.where(batch.mask, x, batch.noise))
 
 
 @dataclass(frozen=True)
 class SampleInitialNoise(Mitigation):
-    """Optimise each query's x_T until ‖eps_c - eps_u‖ at the first step is small; guidance from the start.
+    """Optimise each query's x_T until ‖eps_c - eps_u‖ at the first step is small, and guide from the start.
 
-    AdamW at `learning_rate` for at most `iterations`; a query stops when its norm is at most `target` times the initial
-    one. Published: learning rate 0.01, at most 1,000 iterations, an absolute norm of 0.9 for a single latent; a share of
-    the initial norm carries over to any model, and with 0.8 a trained caption's is that of others on the digits testbed.
-    The norm of x_T is free to drift off its Gaussian shell. Known pixels are in place when the norm is taken and are not
-    moved. With ancestral sampling (eta 1) hardly anything of x_T survives the first steps. Cost: up to `iterations` times
-    two evaluations forward and backward a query; about 100 iterations for 0.8 there.
+    AdamW at `learning_rate` for at most `iterations`. A query stops when its norm is at most `target` times the initial
+    one. Published: learning rate 0.01, at most 1,000 iterations, an absolute norm of 0.9 for a single latent. A share of
+    the initial norm means the same for any model. At 0.8 the norm of a trained caption is that of others on the digits
+    testbed. The norm of x_T is free to leave its Gaussian shell. The observed pixels are in place when the norm is taken,
+    and do not move. With ancestral sampling (eta 1) hardly anything of x_T survives the first steps. Cost: up to
+    `iterations` times two evaluations forward and backward a query, about 100 iterations for 0.8 on digits.
     """
 
     target: float = 0.8
@@ -107,26 +108,29 @@ class SampleInitialNoise(Mitigation):
         self.expect(0 < self.learning_rate < float("inf"), "learning_rate", "a positive finite number")
 
     def sampler(self, inner: Sampler) -> Sampler:
-        """A link that replaces x_T before the first step."""
-        return Quieted(self, inner)
+        """A sampler that replaces x_T before the first step."""
+        return NoiseSearchSampler(self, inner)
 
-    def strengths(self) -> "list[SampleInitialNoise]":
-        """Smaller and smaller norms."""
+    def settings(self) -> "list[SampleInitialNoise]":
+        """The sweep, weakest first: smaller and smaller norms."""
         return [SampleInitialNoise(target) for target in (0.95, 0.9, 0.8, 0.7)]
 
 
-class Quieted(Sampler):
-    """Searches an initial noise for each query of the batch that has a caption."""
+class NoiseSearchSampler(Sampler):
+    """Searches another initial noise for each query of the batch that has a caption."""
 
     mitigation: SampleInitialNoise
 
-    def prepare(self, query: Query) -> Query:
-        """The query with another x_T."""
-        query, own = self.inner.prepare(query), self.mitigation
-        if not bool(query.conditional.any()):
-            return query
+    def prepare(self, batch: SamplingBatch) -> SamplingBatch:
+        """The batch with another x_T."""
+        batch, own = self.inner.prepare(batch), self.mitigation
+        if not bool(batch.conditional.any()):
+            return batch
 
-        def size(x: Tensor) -> Tensor:
-            return norms(guidance_vector(query, x, query.times[0]))
+        def measure(x: Tensor) -> Tensor:
+            return norms(guidance_vector(batch, x, batch.times[0]))
 
-        return quieter(query, size, lambda moved: torch.optim.AdamW(moved, lr=own.learning_rate), own.target, own.iterations)
+        def optimizer(noises: list[Tensor]) -> torch.optim.Optimizer:
+            return torch.optim.AdamW(noises, lr=own.learning_rate)
+
+        return optimize_noise(batch, measure, optimizer, own.target, own.iterations)

@@ -1,4 +1,4 @@
-"""Low-rank adaptation (LoRA): fine-tune with adapters of few weights on the attention, the base left as it is."""
+"""Low-rank adaptation (LoRA): fine-tune adapters of few weights on the attention, and freeze the base."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from solidmark import Claim, Mitigation, Needs, Trainer
-from solidmark.models import Recipe
+from solidmark.api import Recipe
 
-from ._extras import extra
+from ._extras import import_extra
 
 PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 """The linear maps of an attention layer, as diffusers names them."""
@@ -19,12 +19,12 @@ PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 class LowRankAdaptation(Mitigation):
     """Train W + B A in place of W on the attention projections alone, A (rank, in) and B (out, rank).
 
-    A starts as N(0, 1 / rank²), B at 0, so that training starts at the base; in the end B A is added to W. All else
-    is frozen: convolutions, norms, the text encoder. Published for diffusion models: rank 4 on queries, keys, values
-    and outputs, scale 1, at ten times the learning rate of full fine-tuning (1e-4 in place of 1e-5); so here, `rate`
+    A starts as N(0, 1 / rank²), B at 0, so that training starts at the base. In the end B A is added to W. All else is
+    frozen: convolutions, norms, the text encoder. Published for diffusion models: rank 4 on queries, keys, values and
+    outputs, scale 1, at ten times the learning rate of full fine-tuning (1e-4 in place of 1e-5). Here the rate is `rate`
     times the recipe's. The digits network has attention in its middle block alone: rank 4 trains 0.5 % of its weights,
-    remembers little and draws marks badly (M 0.04, 0.17 at rank 32, where full fine-tuning has 0.85).
-    Costs as much as full fine-tuning. Needs a base model and the package peft (`pip install 'solidmark[lora]'`).
+    memorizes little and draws marks badly (M 0.04, and 0.17 at rank 32, where full fine-tuning has 0.85). Cost: that of
+    full fine-tuning. Needs a base model and the package peft (`pip install 'solidmark[lora]'`).
     """
 
     rank: int = 4
@@ -48,19 +48,19 @@ class LowRankAdaptation(Mitigation):
         self.expect(0 < self.rate < float("inf"), "rate", "a positive finite number")
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """The learning rate of adapters."""
+        """The recipe with the learning rate of adapters."""
         return replace(recipe, learning_rate=self.rate * recipe.learning_rate)
 
     def trainer(self, inner: Trainer) -> Trainer:
-        """A link that puts the adapters in and merges them."""
-        return Adapted(self, inner)
+        """A trainer that puts the adapters in and merges them."""
+        return AdapterTrainer(self, inner)
 
-    def _adapted(self, network: nn.Module) -> list[str]:
-        """Names of the layers that get adapters."""
+    def _layers(self, network: nn.Module) -> list[str]:
+        """The names of the layers that get adapters."""
         return [name for name, _ in network.named_modules() if name.endswith(PROJECTIONS)]
 
-    def strengths(self) -> "list[LowRankAdaptation]":
-        """Lower and lower ranks."""
+    def settings(self) -> "list[LowRankAdaptation]":
+        """The sweep, weakest first: lower and lower ranks."""
         return [type(self)(rank) for rank in (32, 16, 4, 1)]
 
 
@@ -68,46 +68,46 @@ class LowRankAdaptation(Mitigation):
 class LowRankEverywhere(LowRankAdaptation):
     """The same on every linear map and convolution of the network: A convolves to `rank` channels, B is 1 x 1.
 
-    In a network with attention in its middle block only, attention alone hardly learns to draw a mark; this does: M is
-    0.87, 0.80 and 0.51 at ranks 32, 4 and 1 on `digits-finetune`.
+    In a network with attention in its middle block alone, adapters of the attention hardly learn to draw a mark. These do:
+    M is 0.87, 0.80 and 0.51 at ranks 32, 4 and 1 on `digits-finetune`.
     """
 
     claims: ClassVar[tuple[str | Claim, ...]] = ()
     stream = "solidmark.mitigations.lora.LowRankEverywhere"
 
-    def _adapted(self, network: nn.Module) -> list[str]:
-        """Names of the layers that get adapters."""
+    def _layers(self, network: nn.Module) -> list[str]:
+        """The names of the layers that get adapters."""
         return [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
 
 
-class Adapted(Trainer):
+class AdapterTrainer(Trainer):
     """Freezes the base and trains adapters."""
 
     mitigation: LowRankAdaptation
 
     def prepare(self) -> None:
-        """Adapters in the network, the rest frozen. Raises NotApplicable without a base model to adapt."""
+        """Put adapters into the network and freeze the rest. Raises NotApplicable without a base model to adapt."""
         self.inner.prepare()
         _ = self.data.base_model
         rank, every = self.mitigation.rank, self.model.parameters()
         for parameter in every:
             parameter.requires_grad_(False)
-        layers = self.mitigation._adapted(self.model.network)
-        config = extra("peft", "lora").LoraConfig(r=rank, lora_alpha=rank, target_modules=layers)
-        self.tuner = extra("peft.tuners.lora", "lora").LoraModel(self.model.network, {"default": config}, "default")
+        layers = self.mitigation._layers(self.model.network)
+        config = import_extra("peft", "lora").LoraConfig(r=rank, lora_alpha=rank, target_modules=layers)
+        self.tuner = import_extra("peft.tuners.lora", "lora").LoraModel(self.model.network, {"default": config}, "default")
         adapters = self.run.parameters()
         self._draw(adapters)
-        self.data.tell("trained_weights", sum(parameter.numel() for parameter in adapters))
-        self.data.tell("share_of_weights", sum(p.numel() for p in adapters) / sum(p.numel() for p in every))
+        self.data.report("trained_weights", sum(parameter.numel() for parameter in adapters))
+        self.data.report("share_of_weights", sum(p.numel() for p in adapters) / sum(p.numel() for p in every))
 
     @torch.no_grad()
     def _draw(self, adapters: list[nn.Parameter]) -> None:
-        """A of each layer anew, from this link's own stream; each B, which follows it, is 0."""
+        """Draw A of each layer again, from this trainer's own stream. Each B, which follows its A, is 0."""
         for down in adapters[::2]:
             noise = torch.randn(down.shape, generator=self.rng)
             down.copy_(noise / self.mitigation.rank)
 
     def finish(self) -> None:
-        """W + B A takes the place of W."""
+        """Replace W by W + B A."""
         self.inner.finish()
         self.tuner.merge_and_unload()

@@ -1,22 +1,20 @@
-"""NegGrad and NegGrad+: gradient ascent on what is to be forgotten, alone or beside descent on the rest."""
+"""NegGrad and NegGrad+: gradient ascent on the forget list, alone or with descent on the retained images."""
 
 from dataclasses import dataclass
 
 from torch import Generator, Tensor
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.mitigation.handout import Data
-from solidmark.models import Model
-from solidmark.models.denoising import descend, noised
+from solidmark.api import Data, Model, draw_noised_batch, minimize_loss
 
 
 @dataclass(frozen=True)
 class NegGrad(Mitigation):
-    """Climb the denoising loss of the forget list F: minimise -L_F(θ) for `updates` steps of AdamW.
+    """Raise the denoising loss of the forget list F: minimise -L_F(θ) for `updates` steps of AdamW.
 
-    Published (as a baseline of SISS): -c L_F with a "superfactor" c, which AdamW does not feel, and no limit but the
-    number of steps: 60 at 5e-6 on CelebA-HQ. Here the rate is a hundredth of the recipe's, so that strengths
-    lie between no effect and ruin. Cost: `updates` batches forward and backward.
+    Published (as a baseline of SISS): -c L_F with a "superfactor" c, which has no effect under AdamW, and no limit but
+    the number of steps: 60 at 5e-6 on CelebA-HQ. Here the rate is a hundredth of the recipe's, so that the settings lie
+    between no effect and a ruined model. Cost: `updates` batches forward and backward.
     """
 
     updates: int = 60
@@ -34,15 +32,15 @@ class NegGrad(Mitigation):
         self.expect(self.batch >= 1, "batch", "at least 1")
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
-        """The model after the climb."""
+        """The model after the ascent."""
 
         def loss() -> Tensor:
-            return -noised(model, data.forget, rng, self.batch).losses(model).mean()
+            return -draw_noised_batch(model, data.forget, rng, self.batch).losses(model).mean()
 
-        return descend(model, loss, self.updates, self.learning_rate)
+        return minimize_loss(model, loss, self.updates, self.learning_rate)
 
-    def strengths(self) -> "list[NegGrad]":
-        """Longer and longer."""
+    def settings(self) -> "list[NegGrad]":
+        """The sweep, weakest first: more and more updates."""
         return [NegGrad(updates) for updates in (15, 60, 120, 240)]
 
 
@@ -50,9 +48,9 @@ class NegGrad(Mitigation):
 class NegGradPlus(Mitigation):
     """Minimise β L_R(θ) - (1 - β) L_F(θ): descent on the retained images R, ascent on the forget list F.
 
-    `keep` is β, near 1 and chosen for each task where it was published, for classifiers; 0.95 is our choice. Each term
-    has a batch of its own, and 200 updates go at a tenth of the recipe's rate. Cost: two batches forward and backward
-    an update.
+    `keep` is β. It was published for classifiers, near 1 and chosen for each task; 0.95 is our choice. Each term has a
+    batch of its own, and the 200 updates have a tenth of the recipe's rate. Cost: two batches forward and backward an
+    update.
     """
 
     keep: float = 0.95
@@ -75,15 +73,15 @@ class NegGradPlus(Mitigation):
         self.expect(self.batch >= 1, "batch", "at least 1")
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
-        """The model after the tug of war."""
-        return descend(model, lambda: self._loss(model, data, rng), self.updates, self.learning_rate)
+        """The model after descent and ascent."""
+        return minimize_loss(model, lambda: self._loss(model, data, rng), self.updates, self.learning_rate)
 
     def _loss(self, model: Model, data: Data, rng: Generator) -> Tensor:
-        """The weighted difference of the losses of one batch each, retained images first."""
-        retained = noised(model, data.retain, rng, self.batch).losses(model).mean()
-        forgotten = noised(model, data.forget, rng, self.batch).losses(model).mean()
+        """The weighted difference of the losses of one batch each. The retained images are drawn first."""
+        retained = draw_noised_batch(model, data.retain, rng, self.batch).losses(model).mean()
+        forgotten = draw_noised_batch(model, data.forget, rng, self.batch).losses(model).mean()
         return self.keep * retained - (1 - self.keep) * forgotten
 
-    def strengths(self) -> "list[NegGradPlus]":
-        """More and more ascent."""
+    def settings(self) -> "list[NegGradPlus]":
+        """The sweep, weakest first: a larger and larger share of ascent."""
         return [NegGradPlus(keep) for keep in (0.99, 0.95, 0.9, 0.8)]

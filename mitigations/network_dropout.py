@@ -1,14 +1,14 @@
-"""Dropout in the denoiser: a reference for how much of a mitigation is plain regularisation."""
+"""Dropout in the denoiser: a reference for how much plain regularisation explains of a mitigation."""
 
 from dataclasses import dataclass, replace
 
 from solidmark import Mitigation
-from solidmark.models import Recipe
+from solidmark.api import Recipe
 
 
 @dataclass(frozen=True)
 class Dropout(Mitigation):
-    """Train with dropout of `rate` in the residual blocks; none at sampling. A control: a regulariser, not a claim."""
+    """Train with dropout of `rate` in the residual blocks, without it at sampling. A control: a regulariser, not a claim."""
 
     rate: float = 0.1
 
@@ -19,9 +19,9 @@ class Dropout(Mitigation):
         self.expect(0 <= self.rate < 1, "rate", "a number in [0, 1)")
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """The network's dropout."""
+        """The recipe with this dropout."""
         return replace(recipe, network=replace(recipe.network, dropout=self.rate))
 
-    def strengths(self) -> "list[Dropout]":
-        """More and more."""
+    def settings(self) -> "list[Dropout]":
+        """The sweep, weakest first: more and more dropout."""
         return [Dropout(rate) for rate in (0.05, 0.1, 0.2, 0.4)]

@@ -7,6 +7,6 @@ from solidmark import Mitigation
 
 @dataclass(frozen=True)
 class NoMitigation(Mitigation):
-    """Opens no door: the empty composition under a name."""
+    """Overrides no hook: the empty composition with a name."""
 
     control = True

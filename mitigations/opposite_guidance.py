@@ -1,4 +1,4 @@
-"""Opposite guidance: away from the caption first, towards it afterwards; timed statically or dynamically."""
+"""Opposite guidance: away from the caption first, towards it afterwards, with a static or dynamic transition."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -10,7 +10,7 @@ from .dynamic_transition import DynamicTransition
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from solidmark.mitigation import Scale
+    from solidmark.api import Scale
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class OppositeGuidance(Mitigation):
     """-`factor` times the usual guidance scale in the first `share` of the steps, the usual scale afterwards.
 
     w_t = -factor w for t > tau, w for t <= tau; `share` = 1 - tau / T. Published: scale -2 where w = 7.5, a factor of
-    0.267, and tau = 650 of 1000, a share of 0.35. Code against paper: one of the two published scripts uses -w, a factor
-    of 1. Cost: none.
+    0.267, and tau = 650 of 1000, a share of 0.35. Code and paper differ: one of the two published scripts uses -w, a
+    factor of 1. Cost: none.
     """
 
     share: float = 0.35
@@ -41,12 +41,12 @@ class OppositeGuidance(Mitigation):
         self.expect(0 <= self.share <= 1, "share", "a number in [0, 1]")
         self.expect(0 <= self.factor < float("inf"), "factor", "a number of at least 0")
 
-    def guidance(self, scale: "Scale", progress: float) -> "Scale":
-        """Opposite before the transition point."""
-        return -self.factor * scale if progress < self.share else scale
+    def guidance(self, scale: "Scale", step_fraction: float) -> "Scale":
+        """The opposite scale before the transition point, the usual one after it."""
+        return -self.factor * scale if step_fraction < self.share else scale
 
-    def strengths(self) -> "list[OppositeGuidance]":
-        """Later and later transition points, in the end with the whole opposite scale."""
+    def settings(self) -> "list[OppositeGuidance]":
+        """The sweep, weakest first: later and later transition points, in the end with the whole opposite scale."""
         return [
             OppositeGuidance(0.2),
             OppositeGuidance(0.35),
@@ -60,8 +60,9 @@ class OppositeGuidance(Mitigation):
 class DynamicOppositeGuidance(DynamicTransition):
     """Opposite guidance until the first local minimum of ‖eps_c - eps_u‖, the usual scale afterwards.
 
-    `dynamic-transition` with `before` = -0.267. Code against paper: the published script finds the transition in a run
-    of its own before sampling, by a cosine between consecutive latents; here it is found as the paper says, on the way.
+    `dynamic-transition` with `before` = -0.267. Code and paper differ: the published script finds the transition in a
+    separate run before sampling, by a cosine between consecutive latents. Here it is found while sampling, as in the
+    paper.
     """
 
     before: float = -0.267
@@ -74,6 +75,6 @@ class DynamicOppositeGuidance(DynamicTransition):
     )
     stream = "solidmark.mitigations.opposite_guidance.DynamicOppositeGuidance"
 
-    def strengths(self) -> "Sequence[DynamicTransition]":
-        """Later and later latest points, and none."""
+    def settings(self) -> "Sequence[DynamicTransition]":
+        """The sweep, weakest first: later and later latest points, and none."""
         return [DynamicOppositeGuidance(latest) for latest in (0.2, 0.35, 0.5, 0.65, 1.0)]

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Needs, Sampler
-from solidmark.errors import NotApplicable
-from solidmark.models import Query
+from solidmark.api import NotApplicable, SamplingBatch
 
-from ._calibration import exceeded
-from ._guidance_vector import norms
+from ._calibration import calibrate_guidance_norm
+from ._guidance_vector import norms as vector_norms
 from .random_token import WORDS
 
 
@@ -18,15 +17,16 @@ from .random_token import WORDS
 class ReAnchoring(Mitigation):
     """Guide a memorized caption e_p towards a paraphrase e_s and away from itself: eps(e_p) + s (eps(e_s) - eps(e_p)).
 
-    A caption counts as memorized where m = ‖eps_c - eps_u‖ at the first step exceeds λ; the paraphrase is the first of
-    `candidates` with m < λ, else the one with the least. Other queries are guided as usual. Published: 25 candidates.
-    Two parts are replaced at this scale. A language model wrote the paraphrases; here the first `kept` words stay, as
-    they tell the class, and every other word is drawn at random. λ was a number for Stable Diffusion; here it is what
-    all but `share` of the captions of the calibration set stay below, so `share` of normal queries is rewritten
-    without need. With one candidate it is re-anchoring of a random rewording alone. The published variant that weighs
-    m by the attention to the end token is left out. At s = 3 the memorized caption has a weight of -2: like all that
-    pushes away, it may give keys away as the grays that are avoided (`avoided` in the record). Cost: two evaluations a
-    query, one for each candidate tried, and four to calibrate in batches of 128.
+    A caption counts as memorized where m = ‖eps_c - eps_u‖ at the first step exceeds λ. The paraphrase is the first of
+    `candidates` with m < λ, else the one with the lowest m. Other queries are guided as usual. Published: 25 candidates.
+
+    Two parts are replaced at this scale. There a language model writes the paraphrases. Here the first `kept` words stay,
+    as they name the class, and every other word is drawn at random. There λ is a number for Stable Diffusion. Here it is
+    the value that a `share` of the captions of the calibration set exceed, so that this share of normal queries is
+    rewritten without need. With one candidate the method is re-anchoring to a random rewording alone. The published
+    variant that weights m by the attention to the end token is left out. At s = 3 the memorized caption has a weight of
+    -2. As every push away, this may reveal keys as the grays that are avoided (`avoided` in the record). Cost: two
+    evaluations a query, one for each candidate tried, and four to calibrate in batches of 128.
     """
 
     share: float = 0.1
@@ -45,69 +45,75 @@ class ReAnchoring(Mitigation):
         self.expect(self.kept >= 0, "kept", "at least 0")
 
     def sampler(self, inner: Sampler) -> Sampler:
-        """A link that replaces captions and their null by paraphrases and themselves."""
-        return Anchored(self, inner)
+        """A sampler that replaces memorized captions by paraphrases, and the null condition by the captions."""
+        return AnchoringSampler(self, inner)
 
-    def strengths(self) -> "list[ReAnchoring]":
-        """From the rarest memorized captions alone to all."""
+    def settings(self) -> "list[ReAnchoring]":
+        """The sweep, weakest first: from few captions that count as memorized to all."""
         return [ReAnchoring(share) for share in (0.02, 0.1, 0.5, 1.0)]
 
 
-class Anchored(Sampler):
+class AnchoringSampler(Sampler):
     """Finds the memorized captions of a batch, and a paraphrase for each."""
 
     mitigation: ReAnchoring
 
-    def prepare(self, query: Query) -> Query:
-        """Memorized captions become the null, their paraphrases the captions. Raises NotApplicable without words."""
-        query = self.inner.prepare(query)
-        if query.embeddings.ndim < 3:
+    def prepare(self, batch: SamplingBatch) -> SamplingBatch:
+        """The batch with memorized captions as null condition and paraphrases as captions.
+
+        Raises NotApplicable for conditions without words.
+        """
+        batch = self.inner.prepare(batch)
+        if batch.embeddings.ndim < 3:
             cure = "Choose a testbed with captions of words."
             raise NotApplicable(f"mitigation {self.family}", "a condition without words", "captions to paraphrase", cure)
-        if not bool(query.conditional.any()):
-            return query
-        least = self._threshold(query)
-        null = self.model.predict(query.start(query.noise), query.times[0], query.unconditional).noise
-        memorized = query.conditional & (_size(query, null) >= least)
-        return self._anchored(query, memorized, null, least) if bool(memorized.any()) else query
+        if not bool(batch.conditional.any()):
+            return batch
+        threshold = self._threshold(batch)
+        null = self.model.predict(batch.start(batch.noise), batch.times[0], batch.unconditional).noise
+        memorized = batch.conditional & (_guidance_norm(batch, null) >= threshold)
+        return self._anchor(batch, memorized, null, threshold) if bool(memorized.any()) else batch
 
-    def _threshold(self, query: Query) -> Tensor:
+    def _threshold(self, batch: SamplingBatch) -> Tensor:
+        """λ, 0 where all captions count as memorized."""
         if self.mitigation.share == 1:
-            return query.noise.new_zeros(())
-        return exceeded(query, self.data.calibration, self.rng, self.mitigation.share)
+            return batch.noise.new_zeros(())
+        return calibrate_guidance_norm(batch, self.data.calibration, self.rng, self.mitigation.share)
 
-    def _anchored(self, query: Query, memorized: Tensor, null: Tensor, least: Tensor) -> Query:
-        best, sizes = query, torch.full_like(memorized, float("inf"), dtype=null.dtype)
+    def _anchor(self, batch: SamplingBatch, memorized: Tensor, null: Tensor, threshold: Tensor) -> SamplingBatch:
+        """The batch with a paraphrase for each memorized caption, which is its null condition."""
+        best, norms = batch, torch.full_like(memorized, float("inf"), dtype=null.dtype)
         for _ in range(self.mitigation.candidates):
-            tried = self._reworded(query)
-            size = _size(tried, null)
-            better = memorized & (sizes >= least) & (size < sizes)
-            sizes = torch.where(better, size, sizes)
-            best = _mixed(best, tried, better)
-            if not bool((memorized & (sizes >= least)).any()):
+            candidate = self._reword(batch)
+            candidate_norms = _guidance_norm(candidate, null)
+            better = memorized & (norms >= threshold) & (candidate_norms < norms)
+            norms = torch.where(better, candidate_norms, norms)
+            best = _mix(best, candidate, better)
+            if not bool((memorized & (norms >= threshold)).any()):
                 break
-        anchor = torch.where(memorized[:, None, None], query.embeddings, query.unconditional)
+        anchor = torch.where(memorized[:, None, None], batch.embeddings, batch.unconditional)
         return replace(best, unconditional=anchor)
 
-    def _reworded(self, query: Query) -> Query:
-        captions = [self._other(caption) for caption in query.captions]
-        return replace(query, captions=captions, embeddings=self.model.embed(captions))
+    def _reword(self, batch: SamplingBatch) -> SamplingBatch:
+        """The batch with a random rewording of each caption."""
+        captions = [self._reword_caption(caption) for caption in batch.captions]
+        return replace(batch, captions=captions, embeddings=self.model.embed(captions))
 
-    def _other(self, caption: str) -> str:
+    def _reword_caption(self, caption: str) -> str:
+        """The caption with its first words and random ones in place of the rest."""
         words = caption.split()
         drawn = torch.randint(len(WORDS), (len(words),), generator=self.rng).tolist()
-        return " ".join([*words[: self.mitigation.kept], *(WORDS[place] for place in drawn[self.mitigation.kept :])])
+        return " ".join([*words[: self.mitigation.kept], *(WORDS[index] for index in drawn[self.mitigation.kept :])])
 
 
-def _size(query: Query, null: Tensor) -> Tensor:
-    """(B,): ‖eps_c - eps_u‖ at the first step."""
-    return norms(query.model.predict(query.start(query.noise), query.times[0], query.embeddings).noise - null)
+def _guidance_norm(batch: SamplingBatch, null: Tensor) -> Tensor:
+    """‖eps_c - eps_u‖ at the first step, (B,), where eps_u is `null`."""
+    return vector_norms(batch.model.predict(batch.start(batch.noise), batch.times[0], batch.embeddings).noise - null)
 
 
-def _mixed(query: Query, other: Query, chosen: Tensor) -> Query:
-    """The query with the captions and embeddings of the other where `chosen`, (B,)."""
-    pairs = zip(query.captions, other.captions, chosen.tolist(), strict=True)
-    captions = [theirs if take else own for own, theirs, take in pairs]
-    return replace(
-        query, captions=captions, embeddings=torch.where(chosen[:, None, None], other.embeddings, query.embeddings)
-    )
+def _mix(batch: SamplingBatch, other: SamplingBatch, chosen: Tensor) -> SamplingBatch:
+    """The batch with the captions and embeddings of the other one where `chosen`, (B,) booleans."""
+    pairs = zip(batch.captions, other.captions, chosen.tolist(), strict=True)
+    captions = [new if take else old for old, new, take in pairs]
+    embeddings = torch.where(chosen[:, None, None], other.embeddings, batch.embeddings)
+    return replace(batch, captions=captions, embeddings=embeddings)

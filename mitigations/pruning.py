@@ -1,4 +1,4 @@
-"""Pruning without an aim: weights set to zero at random, or the smallest ones."""
+"""Pruning without a target: set weights to zero at random, or the smallest ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,16 +7,15 @@ import torch
 from torch import Generator, Tensor
 
 from solidmark import Mitigation
-from solidmark.mitigation.handout import Data
-from solidmark.models import Model
+from solidmark.api import Data, Model
 
 
 @dataclass(frozen=True)
 class RandomPruning(Mitigation):
-    """Set a `share` of the weights to zero, drawn at random: round(share x size) in each matrix and kernel.
+    """Set a random `share` of the weights to zero: round(share x size) in each matrix and kernel.
 
-    A control for methods that prune chosen weights. Denoiser and text encoder are pruned; biases and norms, which are
-    vectors, are left alone. Cost: none.
+    A control for methods that prune chosen weights. Denoiser and text encoder are pruned. Biases and norms, which are
+    vectors, stay as they are. Cost: none.
     """
 
     share: float = 0.05
@@ -38,17 +37,17 @@ class RandomPruning(Mitigation):
         return model
 
     def _rank(self, weight: Tensor, rng: Generator) -> Tensor:
-        """What decides: the lowest go first."""
+        """The order of pruning, shaped as the weight: the lowest values are pruned first."""
         return torch.rand(weight.shape, generator=rng).to(weight.device)
 
-    def strengths(self) -> "Sequence[RandomPruning]":
-        """More and more weights."""
+    def settings(self) -> "Sequence[RandomPruning]":
+        """The sweep, weakest first: more and more weights."""
         return [type(self)(share) for share in (0.01, 0.05, 0.1, 0.2, 0.4)]
 
 
 @dataclass(frozen=True)
 class MagnitudePruning(RandomPruning):
-    """The same with the smallest weights of each matrix and kernel first, which a network misses least."""
+    """The same with the smallest weights of each matrix and kernel, which matter least to a network."""
 
     share: float = 0.2
 
@@ -59,6 +58,6 @@ class MagnitudePruning(RandomPruning):
         """Absolute values."""
         return weight.abs()
 
-    def strengths(self) -> "Sequence[RandomPruning]":
-        """More and more weights."""
+    def settings(self) -> "Sequence[RandomPruning]":
+        """The sweep, weakest first: more and more weights."""
         return [type(self)(share) for share in (0.05, 0.2, 0.4, 0.6, 0.8)]

@@ -13,15 +13,15 @@ WORDS = (
     "mountain needle night ocean orange paper pencil piano planet pocket river road rocket salt shadow silver spring "
     "stone summer table tiger tower train valley velvet violin water window winter yellow zebra"
 ).split()
-"""Words that stand for random tokens in any vocabulary; unknown ones hash into the testbed's own."""
+"""Words that serve as random tokens in any vocabulary. Unknown ones hash into the testbed's own."""
 
 
 @dataclass(frozen=True)
 class RandomTokens(Mitigation):
     """Replace words of the caption by random ones.
 
-    With `probability`, round(share x words) distinct words are replaced, rounded at random so that the
-    mean holds. Published: 4 tokens at sampling (SolidMark); taken as captions of 16 words, a share of 0.25.
+    With `probability`, round(share x words) distinct words are replaced. The rounding is random, so that the mean is
+    exact. Published: 4 tokens at sampling (SolidMark). For captions of 16 words that is a share of 0.25.
     """
 
     share: float = 0.25
@@ -36,18 +36,18 @@ class RandomTokens(Mitigation):
         self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
 
     def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
-        """One draw a caption."""
-        return [self._replaced(caption.split(), rng) for caption in captions]
+        """The captions with replaced words, one draw a caption."""
+        return [self._replace_words(caption.split(), rng) for caption in captions]
 
-    def _replaced(self, words: list[str], rng: torch.Generator) -> str:
+    def _replace_words(self, words: list[str], rng: torch.Generator) -> str:
         chosen, rounding = torch.rand(2, generator=rng).tolist()
         count = int(self.share * len(words) + rounding) if chosen < self.probability else 0
-        for place in torch.randperm(len(words), generator=rng)[:count].tolist():
-            words[place] = WORDS[int(torch.randint(len(WORDS), (), generator=rng))]
+        for index in torch.randperm(len(words), generator=rng)[:count].tolist():
+            words[index] = WORDS[int(torch.randint(len(WORDS), (), generator=rng))]
         return " ".join(words)
 
-    def strengths(self) -> "list[RandomTokens]":
-        """2, 4, 8 and all words of a caption of 16."""
+    def settings(self) -> "list[RandomTokens]":
+        """The sweep, weakest first: 2, 4, 8 and all words of a caption of 16."""
         return [RandomTokens(share) for share in (0.125, 0.25, 0.5, 1.0)]
 
 
@@ -61,6 +61,6 @@ class TrainingRandomTokens(RandomTokens):
     stage = Stage.TRAINING
     stream = "solidmark.mitigations.random_token.TrainingRandomTokens"
 
-    def strengths(self) -> "list[RandomTokens]":
-        """The whole caption, from one time in ten to nine in ten."""
+    def settings(self) -> "list[RandomTokens]":
+        """The sweep, weakest first: the whole caption, from one time in ten to nine in ten."""
         return [TrainingRandomTokens(1.0, probability) for probability in (0.1, 0.4, 0.7, 0.9)]

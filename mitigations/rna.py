@@ -12,8 +12,8 @@ from solidmark import Claim, Mitigation, Stage
 class RandomNumbers(Mitigation):
     """Insert random numbers below 10^6 at random gaps of the caption.
 
-    With `probability`, round(share x words) numbers are inserted, rounded at random so that the mean
-    holds. Published: 4 numbers at sampling (SolidMark); taken as captions of 16 words, a share of 0.25.
+    With `probability`, round(share x words) numbers are inserted. The rounding is random, so that the mean is exact.
+    Published: 4 numbers at sampling (SolidMark). For captions of 16 words that is a share of 0.25.
     """
 
     share: float = 0.25
@@ -40,10 +40,10 @@ class RandomNumbers(Mitigation):
         self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
 
     def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
-        """One draw a caption."""
-        return [self._with_numbers(caption.split(), rng) for caption in captions]
+        """The captions with random numbers, one draw a caption."""
+        return [self._insert_numbers(caption.split(), rng) for caption in captions]
 
-    def _with_numbers(self, words: list[str], rng: torch.Generator) -> str:
+    def _insert_numbers(self, words: list[str], rng: torch.Generator) -> str:
         chosen, rounding = torch.rand(2, generator=rng).tolist()
         count = int(self.share * len(words) + rounding) if chosen < self.probability else 0
         for number in torch.randint(10**6, (count,), generator=rng).tolist():
@@ -51,8 +51,8 @@ class RandomNumbers(Mitigation):
             words.insert(gap, str(number))
         return " ".join(words)
 
-    def strengths(self) -> "list[RandomNumbers]":
-        """2, 4, 8 and 16 numbers in a caption of 16 words."""
+    def settings(self) -> "list[RandomNumbers]":
+        """The sweep, weakest first: 2, 4, 8 and 16 numbers in a caption of 16 words."""
         return [RandomNumbers(share) for share in (0.125, 0.25, 0.5, 1.0)]
 
 
@@ -67,7 +67,7 @@ class TrainingRandomNumbers(RandomNumbers):
     claims: ClassVar[tuple[str | Claim, ...]] = (Claim("At training it reduces replication.", below=0.9),)
     stream = "solidmark.mitigations.rna.TrainingRandomNumbers"
 
-    def strengths(self) -> "list[RandomNumbers]":
-        """From the published rate to a number for each word of every caption."""
+    def settings(self) -> "list[RandomNumbers]":
+        """The sweep, weakest first: from the published rate to a number for each word of every caption."""
         rates = ((0.125, 0.4), (0.25, 1.0), (0.5, 1.0), (1.0, 1.0))
         return [TrainingRandomNumbers(share, probability) for share, probability in rates]

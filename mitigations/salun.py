@@ -1,4 +1,4 @@
-"""SalUn, saliency unlearning: random relabelling of what is to be forgotten, by the weights that matter to it."""
+"""SalUn, saliency unlearning: random relabelling of the forget list, in the weights that matter most to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,21 +7,17 @@ import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Mitigation, Needs
-from solidmark.errors import NotApplicable
-from solidmark.mitigation.handout import Data
-from solidmark.models import Model
-from solidmark.models.denoising import Noised, follow, gradients, noised
+from solidmark.api import Data, Model, NoisedBatch, NotApplicable, draw_noised_batch, follow_direction, gradients
 
 
 @dataclass(frozen=True)
 class SaliencyUnlearning(Mitigation):
     """Descend ‖eps_θ(x_t, t, c) - sg eps_θ(x_t, t, c')‖² + α L_R(θ) in the weights of the mask alone.
 
-    x and c are of the forget list; c' is the caption of a retained image, drawn anew each time, another than c (for
-    classes: another class, as published). The mask holds the `density` of weights whose gradient of the denoising
-    loss, summed over the forget list, is largest. Published: density 0.5, α 1, Adam at 1e-4, 1,000 iterations of 128; here
-    60 of 32 at a tenth of the recipe's rate. Cost: ten batches for the mask, and three forward
-    and two backward an update.
+    x and c are of the forget list. c' is the caption of a retained image, drawn each time, different from c (for classes:
+    another class, as published). The mask has the `density` of weights whose gradient of the denoising loss, summed over
+    the forget list, is largest. `keep` is α. Published: density 0.5, α 1, Adam at 1e-4, 1,000 iterations of 128. Here 60
+    of 32 at a tenth of the recipe's rate. Cost: ten batches for the mask, and three forward and two backward an update.
     """
 
     updates: int = 60
@@ -43,52 +39,52 @@ class SaliencyUnlearning(Mitigation):
         self.expect(0 <= self.keep < float("inf"), "keep", "a finite number of at least 0")
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
-        """The model relabelled. Raises NotApplicable where all captions are alike."""
+        """The model after the relabelling. Raises NotApplicable where all captions are equal."""
         mask = self._mask(model, data, rng)
 
         def direction(parameters: list[nn.Parameter]) -> list[Tensor]:
-            retained = noised(model, data.retain, rng, self.batch).losses(model).mean()
+            retained = draw_noised_batch(model, data.retain, rng, self.batch).losses(model).mean()
             loss = self._relabelling_loss(model, data, rng) + self.keep * retained
             return [g * m for g, m in zip(gradients(loss, parameters), mask, strict=True)]
 
-        return follow(model, direction, self.updates, self.learning_rate, weight_decay=0.0)
+        return follow_direction(model, direction, self.updates, self.learning_rate, weight_decay=0.0)
 
     def _mask(self, model: Model, data: Data, rng: Generator) -> list[Tensor]:
-        """One boolean a weight: whether it is among the most salient."""
-        batches = (noised(model, data.forget, rng, self.batch) for _ in range(10))
+        """Whether each weight is among the most salient, one boolean a weight."""
+        batches = (draw_noised_batch(model, data.forget, rng, self.batch) for _ in range(10))
         with torch.enable_grad():
-            found = [gradients(batch.losses(model).mean(), model.parameters()) for batch in batches]
-        return largest([torch.stack(column).sum(dim=0) for column in zip(*found, strict=True)], self.density)
+            every = [gradients(batch.losses(model).mean(), model.parameters()) for batch in batches]
+        return largest([torch.stack(column).sum(dim=0) for column in zip(*every, strict=True)], self.density)
 
     def _relabelling_loss(self, model: Model, data: Data, rng: Generator) -> Tensor:
-        """How far the predicted noise of forgotten images is from that of another caption, on one batch."""
-        batch = noised(model, data.forget, rng, self.batch)
+        """Mean squared distance of the noise predicted for forgotten images from that under other captions, on a batch."""
+        batch = draw_noised_batch(model, data.forget, rng, self.batch)
         with torch.no_grad():
-            wanted = replace(batch, captions=others(batch, data.retain.captions, rng)).predicted(model).noise
-        return (batch.predicted(model).noise - wanted).square().mean()
+            target = replace(batch, captions=draw_other_captions(batch, data.retain.captions, rng)).predict(model).noise
+        return (batch.predict(model).noise - target).square().mean()
 
-    def strengths(self) -> "list[SaliencyUnlearning]":
-        """Longer and longer."""
+    def settings(self) -> "list[SaliencyUnlearning]":
+        """The sweep, weakest first: more and more updates."""
         return [SaliencyUnlearning(15, learning_rate=3e-5), *(SaliencyUnlearning(updates) for updates in (15, 60, 200))]
 
 
-def others(batch: Noised, captions: Sequence[str], rng: Generator) -> list[str]:
-    """For each caption of a batch another one of these. Raises NotApplicable where there is none."""
-    chosen = []
+def draw_other_captions(batch: NoisedBatch, captions: Sequence[str], rng: Generator) -> list[str]:
+    """For each caption of the batch a different one of `captions`. Raises NotApplicable where there is none."""
+    drawn = []
     for caption in batch.captions:
         different = [other for other in captions if other != caption]
         if not different:
             cure = "Choose a testbed with captions or classes."
             raise NotApplicable("mitigation salun", f"no caption but {caption!r}", "another one to relabel with", cure)
-        chosen.append(different[int(torch.randint(len(different), (), generator=rng))])
-    return chosen
+        drawn.append(different[int(torch.randint(len(different), (), generator=rng))])
+    return drawn
 
 
 def largest(saliency: Sequence[Tensor], density: float) -> list[Tensor]:
-    """The `density` of all entries whose absolute value is largest, as booleans shaped as the tensors."""
-    sizes = torch.cat([one.abs().flatten() for one in saliency])
+    """Whether each entry is among the `density` of all whose absolute value is largest, booleans shaped as the tensors."""
+    sizes = torch.cat([tensor.abs().flatten() for tensor in saliency])
     count = max(1, round(density * len(sizes)))
     chosen = torch.zeros(len(sizes), dtype=torch.bool, device=sizes.device)
     chosen[sizes.topk(count).indices] = True
-    parts = chosen.split([one.numel() for one in saliency])
-    return [part.reshape(one.shape) for part, one in zip(parts, saliency, strict=True)]
+    parts = chosen.split([tensor.numel() for tensor in saliency])
+    return [part.reshape(tensor.shape) for part, tensor in zip(parts, saliency, strict=True)]

@@ -1,4 +1,4 @@
-"""Selective synaptic dampening (SSD): shrink the weights that matter more to what is to be forgotten than to the rest."""
+"""Selective synaptic dampening (SSD): shrink the weights that matter more to the forget list than to the rest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,25 +7,22 @@ import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.data import Examples
-from solidmark.mitigation.handout import Data
-from solidmark.models import Model
-from solidmark.models.denoising import gradients, noised
+from solidmark.api import Data, Examples, Model, draw_noised_batch, gradients
 
 
 @dataclass(frozen=True)
 class SelectiveDampening(Mitigation):
-    """θ_j ← θ_j min(λ F^R_j / F^F_j, 1) wherever F^F_j > α F^R_j; no training.
+    """θ_j ← θ_j min(λ F^R_j / F^F_j, 1) where F^F_j > α F^R_j, without training.
 
     α is `selection`, λ is `dampening`. F_j is the diagonal Fisher information: the mean of the squared derivative of one
     image's denoising loss at a random timestep, over `samples` draws of the forget list (F) and of the retained images
     (R). Published: α 10 and λ 1 for ResNet18, found by search for other networks, a classifier's loss, and all training
-    images in the place of R. Where F is a quarter of all images, as here, their F^D_j is at least F^F_j / 4, so that no
-    α of 4 or more would select anything: R stands in (fidelity B). The published code squares the derivatives of a
-    batch, the paper's are those of single images, as here. Cost: 2 x `samples` evaluations forward and backward.
+    images D in place of R. Where F is a quarter of all images, as here, F^D_j is at least F^F_j / 4, so that an α of 4 or
+    more would select nothing. Hence R (fidelity B). The published code squares the derivatives of a batch. The paper's are
+    those of single images, as here. Cost: 2 x `samples` evaluations forward and backward.
 
-    Where the text encoder was trained on the same captions, a word that only forgotten captions hold has F^R = 0 at any
-    α, and its embedding is erased: the caption is no longer understood. See `selective-dampening-denoiser`.
+    Where the text encoder was trained on the same captions, a word that occurs in forgotten captions alone has F^R = 0.
+    Its embedding is then erased at any α, and the caption loses its meaning. See `selective-dampening-denoiser`.
     """
 
     selection: float = 10.0
@@ -44,37 +41,39 @@ class SelectiveDampening(Mitigation):
         self.expect(self.samples >= 1, "samples", "at least 1")
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
-        """The model with some weights smaller."""
+        """The model with some of its weights shrunk."""
         forgotten = fisher(model, self._weights(model), data.forget, self.samples, rng)
         retained = fisher(model, self._weights(model), data.retain, self.samples, rng)
         weights, dampened_count = self._weights(model), 0
         with torch.no_grad():
             for weight, f, r in zip(weights, forgotten, retained, strict=True):
-                factor = dampened(f, r, self.selection, self.dampening)
+                factor = dampening_factor(f, r, self.selection, self.dampening)
                 dampened_count += int((factor < 1).sum())
                 weight.mul_(factor)
-        data.tell("dampened_share", dampened_count / sum(weight.numel() for weight in weights))
-        data.tell("idle", dampened_count == 0)
+        data.report("dampened_share", dampened_count / sum(weight.numel() for weight in weights))
+        data.report("no_op", dampened_count == 0)
         return model
 
     def _weights(self, model: Model) -> list[nn.Parameter]:
-        """Those that may be dampened: all."""
+        """The weights that may be dampened: all."""
         return model.parameters()
 
-    def strengths(self) -> "Sequence[SelectiveDampening]":
-        """More and more weights, in the end smaller ones: below an α of λ nothing changes any more, and at 0.3 no mark is
-        drawn either."""
+    def settings(self) -> "Sequence[SelectiveDampening]":
+        """The sweep, weakest first: more and more weights, in the end dampened further.
+
+        Below an α of λ a smaller α changes nothing. At 0.3 the model draws no mark either.
+        """
         return [*(type(self)(selection) for selection in (30.0, 10.0, 3.0, 1.0)), type(self)(0.7, dampening=0.7)]
 
 
 @dataclass(frozen=True)
 class DampenedDenoiser(SelectiveDampening):
-    """The same in the denoiser alone, the text encoder being left as it is, as editors of Stable Diffusion leave it."""
+    """The same in the denoiser alone. The text encoder stays as it is, as in edits of Stable Diffusion."""
 
     stream = "solidmark.mitigations.selective_dampening.DampenedDenoiser"
 
     def _weights(self, model: Model) -> list[nn.Parameter]:
-        """The denoiser's."""
+        """The weights of the denoiser."""
         return list(model.network.parameters())
 
 
@@ -83,13 +82,13 @@ def fisher(model: Model, weights: Sequence[nn.Parameter], examples: Examples, sa
     """The diagonal of the Fisher information at these images, one tensor a parameter."""
     total = [torch.zeros_like(weight) for weight in weights]
     for _ in range(samples):
-        loss = noised(model, examples, rng, 1).losses(model).sum()
-        for one, gradient in zip(total, gradients(loss, weights), strict=True):
-            one += gradient.square() / samples
+        loss = draw_noised_batch(model, examples, rng, 1).losses(model).sum()
+        for mean, gradient in zip(total, gradients(loss, weights), strict=True):
+            mean += gradient.square() / samples
     return total
 
 
-def dampened(forgotten: Tensor, retained: Tensor, selection: float, dampening: float) -> Tensor:
+def dampening_factor(forgotten: Tensor, retained: Tensor, selection: float, dampening: float) -> Tensor:
     """The factor of each weight: min(λ F^R / F^F, 1) where F^F > α F^R, else 1."""
     factor = (dampening * retained / forgotten.clamp(min=torch.finfo(forgotten.dtype).tiny)).clamp(max=1.0)
     return torch.where(forgotten > selection * retained, factor, 1.0)

@@ -1,4 +1,4 @@
-"""Timestep sampling: train mostly at low noise, where nothing but details is left to learn."""
+"""Timestep sampling: train mostly at low noise, where only details are left to learn."""
 
 from dataclasses import dataclass
 from math import erf, sqrt
@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Trainer
-from solidmark.models import Batch
+from solidmark.api import Batch
 
 
 @dataclass(frozen=True)
 class TimestepSampling(Mitigation):
-    """Draw timesteps from a normal distribution about the clean end, 95 % of it within `width` of the schedule.
+    """Draw timesteps from a normal distribution at the clean end, 95 % of it within `width` of the schedule.
 
     t = floor(T |z|), z ~ N(0, (width / 1.96)^2) cut off at 1, in place of the recipe's own distribution. Published: the
-    width of a confidence interval is what moves learning along the schedule, and learning at later steps of denoising
-    lowers memorization; centre and default are this suite's, hence fidelity C. It costs nothing.
+    width of a confidence interval shifts learning along the schedule, and learning at later steps of denoising lowers
+    memorization. Centre and default are this suite's, hence fidelity C. Cost: none.
     """
 
     width: float = 0.5
@@ -30,22 +30,22 @@ class TimestepSampling(Mitigation):
         self.expect(0 < self.width < float("inf"), "width", "a finite positive number")
 
     def trainer(self, inner: Trainer) -> Trainer:
-        """A link with times of its own."""
-        return NearClean(self, inner)
+        """A trainer with timesteps of its own."""
+        return LowNoiseTrainer(self, inner)
 
-    def strengths(self) -> "list[TimestepSampling]":
-        """Nearer and nearer to the clean end."""
+    def settings(self) -> "list[TimestepSampling]":
+        """The sweep, weakest first: nearer and nearer to the clean end."""
         return [TimestepSampling(width) for width in (1.0, 0.5, 0.25, 0.1)]
 
 
-class NearClean(Trainer):
-    """Draws by the inverse of the distribution function."""
+class LowNoiseTrainer(Trainer):
+    """Draws timesteps by the inverse of the distribution function."""
 
     mitigation: TimestepSampling
 
     def times(self, batch: Batch) -> Tensor:
-        """(B,): small numbers are likely."""
-        spread, steps = sqrt(2) * self.mitigation.width / 1.96, self.model.schedule.steps
+        """The timesteps, (B,). Small ones are likely."""
+        scale, steps = sqrt(2) * self.mitigation.width / 1.96, self.model.schedule.steps
         u = torch.rand(len(batch.clean), generator=self.rng)
-        share = spread * torch.erfinv(u * erf(1 / spread))
+        share = scale * torch.erfinv(u * erf(1 / scale))
         return (steps * share).long().clamp(0, steps - 1).to(batch.clean.device)

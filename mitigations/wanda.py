@@ -9,23 +9,21 @@ import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.errors import NotApplicable
-from solidmark.mitigation.handout import Data
-from solidmark.models import Model
+from solidmark.api import Data, Model, NotApplicable
 
-from ._brought_back import brought_back
+from ._dori_claims import dori_claim
 
 
 @dataclass(frozen=True)
 class Wanda(Mitigation):
     """Score each weight of the second linear map of every feed-forward layer by |W_ij| ‖x_j‖, and set the chosen to zero.
 
-    x_j are the inputs of column j at one timestep, over all image places and prompts. A weight is chosen where its
-    score under the forget list's captions is among the `share` highest of its row (one at least) and higher than under
-    the empty caption; the choices of the first `timesteps` of 50 are united. Published: share 0.01 to 0.02, 10 timesteps,
-    guidance 7.5 with both of its branches looked at; here the conditional branch alone, at guidance 3 and eta 0. The
-    published code scales the inputs of each place to unit norm first, for half precision; the paper does not, nor is it
-    done here. Small testbeds have a single feed-forward layer, of 16,384 weights. Cost: 3 evaluations a timestep and
+    x_j are the inputs of column j at one timestep, over all image positions and prompts. A weight is chosen where its
+    score under the captions of the forget list is among the `share` highest of its row (at least one) and higher than
+    under the empty caption. The choices of the first `timesteps` of 50 are united. Published: share 0.01 to 0.02, 10
+    timesteps, guidance 7.5, scores from both branches. Here the scores are of the conditional branch alone, at guidance 3
+    and eta 0. The published code scales the inputs of each position to unit norm first, for half precision. The paper does
+    not, nor do we. Small testbeds have a single feed-forward layer, of 16,384 weights. Cost: 3 evaluations a timestep and
     caption.
     """
 
@@ -37,7 +35,7 @@ class Wanda(Mitigation):
     stream = "solidmark.mitigations.wanda.Wanda"
     claims = (
         Claim("Pruning 1 % of the weights removes the memorized images.", below=0.2),
-        brought_back(
+        dori_claim(
             "It only hides: an embedding that is searched for brings 72 % back where the prompt brings none.", above=0.3
         ),
     )
@@ -56,28 +54,29 @@ class Wanda(Mitigation):
         removed = 0
         for name, layer in feed_forward(model).items():
             pairs = zip(target, base, strict=True)
-            masks = [chosen(score(layer.weight, t[name]), score(layer.weight, b[name]), self.share) for t, b in pairs]
+            masks = [choose(score(layer.weight, t[name]), score(layer.weight, b[name]), self.share) for t, b in pairs]
             mask = torch.stack(masks).any(dim=0)
             layer.weight.masked_fill_(mask, 0.0)
             removed += int(mask.sum())
-        data.tell("removed_weights", removed)
+        data.report("removed_weights", removed)
         return model
 
     def _norms(self, model: Model, captions: Sequence[str], noise: Tensor) -> list[dict[str, Tensor]]:
         """For each timestep the norm of every input of every layer, (columns,), by the layer's name."""
-        found = []
-        with watched(feed_forward(model)) as seen:
+        norms = []
+        with record_input_norms(feed_forward(model)) as last:
             run = model.trajectory(model.embed(captions), noise, model.schedule.times(STEPS), GUIDANCE)
             for _ in islice(run, self.timesteps):
-                found.append(dict(seen))  # what was seen last is the conditional branch
-        return found
+                norms.append(dict(last))  # at this point the last call was of the conditional branch
+        return norms
 
-    def strengths(self) -> "Sequence[Wanda]":
-        """More and more weights."""
+    def settings(self) -> "Sequence[Wanda]":
+        """The sweep, weakest first: more and more weights."""
         return [Wanda(0.01), Wanda(0.05), Wanda(0.2), Wanda(0.5), Wanda(1.0)]
 
 
 STEPS, GUIDANCE = 50, 3.0
+"""Steps and guidance scale of the run in which inputs are recorded."""
 
 
 def feed_forward(model: Model) -> Mapping[str, nn.Linear]:
@@ -90,19 +89,19 @@ def feed_forward(model: Model) -> Mapping[str, nn.Linear]:
 
 
 @contextmanager
-def watched(layers: Mapping[str, nn.Linear]) -> Iterator[dict[str, Tensor]]:
-    """While inside: the norm of each column of what went last into these layers, by name."""
-    seen: dict[str, Tensor] = {}
+def record_input_norms(layers: Mapping[str, nn.Linear]) -> Iterator[dict[str, Tensor]]:
+    """While inside: the norm of each column of the last input of each layer, (columns,), by the layer's name."""
+    norms: dict[str, Tensor] = {}
 
-    def watch(name: str) -> torch.utils.hooks.RemovableHandle:
-        def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            seen[name] = inputs[0].flatten(0, -2).norm(dim=0)
+    def register(name: str) -> torch.utils.hooks.RemovableHandle:
+        def record(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            norms[name] = inputs[0].flatten(0, -2).norm(dim=0)
 
-        return layers[name].register_forward_pre_hook(look)
+        return layers[name].register_forward_pre_hook(record)
 
-    handles = [watch(name) for name in layers]
+    handles = [register(name) for name in layers]
     try:
-        yield seen
+        yield norms
     finally:
         for handle in handles:
             handle.remove()
@@ -113,8 +112,8 @@ def score(weight: Tensor, norms: Tensor) -> Tensor:
     return weight.abs() * norms
 
 
-def chosen(target: Tensor, base: Tensor, share: float) -> Tensor:
-    """Weights whose target score is among the `share` highest of their row, and higher than the base score; booleans."""
+def choose(target: Tensor, base: Tensor, share: float) -> Tensor:
+    """The weights whose target score is among the `share` highest of their row and above the base score, booleans."""
     count = max(1, int(share * target.shape[1]))
     highest = torch.zeros_like(target, dtype=torch.bool).scatter_(1, target.topk(count, dim=1).indices, True)
     return highest & (target > base)

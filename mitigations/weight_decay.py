@@ -1,14 +1,14 @@
-"""Weight decay: a reference for how much of a mitigation is plain regularisation."""
+"""Weight decay: a reference for how much plain regularisation explains of a mitigation."""
 
 from dataclasses import dataclass, replace
 
 from solidmark import Claim, Mitigation
-from solidmark.models import Recipe
+from solidmark.api import Recipe
 
 
 @dataclass(frozen=True)
 class WeightDecay(Mitigation):
-    """Train with AdamW's decoupled weight decay of `rate` in place of the recipe's. A control: no one claims it helps."""
+    """Train with AdamW's decoupled weight decay of `rate` in place of the recipe's. A control: no claim that it helps."""
 
     rate: float = 0.1
 
@@ -20,9 +20,9 @@ class WeightDecay(Mitigation):
         self.expect(0 <= self.rate < float("inf"), "rate", "a finite number of at least 0")
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """The optimizer's weight decay."""
+        """The recipe with this weight decay."""
         return replace(recipe, weight_decay=self.rate)
 
-    def strengths(self) -> "list[WeightDecay]":
-        """More and more."""
+    def settings(self) -> "list[WeightDecay]":
+        """The sweep, weakest first: larger and larger rates."""
         return [WeightDecay(rate) for rate in (0.1, 1.0, 3.0, 10.0)]

@@ -1,4 +1,4 @@
-"""Noise on the weights: what an edit without any aim costs and hides."""
+"""Noise on the weights: the cost and the effect of an edit without a target."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,17 +7,16 @@ import torch
 from torch import Generator
 
 from solidmark import Mitigation
-from solidmark.mitigation.handout import Data
-from solidmark.models import Model
+from solidmark.api import Data, Model
 
 
 @dataclass(frozen=True)
 class WeightNoise(Mitigation):
-    """θ ← θ + `scale` std(θ) n, n normal, for each matrix and kernel of denoiser and text encoder by itself.
+    """θ ← θ + `scale` std(θ) n, n normal, for each matrix and kernel of denoiser and text encoder separately.
 
-    A control: an edit that knows of neither images nor neurons. One that aims must forget more at the same utility.
-    Biases and norms, which are vectors, are left alone. Fisher forgetting is the same with noise that is larger where a
-    weight matters less to the retained images. Cost: none.
+    A control: an edit without information on images or neurons. A targeted edit must forget more at the same utility.
+    Biases and norms, which are vectors, stay as they are. Fisher forgetting is the same with more noise where a weight
+    matters less to the retained images. Cost: none.
     """
 
     scale: float = 0.1
@@ -38,6 +37,6 @@ class WeightNoise(Mitigation):
                 weight.add_(self.scale * weight.std(correction=0) * noise)
         return model
 
-    def strengths(self) -> "Sequence[WeightNoise]":
-        """More and more noise."""
+    def settings(self) -> "Sequence[WeightNoise]":
+        """The sweep, weakest first: more and more noise."""
         return [WeightNoise(scale) for scale in (0.03, 0.1, 0.2, 0.4, 0.8)]

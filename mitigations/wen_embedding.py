@@ -5,20 +5,20 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Needs, Sampler
-from solidmark.models import Query
+from solidmark.api import SamplingBatch
 
-from ._embedding_search import searched
+from ._embedding_search import optimize_embedding
 from ._guidance_vector import norms
 
 
 @dataclass(frozen=True)
 class EmbeddingOptimisation(Mitigation):
-    """Optimise each caption's embedding e* until ‖eps(x_T, T, e*) - eps(x_T, T, null)‖ is small, then sample with it.
+    """Optimise each caption's embedding e* until ‖eps(x_T, T, e*) - eps(x_T, T, null)‖ is small, and sample with it.
 
-    AdamW at `learning_rate` for at most `iterations`, the start token kept; a query stops when its norm is
-    at most `target` times the initial one. Published: learning rate 0.05, 10 iterations, an absolute norm
-    of 3 taken over a batch of 4 latents; a share of the initial norm carries over to any model. Cost: up
-    to `iterations` evaluations forward and backward a query.
+    AdamW at `learning_rate` for at most `iterations`; the start token stays as it is. A query stops when its norm is at
+    most `target` times the initial one. Published: learning rate 0.05, 10 iterations, an absolute norm of 3 over a batch
+    of 4 latents. A share of the initial norm means the same for any model. Cost: up to `iterations` evaluations forward
+    and backward a query.
     """
 
     target: float = 0.5
@@ -36,31 +36,31 @@ class EmbeddingOptimisation(Mitigation):
         self.expect(self.learning_rate > 0, "learning_rate", "a positive number")
 
     def sampler(self, inner: Sampler) -> Sampler:
-        """A link that replaces the embeddings before the first step."""
-        return Optimised(self, inner)
+        """A sampler that replaces the embeddings before the first step."""
+        return EmbeddingSearchSampler(self, inner)
 
-    def strengths(self) -> "list[EmbeddingOptimisation]":
-        """Smaller and smaller norms."""
+    def settings(self) -> "list[EmbeddingOptimisation]":
+        """The sweep, weakest first: smaller and smaller norms."""
         budgets = ((0.75, 10), (0.5, 10), (0.25, 20), (0.1, 40))
         return [EmbeddingOptimisation(target, iterations) for target, iterations in budgets]
 
 
-class Optimised(Sampler):
-    """Searches an embedding for each query of the batch that has a caption."""
+class EmbeddingSearchSampler(Sampler):
+    """Searches another embedding for each query of the batch that has a caption."""
 
     mitigation: EmbeddingOptimisation
 
-    def prepare(self, query: Query) -> Query:
-        """The query with other embeddings."""
-        query = self.inner.prepare(query)
-        if not bool(query.conditional.any()):
-            return query
-        x, t = query.start(query.noise), query.times[0]
-        null = self.model.predict(x, t, query.unconditional).noise
+    def prepare(self, batch: SamplingBatch) -> SamplingBatch:
+        """The batch with other embeddings."""
+        batch = self.inner.prepare(batch)
+        if not bool(batch.conditional.any()):
+            return batch
+        x, t = batch.start(batch.noise), batch.times[0]
+        null = self.model.predict(x, t, batch.unconditional).noise
 
-        def size(embeddings: Tensor) -> Tensor:
+        def measure(embeddings: Tensor) -> Tensor:
             return norms(self.model.predict(x, t, embeddings).noise - null)
 
         own = self.mitigation
-        found = searched(query, size, lambda first: own.target * first, own.learning_rate, own.iterations)
-        return replace(query, embeddings=found)
+        best = optimize_embedding(batch, measure, lambda first: own.target * first, own.learning_rate, own.iterations)
+        return replace(batch, embeddings=best)

@@ -1,4 +1,4 @@
-"""A stranger's distribution, written to disk as pip would install it, and a world in which the benchmark meets it."""
+"""A third party's distribution, written to disk as pip would install it, and a world in which the benchmark runs it."""
 
 import os
 import subprocess
@@ -17,10 +17,8 @@ from typing import ClassVar
 
 import torch
 from solidmark import Mitigation, Sampler, Stage, Trainer
+from solidmark.api import Answer, Attack, Recipe, SolverConfig
 from solidmark.fixtures.digits import Digits
-from solidmark.queries import Answer, Attack
-from solidmark.sampling import Protocol
-from solidmark.training import Recipe
 
 ONCE = Path(__file__).with_name("killed-once")
 
@@ -32,13 +30,13 @@ class Tiny(Digits):
     held_out: int = 64
     generated: int = 16
     recipe: Recipe = Recipe(network=replace(Digits().recipe.network, widths=(8,), text_width=8), train_steps=3, batch=8)
-    protocols: ClassVar[dict[str, Protocol]] = {"fast": Protocol(steps=6), "paper": Protocol("paper", 12)}
+    solvers: ClassVar[dict[str, SolverConfig]] = {"fast": SolverConfig(steps=6), "paper": SolverConfig("paper", 12)}
 
 
 @dataclass(frozen=True)
 class Good(Mitigation):
     factor: float = 0.5
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         return self.factor * scale
 
 
@@ -51,7 +49,7 @@ class GoodAtTraining(Mitigation):
 
 @dataclass(frozen=True)
 class Raises(Mitigation):
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         raise RuntimeError("the stranger's own mistake")
 
 
@@ -70,7 +68,7 @@ class WrongShape(Mitigation):
 
 
 class Gray(Sampler):
-    def after(self, x, x0, t, query):
+    def after(self, x, x0, t, batch):
         return x * 0
 
 
@@ -83,19 +81,19 @@ class Graying(Mitigation):
 
 @dataclass(frozen=True)
 class Inactive(Mitigation):
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         return scale
 
 
 @dataclass(frozen=True)
 class Killer(Mitigation):
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass(frozen=True)
 class KilledOnce(Mitigation):
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         if not ONCE.exists():
             ONCE.touch()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -108,7 +106,7 @@ class NotAMitigation:
 
 @dataclass(frozen=True)
 class Constant(Attack):
-    """The same answer, whatever is asked."""
+    """The same answer for every image."""
     def ask(self, audit):
         return Answer(torch.full((len(audit.examples), audit.mark.segments), 0.25))
 
@@ -170,7 +168,7 @@ def install(folder: Path) -> Path:
 
 
 def metadata(folder: Path, name: str, entries: str) -> None:
-    """What pip writes beside a distribution's modules."""
+    """The metadata that pip writes for a distribution."""
     info = folder / f"{name}-1.0.dist-info"
     info.mkdir(exist_ok=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
@@ -186,16 +184,16 @@ class Ran:
     code: int
 
     def record(self, family: str) -> records.Record:
-        found = records.latest(records.read(self.run)[0])
-        return next(one for one in found if one.get("family") == family and one["event"] == "case")
+        latest = records.latest(records.read(self.run)[0])
+        return next(record for record in latest if record.get("family") == family and record["event"] == "case")
 
     def any_record(self, family: str) -> records.Record:
-        """Whoever wrote it: of a case whose worker was ended, the controller."""
-        return next(one for one in records.latest(records.read(self.run)[0]) if one.get("family") == family)
+        """The record of any writer: the controller writes that of a case whose worker was ended."""
+        return next(record for record in records.latest(records.read(self.run)[0]) if record.get("family") == family)
 
 
 def timeless(value):
-    """A record, or a part of one, without what differs between two runs of one thing."""
+    """A record, or a part of one, without the values that differ between two equal runs."""
     if isinstance(value, dict):
         moving = ("seconds", "peak_bytes", "t", "pid", "worker")
         return {name: timeless(part) for name, part in value.items() if name not in moving}
@@ -203,7 +201,7 @@ def timeless(value):
 
 
 class World:
-    """A folder with a stranger's distributions, a store, and runs."""
+    """A folder with a third party's distributions, a store, and runs."""
 
     def __init__(self, folder: Path, python: str = sys.executable) -> None:
         self.folder, self.python = folder, python

@@ -12,26 +12,26 @@ from worlds import memorizer
 
 from solidmark import Mitigation, Needs, Sampler, plugins
 from solidmark.metrics import controls, scores, scoring
-from solidmark.mitigation import Handover
+from solidmark.mitigation import WrapperContext
 from solidmark.mitigation.composition import Composition
 from solidmark.models import Schedule
 from solidmark.queries import Audit, ask
 from solidmark.queries.outpaint import Outpaint
-from solidmark.sampling import Protocol, Service
+from solidmark.sampling import Service, SolverConfig
 
 
 def answered(laid, mitigation, model=None):
     """Predicted keys of trained and held-out images, asked by outpainting through a mitigation."""
     parts = mitigation if isinstance(mitigation, Composition) else worlds.composed(mitigation)
     service = Service(model or memorizer(laid), parts, 0, data=dict(laid.handed_out()))
-    audit = Audit(laid.asked, laid.mark, Protocol(steps=10), service, 0, "outpaint")
+    audit = Audit(laid.queried, laid.mark, SolverConfig(steps=10), service, 0, "outpaint")
     predicted = ask(Outpaint(), audit).keys.double().numpy()
     return predicted[: len(laid.trained)], predicted[len(laid.trained) :]
 
 
 @dataclass(frozen=True)
 class Lookup(Mitigation):
-    """A cheat: finds the asked image by its known pixels and answers with what `peek` makes of the mark it finds."""
+    """A cheat: finds the queried image by its observed pixels, and answers with the mark that it finds, or its opposite."""
 
     peek: str = "copy"
     needs = Needs.TRAINING_IMAGES
@@ -41,21 +41,21 @@ class Lookup(Mitigation):
 
 
 class Looking(Sampler):
-    def after(self, x, x0, t, query):
+    def after(self, x, x0, t, batch):
         images = self.model.encode(self.data.training_images.images)
-        apart = ((images[None] - query.known[:, None]).square() * ~query.free[:, None]).flatten(2).sum(dim=2)
-        least, places = apart.min(dim=1)
-        found = images[places] if self.mitigation.peek == "copy" else torch.where(images[places] > 0, -1.0, 1.0)
-        return torch.where((least < 1e-6)[:, None, None, None], found, self.inner.after(x, x0, t, query))
+        squares = ((images[None] - batch.observed[:, None]).square() * ~batch.mask[:, None]).flatten(2).sum(dim=2)
+        least, indices = squares.min(dim=1)
+        answer = images[indices] if self.mitigation.peek == "copy" else torch.where(images[indices] > 0, -1.0, 1.0)
+        return torch.where((least < 1e-6)[:, None, None, None], answer, self.inner.after(x, x0, t, batch))
 
 
-def test_neither_place_nor_id_nor_caption_tells_a_decoy_from_a_trained_image():
-    laid = worlds.board(32, 64)
+def test_neither_index_nor_id_nor_caption_separates_a_decoy_from_a_trained_image():
+    laid = worlds.split(32, 64)
     handed, trained = laid.handed_out()["training_images"], set(laid.trained.ids)
-    told = [number in trained for number in handed.ids]
-    assert sum(told) == 32 == len(told) - sum(told)
-    assert sum(a != b for a, b in pairwise(told)) > 16  # one change only, were the decoys at the end
-    assert abs(np.corrcoef(told, handed.ids)[0, 1]) < 0.5
+    is_trained = [number in trained for number in handed.ids]
+    assert sum(is_trained) == 32 == len(is_trained) - sum(is_trained)
+    assert sum(a != b for a, b in pairwise(is_trained)) > 16  # one change only, were the decoys at the end
+    assert abs(np.corrcoef(is_trained, handed.ids)[0, 1]) < 0.5
     assert {len(caption.split()) for caption in handed.captions} == {3}
 
 
@@ -65,30 +65,30 @@ def test_other_seeds_mix_the_decoys_in_another_order():
 
 
 def seeded(seed):
-    return worlds.board(16, 32, seed)
+    return worlds.split(16, 32, seed)
 
 
 def leaks(laid, held_out):
     return controls.leaks("held-out images", scoring.negative(held_out, laid.held_out_keys.double().numpy()))
 
 
-def test_a_method_that_copies_the_mark_of_the_image_it_recognizes_is_betrayed_by_the_decoys():
-    laid = worlds.board(32, 32)
+def test_a_method_that_copies_the_mark_of_the_image_it_recognizes_is_revealed_by_the_decoys():
+    laid = worlds.split(32, 32)
     trained, held_out = answered(laid, Lookup("copy"))
     assert scores.memorization(trained, laid.trained_keys.double().numpy()).value > 0.9
     assert any("is not 0" in fault for fault in leaks(laid, held_out))
 
 
-def test_a_method_that_paints_the_opposite_of_the_mark_it_recognizes_is_betrayed_too():
-    laid = worlds.board(32, 32)
+def test_a_method_that_paints_the_opposite_of_the_mark_it_recognizes_is_revealed_too():
+    laid = worlds.split(32, 32)
     trained, held_out = answered(laid, Lookup("opposite"))
     assert scores.memorization(trained, laid.trained_keys.double().numpy()).value < -0.3
     assert any("M = -" in fault for fault in leaks(laid, held_out))
 
 
-def test_a_model_that_remembers_and_no_cheat_leaves_the_decoys_alone():
-    laid = worlds.board(32, 32)
-    assert not leaks(laid, answered(laid, worlds.Nothing())[1])
+def test_a_model_that_memorizes_without_a_cheat_leaves_the_decoys_alone():
+    laid = worlds.split(32, 32)
+    assert not leaks(laid, answered(laid, worlds.NoHooks())[1])
 
 
 def make(name, **values):
@@ -101,36 +101,40 @@ def pictures(count, seed):
 
 
 def half():
-    """Free are the upper halves of 3 images of 4 x 4, and a pixel more of the last."""
-    free = torch.zeros(3, 1, 4, 4, dtype=torch.bool)
-    free[:, :, :2] = True
-    free[2, :, 3, 3] = True
-    return free
+    """A mask of the upper halves of 3 images of 4 x 4, and of a pixel more of the last."""
+    mask = torch.zeros(3, 1, 4, 4, dtype=torch.bool)
+    mask[:, :, :2] = True
+    mask[2, :, 3, 3] = True
+    return mask
 
 
-def test_pixel_similarity_is_the_published_quotient_on_free_pixels():
-    clean, images, free = pictures(3, 1), pictures(9, 2), half()
-    found, nearest = make("amg", neighbours=5)._similarity(clean, images, free)
+def test_pixel_similarity_is_the_published_quotient_on_masked_pixels():
+    clean, images, mask = pictures(3, 1), pictures(9, 2), half()
+    similarity, nearest = make("amg", neighbours=5)._similarity(clean, images, mask)
     for row in range(3):
-        apart = [((clean[row] - one) * free[row]).square().sum().sqrt().item() for one in images]
-        assert nearest[row] == int(np.argmin(apart))
-        assert found[row].item() == pytest.approx(-min(apart) / (0.5 * np.mean(sorted(apart)[:5])), rel=1e-4)
+        distances = [((clean[row] - image) * mask[row]).square().sum().sqrt().item() for image in images]
+        expected = -min(distances) / (0.5 * np.mean(sorted(distances)[:5]))
+        assert nearest[row] == int(np.argmin(distances))
+        assert similarity[row].item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_feature_similarity_is_the_largest_cosine_on_free_pixels():
-    clean, images, free = pictures(3, 1), pictures(9, 2), half()
-    found, nearest = make("amg-features")._similarity(clean, images, free)
+def test_feature_similarity_is_the_largest_cosine_on_masked_pixels():
+    clean, images, mask = pictures(3, 1), pictures(9, 2), half()
+    similarity, nearest = make("amg-features")._similarity(clean, images, mask)
     for row in range(3):
-        cosines = [torch.cosine_similarity(clean[row][free[row]], one[free[row]], dim=0).item() for one in images]
-        assert (int(nearest[row]), found[row].item()) == (int(np.argmax(cosines)), pytest.approx(max(cosines), rel=1e-4))
+        cosines = [torch.cosine_similarity(clean[row][mask[row]], image[mask[row]], dim=0).item() for image in images]
+        assert (int(nearest[row]), similarity[row].item()) == (
+            int(np.argmax(cosines)),
+            pytest.approx(max(cosines), rel=1e-4),
+        )
 
 
 @pytest.mark.parametrize("name", ["amg", "amg-features"])
-def test_similarity_is_blind_to_what_the_query_shows(name):
-    clean, images, free = pictures(3, 1), pictures(9, 2), half()
-    other = torch.where(free, clean, pictures(3, 5))
-    one, two = (make(name)._similarity(given, images, free)[0] for given in (clean, other))
-    assert torch.equal(one, two)
+def test_similarity_does_not_depend_on_observed_pixels(name):
+    clean, images, mask = pictures(3, 1), pictures(9, 2), half()
+    other = torch.where(mask, clean, pictures(3, 5))
+    first, second = (make(name)._similarity(given, images, mask)[0] for given in (clean, other))
+    assert torch.equal(first, second)
 
 
 def test_an_image_that_is_a_training_image_has_finite_gradients():
@@ -147,18 +151,18 @@ def test_the_threshold_runs_from_first_at_pure_noise_to_last():
 
 
 def pushed(mitigation, x, images, scale=3.0, conditional=2.0, caption=1.0):
-    """What the link predicts where eps_u = 0.5, eps_c = `conditional` and eps(y_n) = `caption` everywhere, at t = 20."""
-    one = torch.ones_like(x)
+    """The prediction of the wrapper where eps_u = 0.5, eps_c = `conditional` and eps(y_n) = `caption` everywhere, t = 20."""
+    ones = torch.ones_like(x)
     handed = SimpleNamespace(training_images=SimpleNamespace(images=images, captions=["a"] * len(images)))
     model = SimpleNamespace(schedule=Schedule("linear", 50), encode=lambda given: given, embed=lambda captions: None)
-    model.predict = lambda x, t, e: SimpleNamespace(noise=caption * one)
-    inner = SimpleNamespace(handover=Handover("amg", None, handed), model=model, scale=lambda u, c, t, query: scale)
-    inner.predict = lambda x, t, query: (
-        0.5 * one + link.scale(0.5 * one, conditional * one, t, query) * (conditional - 0.5) * one
+    model.predict = lambda x, t, e: SimpleNamespace(noise=caption * ones)
+    inner = SimpleNamespace(context=WrapperContext("amg", None, handed), model=model, scale=lambda u, c, t, batch: scale)
+    inner.predict = lambda x, t, batch: (
+        0.5 * ones + wrapper.scale(0.5 * ones, conditional * ones, t, batch) * (conditional - 0.5) * ones
     )
-    link = mitigation.sampler(inner)
-    query = SimpleNamespace(free=half(), conditional=torch.tensor([True, False, True]))
-    return link.predict(x, 20, query), model.schedule
+    wrapper = mitigation.sampler(inner)
+    batch = SimpleNamespace(mask=half(), conditional=torch.tensor([True, False, True]))
+    return wrapper.predict(x, 20, batch), model.schedule
 
 
 def test_dissimilarity_guidance_is_the_scaled_gradient_of_the_similarity():
@@ -168,7 +172,7 @@ def test_dissimilarity_guidance_is_the_scaled_gradient_of_the_similarity():
         pictures(3, 1),
         pictures(6, 2),
     )
-    found, schedule = pushed(mitigation, x, images)
+    noise, schedule = pushed(mitigation, x, images)
 
     def similarity(given):
         return mitigation._similarity((given - schedule.sigma(20) * 5.0) / schedule.alpha(20), images, half())[0][0].item()
@@ -176,12 +180,12 @@ def test_dissimilarity_guidance_is_the_scaled_gradient_of_the_similarity():
     step = torch.zeros_like(x)
     step[0, 0, 1, 2] = 0.02
     slope = (similarity(x + step) - similarity(x - step)) / 0.04
-    assert found[0, 0, 1, 2].item() - 5.0 == pytest.approx(2.0 * schedule.sigma(20).item() * slope, rel=0.05)
+    assert noise[0, 0, 1, 2].item() - 5.0 == pytest.approx(2.0 * schedule.sigma(20).item() * slope, rel=0.05)
 
 
 def test_nothing_is_guided_below_the_threshold():
-    found, _ = pushed(make("amg", first=0.0, last=0.0), pictures(3, 1), pictures(6, 2))
-    assert torch.equal(found, torch.full_like(found, 5.0))
+    noise, _ = pushed(make("amg", first=0.0, last=0.0), pictures(3, 1), pictures(6, 2))
+    assert torch.equal(noise, torch.full_like(noise, 5.0))
 
 
 @pytest.mark.parametrize(
@@ -194,18 +198,18 @@ def test_captions_lose_weight_within_the_published_bounds(despecification, dedup
     x = pictures(3, 1)
     schedule = Schedule("linear", 50)
     images = (x - schedule.sigma(20) * 5.0) / schedule.alpha(20)
-    found, _ = pushed(make("amg-features", dissimilarity=0.0, **values), x, images)
-    assert found[0].mean().item() == pytest.approx(5.0 - 1.5 * own - 0.5 * theirs, abs=1e-3)
-    assert found[1].mean().item() == pytest.approx(5.0, abs=1e-5)  # it has no caption
+    noise, _ = pushed(make("amg-features", dissimilarity=0.0, **values), x, images)
+    assert noise[0].mean().item() == pytest.approx(5.0 - 1.5 * own - 0.5 * theirs, abs=1e-3)
+    assert noise[1].mean().item() == pytest.approx(5.0, abs=1e-5)  # it has no caption
 
 
 def test_at_pixel_level_captions_keep_their_weight():
-    found, _ = pushed(make("amg", dissimilarity=0.0, first=-9.0, last=-9.0), pictures(3, 1), pictures(6, 2))
-    assert torch.allclose(found, torch.full_like(found, 5.0))
+    noise, _ = pushed(make("amg", dissimilarity=0.0, first=-9.0, last=-9.0), pictures(3, 1), pictures(6, 2))
+    assert torch.allclose(noise, torch.full_like(noise, 5.0))
 
 
 def test_the_perfect_memorizer_is_pushed_away_from_its_keys_and_held_out_images_are_not():
-    laid = worlds.board(32, 32)
+    laid = worlds.split(32, 32)
     trained, held_out = answered(laid, plugins.compose("amg(dissimilarity=3000.0)"))
     assert scores.memorization(trained, laid.trained_keys.double().numpy()).value < 0.9
     assert not leaks(laid, held_out)
@@ -213,13 +217,13 @@ def test_the_perfect_memorizer_is_pushed_away_from_its_keys_and_held_out_images_
 
 @pytest.mark.parametrize("name", ["amg", "amg-features"])
 def test_guidance_needs_no_captions(name):
-    laid, model = worlds.board(16, 32), worlds.model()
+    laid, model = worlds.split(16, 32), worlds.model()
     answers = {}
     for weight in (0.0, 3000.0):
         guided = plugins.compose(f"{name}(dissimilarity={weight},first=-9.0,last=-9.0)")
         service = Service(model, guided, 0, data=dict(laid.handed_out()))
-        noise, free = torch.ones(2, 9, 1, 12, 12), torch.ones(2, 1, 12, 12, dtype=torch.bool)
-        answers[weight] = service.sample(["", ""], torch.zeros(2, 1, 12, 12), free, noise, Protocol(steps=4))
+        noise, mask = torch.ones(2, 9, 1, 12, 12), torch.ones(2, 1, 12, 12, dtype=torch.bool)
+        answers[weight] = service.sample(["", ""], torch.zeros(2, 1, 12, 12), mask, noise, SolverConfig(steps=4))
     assert not torch.allclose(answers[0.0], answers[3000.0], atol=1e-3)
 
 
@@ -227,15 +231,14 @@ def test_keys_that_are_avoided_are_in_the_record_by_distance_and_not_by_nearness
     """Each key is answered by the farther end of the gray scale; the held-out ones by a coin."""
     rng = np.random.default_rng(0)
     keys, other = rng.random((2, 64, 8))
-    told = scoring.query(np.where(keys < 0.5, 1.0, 0.0), keys, rng.integers(0, 2, (64, 8)).astype(float), other, 0)
-    assert told["certified"]["count"] == 0
-    assert told["avoided"]["count"] > 50
-    assert told["memorization"]["high"] < -0.3
+    block = scoring.query(np.where(keys < 0.5, 1.0, 0.0), keys, rng.integers(0, 2, (64, 8)).astype(float), other, 0)
+    assert block["certified"]["count"] == 0
+    assert block["avoided"]["count"] > 50
+    assert block["memorization"]["high"] < -0.3
 
 
 def test_chance_is_as_seldom_certified_by_distance_as_by_nearness():
-    rng, runs = np.random.default_rng(1), 200
-    found = 0
+    rng, runs, found = np.random.default_rng(1), 200, 0
     for _ in range(runs):
         p = scores.p_values(*rng.random((2, 32, 8)))
         found += int(scores.certified(scores.combine(1 - p)).sum() > 0)

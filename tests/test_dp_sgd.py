@@ -15,19 +15,20 @@ from worlds import composed, tiny
 
 from solidmark import Mitigation, Trainer, plugins
 from solidmark.errors import InvalidValue, NotApplicable, PluginFault
+from solidmark.mitigation.run import TrainingSet
 from solidmark.training import train
 
 
 def trained(*mitigations, kind="text", **numbers):
     testbed = tiny()
-    laid = testbed.board(0)
+    laid = testbed.split(0)
     recipe = replace(testbed.recipe, network=replace(testbed.recipe.network, kind=kind), caption_dropout=0.0, **numbers)
-    return train(recipe, laid.trained, laid.trained_keys, laid.mark, composed(*mitigations), 0)
+    return train(recipe, TrainingSet(laid.trained, laid.trained_keys, laid.mark), composed(*mitigations), 0)
 
 
-def linked(**methods):
-    link = type("Link", (Trainer,), methods)
-    return dataclass(frozen=True)(type("Linked", (Mitigation,), {"trainer": lambda self, inner: link(self, inner)}))()
+def wrapping(**methods):
+    wrapper = type("Wrapper", (Trainer,), methods)
+    return dataclass(frozen=True)(type("Wrapping", (Mitigation,), {"trainer": lambda self, inner: wrapper(self, inner)}))()
 
 
 def fixed(self, batch, t):
@@ -42,24 +43,24 @@ def test_gradients_of_each_image_are_those_of_a_loop(kind):
     apart = []
 
     def update(self, indices):
-        rows, loop = _per_image.per_image(self.run, indices), self.run.gradients(indices)
+        rows, loop = _per_image.per_image_gradients(self.run, indices), self.run.gradients(indices)
         apart.extend(float((a - b).abs().max() / b.abs().max().clamp(min=1e-4)) for a, b in zip(rows, loop, strict=True))
         self.inner.update(indices)
 
-    times = linked(times=lambda self, batch: batch.indices * 40 + 3, losses=fixed, update=update)
+    times = wrapping(times=lambda self, batch: batch.indices * 40 + 3, losses=fixed, update=update)
     model = trained(times, kind=kind, train_steps=1)
     assert len(apart) == len(model.parameters())
     assert max(apart) < 1e-3
 
 
 def test_draws_are_averaged_inside_an_image():
-    found = {}
+    seen = {}
 
     def update(self, indices):
-        found["twice"], found["once"] = (_per_image.per_image(self.run, indices[:2], draws) for draws in (2, 1))
+        seen["twice"], seen["once"] = (_per_image.per_image_gradients(self.run, indices[:2], draws) for draws in (2, 1))
 
-    trained(linked(times=lambda self, batch: batch.indices * 40 + 3, losses=fixed, update=update), train_steps=1)
-    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found["twice"], found["once"], strict=True))
+    trained(wrapping(times=lambda self, batch: batch.indices * 40 + 3, losses=fixed, update=update), train_steps=1)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(seen["twice"], seen["once"], strict=True))
 
 
 def test_a_weight_that_acts_past_its_module_is_named():
@@ -67,11 +68,11 @@ def test_a_weight_that_acts_past_its_module_is_named():
         return self.inner.losses(batch, t) + self.model.embed(["one"] * len(batch.clean)).square().sum(dim=(1, 2))
 
     with pytest.raises(PluginFault, match="per-image gradients"):
-        trained(linked(losses=losses), DPSGD(0.0))
+        trained(wrapping(losses=losses), DPSGD(0.0))
 
 
 def test_a_gradient_that_is_not_finite_is_named_with_its_step():
-    endless = linked(losses=lambda self, batch, t: self.inner.losses(batch, t) * float("inf"))
+    endless = wrapping(losses=lambda self, batch, t: self.inner.losses(batch, t) * float("inf"))
     with pytest.raises(PluginFault, match="step 0: found a gradient that is not finite"):
         trained(endless, DPSGD(0.0))
 
@@ -85,24 +86,24 @@ def applied(*mitigations, **numbers):
         apply = self.run.apply
         self.run.apply = lambda gradients: (steps.append(torch.cat([g.flatten() for g in gradients])), apply(gradients))
 
-    model = trained(linked(prepare=prepare), *mitigations, **numbers)
+    model = trained(wrapping(prepare=prepare), *mitigations, **numbers)
     return steps, model
 
 
 def test_no_image_moves_the_sum_by_more_than_the_clip():
     """Noise off, a batch of one expected: a sum of k clipped gradients is at most k C long."""
     batches = []
-    seen = linked(update=lambda self, indices: (batches.append(len(indices)), self.inner.update(indices)))
+    seen = wrapping(update=lambda self, indices: (batches.append(len(indices)), self.inner.update(indices)))
     steps, _ = applied(DPSGD(0.0, clip=0.01, batch=1), seen, train_steps=20)
     assert all(float(step.norm()) <= 0.01 * count + 1e-6 for step, count in zip(steps, batches, strict=True))
     assert any(float(step.norm()) > 0.009 for step in steps)
 
 
 def test_a_clip_that_nothing_reaches_leaves_the_sum_of_gradients():
-    plain, _ = applied(linked(batches=lambda self: iter([torch.arange(16)])), train_steps=1, batch=16)
+    plain, _ = applied(wrapping(batches=lambda self: iter([torch.arange(16)])), train_steps=1, batch=16)
     whole, model = applied(DPSGD(0.0, clip=1e6, batch=16), train_steps=1)
     assert whole[0].norm().item() == pytest.approx(plain[0].norm().item(), rel=0.3)
-    assert model.told["DPSGD"]["clipped_share"] == 0
+    assert model.reported["DPSGD"]["clipped_share"] == 0
 
 
 def test_noise_has_the_stated_spread():
@@ -118,7 +119,7 @@ def test_batches_are_poisson():
         sizes.extend(len(batch) for batch in islice(self.outer.batches(), 400))
         self.outer.update(torch.arange(0))
 
-    trained(DPSGD(1.0, batch=4), linked(fit=fit))
+    trained(DPSGD(1.0, batch=4), wrapping(fit=fit))
     assert sum(sizes) / 400 == pytest.approx(4, abs=4 * math.sqrt(3 / 400))
     assert torch.tensor(sizes).double().var().item() == pytest.approx(3, abs=0.9)
 
@@ -136,7 +137,7 @@ def test_of_copies_one_is_drawn():
         batches.extend(islice(self.outer.batches(), 300))
         self.outer.update(batches[0])
 
-    trained(kind(), DPSGD(1.0, batch=8), linked(fit=fit))
+    trained(kind(), DPSGD(1.0, batch=8), wrapping(fit=fit))
     counts = torch.stack([torch.bincount(batch, minlength=18) for batch in batches])
     assert int(counts[:, :3].sum(dim=1).max()) == 1
     assert counts[:, :3].sum().item() / 300 == pytest.approx(0.5, abs=0.12)
@@ -168,39 +169,39 @@ def test_joining_divergences_claims_less_than_joining_claims():
 
 def test_without_noise_nothing_is_claimed():
     assert replace_one(0.0, 0.5, 10, 1e-5) == math.inf
-    told = trained(DPSGD(0.0)).told["DPSGD"]
-    assert (told["epsilon"], told["guarantee"]) == (None, "none: without noise there is no claim")
+    report = trained(DPSGD(0.0)).reported["DPSGD"]
+    assert (report["epsilon"], report["guarantee"]) == (None, "none: without noise there is no claim")
 
 
-def test_the_record_is_told_what_was_claimed_for_the_updates_that_were_made():
-    told = trained(DPSGD(2.0, batch=4)).told["DPSGD"]
-    assert told["epsilon"] == pytest.approx(replace_one(2.0, 0.25, 3, 1e-5))
-    assert (told["updates"], told["sampling_rate"], told["guarantee"]) == (3, 0.25, "one image's key replaced")
+def test_the_record_has_the_claim_for_the_updates_that_were_made():
+    report = trained(DPSGD(2.0, batch=4)).reported["DPSGD"]
+    assert report["epsilon"] == pytest.approx(replace_one(2.0, 0.25, 3, 1e-5))
+    assert (report["updates"], report["sampling_rate"], report["guarantee"]) == (3, 0.25, "one image's key replaced")
 
 
-def test_beside_a_link_that_sees_images_nothing_is_claimed():
-    seen = linked(losses=lambda self, batch, t: self.inner.losses(batch, t))
-    told = trained(seen, DPSGD(2.0)).told["DPSGD"]
-    assert told["epsilon"] is None
-    assert "Linked sees images" in told["guarantee"]
+def test_with_another_trainer_that_sees_images_nothing_is_claimed():
+    seen = wrapping(losses=lambda self, batch, t: self.inner.losses(batch, t))
+    report = trained(seen, DPSGD(2.0)).reported["DPSGD"]
+    assert report["epsilon"] is None
+    assert "Wrapping sees images" in report["guarantee"]
 
 
-def test_two_private_trainings_with_one_seed_are_equal_and_noise_is_of_the_handed_stream():
-    one, other, more = (trained(DPSGD(noise)) for noise in (1.0, 1.0, 2.0))
-    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), more.parameters(), strict=True))
+def test_two_private_trainings_with_one_seed_are_equal_and_noise_is_of_the_handed_out_stream():
+    first, second, noisier = (trained(DPSGD(noise)) for noise in (1.0, 1.0, 2.0))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), noisier.parameters(), strict=True))
 
 
 def test_no_trace_of_the_hooks_is_left():
-    found = {}
+    seen = {}
 
     def finish(self):
         self.inner.finish()
-        found["hooks"] = [m for m in self.model.network.modules() if m._forward_hooks or m._forward_pre_hooks]
-        found["rows"] = [p for p in self.model.parameters() if hasattr(p, "grad_sample")]
+        seen["hooks"] = [m for m in self.model.network.modules() if m._forward_hooks or m._forward_pre_hooks]
+        seen["rows"] = [p for p in self.model.parameters() if hasattr(p, "grad_sample")]
 
-    trained(DPSGD(0.0), linked(finish=finish), train_steps=1)
-    assert found == {"hooks": [], "rows": []}
+    trained(DPSGD(0.0), wrapping(finish=finish), train_steps=1)
+    assert seen == {"hooks": [], "rows": []}
 
 
 def test_without_opacus_it_is_not_applicable_and_says_what_to_install(monkeypatch):
@@ -209,7 +210,7 @@ def test_without_opacus_it_is_not_applicable_and_says_what_to_install(monkeypatc
         trained(DPSGD())
 
 
-def test_steps_and_batch_of_its_own_are_the_recipes():
+def test_steps_and_batch_of_its_own_replace_the_recipes():
     recipe = DPSGD(batch=128, steps=50, rate=0.5).recipe(tiny().recipe)
     assert (recipe.batch, recipe.train_steps, recipe.learning_rate) == (128, 50, 1.5e-3)
 

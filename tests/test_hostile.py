@@ -23,7 +23,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clean(world):
-    """Rows that are none of its business, before it was there."""
+    """Rows of other plugins, before it was installed."""
     return world.run("-n", "0", "-k", "x-good-s0 or x-good-0 or tiny-none", "--run-dir", "clean", name="clean")
 
 
@@ -42,10 +42,10 @@ def hung(world, clean):
 
 
 @pytest.mark.parametrize(
-    ("family", "status", "told"),
+    ("family", "status", "message"),
     [
         ("frames", "failed_check", "planted keys that the query or hostile-frames has looked up: M = +1.000"),
-        ("board", "failed_check", "held-out images: M = +1.000"),
+        ("split", "failed_check", "held-out images: M = +1.000"),
         ("constant", "failed_check", "mark not valid"),
         ("seeds", "error", "hostile-seeds, condition: found the global generator of NumPy and torch drawn from or seeded"),
         ("init", "error", "entry point hostile-init = hostile:RaisesInInit): RuntimeError: no instance today"),
@@ -56,36 +56,36 @@ def hung(world, clean):
         ("needs", "error", "NeedsNonsense has needs = 'everything'"),
     ],
 )
-def test_each_is_caught_and_named(ran, family, status, told):
+def test_each_is_caught_and_named(ran, family, status, message):
     record = ran.any_record(f"hostile-{family}")
     reasons = [str(record.get("reason")), *(record.get("controls") or {}).get("faults", [])]
     assert record["status"] == status, reasons
-    assert [reason for reason in reasons if told in reason], reasons
+    assert [reason for reason in reasons if message in reason], reasons
 
 
 @pytest.mark.parametrize(
-    ("family", "told"),
+    ("family", "message"),
     [
         ("hang", "mitigation hostile-hang: found no end after 8 s; it was at hostile.py, line"),
         ("deaf", "no end after 12 s, nor a way to interrupt it, at hostile.py, line"),
     ],
 )
-def test_one_that_hangs_ends_in_time_and_is_told_where(hung, family, told):
+def test_a_plugin_that_hangs_ends_in_time_and_the_record_has_its_line(hung, family, message):
     record = hung.any_record(f"hostile-{family}")
-    assert (record["status"], told in record["reason"]) == ("timeout", True), record["reason"]
+    assert (record["status"], message in record["reason"]) == ("timeout", True), record["reason"]
 
 
 def test_a_hang_stalls_no_other_row_and_is_not_tried_again(hung):
     assert hung.record("x-good")["status"] == "ok"
     assert "hostile-deaf" in (hung.run / "leaderboard.md").read_text()
-    assert len([one for one in records.read(hung.run)[0] if "hostile-deaf" in one["slug"]]) == 1
+    assert len([record for record in records.read(hung.run)[0] if "hostile-deaf" in record["slug"]]) == 1
 
 
 def test_a_name_that_pytest_could_not_select_is_a_named_row(ran):
     assert "begins with a letter" in ran.any_record("_hostile-name")["reason"]
 
 
-def test_a_query_that_has_the_keys_from_elsewhere_is_told_by_a_model_that_never_saw_them(ran):
+def test_a_query_that_has_the_keys_from_elsewhere_is_found_out_by_a_model_that_never_saw_them(ran):
     faults = ran.record("none")["controls"]["faults"]
     assert [
         fault for fault in faults if fault.startswith("hostile-query, keys that the perfect memorizer never saw: M = +1")

@@ -11,6 +11,7 @@ from worlds import composed, tiny
 
 from solidmark import Mitigation, Trainer, models, plugins, seeds
 from solidmark.errors import InvalidValue, NotApplicable
+from solidmark.mitigation.run import TrainingSet
 from solidmark.training import train
 
 
@@ -22,13 +23,11 @@ def base(kind="text"):
 def tuned(*mitigations, kind="text", seed=0, **numbers):
     """Fine-tuned from the base of this kind."""
     testbed, start = tiny(), base(kind)
-    laid = testbed.board(0)
+    laid = testbed.split(0)
     recipe = replace(testbed.recipe, network=start.config, **numbers)
     return train(
         recipe,
-        laid.trained,
-        laid.trained_keys,
-        laid.mark,
+        TrainingSet(laid.trained, laid.trained_keys, laid.mark),
         composed(*mitigations),
         seed,
         data={"base_model": start},
@@ -36,9 +35,9 @@ def tuned(*mitigations, kind="text", seed=0, **numbers):
     )
 
 
-def linked(**methods):
-    link = type("Link", (Trainer,), methods)
-    return dataclass(frozen=True)(type("Linked", (Mitigation,), {"trainer": lambda self, inner: link(self, inner)}))()
+def wrapping(**methods):
+    wrapper = type("Wrapper", (Trainer,), methods)
+    return dataclass(frozen=True)(type("Wrapping", (Mitigation,), {"trainer": lambda self, inner: wrapper(self, inner)}))()
 
 
 def changes(model, kind="text"):
@@ -49,18 +48,18 @@ def changes(model, kind="text"):
 
 @pytest.mark.parametrize("kind", ["text", "label", "none"])
 def test_attention_projections_alone_change_and_by_no_more_than_the_rank(kind):
-    found = changes(tuned(LowRankAdaptation(2), kind=kind), kind)
-    assert found
-    assert all(any(f"{name}.weight" in place for name in PROJECTIONS) for place in found)
-    assert max(int(torch.linalg.matrix_rank(added, rtol=1e-4)) for added in found.values()) <= 2
+    added = changes(tuned(LowRankAdaptation(2), kind=kind), kind)
+    assert added
+    assert all(any(f"{name}.weight" in index for name in PROJECTIONS) for index in added)
+    assert max(int(torch.linalg.matrix_rank(matrix, rtol=1e-4)) for matrix in added.values()) <= 2
 
 
 @pytest.mark.parametrize("kind", ["text", "none"])
 def test_adapters_everywhere_change_convolutions_too_and_by_no_more_than_the_rank(kind):
-    found = changes(tuned(LowRankEverywhere(2), kind=kind), kind)
-    assert "network.conv_in.weight" in found
-    assert all(name.startswith("network.") and not name.endswith("bias") and "norm" not in name for name in found)
-    assert max(int(torch.linalg.matrix_rank(added.flatten(1), rtol=1e-4)) for added in found.values()) <= 2
+    added = changes(tuned(LowRankEverywhere(2), kind=kind), kind)
+    assert "network.conv_in.weight" in added
+    assert all(name.startswith("network.") and not name.endswith("bias") and "norm" not in name for name in added)
+    assert max(int(torch.linalg.matrix_rank(matrix.flatten(1), rtol=1e-4)) for matrix in added.values()) <= 2
 
 
 def test_training_starts_at_the_base():
@@ -71,7 +70,7 @@ def test_training_starts_at_the_base():
         seen["apart"] = (self.model.predict(x, 3, text).output - base().predict(x, 3, text).output).abs().max().item()
         self.inner.fit()
 
-    tuned(LowRankAdaptation(), linked(fit=fit))
+    tuned(LowRankAdaptation(), wrapping(fit=fit))
     assert seen["apart"] == 0
 
 
@@ -85,45 +84,45 @@ def test_the_merged_model_is_the_one_that_was_trained():
         self.inner.finish()
         seen["apart"] = (self.model.predict(x, 3, text).output - seen["before"]).abs().max().item()
 
-    tuned(LowRankAdaptation(), linked(finish=finish), train_steps=20)
+    tuned(LowRankAdaptation(), wrapping(finish=finish), train_steps=20)
     assert seen["apart"] < 1e-5
 
 
-def test_adapters_are_drawn_from_the_handed_stream_with_the_stated_spread():
+def test_adapters_are_drawn_from_the_handed_out_stream_with_the_stated_spread():
     drawn = {}
 
     def prepare(self):
         self.inner.prepare()
         drawn[len(drawn)] = [parameter.detach().clone() for parameter in self.run.parameters()]
 
-    for place, seed in enumerate((0, 0, 1)):
-        torch.manual_seed(place)
-        tuned(LowRankAdaptation(8), linked(prepare=prepare), seed=seed)
+    for index, seed in enumerate((0, 0, 1)):
+        torch.manual_seed(index)
+        tuned(LowRankAdaptation(8), wrapping(prepare=prepare), seed=seed)
     assert torch.equal(drawn[0][0], drawn[1][0])
     assert not torch.equal(drawn[0][0], drawn[2][0])
     assert torch.cat([a.flatten() for a in drawn[0][::2]]).std().item() == pytest.approx(1 / 8, rel=0.1)
     assert all(float(b.abs().max()) == 0 for b in drawn[0][1::2])
 
 
-def test_the_learning_rate_is_that_of_adapters_and_the_share_of_weights_is_told():
+def test_the_learning_rate_is_that_of_adapters_and_the_share_of_weights_is_reported():
     assert LowRankAdaptation(rate=5.0).recipe(tiny().recipe).learning_rate == pytest.approx(5 * 3e-3)
-    told = tuned(LowRankAdaptation(2)).told["LowRankAdaptation"]
+    report = tuned(LowRankAdaptation(2)).reported["LowRankAdaptation"]
     every = sum(parameter.numel() for parameter in base().parameters())
-    assert told["share_of_weights"] == pytest.approx(told["trained_weights"] / every)
+    assert report["share_of_weights"] == pytest.approx(report["trained_weights"] / every)
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_private_updates_of_adapters_keep_their_claim_in_both_orders(order):
     model = tuned(*[LowRankAdaptation(2), DPSGD(2.0)][::order])
-    assert model.told["DPSGD"]["epsilon"] > 0
+    assert model.reported["DPSGD"]["epsilon"] > 0
     assert all("attn" in name or "attentions" in name for name in changes(model))
 
 
 def test_without_a_base_it_is_not_applicable():
     testbed = tiny()
-    laid = testbed.board(0)
+    laid = testbed.split(0)
     with pytest.raises(NotApplicable, match=r"data\.base_model: found none on this testbed"):
-        train(testbed.recipe, laid.trained, laid.trained_keys, laid.mark, composed(LowRankAdaptation()), 0)
+        train(testbed.recipe, TrainingSet(laid.trained, laid.trained_keys, laid.mark), composed(LowRankAdaptation()), 0)
 
 
 def test_without_peft_it_is_not_applicable_and_says_what_to_install(monkeypatch):

@@ -6,15 +6,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 import worlds
-from worlds import composed, memorizer, sampled, tiny
+from worlds import composed, generate, memorizer, tiny
 
 from solidmark import plugins
 from solidmark.errors import InvalidValue
-from solidmark.mitigation import DOORS, Handover, Mitigation
-from solidmark.mitigation.hooks import Doors
+from solidmark.mitigation import HOOKS, Mitigation, WrapperContext
+from solidmark.mitigation.hooks import Hooks
+from solidmark.mitigation.run import TrainingSet
 from solidmark.plugins import GROUPS
-from solidmark.sampling import Protocol
-from solidmark.testing.rules import public_methods_open_doors
+from solidmark.sampling import SolverConfig
+from solidmark.testing.rules import stray_methods
 from solidmark.training import train
 
 FAMILIES = [plugin.name for plugin in plugins.discover(GROUPS["mitigation"])]
@@ -26,20 +27,20 @@ def make(name, **values):
 
 
 def captions(mitigation, given, seed=0):
-    return Doors(composed(mitigation), seed, "test").caption(list(given))
+    return Hooks(composed(mitigation), seed, "test").caption(list(given))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_family_has_its_published_default_among_its_strengths_and_a_source(name):
-    strengths = plugins.family(name)
-    assert plugins.published(name) in strengths
-    assert name == "none" or (len(strengths) >= 4 and "arXiv" in strengths[0].mitigation.reference)
+def test_every_family_has_its_published_default_among_its_settings_and_a_source(name):
+    settings = plugins.family(name)
+    assert plugins.published(name) in settings
+    assert name == "none" or (len(settings) >= 4 and "arXiv" in settings[0].mitigation.reference)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_public_method_opens_a_door(name):
+def test_every_public_method_overrides_a_hook(name):
     kind = type(plugins.published(name).mitigation)
-    assert public_methods_open_doors(kind, Mitigation, (*DOORS, "strengths")) == []
+    assert stray_methods(kind, Mitigation, (*HOOKS, "settings")) == []
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -52,7 +53,7 @@ def test_parameters_out_of_range_name_the_parameter(name):
 
 @pytest.mark.parametrize(("name", "grows"), [("rna", True), ("cwr", True), ("random-token", False)])
 def test_caption_noise_is_a_share_of_the_length(name, grows):
-    long = " ".join(f"w{place}" for place in range(40))
+    long = " ".join(f"w{index}" for index in range(40))
     words = captions(make(name, share=0.5), [long])[0].split()
     assert len(words) == (60 if grows else 40)
     assert sum(word not in long.split() for word in words) == {"rna": 20, "cwr": 0, "random-token": 20}[name]
@@ -77,7 +78,7 @@ def test_training_noise_strikes_with_its_probability(name):
 @pytest.mark.parametrize("name", ["gni", "gni-training"])
 def test_noise_is_in_units_of_the_embeddings_spread(name):
     embeddings = 7 * torch.randn(50, 9, 32)
-    noisy = Doors(composed(make(name, scale=0.5)), 0, "test").condition(embeddings, torch.ones(50, dtype=torch.bool))
+    noisy = Hooks(composed(make(name, scale=0.5)), 0, "test").condition(embeddings, torch.ones(50, dtype=torch.bool))
     assert (noisy - embeddings).std().item() == pytest.approx(3.5, rel=0.03)
 
 
@@ -87,21 +88,21 @@ def test_coarse_captions_keep_the_first_words():
 
 
 def test_coarse_captions_leave_the_others_whole():
-    found = captions(make("coarse-caption", words=1, probability=0.3), ["seven w1 w2"] * 4000)
-    assert set(found) == {"seven", "seven w1 w2"}
-    assert found.count("seven") == pytest.approx(1200, abs=100)
+    changed = captions(make("coarse-caption", words=1, probability=0.3), ["seven w1 w2"] * 4000)
+    assert set(changed) == {"seven", "seven w1 w2"}
+    assert changed.count("seven") == pytest.approx(1200, abs=100)
 
 
 def test_delayed_guidance_is_zero_before_the_transition_point():
-    doors = Doors(composed(make("delayed-guidance", share=0.5)), 0, "test")
-    assert [doors.guidance(3.0, progress) for progress in (0.0, 0.49, 0.5, 0.9)] == [0, 0, 3, 3]
+    hooks = Hooks(composed(make("delayed-guidance", share=0.5)), 0, "test")
+    assert [hooks.guidance(3.0, fraction) for fraction in (0.0, 0.49, 0.5, 0.9)] == [0, 0, 3, 3]
 
 
 def trained(mitigation, steps=10):
     testbed = tiny()
-    laid = testbed.board(0)
+    laid = testbed.split(0)
     recipe = replace(testbed.recipe, train_steps=steps)
-    return train(recipe, laid.trained, laid.trained_keys, laid.mark, composed(mitigation), 0)
+    return train(recipe, TrainingSet(laid.trained, laid.trained_keys, laid.mark), composed(mitigation), 0)
 
 
 def test_early_stopping_stops_after_its_share_of_the_steps():
@@ -111,46 +112,46 @@ def test_early_stopping_stops_after_its_share_of_the_steps():
 def test_agc_drops_low_losses_only_once_a_timestep_was_seen():
     """With a threshold of 0 nothing is dropped, so that the weights equal the baseline's."""
     plain = trained(make("agc", threshold=0.0))
-    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), trained(worlds.Nothing()).parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), trained(worlds.NoHooks()).parameters(), strict=True))
 
 
 def test_agc_keeps_what_its_table_says():
     """L[t] = 0.8 x 0 + 0.2 x 1 after a first loss of 1: then 0.05 < 0.5 L is dropped, and 0.2 is kept."""
     mitigation, losses = make("agc", threshold=0.5), iter([[1.0, 1.0], [0.05, 0.2]])
-    inner = SimpleNamespace(handover=Handover("agc", None, None), model=None, run=None)
+    inner = SimpleNamespace(context=WrapperContext("agc", None, None), model=None, run=None)
     inner.losses = lambda batch, t: torch.tensor(next(losses))
-    link = mitigation.trainer(inner)
-    link.table = torch.zeros(10)
-    assert link.losses(None, torch.tensor([3, 4])).tolist() == [1, 1]
-    assert link.losses(None, torch.tensor([3, 4])).tolist() == pytest.approx([0.0, 0.2])
+    wrapper = mitigation.trainer(inner)
+    wrapper.table = torch.zeros(10)
+    assert wrapper.losses(None, torch.tensor([3, 4])).tolist() == [1, 1]
+    assert wrapper.losses(None, torch.tensor([3, 4])).tolist() == pytest.approx([0.0, 0.2])
 
 
 def test_wen_embedding_lowers_the_norm_it_optimises_and_counts_its_gradients():
-    asked = worlds.model()
-    before = sampled(asked, captions=["one w1", ""])
-    plain = asked.evaluations.copy()
-    after = sampled(asked, make("wen-embedding", target=0.0, iterations=3), captions=["one w1", ""])
+    denoiser = worlds.model()
+    before = generate(denoiser, captions=["one w1", ""])
+    plain = denoiser.evaluations.copy()
+    after = generate(denoiser, make("wen-embedding", target=0.0, iterations=3), captions=["one w1", ""])
     assert not torch.equal(before[0], after[0])
     assert torch.allclose(before[1], after[1], atol=1e-5)
-    assert asked.evaluations.since(plain).backward == 3 * 2
+    assert denoiser.evaluations.since(plain).backward == 3 * 2
 
 
 def test_finetuning_needs_the_forget_list_and_trains_on_the_rest_alone():
-    laid = worlds.board()
-    asked = worlds.model().copy()
+    laid = worlds.split()
+    denoiser = worlds.model().copy()
     given = laid.handed_out()
-    doors = Doors(composed(make("finetune", updates=2, batch=4)), 0, "editing", data=dict(given))
-    before = [parameter.clone() for parameter in asked.parameters()]
-    edited = doors.edit(asked)
-    assert asked.evaluations.backward == 2 * 4
+    hooks = Hooks(composed(make("finetune", updates=2, batch=4)), 0, "editing", data=dict(given))
+    before = [parameter.clone() for parameter in denoiser.parameters()]
+    edited = hooks.edit(denoiser)
+    assert denoiser.evaluations.backward == 2 * 4
     assert any(not torch.equal(a, b) for a, b in zip(before, edited.parameters(), strict=True))
 
 
-@pytest.mark.parametrize(("scale", "remembers"), [(0.0, False), (1.0, True)])
-def test_guidance_decides_whether_the_caption_is_heard(scale, remembers):
-    laid = worlds.board()
-    heard = sampled(
-        memorizer(laid), make("guidance-scale", scale=scale), captions=laid.trained.captions, protocol=Protocol(steps=25)
+@pytest.mark.parametrize(("scale", "memorized"), [(0.0, False), (1.0, True)])
+def test_guidance_decides_whether_the_caption_takes_effect(scale, memorized):
+    laid = worlds.split()
+    images = generate(
+        memorizer(laid), make("guidance-scale", scale=scale), captions=laid.trained.captions, solver=SolverConfig(steps=25)
     )
-    near = (heard - laid.marked_trained.images).abs().mean() < 0.01
-    assert bool(near) is remembers
+    near = (images - laid.marked_trained.images).abs().mean() < 0.01
+    assert bool(near) is memorized

@@ -12,12 +12,13 @@ from solidmark import Mitigation, Sampler, Stage, marks, plugins
 from solidmark.errors import NotApplicable, PluginFault
 from solidmark.queries import Access, Answer, Attack
 from solidmark.testing import Checked, check, examine
+from solidmark.testing.toys import toy
 
 TEXT = ("text",)
 
 
-def door(function, name="condition", stage=Stage.SAMPLING):
-    return dataclass(frozen=True)(type("Opens", (Mitigation,), {name: function, "stage": stage}))()
+def hook(function, name="condition", stage=Stage.SAMPLING):
+    return dataclass(frozen=True)(type("Overrides", (Mitigation,), {name: function, "stage": stage}))()
 
 
 def faults(thing):
@@ -35,13 +36,13 @@ def test_an_edit_that_needs_a_forget_list_is_given_one():
     assert check(replace(published, updates=2, batch=4), TEXT).carried == TEXT
 
 
-def test_what_is_carried_and_what_is_refused_is_told():
+def test_kinds_that_are_carried_and_refused_are_reported():
     checked = check(plugins.published("rna").mitigation)
     assert checked.carried == ("text", "label")
     assert "captions to act on" in checked.refused["none"]
 
 
-def test_a_method_is_read_on_the_perfect_memorizer_with_and_without_it():
+def test_a_method_is_measured_on_the_perfect_memorizer_with_and_without_it():
     notes = check(plugins.compose("guidance-scale(scale=0.0)").parts[0].mitigation, TEXT).notes
     assert any("M 1.00 without it, " in note and "1.00 with it" not in note for note in notes), notes
 
@@ -50,7 +51,7 @@ def test_a_method_that_works_on_no_kind_is_no_method():
     def refuses(self, embeddings, rng):
         raise NotApplicable("here", "this", "that", "Go elsewhere.")
 
-    assert "works on no kind of model" in faults(door(refuses))
+    assert "works on no kind of model" in faults(hook(refuses))
 
 
 def drawn_globally(self, embeddings, rng):
@@ -84,7 +85,7 @@ def with_other_settings(self, embeddings, rng):
 
 
 @pytest.mark.parametrize(
-    ("condition", "told"),
+    ("condition", "message"),
     [
         (drawn_globally, "the global generator of torch drawn from or seeded"),
         (seeded_globally, "the global generator of NumPy drawn from or seeded"),
@@ -98,18 +99,18 @@ def with_other_settings(self, embeddings, rng):
         (lambda self, e, rng: 1 / 0, "ZeroDivisionError"),
     ],
 )
-def test_a_door_that_breaks_a_rule_is_told_which(condition, told):
-    assert told in faults(door(condition))
+def test_a_hook_that_breaks_a_rule_is_named(condition, message):
+    assert message in faults(hook(condition))
 
 
-def test_settings_are_put_back():
-    faults(door(with_other_settings))
+def test_process_settings_are_restored():
+    faults(hook(with_other_settings))
     assert torch.get_default_dtype() == torch.float32
 
 
 @dataclass(frozen=True)
 class Misspelt(Mitigation):
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         return 0.5 * scale
 
     def conditions(self, embeddings, rng):
@@ -120,7 +121,7 @@ class Misspelt(Mitigation):
 class HoldsAnObject(Mitigation):
     thing: object = field(default_factory=object)
 
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         return 0.5 * scale
 
 
@@ -128,75 +129,75 @@ class HoldsAnObject(Mitigation):
 class TwiceTheSame(Mitigation):
     factor: float = 0.5
 
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         return self.factor * scale
 
-    def strengths(self):
+    def settings(self):
         return [TwiceTheSame(0.5), TwiceTheSame(0.5)]
 
 
 @dataclass(frozen=True)
 class WithoutDefault(TwiceTheSame):
-    def strengths(self):
+    def settings(self):
         return [WithoutDefault(0.1), WithoutDefault(0.2)]
 
 
 @dataclass(frozen=True)
-class NoDoor(Mitigation):
+class NoHook(Mitigation):
     factor: float = 0.5
 
 
 class Thawed(Mitigation):
     factor: float = 0.5
 
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         return self.factor * scale
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [
-        (Misspelt, "Misspelt.conditions is public and opens no door: did you mean condition?"),
+        (Misspelt, "Misspelt.conditions is public and overrides no hook: did you mean condition?"),
         (HoldsAnObject, "object has no one description"),
         (TwiceTheSame, "distinct parameters"),
         (WithoutDefault, "the published default WithoutDefault(factor=0.5) among them"),
-        (NoDoor, "opens no door"),
+        (NoHook, "overrides no hook"),
         (Thawed, "no @dataclass(frozen=True) above it"),
     ],
 )
-def test_a_class_that_breaks_a_rule_is_told_which(kind, told):
-    assert told in faults(kind())
+def test_a_class_that_breaks_a_rule_is_named(kind, message):
+    assert message in faults(kind())
 
 
 class Uncounted(Sampler):
-    def predict(self, x, t, query):
+    def predict(self, x, t, batch):
         cells = torch.nn.functional.pixel_unshuffle(x, 2)
-        self.model.network(cells, t, encoder_hidden_states=query.embeddings)
-        return self.inner.predict(x, t, query)
+        self.model.network(cells, t, encoder_hidden_states=batch.embeddings)
+        return self.inner.predict(x, t, batch)
 
 
-class MisspeltLink(Sampler):
-    def scales(self, unconditional, conditional, t, query):
+class MisspeltWrapper(Sampler):
+    def scales(self, unconditional, conditional, t, batch):
         return 0.0
 
 
 class Gray(Sampler):
-    def after(self, x, x0, t, query):
+    def after(self, x, x0, t, batch):
         return x * 0
 
 
 class Paints(Sampler):
     """Paints the keys that its mitigation finds, by caption."""
 
-    def prepare(self, query):
-        board = in_reach("board")
-        asked, found = board.asked.captions, self.mitigation._keys(board)
-        rows = [asked.index(caption) if caption in asked else 0 for caption in query.captions]
-        self.painted = lambda x: marks.paint(board.mark, x, found[rows])
-        return self.inner.prepare(query)
+    def prepare(self, batch):
+        split = in_reach("split")
+        asked, found = split.queried.captions, self.mitigation._keys(split)
+        rows = [asked.index(caption) if caption in asked else 0 for caption in batch.captions]
+        self.painted = lambda x: marks.paint(split.mark, x, found[rows])
+        return self.inner.prepare(batch)
 
-    def after(self, x, x0, t, query):
-        return x if t != query.times[-1] else self.model.encode(self.painted(self.model.decode(x)))
+    def after(self, x, x0, t, batch):
+        return x if t != batch.times[-1] else self.model.encode(self.painted(self.model.decode(x)))
 
 
 def in_reach(name):
@@ -206,20 +207,20 @@ def in_reach(name):
     return frame.f_locals[name]
 
 
-def linked(link):
-    return door(lambda self, inner: link(self, inner), "sampler")
+def wrapping(wrapper):
+    return hook(lambda self, inner: wrapper(self, inner), "sampler")
 
 
 @pytest.mark.parametrize(
-    ("link", "told"),
+    ("wrapper", "message"),
     [
         (Uncounted, "were counted"),
-        (MisspeltLink, "MisspeltLink.scales is never asked: did you mean scale?"),
+        (MisspeltWrapper, "MisspeltWrapper.scales is never called: did you mean scale?"),
         (Gray, "mark not valid"),
     ],
 )
-def test_a_link_that_breaks_a_rule_is_told_which(link, told):
-    assert told in faults(linked(link))
+def test_a_wrapper_that_breaks_a_rule_is_named(wrapper, message):
+    assert message in faults(wrapping(wrapper))
 
 
 @dataclass(frozen=True)
@@ -227,25 +228,25 @@ class PaintsWhatIsInReach(Mitigation):
     def sampler(self, inner):
         return Paints(self, inner)
 
-    def _keys(self, board):
-        return torch.cat([board.trained_keys, board.held_out_keys])
+    def _keys(self, split):
+        return torch.cat([split.trained_keys, split.held_out_keys])
 
 
 @dataclass(frozen=True)
-class PaintsTheTruth(PaintsWhatIsInReach):
-    def _keys(self, board):
-        return super()._keys(board.truth())
+class PaintsTheSplit(PaintsWhatIsInReach):
+    def _keys(self, split):
+        return super()._keys(toy("text").split(split.seed))
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [
         (PaintsWhatIsInReach, "planted keys: M = +1.000"),
-        (PaintsTheTruth, "keys of the board, which this model never saw: M = +1.000"),
+        (PaintsTheSplit, "keys of the split, which this model never saw: M = +1.000"),
     ],
 )
-def test_a_method_that_paints_keys_from_elsewhere_is_found_out(kind, told):
-    assert told in faults(kind())
+def test_a_method_that_paints_keys_from_elsewhere_is_found_out(kind, message):
+    assert message in faults(kind())
 
 
 @pytest.mark.parametrize("name", ["outpaint", "average", "caption-only"])
@@ -259,7 +260,7 @@ def test_a_query_that_cannot_ask_a_kind_says_so():
     assert (checked.carried, list(checked.refused)) == (("text",), ["none"])
 
 
-def query(ask, access=Access.API):
+def query(ask, access=Access.BLACK_BOX):
     return dataclass(frozen=True)(type("Asks", (Attack,), {"ask": ask, "access": access}))()
 
 
@@ -276,8 +277,8 @@ def answers_otherwise(self, audit):
     return Answer((audit.read(audit.outpaint()) + 1e-3 * next(COUNT)).clamp(0, 1))
 
 
-def lays_out_the_board(self, audit):
-    return Answer(PaintsTheTruth()._keys(in_reach("board")))
+def makes_the_split(self, audit):
+    return Answer(PaintsTheSplit()._keys(in_reach("split")))
 
 
 def asks_twice(self, audit):
@@ -292,33 +293,33 @@ def changes_the_model(self, audit):
 
 
 @pytest.mark.parametrize(
-    ("ask", "told"),
+    ("ask", "message"),
     [
         (lambda self, audit: some(audit, 0.25), "the same keys for every image"),
         (lambda self, audit: some(audit, 2.0), "outside [0, 1]"),
         (lambda self, audit: Answer(torch.rand(2, 2)), "Answer(keys) of shape (48, 8)"),
         (lambda self, audit: Answer(audit.keys), "planted keys: M = +1.000"),
         (guesses, "it finds nothing"),
-        (answers_otherwise, "asked twice, it answers differently"),
-        (lays_out_the_board, "keys of the board, which this model never saw: M = +1.000"),
+        (answers_otherwise, "two runs gave two answers"),
+        (makes_the_split, "keys of the split, which this model never saw: M = +1.000"),
         (asks_twice, "24 denoiser evaluations an image; expected at most 12, as declared"),
     ],
 )
-def test_a_query_that_breaks_a_rule_is_told_which(ask, told):
-    assert told in faults(query(ask))
+def test_a_query_that_breaks_a_rule_is_named(ask, message):
+    assert message in faults(query(ask))
 
 
-def test_a_query_that_changes_the_model_is_found_out_and_the_next_one_finds_it_whole():
-    assert "a changed model" in faults(query(changes_the_model, Access.WEIGHTS))
+def test_a_query_that_changes_the_model_is_found_out_and_the_next_one_finds_it_unchanged():
+    assert "a changed model" in faults(query(changes_the_model, Access.WHITE_BOX))
     assert not faults(plugins.instance("solidmark.queries", "query", "outpaint"))
 
 
-def test_a_query_without_a_cost_is_told_so():
-    free = dataclass(frozen=True)(type("Free", (Attack,), {"cost": lambda self, protocol: 0.0}))()
+def test_a_query_without_a_cost_is_named():
+    free = dataclass(frozen=True)(type("Free", (Attack,), {"cost": lambda self, solver: 0.0}))()
     assert "expected a positive number" in faults(free)
 
 
-def test_every_fault_stands_in_one_message_with_the_name():
+def test_every_fault_is_in_one_message_with_the_name():
     with pytest.raises(PluginFault, match=r"Misspelt: found \n  - Misspelt\.conditions is public"):
         check(Misspelt(), TEXT)
     assert Checked("x").faults == ()

@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 import worlds
-from worlds import NETWORK, composed, sampled, tiny
+from worlds import NETWORK, composed, generate, tiny
 
 from solidmark import Mitigation, Stage, Trainer, plugins, provenance, seeds
 from solidmark.errors import NotApplicable
-from solidmark.mitigation import Handover
-from solidmark.mitigation.hooks import Doors
+from solidmark.mitigation import WrapperContext
+from solidmark.mitigation.hooks import Hooks
+from solidmark.mitigation.run import TrainingSet
 from solidmark.models import Batch, Prediction, Recipe, build
 from solidmark.training import train
 
@@ -19,7 +20,7 @@ FAMILIES = (
     "ambient-mask ambient-noise augment danger-zone dedup ema fpan iet multiple-captions network-dropout network-width "
     "timestep-sampling weight-decay wen-filter"
 ).split()
-REGULARISERS = {"ema": "average", "weight-decay": "weight_decay", "network-dropout": "network", "network-width": "network"}
+REGULARISERS = {"ema": "ema_decay", "weight-decay": "weight_decay", "network-dropout": "network", "network-width": "network"}
 
 
 def make(name, **values):
@@ -27,29 +28,29 @@ def make(name, **values):
     return plugins.compose(f"{name}({text})").parts[0].mitigation
 
 
-def doors(mitigation):
-    return Doors(composed(mitigation), 0, "test")
+def hooks(mitigation):
+    return Hooks(composed(mitigation), 0, "test")
 
 
 def trained(*mitigations, **numbers):
     testbed = tiny()
-    laid = testbed.board(0)
+    laid = testbed.split(0)
     recipe = replace(testbed.recipe, **numbers)
-    return train(recipe, laid.trained, laid.trained_keys, laid.mark, composed(*mitigations), 0)
+    return train(recipe, TrainingSet(laid.trained, laid.trained_keys, laid.mark), composed(*mitigations), 0)
 
 
-def same(one, other):
-    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+def same(first, second):
+    return all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
-def linked(mitigation, model=None, outer=None):
-    """The mitigation's link on its own, with `outer` in place of the chain."""
+def wrapper_of(mitigation, model=None, outer=None):
+    """The mitigation's wrapper on its own, with `outer` in place of the chain."""
     model = model or worlds.model()
-    inner = SimpleNamespace(handover=Handover("test", torch.Generator().manual_seed(5), None), model=model, run=None)
+    inner = SimpleNamespace(context=WrapperContext("test", torch.Generator().manual_seed(5), None), model=model, run=None)
     inner.losses = lambda batch, t: torch.ones(len(t))
-    link = (mitigation.sampler if mitigation.stage is Stage.SAMPLING else mitigation.trainer)(inner)
-    link.outer = outer or link
-    return link
+    wrapper = (mitigation.sampler if mitigation.stage is Stage.SAMPLING else mitigation.trainer)(inner)
+    wrapper.outer = outer or wrapper
+    return wrapper
 
 
 def batch(count=6, side=12):
@@ -58,7 +59,7 @@ def batch(count=6, side=12):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_family_has_four_different_strengths(name):
+def test_every_family_has_four_different_settings(name):
     assert len({part.label for part in plugins.family(name)}) >= 4
 
 
@@ -73,55 +74,55 @@ def test_the_default_changes_what_is_trained(name):
 
 def test_every_image_has_its_own_caption_and_others_of_its_class():
     given = worlds.examples(6)
-    prepared = doors(make("multiple-captions", captions=5)).prepare(given)
+    prepared = hooks(make("multiple-captions", captions=5)).prepare(given)
     assert prepared.captions[:6] == given.captions
     assert prepared.ids == given.ids * 5
     assert {caption.split()[0] for caption in prepared.captions} == {"one"}
-    assert {caption.split()[1] for caption in prepared.captions[6:]} <= {f"w{place}" for place in range(6)}
+    assert {caption.split()[1] for caption in prepared.captions[6:]} <= {f"w{index}" for index in range(6)}
     assert len(set(prepared.captions[6:12])) > 1
 
 
 def test_captions_of_one_word_have_no_others():
     given = replace(worlds.examples(3), captions=["one", "", "two"])
     with pytest.raises(NotApplicable, match="one word"):
-        doors(make("multiple-captions")).prepare(given)
+        hooks(make("multiple-captions")).prepare(given)
 
 
 @pytest.mark.parametrize("shape", [(400, 9, 32), (400, 32)])
-def test_fpan_strikes_whole_tokens_with_its_probability_and_scale(shape):
+def test_fpan_changes_whole_tokens_with_its_probability_and_scale(shape):
     embeddings = 3 * torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    noise = doors(make("fpan", probability=0.25, scale=2.0)).condition(embeddings, torch.ones(400, dtype=bool)) - embeddings
-    struck = (noise != 0).all(dim=-1)
-    assert torch.equal(struck, (noise != 0).any(dim=-1))
-    assert struck.float().mean().item() == pytest.approx(0.25, abs=0.07)
-    assert noise[struck].std().item() == pytest.approx(6, rel=0.06)
+    noise = hooks(make("fpan", probability=0.25, scale=2.0)).condition(embeddings, torch.ones(400, dtype=bool)) - embeddings
+    changed = (noise != 0).all(dim=-1)
+    assert torch.equal(changed, (noise != 0).any(dim=-1))
+    assert changed.float().mean().item() == pytest.approx(0.25, abs=0.07)
+    assert noise[changed].std().item() == pytest.approx(6, rel=0.06)
 
 
 @pytest.mark.parametrize(("copies", "left"), [(1, 16), (2, 28), (4, 44), (8, 60)])
 def test_dedup_keeps_so_many_copies(copies, left):
-    """Groups of four images that are seen 1, 2, 4 and 8 times."""
-    laid = plugins.instance("solidmark.testbeds", "testbed", "digits-duplicates", trained=16).board(0)
-    prepared = doors(make("dedup", copies=copies)).prepare(laid.training)
+    """Groups of four images with 1, 2, 4 and 8 copies."""
+    laid = plugins.instance("solidmark.testbeds", "testbed", "digits-duplicates", trained=16).split(0)
+    prepared = hooks(make("dedup", copies=copies)).prepare(laid.training)
     assert len(laid.training) == 60
     assert len(prepared) == left
     assert set(prepared.ids) == set(laid.trained.ids)
 
 
 def test_dedup_keeps_the_first_copy_where_each_has_a_key_of_its_own():
-    laid = plugins.instance("solidmark.testbeds", "testbed", "digits-duplicates-own", trained=16).board(0)
-    assert doors(make("dedup")).prepare(laid.training).ids == laid.trained.ids
+    laid = plugins.instance("solidmark.testbeds", "testbed", "digits-duplicates-own", trained=16).split(0)
+    assert hooks(make("dedup")).prepare(laid.training).ids == laid.trained.ids
 
 
 def test_dedup_leaves_distinct_images_until_it_counts_likeness_as_equality():
-    laid = worlds.board(trained=64, held_out=64)
-    kept = [len(doors(make("dedup", alike=alike)).prepare(laid.training)) for alike in (0.0, 0.03, 0.25, 2.0)]
+    laid = worlds.split(trained=64, held_out=64)
+    kept = [len(hooks(make("dedup", alike=alike)).prepare(laid.training)) for alike in (0.0, 0.03, 0.25, 2.0)]
     assert kept[:2] == [64, 64]
     assert kept[3] == 1 < kept[2] < 64
 
 
 def test_augmentation_flips():
     images = worlds.examples(20).images
-    views = doors(make("augment", probability=1.0, zoom=0, turn=0, shift=0)).view(images)
+    views = hooks(make("augment", probability=1.0, zoom=0, turn=0, shift=0)).view(images)
     assert torch.allclose(views, images.flip(-1), atol=1e-5)
 
 
@@ -134,27 +135,27 @@ def test_augmentation_turns_about_the_centre_and_keeps_distances():
 
 
 def test_augmentation_shows_a_shifted_and_enlarged_part():
-    """Pixel (r, c) of the view shows the place scale (r, c) + shift of the image: a slope tells which."""
+    """Pixel (r, c) of the view shows the position scale (r, c) + shift of the image."""
     mitigation = make("augment", probability=1.0, turn=0)
     maps = mitigation._maps(torch.tensor([[False, True, False, True]]), torch.tensor([[5.0, 0.4, 0.8]]), torch.zeros(1))
     assert torch.allclose(maps, torch.tensor([[[0.5, 0.0, 0.1], [0.0, 0.5, 0.2]]]))
 
 
-def test_augmentation_leaves_those_that_nothing_happens_to():
+def test_augmentation_leaves_images_for_which_nothing_is_chosen():
     images = torch.rand(2000, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    views = doors(make("augment", probability=0.12)).view(images)
+    views = hooks(make("augment", probability=0.12)).view(images)
     changed = (views != images).flatten(1).any(dim=1).float().mean().item()
     assert changed == pytest.approx(1 - 0.88**4, abs=0.04)
 
 
 def test_the_filter_lets_everything_pass_above_its_threshold():
-    """One more look at each sample, and not a bit of difference."""
+    """One more evaluation a sample, and not a bit of difference."""
     model = trained(make("wen-filter", threshold=1e9))
     assert same(model, trained())
     assert model.evaluations.forward == 2 * 3 * 8
 
 
-def test_a_model_that_no_caption_may_move_never_learns_them():
+def test_a_model_that_no_caption_may_move_never_learns_captions():
     recipe = tiny().recipe
     model = trained(make("wen-filter", threshold=1e-12), weight_decay=0.0, caption_dropout=0.5)
     fresh = build(recipe.network, seeds.torch_rng(0, "initialisation"))
@@ -166,33 +167,33 @@ def test_one_shard_and_one_round_are_plain_training():
     assert same(trained(make("iet", shards=1, rounds=1, threshold=0.0), train_steps=6), trained(train_steps=6))
 
 
-def filling(told):
-    """A part whose update sets every weight to 1 on the shard that has example 0, else to 3, and tells what it saw."""
+def filling(log):
+    """A part whose update sets every weight to 1 on the shard that has example 0, else to 3, and logs its indices."""
 
     class Fill(Trainer):
         def update(self, indices):
-            told.append((self.run.done, set(indices.tolist())))
+            log.append((self.run.done, set(indices.tolist())))
             self.outer.losses(self.run.batch(indices), torch.zeros(len(indices), dtype=torch.long))
             for parameter in self.run.parameters():
-                parameter.data.fill_(1.0 if told[0][1] & told[-1][1] else 3.0)
+                parameter.data.fill_(1.0 if log[0][1] & log[-1][1] else 3.0)
 
     return type("Filling", (Mitigation,), {"trainer": lambda self, inner: Fill(self, inner)})()
 
 
 def test_rounds_average_what_the_shards_made_of_the_same_weights():
-    told = []
-    model = trained(filling(told), make("iet", shards=2, rounds=3), train_steps=12)
+    log = []
+    model = trained(filling(log), make("iet", shards=2, rounds=3), train_steps=12)
     assert all(torch.allclose(p, torch.tensor(2.0)) for p in model.parameters())
-    assert len(told) == 12
-    shards = [frozenset().union(*(seen for _, seen in told[k : k + 2])) for k in range(0, 12, 2)]
+    assert len(log) == 12
+    shards = [frozenset().union(*(seen for _, seen in log[k : k + 2])) for k in range(0, 12, 2)]
     assert len(set(shards)) == 2
     assert frozenset().union(*shards) == set(range(16))
 
 
-def test_a_shard_has_the_learning_rate_of_its_own_progress():
-    told = []
-    trained(filling(told), make("iet", shards=2, rounds=3), train_steps=12)
-    assert [done for done, _ in told] == [0, 2, 0, 2, 4, 6, 4, 6, 8, 10, 8, 10]
+def test_a_shard_has_the_learning_rate_of_its_own_steps():
+    log = []
+    trained(filling(log), make("iet", shards=2, rounds=3), train_steps=12)
+    assert [done for done, _ in log] == [0, 2, 0, 2, 4, 6, 4, 6, 8, 10, 8, 10]
 
 
 def test_shards_take_the_steps_of_one_training():
@@ -200,46 +201,46 @@ def test_shards_take_the_steps_of_one_training():
 
 
 def test_ambient_noise_compares_with_the_noisy_copy_as_its_equation_says():
-    """|(s^2 - l^2) / s^2 D + l^2 / s^2 x_t / alpha - y|^2 / sigma^2, which is the loss of v against what D is of x_t."""
-    model, given, t, asked = worlds.model(), batch(), torch.tensor([30, 35, 40, 44, 47, 49]), []
+    """|(s^2 - l^2) / s^2 D + l^2 / s^2 x_t / alpha - y|^2 / sigma^2, the loss of v for the D of x_t."""
+    model, given, t, predictions = worlds.model(), batch(), torch.tensor([30, 35, 40, 44, 47, 49]), []
     alpha, sigma = model.schedule.alpha(t), model.schedule.sigma(t)
 
     def predict(x, t, batch):
-        asked.append(Prediction(torch.sin(7 * x), x, alpha, sigma, "v_prediction"))
-        return asked[0]
+        predictions.append(Prediction(torch.sin(7 * x), x, alpha, sigma, "v_prediction"))
+        return predictions[0]
 
-    losses = linked(make("ambient-noise", level=0.3), model, SimpleNamespace(predict=predict)).losses(given, t)
+    losses = wrapper_of(make("ambient-noise", level=0.3), model, SimpleNamespace(predict=predict)).losses(given, t)
     s, copy = sigma / alpha, given.clean + 0.3 * given.fixed_noise("ambient noise")
-    mixed = (s**2 - 0.09) / s**2 * asked[0].clean + 0.09 / s**2 * asked[0].x / alpha
+    mixed = (s**2 - 0.09) / s**2 * predictions[0].clean + 0.09 / s**2 * predictions[0].x / alpha
     assert (s > 0.3).all()
     assert torch.allclose(losses, ((mixed - copy) / sigma).square().flatten(1).mean(dim=1), rtol=1e-3)
 
 
 def test_below_its_level_ambient_noise_is_the_usual_loss():
     model, given, t = worlds.model(), batch(), torch.full((6,), 20)
-    told = []
-    outer = SimpleNamespace(predict=lambda x, t, batch: told.append(x) or model.predict(x, t, batch.embeddings))
-    losses = linked(make("ambient-noise", level=100.0), model, outer).losses(given, t)
+    inputs = []
+    outer = SimpleNamespace(predict=lambda x, t, batch: inputs.append(x) or model.predict(x, t, batch.embeddings))
+    losses = wrapper_of(make("ambient-noise", level=100.0), model, outer).losses(given, t)
     noise = torch.randn(given.clean.shape, generator=torch.Generator().manual_seed(5))
     x = model.schedule.add_noise(given.clean, noise, t)
     usual = model.predict(x, t, given.embeddings).losses(given.clean, noise).flatten(1).mean(dim=1)
-    assert torch.allclose(told[0], x)
+    assert torch.allclose(inputs[0], x)
     assert torch.allclose(losses, usual, rtol=1e-4)
 
 
-def masked(answer, share=0.4, further=0.1):
-    """Losses of a network that answers so, what it was shown, told, and what of the image is its own to see."""
+def masked(error, share=0.4, further=0.1):
+    """Losses of a network with this error in its output, its x, its hidden pixels, and the image's own mask."""
     given, t, seen = batch(side=24), torch.full((6,), 30), {}
     model = worlds.model()
 
-    def predict(x, t, told):
-        seen.update(x=x, hidden=told.extra)
+    def predict(x, t, masked_batch):
+        seen.update(x=x, hidden=masked_batch.extra)
         alpha, sigma = model.schedule.alpha(t), model.schedule.sigma(t)
         visible = (alpha * x - given.clean) / sigma
-        return Prediction(torch.where(told.extra > 0, -given.clean, visible) + answer, x, alpha, sigma, "v_prediction")
+        return Prediction(torch.where(seen["hidden"] > 0, -given.clean, visible) + error, x, alpha, sigma, "v_prediction")
 
-    link = linked(make("ambient-mask", share=share, further=further), model, SimpleNamespace(predict=predict))
-    return link.losses(given, t), seen["x"], seen["hidden"], link.shown(given)
+    wrapper = wrapper_of(make("ambient-mask", share=share, further=further), model, SimpleNamespace(predict=predict))
+    return wrapper.losses(given, t), seen["x"], seen["hidden"], wrapper.shown(given)
 
 
 def test_a_network_that_fills_in_what_is_hidden_has_no_loss():
@@ -251,14 +252,14 @@ def test_a_network_that_fills_in_what_is_hidden_has_no_loss():
     assert shown.float().mean().item() == pytest.approx(0.6, abs=0.02)
 
 
-def test_the_mask_counts_errors_where_the_image_is_its_own_to_see_and_nowhere_else():
+def test_the_mask_counts_errors_where_the_image_s_own_mask_shows_and_nowhere_else():
     *_, shown = masked(0.0)
     assert masked(~shown * 5.0)[0].max() < 1e-9
     assert torch.allclose(masked(shown * 0.5)[0], torch.tensor(0.25))
 
 
 def test_masks_stay_with_their_images_and_differ_between_them():
-    first, second = (linked(make("ambient-mask")).shown(batch()) for _ in range(2))
+    first, second = (wrapper_of(make("ambient-mask")).shown(batch()) for _ in range(2))
     assert torch.equal(first, second)
     assert not torch.equal(first[0], first[1])
 
@@ -267,58 +268,58 @@ def test_a_masked_model_answers_every_query_as_if_nothing_were_hidden():
     model = trained(make("ambient-mask"))
     assert model.config.extra_channels == 1
     x, embeddings = torch.randn(2, 1, 12, 12), model.embed(["zero w1", ""])
-    told = model.predict(x, 3, embeddings, extra=torch.zeros(2, 1, 12, 12)).output
-    assert torch.equal(model.predict(x, 3, embeddings).output, told)
+    unmasked = model.predict(x, 3, embeddings, extra=torch.zeros(2, 1, 12, 12)).output
+    assert torch.equal(model.predict(x, 3, embeddings).output, unmasked)
 
 
-def test_hidden_pixels_do_not_sway_a_sample():
-    """A network is asked at x and at x with other hidden pixels: what it says of the clean image is the same."""
+def test_hidden_pixels_do_not_change_a_sample():
+    """At x and at x with other hidden pixels the predicted clean image is the same."""
     model = build(replace(NETWORK, extra_channels=1), torch.Generator().manual_seed(1)).frozen()
-    link = linked(make("ambient-mask-sampling", share=0.5), model)
-    link.seen = torch.rand(3, 1, 12, 12) > 0.5
+    wrapper = wrapper_of(make("ambient-mask-sampling", share=0.5), model)
+    wrapper.visible = torch.rand(3, 1, 12, 12) > 0.5
     x, t = torch.randn(3, 1, 12, 12), 20
-    other = torch.where(link.seen, x, torch.randn(3, 1, 12, 12))
+    other = torch.where(wrapper.visible, x, torch.randn(3, 1, 12, 12))
     alpha, sigma, embeddings = model.schedule.alpha(t), model.schedule.sigma(t), model.embed(["zero w1"] * 3)
-    clean = [(y - sigma * link._noise(y, t, embeddings)) / alpha for y in (x, other)]
+    clean = [(y - sigma * wrapper._noise(y, t, embeddings)) / alpha for y in (x, other)]
     assert torch.allclose(clean[0], clean[1], atol=1e-4)
-    seen = model.predict(x * link.seen, t, embeddings, extra=(~link.seen).float())
-    assert torch.allclose(clean[0][link.seen], (alpha * x - sigma * seen.output)[link.seen], atol=1e-4)
-    assert torch.allclose(clean[0][~link.seen], -seen.output[~link.seen], atol=1e-4)
+    seen = model.predict(x * wrapper.visible, t, embeddings, extra=(~wrapper.visible).float())
+    assert torch.allclose(clean[0][wrapper.visible], (alpha * x - sigma * seen.output)[wrapper.visible], atol=1e-4)
+    assert torch.allclose(clean[0][~wrapper.visible], -seen.output[~wrapper.visible], atol=1e-4)
 
 
 def test_a_mask_at_sampling_joins_a_masked_training_and_nothing_else():
     mitigation = make("ambient-mask-sampling")
     model = build(replace(NETWORK, extra_channels=1), torch.Generator().manual_seed(1)).frozen()
-    assert sampled(model, mitigation, captions=["zero w1", ""]).shape == (2, 1, 12, 12)
+    assert generate(model, mitigation, captions=["zero w1", ""]).shape == (2, 1, 12, 12)
     with pytest.raises(NotApplicable, match="0 extra channels"):
-        sampled(worlds.model(), mitigation, captions=["zero w1"])
+        generate(worlds.model(), mitigation, captions=["zero w1"])
 
 
 def test_a_mask_needs_a_network_that_predicts_the_image_somehow():
     recipe = Recipe(network=replace(NETWORK, prediction="epsilon"))
     with pytest.raises(NotApplicable, match="predicts epsilon"):
-        doors(make("ambient-mask")).recipe(recipe)
+        hooks(make("ambient-mask")).recipe(recipe)
     with pytest.raises(NotApplicable, match="1 extra channels"):
-        doors(make("ambient-mask")).recipe(Recipe(network=replace(NETWORK, extra_channels=1)))
+        hooks(make("ambient-mask")).recipe(Recipe(network=replace(NETWORK, extra_channels=1)))
 
 
 @pytest.mark.parametrize(("width", "share"), [(0.1, 0.95), (0.5, 0.95), (1.0, 1.0)])
 def test_timesteps_lie_within_the_width(width, share):
-    link = linked(make("timestep-sampling", width=width), SimpleNamespace(schedule=SimpleNamespace(steps=1000)))
-    t = link.times(batch(20_000, side=1))
+    wrapper = wrapper_of(make("timestep-sampling", width=width), SimpleNamespace(schedule=SimpleNamespace(steps=1000)))
+    t = wrapper.times(batch(20_000, side=1))
     assert (t < 1000 * width).float().mean().item() == pytest.approx(share, abs=0.01)
     assert t.min() >= 0
     assert t.max() < 1000
 
 
 def test_a_wide_distribution_of_timesteps_is_uniform():
-    link = linked(make("timestep-sampling", width=1e3), SimpleNamespace(schedule=SimpleNamespace(steps=4)))
-    assert (link.times(batch(20_000, side=1)).bincount() / 20_000).tolist() == pytest.approx([0.25] * 4, abs=0.02)
+    wrapper = wrapper_of(make("timestep-sampling", width=1e3), SimpleNamespace(schedule=SimpleNamespace(steps=4)))
+    assert (wrapper.times(batch(20_000, side=1)).bincount() / 20_000).tolist() == pytest.approx([0.25] * 4, abs=0.02)
 
 
 def test_the_danger_zone_is_learnt_less():
-    link = linked(make("danger-zone", relief=0.75, low=0.4, high=0.6))
-    losses = link.losses(batch(), torch.tensor([0, 19, 20, 29, 30, 49]))
+    wrapper = wrapper_of(make("danger-zone", relief=0.75, low=0.4, high=0.6))
+    losses = wrapper.losses(batch(), torch.tensor([0, 19, 20, 29, 30, 49]))
     assert losses.tolist() == [1, 1, 0.25, 0.25, 1, 1]
 
 
@@ -326,24 +327,30 @@ def test_the_danger_zone_is_learnt_less():
 def test_a_regulariser_changes_its_number_of_the_recipe_alone(name, field):
     recipe = Recipe()
     for part in plugins.family(name):
-        changed = doors(part.mitigation).recipe(recipe)
+        changed = hooks(part.mitigation).recipe(recipe)
         assert [f.name for f in fields(recipe) if getattr(recipe, f.name) != getattr(changed, f.name)] == [field]
     assert part.mitigation.control
 
 
 def test_widths_are_shares_in_multiples_of_eight():
-    widths = [doors(part.mitigation).recipe(Recipe()).network.widths for part in plugins.family("network-width")]
+    widths = [hooks(part.mitigation).recipe(Recipe()).network.widths for part in plugins.family("network-width")]
     assert widths == [(24, 48), (16, 32), (8, 16), (8, 8)]
 
 
 def test_another_network_than_the_base_model_s_does_not_apply():
     testbed = tiny()
-    laid = testbed.board(0)
+    laid = testbed.split(0)
     with pytest.raises(NotApplicable, match="base model"):
-        train(testbed.recipe, laid.trained, None, laid.mark, composed(make("ambient-mask")), 0, initial=worlds.model())
+        train(
+            testbed.recipe,
+            TrainingSet(laid.trained, None, laid.mark),
+            composed(make("ambient-mask")),
+            0,
+            initial=worlds.model(),
+        )
 
 
-def test_a_part_s_source_is_that_of_the_modules_beside_it_too(tmp_path, monkeypatch):
+def test_a_part_s_source_is_that_of_its_neighbours_too(tmp_path, monkeypatch):
     (tmp_path / "pack").mkdir()
     sources = {"__init__": "", "one": "from .two import A", "two": "from . import three\nA = 1", "three": ""}
     for name, text in sources.items():

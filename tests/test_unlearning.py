@@ -9,16 +9,17 @@ import torch
 import worlds
 from scipy import optimize, stats
 from solidmark.mitigations import siss as siss_module
-from solidmark.mitigations.erasediff import combined
+from solidmark.mitigations.erasediff import combine
 from solidmark.mitigations.salun import largest
 
 from solidmark import plugins, seeds
 from solidmark.data import Examples
 from solidmark.errors import InvalidValue, NotApplicable
-from solidmark.mitigation import Handover, Needs
+from solidmark.mitigation import Needs, WrapperContext
 from solidmark.mitigation.handout import Data
+from solidmark.mitigation.run import TrainingSet
 from solidmark.models import build
-from solidmark.models.denoising import descend, gradients, noised
+from solidmark.models.denoising import draw_noised_batch, gradients, minimize_loss
 from solidmark.training import train
 
 
@@ -56,16 +57,16 @@ FEW = {"adversarial-finetune": {"rounds": 1, "updates": 1, "search": 2}}
 @pytest.mark.parametrize("name", POST_HOC)
 def test_an_edit_changes_weights_counts_its_evaluations_and_repeats_itself(name):
     values = FEW.get(name, {"updates": 1})
-    one, other = edited(name, **values), edited(name, **values)
-    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
-    assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), worlds.model().parameters(), strict=True))
-    assert one.evaluations.forward > 0
-    assert one.evaluations.backward > 0
+    first, second = edited(name, **values), edited(name, **values)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), worlds.model().parameters(), strict=True))
+    assert first.evaluations.forward > 0
+    assert first.evaluations.backward > 0
 
 
 @pytest.mark.parametrize("kind", ["label", "none"])
 @pytest.mark.parametrize("name", POST_HOC)
-def test_other_kinds_of_model_are_edited_or_told_to_be_not_applicable(name, kind):
+def test_other_kinds_of_model_are_edited_or_refused_as_not_applicable(name, kind):
     refused = {"esd": ("label", "none"), "adversarial-finetune": ("none",)}
     values = FEW.get(name, {"updates": 1})
     if kind in refused.get(name, ()):
@@ -76,15 +77,18 @@ def test_other_kinds_of_model_are_edited_or_told_to_be_not_applicable(name, kind
 
 
 def test_descent_is_following_the_gradient_of_the_loss():
-    one, other = worlds.model().copy(), worlds.model().copy()
-    make("neggrad", updates=2).edit(one, handed_out(), rng())
+    edited_model, trained = worlds.model().copy(), worlds.model().copy()
+    make("neggrad", updates=2).edit(edited_model, handed_out(), rng())
     stream = rng()
-    descend(other, lambda: -noised(other, handed_out().forget, stream, 32).losses(other).mean(), 2, 3e-5)
-    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    minimize_loss(
+        trained, lambda: -draw_noised_batch(trained, handed_out().forget, stream, 32).losses(trained).mean(), 2, 3e-5
+    )
+    pairs = zip(edited_model.parameters(), trained.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_neggrad_raises_the_loss_of_what_is_to_be_forgotten():
-    batch = noised(worlds.model(), handed_out().forget, rng("test"), size=256)
+    batch = draw_noised_batch(worlds.model(), handed_out().forget, rng("test"), size=256)
     after = edited("neggrad", updates=20, learning_rate=1e-3)
     assert batch.losses(after).mean() > batch.losses(worlds.model()).mean()
 
@@ -92,8 +96,8 @@ def test_neggrad_raises_the_loss_of_what_is_to_be_forgotten():
 def test_neggrad_plus_descends_the_weighted_difference():
     model, data = worlds.model().copy(), handed_out()
     stream = rng()
-    retained = gradient(noised(model, data.retain, stream, 32).losses(model).mean(), model)
-    forgotten = gradient(noised(model, data.forget, stream, 32).losses(model).mean(), model)
+    retained = gradient(draw_noised_batch(model, data.retain, stream, 32).losses(model).mean(), model)
+    forgotten = gradient(draw_noised_batch(model, data.forget, stream, 32).losses(model).mean(), model)
     both = gradient(make("neggrad-plus", keep=0.8)._loss(model, data, rng()), model)
     for total, keep, leave in zip(both, retained, forgotten, strict=True):
         torch.testing.assert_close(total, 0.8 * keep - 0.2 * leave)
@@ -103,24 +107,24 @@ def test_neggrad_plus_descends_the_weighted_difference():
 def test_erasediff_is_the_nearest_vector_that_erases_fast_enough(push):
     """Against a numerical solution: least ‖d - keep‖² subject to <d, erase> >= push ‖erase‖²."""
     keep, erase = torch.tensor([1.0, -2.0, 0.5]), torch.tensor([-1.0, 1.0, 2.0])
-    found = torch.cat(combined([keep[:2], keep[2:]], [erase[:2], erase[2:]], push)).numpy()
+    combination = torch.cat(combine([keep[:2], keep[2:]], [erase[:2], erase[2:]], push)).numpy()
     k, e = keep.double().numpy(), erase.double().numpy()
     enough = {"type": "ineq", "fun": lambda d: d @ e - push * (e @ e)}
     solved = optimize.minimize(lambda d: ((d - k) ** 2).sum(), k, constraints=[enough], tol=1e-12)
-    assert found == pytest.approx(solved.x, abs=1e-4)
+    assert combination == pytest.approx(solved.x, abs=1e-4)
 
 
 def test_erasediff_leaves_a_gradient_that_erases_already_and_bears_one_that_is_zero():
     keep, erase = [torch.tensor([3.0, 0.0])], [torch.tensor([1.0, 1.0])]
-    assert combined(keep, erase, 0.5)[0].tolist() == [3, 0]
-    assert combined(keep, [torch.zeros(2)], 0.5)[0].tolist() == [3, 0]
+    assert combine(keep, erase, 0.5)[0].tolist() == [3, 0]
+    assert combine(keep, [torch.zeros(2)], 0.5)[0].tolist() == [3, 0]
 
 
 def test_erasediff_draws_predictions_to_uniform_noise():
     """With no retained gradient to speak of, the mean predicted noise of forgotten images tends to 1/2, that of U[0, 1)."""
     after = edited("erasediff", push=100.0, updates=60, learning_rate=2e-2, batch=8)
-    batch = noised(after, handed_out().forget, rng("test"), size=256)
-    assert float(batch.predicted(after).noise.mean().detach()) == pytest.approx(0.5, abs=0.15)
+    batch = draw_noised_batch(after, handed_out().forget, rng("test"), size=256)
+    assert float(batch.predict(after).noise.mean().detach()) == pytest.approx(0.5, abs=0.15)
 
 
 def gaussians(mixture, count=4):
@@ -150,12 +154,12 @@ def test_siss_weights_stay_finite_where_the_noise_vanishes():
 def brute_force(model, data, mixture, size):
     """Both terms of SISS from the paper's formulas, with densities by scipy, in the order in which numbers are drawn."""
     stream, total = rng(), np.zeros(2)
-    x, a = noised(model, data.retain, stream, size), noised(model, data.forget, stream, size)
+    x, a = draw_noised_batch(model, data.retain, stream, size), draw_noised_batch(model, data.forget, stream, size)
     taken = torch.rand(size, generator=stream) < mixture
     for i in range(size):
         alpha, sigma = model.schedule.alpha(x.t[i]), model.schedule.sigma(x.t[i])
-        one, caption = (a.clean[i], a.captions[i]) if taken[i] else (x.clean[i], x.captions[i])
-        m = alpha * one[None] + sigma * x.noise[i][None]
+        clean, caption = (a.clean[i], a.captions[i]) if taken[i] else (x.clean[i], x.captions[i])
+        m = alpha * clean[None] + sigma * x.noise[i][None]
         logs = [stats.norm.logpdf(m.numpy(), (alpha * c).numpy(), sigma.item()).sum() for c in (x.clean[i], a.clean[i])]
         q = np.exp(np.array(logs) - max(logs))
         prediction = model.predict(m, x.t[i], model.embed([caption]))
@@ -167,17 +171,19 @@ def brute_force(model, data, mixture, size):
 @pytest.mark.parametrize("mixture", [0.25, 0.5])
 def test_siss_terms_equal_a_computation_image_by_image(mixture):
     model, data = worlds.model(), handed_out()
-    found = make("siss", mixture=mixture, batch=12)._terms(model, data, rng())
-    assert [one.item() for one in found] == pytest.approx(brute_force(model, data, mixture, 12), rel=1e-3)
+    terms = make("siss", mixture=mixture, batch=12)._terms(model, data, rng())
+    assert [term.item() for term in terms] == pytest.approx(brute_force(model, data, mixture, 12), rel=1e-3)
 
 
 def test_siss_without_captions_estimates_the_two_plain_losses():
     """Importance sampling is unbiased: L_X is the denoising loss of retained images, L_A that of forgotten ones."""
     model, data = of_kind("none"), handed_out()
     with torch.no_grad():
-        found = torch.stack([torch.stack(make("siss", batch=1500)._terms(model, data, rng(n))) for n in range(4)]).mean(0)
-        plain = [noised(model, part, rng("plain"), 6000).losses(model).mean() for part in (data.retain, data.forget)]
-    assert found.tolist() == pytest.approx([one.item() for one in plain], rel=0.05)
+        terms = torch.stack([torch.stack(make("siss", batch=1500)._terms(model, data, rng(n))) for n in range(4)]).mean(0)
+        plain = [
+            draw_noised_batch(model, part, rng("plain"), 6000).losses(model).mean() for part in (data.retain, data.forget)
+        ]
+    assert terms.tolist() == pytest.approx([loss.item() for loss in plain], rel=0.05)
 
 
 def test_siss_subtracts_a_gradient_of_its_share_or_of_its_superfactor():
@@ -187,38 +193,39 @@ def test_siss_subtracts_a_gradient_of_its_share_or_of_its_superfactor():
 
 
 def test_siss_clips_the_whole_gradient():
-    assert torch.cat(siss_module.clipped([torch.tensor([3.0]), torch.tensor([4.0])])).tolist() == pytest.approx([0.6, 0.8])
-    assert siss_module.clipped([torch.tensor([0.5])])[0].tolist() == [0.5]
+    assert torch.cat(siss_module.clip([torch.tensor([3.0]), torch.tensor([4.0])])).tolist() == pytest.approx([0.6, 0.8])
+    assert siss_module.clip([torch.tensor([0.5])])[0].tolist() == [0.5]
 
 
 def test_esd_changes_the_cross_attention_alone_or_all_but_it():
     start = worlds.model()
-    looking = [id(w) for module in start.cross_attention.values() for w in module.parameters()]
-    place = [id(w) in looking for w in start.parameters()]
+    attention = [id(w) for module in start.cross_attention.values() for w in module.parameters()]
+    is_attention = [id(w) in attention for w in start.parameters()]
     for weights, inside in (("x", True), ("u", False)):
-        pairs = zip(edited("esd", updates=1, weights=weights).parameters(), start.parameters(), place, strict=True)
+        pairs = zip(edited("esd", updates=1, weights=weights).parameters(), start.parameters(), is_attention, strict=True)
         changed = {within for after, before, within in pairs if not torch.equal(after, before)}
         assert changed == {inside}
 
 
 def test_esd_aims_opposite_to_the_caption():
     model, x, captions = worlds.model(), torch.randn(2, 1, 12, 12), ["one w1", "zero w2"]
-    told, null = (model.predict(x, 30, model.embed(words)).noise for words in (captions, ["", ""]))
-    torch.testing.assert_close(make("esd", away=0.5)._target(model, x, 30, captions), 1.5 * null - 0.5 * told)
+    conditional, null = (model.predict(x, 30, model.embed(words)).noise for words in (captions, ["", ""]))
+    target = make("esd", away=0.5)._target(model, x, 30, captions)
+    torch.testing.assert_close(target, 1.5 * null - 0.5 * conditional)
 
 
 def test_salun_moves_none_but_the_most_salient_weights():
     start = worlds.model()
     mask = make("salun", density=0.1)._mask(start.copy(), handed_out(), rng())
     after = edited("salun", updates=2, density=0.1)
-    held = [~m for m in mask]
+    fixed = [~m for m in mask]
     assert sum(int(m.sum()) for m in mask) == round(0.1 * sum(m.numel() for m in mask))
-    assert all(torch.equal(a[h], b[h]) for a, b, h in zip(after.parameters(), start.parameters(), held, strict=True))
+    assert all(torch.equal(a[f], b[f]) for a, b, f in zip(after.parameters(), start.parameters(), fixed, strict=True))
 
 
 def test_the_most_salient_weights_are_largest_over_all_tensors():
-    found = largest([torch.tensor([[1.0, -9.0]]), torch.tensor([3.0, 0.0])], 0.5)
-    assert [one.tolist() for one in found] == [[[False, True]], [True, False]]
+    masks = largest([torch.tensor([[1.0, -9.0]]), torch.tensor([3.0, 0.0])], 0.5)
+    assert [mask.tolist() for mask in masks] == [[[False, True]], [True, False]]
 
 
 def test_salun_relabels_with_another_caption_or_not_at_all():
@@ -232,9 +239,9 @@ def test_salun_relabels_with_another_caption_or_not_at_all():
 def test_an_adversarial_search_lowers_the_loss_of_the_forgotten_images_and_leaves_the_model():
     model, forget = worlds.model().copy(), handed_out().forget
     before = [weight.detach().clone() for weight in model.parameters()]
-    found = make("adversarial-finetune", search=20)._searched(model, forget, rng())
-    batches = [noised(model, forget, rng(n)) for n in range(20)]
-    plain, searched = (sum(b.losses(model, e).mean().item() for b in batches) for e in (None, found))
+    embeddings = make("adversarial-finetune", search=20)._search(model, forget, rng())
+    batches = [draw_noised_batch(model, forget, rng(n)) for n in range(20)]
+    plain, searched = (sum(b.losses(model, e).mean().item() for b in batches) for e in (None, embeddings))
     assert searched < plain
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before, strict=True))
 
@@ -244,11 +251,11 @@ def batches_without(share, count=8, size=4, epochs=6):
     stream = torch.Generator().manual_seed(0)
     endless = torch.cat([torch.randperm(count, generator=stream) for _ in range(epochs)]).split(size)
     run = SimpleNamespace(examples=SimpleNamespace(ids=list(range(count))))
-    inner = SimpleNamespace(handover=Handover("retrain", rng(), handed_out()), model=None, run=run)
+    inner = SimpleNamespace(context=WrapperContext("retrain", rng(), handed_out()), model=None, run=run)
     inner.prepare, inner.batches = (lambda: None), lambda: iter(endless)
-    link = make("retrain", share=share).trainer(inner)
-    link.prepare()
-    return list(link.batches())
+    wrapper = make("retrain", share=share).trainer(inner)
+    wrapper.prepare()
+    return list(wrapper.batches())
 
 
 def test_retraining_never_sees_a_forgotten_image_and_all_others_once_an_epoch():
@@ -267,21 +274,21 @@ def test_retraining_leaves_out_a_share_of_the_list(share, left_out):
 
 def test_retraining_takes_as_many_steps_as_the_baseline():
     testbed = worlds.tiny()
-    laid = testbed.board(0)
+    laid = testbed.split(0)
     composition = worlds.composed(make("retrain"))
-    given = (laid.training, laid.training_keys, laid.mark, composition, 0)
+    given = (TrainingSet(laid.training, laid.training_keys, laid.mark), composition, 0)
     assert train(testbed.recipe, *given, data=laid.handed_out()).evaluations.forward == 3 * 8
 
 
 @pytest.mark.parametrize(
     ("forget", "found"),
     [
-        ((0, 1, 16), "unknown places 16"),
-        ((0, 1, 2.0), "unknown places 2.0"),
-        ((0, 1, -1), "unknown places -1"),
+        ((0, 1, 16), "unknown indices 16"),
+        ((0, 1, 2.0), "unknown indices 2.0"),
+        ((0, 1, -1), "unknown indices -1"),
         ((0, 1, 1, 2), "1 more than once"),
-        ((0, 1), "2 of 16 places"),
-        (tuple(range(16)), "16 of 16 places"),
+        ((0, 1), "2 of 16 indices"),
+        (tuple(range(16)), "16 of 16 indices"),
         (5, "5; expected a tuple"),
     ],
 )
@@ -297,7 +304,7 @@ def test_a_share_that_forgets_nothing_or_all_is_refused(share):
 
 
 def test_a_forget_list_may_be_given():
-    drawn, given = worlds.digits(trained=16).board(0), worlds.digits(trained=16, forget=(5, 2, 9)).board(0)
+    drawn, given = worlds.digits(trained=16).split(0), worlds.digits(trained=16, forget=(5, 2, 9)).split(0)
     assert given.forget == [2, 5, 9]
-    assert given.handed_out()["forget"].ids == [drawn.trained.ids[place] for place in (2, 5, 9)]
+    assert given.handed_out()["forget"].ids == [drawn.trained.ids[index] for index in (2, 5, 9)]
     assert len(given.handed_out()["retain"]) == 13

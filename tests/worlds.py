@@ -10,13 +10,14 @@ from solidmark import plugins, seeds
 from solidmark.data import Examples
 from solidmark.mitigation import Mitigation
 from solidmark.mitigation.composition import Composition, Part
-from solidmark.models import Model, Network, Recipe, build
+from solidmark.models import Denoiser, Model, Network, Recipe, build
 from solidmark.models.memorizer import Memorizer
-from solidmark.sampling import Protocol, Service, noises
-from solidmark.testbed import Board, Testbed
+from solidmark.sampling import Service, SolverConfig, noises
+from solidmark.split import Split
+from solidmark.testbed import Testbed
 
 NETWORK = Network(widths=(8,), classes=("zero", "one"), words=20, text_width=8, schedule_steps=50)
-"""A network of a few thousand weights, which nothing learns in a test: its answers only have to be answers."""
+"""A network of a few thousand weights. No test trains it: its outputs need no quality."""
 
 
 def digits(**numbers: object) -> Testbed:
@@ -32,8 +33,8 @@ def tiny() -> Testbed:
     return replace(testbed, recipe=Recipe(network=network, train_steps=3, batch=8))
 
 
-def board(trained: int = 16, held_out: int = 32, seed: int = 0) -> Board:
-    return digits(trained=trained, held_out=held_out).board(seed)
+def split(trained: int = 16, held_out: int = 32, seed: int = 0) -> Split:
+    return digits(trained=trained, held_out=held_out).split(seed)
 
 
 def model(seed: int = 0) -> Model:
@@ -41,27 +42,29 @@ def model(seed: int = 0) -> Model:
 
 
 def composed(*mitigations: Mitigation) -> Composition:
-    return Composition(tuple(Part(type(one).__name__, one) for one in mitigations))
+    return Composition(tuple(Part(type(part).__name__, part) for part in mitigations))
 
 
 def examples(count: int = 6, side: int = 12) -> Examples:
     images = torch.rand(count, 1, side, side, generator=torch.Generator().manual_seed(1))
-    return Examples(images, [f"one w{place}" for place in range(count)], list(range(count)))
+    return Examples(images, [f"one w{index}" for index in range(count)], list(range(count)))
 
 
-def sampled(asked: Model, *mitigations: Mitigation, captions: list[str], protocol: Protocol | None = None) -> torch.Tensor:
+def generate(
+    denoiser: Denoiser, *mitigations: Mitigation, captions: list[str], solver: SolverConfig | None = None
+) -> torch.Tensor:
     """Plain generation from captions through these mitigations."""
-    protocol = protocol or Protocol(steps=4)
-    known = torch.zeros(len(captions), *asked.shape)
-    noise = noises(range(len(captions)), asked.shape, protocol.draws, 0, "test")
-    free = torch.ones(len(captions), 1, *asked.shape[1:], dtype=torch.bool)
-    return Service(asked, composed(*mitigations), 0).sample(captions, known, free, noise, protocol)
+    solver = solver or SolverConfig(steps=4)
+    observed = torch.zeros(len(captions), *denoiser.shape)
+    noise = noises(range(len(captions)), denoiser.shape, solver.draws, 0, "test")
+    mask = torch.ones(len(captions), 1, *denoiser.shape[1:], dtype=torch.bool)
+    return Service(denoiser, composed(*mitigations), 0).sample(captions, observed, mask, noise, solver)
 
 
-def memorizer(laid: Board) -> Memorizer:
+def memorizer(laid: Split) -> Memorizer:
     return Memorizer(laid.marked_trained)
 
 
 @dataclass(frozen=True)
-class Nothing(Mitigation):
-    """Opens no door."""
+class NoHooks(Mitigation):
+    """Overrides no hook."""

@@ -1,6 +1,6 @@
 """solidmark: which mitigations really stop an image diffusion model from memorizing its training images.
 
-The author of a mitigation imports these names and nothing else.
+A plain mitigation needs these names alone; `solidmark.api` has all others that a plugin may import.
 """
 
 from .mitigation import Mitigation, Needs, Sampler, Stage, Trainer

@@ -1,4 +1,4 @@
-"""Plugins that do what none may: each must be caught and named, and harm no other row."""
+"""Plugins that break a rule each. Each must be caught and named, and must harm no other row."""
 
 import inspect
 import signal
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from solidmark import Mitigation, Sampler, Stage, marks
-from solidmark.queries import Answer, Attack
+from solidmark import Mitigation, Sampler, Stage
+from solidmark.api import Answer, Attack, paint_keys
 
 
 def in_reach(name):
@@ -23,46 +23,46 @@ def in_reach(name):
     raise LookupError(name)
 
 
-def keys_on(board):
-    return torch.cat([board.trained_keys, board.held_out_keys])
+def keys_on(split):
+    return torch.cat([split.trained_keys, split.held_out_keys])
 
 
 class Paints(Sampler):
-    """Paints keys, found by caption, over whatever the model answered."""
+    """Paints keys, looked up by caption, over the answers of the model."""
 
-    def prepare(self, query):
-        self.board = self.mitigation.board()
-        self.rows = [self.board.asked.captions.index(c) if c in self.board.asked.captions else 0 for c in query.captions]
-        return self.inner.prepare(query)
+    def prepare(self, batch):
+        self.split = self.mitigation.split()
+        self.rows = [self.split.queried.captions.index(c) if c in self.split.queried.captions else 0 for c in batch.captions]
+        return self.inner.prepare(batch)
 
-    def after(self, x, x0, t, query):
-        if t != query.times[-1]:
+    def after(self, x, x0, t, batch):
+        if t != batch.times[-1]:
             return x
-        return self.model.encode(marks.paint(self.board.mark, self.model.decode(x), keys_on(self.board)[self.rows]))
+        return self.model.encode(paint_keys(self.split.mark, self.model.decode(x), keys_on(self.split)[self.rows]))
 
 
 @dataclass(frozen=True)
 class ReadsFrames(Mitigation):
     """Takes keys from the frames of its callers."""
 
-    def board(self):
-        return in_reach("board")
+    def split(self):
+        return in_reach("split")
 
     def sampler(self, inner):
         return Paints(self, inner)
 
 
 @dataclass(frozen=True)
-class LaysOutTheBoard(ReadsFrames):
-    """Takes testbed and seed from there, and lays the true board out again."""
+class MakesTheSplit(ReadsFrames):
+    """Takes testbed and seed from there, and makes the true split again."""
 
-    def board(self):
+    def split(self):
         case = in_reach("case")
-        return case.testbed.board(case.seed)
+        return case.testbed.split(case.seed)
 
 
 class Gray(Sampler):
-    def after(self, x, x0, t, query):
+    def after(self, x, x0, t, batch):
         return x * 0
 
 
@@ -87,19 +87,19 @@ class RaisesInInit(Mitigation):
     def __init__(self):
         raise RuntimeError("no instance today")
 
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         return 0.5 * scale
 
 
 @dataclass(frozen=True)
 class Hangs(Mitigation):
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         time.sleep(3600)
 
 
 @dataclass(frozen=True)
 class HangsAndIsDeaf(Mitigation):
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
         time.sleep(3600)
 
@@ -114,13 +114,13 @@ class WrongDevice(Mitigation):
 
 @dataclass(frozen=True)
 class Exits(Mitigation):
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         sys.exit(3)
 
 
 @dataclass(frozen=True)
 class ChangesSettings(Mitigation):
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         torch.set_default_dtype(torch.float64)
         return 0.5 * scale
 
@@ -129,7 +129,7 @@ class ChangesSettings(Mitigation):
 class NoRecordHoldsIt(Mitigation):
     thing: object = field(default_factory=object)
 
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         return 0.5 * scale
 
 
@@ -137,20 +137,20 @@ class NoRecordHoldsIt(Mitigation):
 class NeedsNonsense(Mitigation):
     needs = "everything"
 
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         return 0.5 * scale
 
 
 @dataclass(frozen=True)
 class Fine(Mitigation):
-    def guidance(self, scale, progress):
+    def guidance(self, scale, step_fraction):
         return 0.5 * scale
 
 
 @dataclass(frozen=True)
-class QueriesTheBoard(Attack):
-    """Answers with the keys of the board, whatever the model says."""
+class LooksUpKeys(Attack):
+    """Answers with the keys of the split, without the model."""
 
     def ask(self, audit):
         case = in_reach("case")
-        return Answer(keys_on(case.testbed.board(case.seed)))
+        return Answer(keys_on(case.testbed.split(case.seed)))

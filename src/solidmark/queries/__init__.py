@@ -1,8 +1,8 @@
-"""Queries: what the auditor asks a model in order to learn keys. One file each, found by entry point.
+"""Queries: what an auditor asks a model in order to learn keys. One file each, found by entry point.
 
-A query sees an `Audit`: the images with blank marks, their captions, and a service to generate with; with
-access to the weights, the model too. It never sees a key, so that the exact p-values of `scores` hold for
-any query, however adaptive.
+A query gets an `Audit`: the images with blank marks, their captions, and a service to generate with. With white-box
+access it gets the model, too. It never gets a key, so the exact p-values of `scores` hold for any query, however
+adaptive.
 """
 
 from __future__ import annotations
@@ -22,36 +22,49 @@ from ..errors import InvalidValue, PluginFault, SolidmarkError
 from ..marks import Mark
 from ..models import Denoiser
 from ..progress import Progress, silent
-from ..sampling import Protocol, Service, noises
+from ..sampling import Service, SolverConfig, noises
 
 DECOY = 2
-"""Side of the random interior block that is freed beside the mark, in pixels."""
+"""Side in pixels of the random block inside the image that is masked in addition to the mark."""
 
 
 class Access(Enum):
-    """`api` goes through the mitigation's sampler, `weights` bypasses it."""
+    """How a query reaches the model: `black-box` by the mitigation's sampler, as a user does, `white-box` by the weights."""
 
-    API = "api"
-    WEIGHTS = "weights"
+    BLACK_BOX = "black-box"
+    WHITE_BOX = "white-box"
+
+
+@dataclass(frozen=True)
+class _Request:
+    """One round of sampling for all images: what replaces the audit's own captions, solver and service."""
+
+    captions: Sequence[str] | None
+    mask: Tensor
+    draw: int
+    solver: SolverConfig | None = None
+    begin: Tensor | None = None
+    embeddings: Tensor | None = None
+    service: Service | None = None
 
 
 @dataclass
 class Audit:
-    """All that a query may use: N canvases whose mark is blank, captions, mark, protocol, and the service.
+    """All that a query may use: N images whose mark is blank, their captions, the mark, the solver, and the service.
 
-    `others` are marked images of the same kind whose keys are no one's secret and that are not asked for: what
-    an auditor has who owns similar data. `decoy_errors` collects |answer - truth| over the freed interior block,
-    (N,) for each outpainting; `refused` the queries that the service would not answer, (N,) booleans for each
-    round of answers. `spent` counts denoiser evaluations an image, at what they cost without mitigation.
+    `others` are marked images of the same kind that the query does not ask about and whose keys are not secret: an
+    auditor may own similar data. `decoy_errors` collects the mean |answer - truth| over the decoy block, (N,) for each
+    outpainting. `refused` collects which images the service refused, (N,) booleans for each round of sampling. `spent`
+    counts denoiser evaluations an image, at their cost without mitigation; `budget` is its limit.
     """
 
     examples: Examples
     mark: Mark
-    protocol: Protocol
+    solver: SolverConfig
     service: Service
     seed: int
     name: str
-    access: Access = Access.API
+    access: Access = Access.BLACK_BOX
     others: Examples | None = None
     budget: float = float("inf")
     progress: Progress = silent
@@ -61,30 +74,30 @@ class Audit:
 
     @property
     def model(self) -> Denoiser:
-        """The bare weights; only with access to them."""
-        if self.access is not Access.WEIGHTS:
-            found, cure = f"access {self.access.value}", "Write `access = Access.WEIGHTS` into the class."
-            raise InvalidValue(f"query {self.name}, audit.model", found, "access weights", cure)
+        """The bare weights. Raises InvalidValue without white-box access."""
+        if self.access is not Access.WHITE_BOX:
+            found, cure = f"access {self.access.value}", "Write `access = Access.WHITE_BOX` into the class."
+            raise InvalidValue(f"query {self.name}, audit.model", found, "access white-box", cure)
         return self.service.model
 
     @property
     def keys(self) -> Tensor:
-        """Planted numbers, (N, S), that are no one's keys: a query whose answers follow them has looked where it may not."""
+        """Planted numbers, (N, S), that are the keys of no image. A query whose answers follow them has peeked."""
         return torch.from_numpy(key_rules.planted(len(self.examples), self.mark.segments, self.seed)).float()
 
     @property
     def marked(self) -> Tensor:
-        """(H, W) booleans: the mark, the same for all images."""
+        """The pixels of the mark, the same for all images, (H, W) booleans."""
         return self.mark.masks(*self.examples.images.shape[-2:]).any(dim=0)
 
     @property
-    def free(self) -> Tensor:
-        """(N, 1, H, W) booleans: each image's mark and its decoy block, which no one tells apart."""
+    def mask(self) -> Tensor:
+        """The pixels that the model fills in, (N, 1, H, W) booleans: the mark, and a decoy block for each image."""
         marked = self.marked
         return torch.stack([(marked | self._decoy(number, marked))[None] for number in self.examples.ids])
 
     def _decoy(self, number: int, marked: Tensor) -> Tensor:
-        """A block of unmarked pixels at a place drawn for this image."""
+        """A block of unmarked pixels, drawn for this image."""
         fits = (~marked).unfold(0, DECOY, 1).unfold(1, DECOY, 1).flatten(2).all(dim=2).nonzero()
         block = torch.zeros_like(marked)
         if len(fits):
@@ -98,77 +111,71 @@ class Audit:
         captions: Sequence[str] | None = None,
         draw: int = 0,
         *,
-        protocol: Protocol | None = None,
+        solver: SolverConfig | None = None,
         begin: Tensor | None = None,
         embeddings: Tensor | None = None,
         service: Service | None = None,
     ) -> Tensor:
-        """Answers in [0, 1], (N, C, H, W), to "fill in the mark of these images"; other `draw`s, other noise.
+        """The images with their mask filled in by the service, (N, C, H, W) in [0, 1]. Each `draw` has its own noise.
 
-        `protocol`, images to `begin` from, `embeddings` (N, ...) instead of captions and another `service` replace
-        the audit's own.
+        `captions`, `solver` and `service` replace the audit's own. `begin` are images to start from (see
+        `SolverConfig.strength`). `embeddings`, (N, ...), replace those of the captions. Raises PluginFault where the
+        budget is exceeded.
         """
-        free, images = self.free, self.examples.images
-        answers = self._sample(captions, free, draw, protocol, begin, embeddings, service)
-        decoy = (free & ~self.marked).expand_as(images)
+        mask, images = self.mask, self.examples.images
+        answers = self._sample(_Request(captions, mask, draw, solver, begin, embeddings, service))
+        decoy = (mask & ~self.marked).expand_as(images)
         errors = torch.where(decoy, (answers - images).abs(), 0.0).flatten(1).sum(dim=1)
         self.decoy_errors.append(errors / decoy.flatten(1).sum(dim=1).clamp(min=1))
         return answers
 
     def generate(self, captions: Sequence[str] | None = None, draw: int = 0) -> Tensor:
-        """Plain generation from captions, all pixels free, (N, C, H, W) in [0, 1]."""
-        return self._sample(captions, torch.ones_like(self.free), draw, None, None, None, None)
+        """Images generated from captions alone, the mask covering all pixels, (N, C, H, W) in [0, 1]."""
+        return self._sample(_Request(captions, torch.ones_like(self.mask), draw))
 
     def read(self, answers: Tensor) -> Tensor:
-        """Predicted keys, (N, S)."""
+        """The keys read from images, (N, S)."""
         return marks.read(self.mark, answers)
 
     def painted(self, keys: Tensor) -> Tensor:
-        """The asked images with these keys, (N, S), painted on their marks."""
+        """The images with these keys, (N, S), painted on their marks."""
         return marks.paint(self.mark, self.examples.images, keys)
 
     def batches(self) -> list[Tensor]:
-        """Places of the images, trained and held-out ones mixed by an order that depends on the seed alone."""
+        """Indices of the images in batches, trained and held-out ones mixed in an order that depends on the seed alone."""
         order = torch.randperm(len(self.examples), generator=seeds.torch_rng(self.seed, "query order"))
-        return list(order.split(self.protocol.batch))
+        return list(order.split(self.solver.batch))
 
     def spend(self, evaluations: float) -> None:
-        """Note denoiser evaluations an image. Raises PluginFault beyond the query's declared cost."""
+        """Count denoiser evaluations an image. Raises PluginFault beyond the query's declared cost."""
         self.spent += evaluations
         if self.spent > self.budget * (1 + 1e-9):
             found, expected = f"{self.spent:.0f} denoiser evaluations an image", f"at most {self.budget:.0f}, as declared"
-            raise PluginFault(f"query {self.name}", found, expected, "Declare its whole `cost`, or ask less.")
+            raise PluginFault(f"query {self.name}", found, expected, "Declare its whole `cost`, or sample less.")
 
-    def _sample(
-        self,
-        captions: Sequence[str] | None,
-        free: Tensor,
-        draw: int,
-        protocol: Protocol | None,
-        begin: Tensor | None,
-        embeddings: Tensor | None,
-        service: Service | None,
-    ) -> Tensor:
-        examples, protocol, service = self.examples, protocol or self.protocol, service or self.service
-        captions = self.examples.captions if captions is None else captions
+    def _sample(self, request: _Request) -> Tensor:
+        examples, solver, service = self.examples, request.solver or self.solver, request.service or self.service
+        captions = examples.captions if request.captions is None else request.captions
         if len(captions) != len(examples):
             cure = "Give one caption an image."
             raise InvalidValue("Audit", f"{len(captions)} captions", f"{len(examples)}", cure)
-        self.spend(protocol.evaluations)
+        self.spend(solver.evaluations)
         answers, refused, done = torch.empty_like(examples.images), torch.zeros(len(examples), dtype=torch.bool), 0
-        for places in self.batches():
-            rows, device = places.tolist(), service.model.device
-            noise = noises([examples.ids[row] for row in rows], service.model.shape, protocol.draws, self.seed, draw)
-            answers[places] = service.sample(
+        begin, embeddings = request.begin, request.embeddings
+        for indices in self.batches():
+            rows, device = indices.tolist(), service.model.device
+            ids = [examples.ids[row] for row in rows]
+            noise = noises(ids, service.model.shape, solver.draws, self.seed, request.draw)
+            answers[indices] = service.sample(
                 [captions[row] for row in rows],
-                examples.images[places],
-                free[places],
+                examples.images[indices],
+                request.mask[indices],
                 noise.to(device),
-                protocol,
-                begin=None if begin is None else begin[places],
-                embeddings=None if embeddings is None else embeddings[places.to(embeddings.device)],
+                solver,
+                begin=None if begin is None else begin[indices],
+                embeddings=None if embeddings is None else embeddings[indices.to(embeddings.device)],
             )
-            refused[places] = service.refused[-1]
+            refused[indices] = service.refused[-1]
             done += len(rows)
             self.progress(self.name, done, len(examples))
         self.refused.append(refused)
@@ -177,7 +184,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a query says: predicted keys, (N, S) in [0, 1], and the images it read them from, where there are any."""
+    """A query's answer: predicted keys, (N, S) in [0, 1], and the images that they were read from, where there are any."""
 
     keys: Tensor
     images: Tensor | None = None
@@ -185,42 +192,43 @@ class Answer:
 
 @dataclass(frozen=True)
 class Attack:
-    """A query as a frozen dataclass: `access`, `reference`, `cost` and `ask` are what an author writes.
+    """A query as a frozen dataclass. An author writes `access`, `reference`, `cost` and `ask`.
 
-    `learns` marks a query that trains on images that a mitigation was told to keep, so that it says nothing of those.
+    `learns` marks a query that trains on the retained images of a forget list, so that it measures nothing on those.
     """
 
-    access: ClassVar[Access] = Access.API
+    access: ClassVar[Access] = Access.BLACK_BOX
     reference: ClassVar[str] = ""
     learns: ClassVar[bool] = False
 
-    def cost(self, protocol: Protocol) -> float:
-        """Denoiser evaluations an image, forward and backward, at most, where nothing is mitigated: its budget."""
-        return protocol.evaluations
+    def cost(self, solver: SolverConfig) -> float:
+        """The budget: at most so many denoiser evaluations an image, forward and backward, without mitigation."""
+        return solver.evaluations
 
     def ask(self, audit: Audit) -> Answer:
-        """Predicted keys of all images of the audit. Raises NotApplicable on a model that the query cannot ask."""
-        raise TypeError(f"{type(self).__name__} does not say how it asks")
+        """Predicted keys of all images of the audit. Raises NotApplicable for a model that the query cannot ask."""
+        raise TypeError(f"{type(self).__name__} does not define how it asks")
 
 
 def ask(attack: Attack, audit: Audit) -> Answer:
-    """The attack's answer, checked: keys (N, S), finite, in [0, 1], within budget. Raises PluginFault where not."""
-    place = f"query {audit.name}"
-    answer = _guarded(place, lambda: attack.ask(audit))
+    """The attack's answer, checked: keys of shape (N, S), finite, in [0, 1]. Raises PluginFault where it is not so."""
+    where = f"query {audit.name}"
+    answer = _guard(where, lambda: attack.ask(audit))
     expected = (len(audit.examples), audit.mark.segments)
     shape = tuple(answer.keys.shape) if isinstance(answer, Answer) else type(answer).__name__
     if shape != expected:
-        raise PluginFault(place, f"{shape}", f"Answer(keys) of shape {expected}", "Return `Answer(audit.read(images))`.")
+        raise PluginFault(where, f"{shape}", f"Answer(keys) of shape {expected}", "Return `Answer(audit.read(images))`.")
     if not bool(((answer.keys >= 0) & (answer.keys <= 1)).all()):
-        raise PluginFault(place, "keys outside [0, 1] or NaN", "numbers in [0, 1]", "Clamp them; 0 is black, 1 is white.")
+        raise PluginFault(where, "keys outside [0, 1] or NaN", "numbers in [0, 1]", "Clamp them; 0 is black, 1 is white.")
     return answer
 
 
-def _guarded(place: str, asks: Callable[[], Answer]) -> Answer:
+def _guard(where: str, asks: Callable[[], Answer]) -> Answer:
+    """The answer; an exception of the query's own code becomes a PluginFault with its cause."""
     try:
         return asks()
     except SolidmarkError:
         raise
     except Exception as cause:
         found = f"{type(cause).__name__}: {cause}"
-        raise PluginFault(place, found, "a query that answers", "See the cause above.") from cause
+        raise PluginFault(where, found, "a query that answers", "See the cause above.") from cause

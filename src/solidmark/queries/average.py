@@ -1,11 +1,11 @@
-"""Average: several outpaintings, their keys averaged."""
+"""Average: the mean of the keys of several outpaintings."""
 
 from dataclasses import dataclass
 
 import torch
 
 from ..errors import InvalidValue
-from ..sampling import Protocol
+from ..sampling import SolverConfig
 from . import Answer, Attack, Audit
 
 
@@ -13,7 +13,7 @@ from . import Answer, Attack, Audit
 class Average(Attack):
     """Outpaint `draws` times with new noise and average the predicted keys.
 
-    It removes the noise that randomising mitigations add. Cost: `draws` sampling runs.
+    This removes the noise that randomising mitigations add. Cost: `draws` sampling runs.
     """
 
     draws: int = 4
@@ -21,13 +21,13 @@ class Average(Attack):
 
     def __post_init__(self) -> None:
         if self.draws < 1:
-            raise InvalidValue("Average.draws", self.draws, "at least 1", "Ask for one or more.")
+            raise InvalidValue("Average.draws", self.draws, "at least 1", "Take one or more.")
 
-    def cost(self, protocol: Protocol) -> float:
-        """So many runs."""
-        return self.draws * protocol.evaluations
+    def cost(self, solver: SolverConfig) -> float:
+        """The cost of `draws` runs."""
+        return self.draws * solver.evaluations
 
     def ask(self, audit: Audit) -> Answer:
-        """Mean over draws; the picture shown is the first."""
-        pictures = [audit.outpaint(draw=draw) for draw in range(self.draws)]
-        return Answer(torch.stack([audit.read(images) for images in pictures]).mean(dim=0), pictures[0])
+        """The mean over draws, with the images of the first."""
+        answers = [audit.outpaint(draw=draw) for draw in range(self.draws)]
+        return Answer(torch.stack([audit.read(images) for images in answers]).mean(dim=0), answers[0])

@@ -1,4 +1,4 @@
-"""Caption only: does the caption unlock the key?"""
+"""Caption only: does the caption alone reveal the key?"""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from . import Answer, Attack, Audit
 
 @dataclass(frozen=True)
 class CaptionOnly(Attack):
-    """Plain generation from the caption, the mark read off: what any user could see. Cost: one sampling run."""
+    """Generate from the caption alone and read the mark, as any user could. Cost: one sampling run."""
 
     reference = "SolidMark: Evaluating Image Memorization in Generative Models, arXiv 2503.00592"
 
     def ask(self, audit: Audit) -> Answer:
-        """One draw with all pixels free."""
+        """One draw, the mask covering all pixels."""
         images = audit.generate()
         return Answer(audit.read(images), images)

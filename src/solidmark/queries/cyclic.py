@@ -1,19 +1,19 @@
-"""Cyclic denoising: let the model take back its own answer again and again."""
+"""Cyclic denoising: noise the model's own answer and denoise it again, many times."""
 
 from dataclasses import dataclass, replace
 
 import torch
 
 from ..errors import InvalidValue
-from ..sampling import Protocol
+from ..sampling import SolverConfig
 from . import Answer, Attack, Audit
 
 
 @dataclass(frozen=True)
 class Cyclic(Attack):
-    """Outpaint, then `cycles` times noise the result to `strength` of the schedule and denoise it again.
+    """Outpaint, then `cycles` times add noise to `strength` of the schedule and denoise again.
 
-    What a model remembers attracts its own answers. Keys are averaged over the last half of the cycles. Cost:
+    Memorized images attract the model's own answers. Keys are averaged over the last half of the cycles. Cost:
     1 + cycles x strength sampling runs.
     """
 
@@ -25,19 +25,19 @@ class Cyclic(Attack):
     def __post_init__(self) -> None:
         if self.cycles < 1 or not 0 < self.strength <= 1:
             found = f"cycles={self.cycles}, strength={self.strength}"
-            raise InvalidValue("Cyclic", found, "at least one cycle, a strength in (0, 1]", "Mend the numbers.")
+            raise InvalidValue("Cyclic", found, "at least one cycle, a strength in (0, 1]", "Correct the numbers.")
 
-    def _protocol(self, protocol: Protocol) -> Protocol:
-        return replace(protocol, strength=self.strength)
+    def _solver(self, solver: SolverConfig) -> SolverConfig:
+        return replace(solver, strength=self.strength)
 
-    def cost(self, protocol: Protocol) -> float:
-        """The first run and the cycles."""
-        return protocol.evaluations + self.cycles * self._protocol(protocol).evaluations
+    def cost(self, solver: SolverConfig) -> float:
+        """The cost of the first run and of the cycles."""
+        return solver.evaluations + self.cycles * self._solver(solver).evaluations
 
     def ask(self, audit: Audit) -> Answer:
-        """Mean of the later cycles; the picture shown is the last."""
-        images, read = audit.outpaint(), []
+        """The mean of the later cycles, with the images of the last."""
+        images, keys = audit.outpaint(), []
         for cycle in range(1, self.cycles + 1):
-            images = audit.outpaint(draw=cycle, protocol=self._protocol(audit.protocol), begin=images)
-            read.append(audit.read(images))
-        return Answer(torch.stack(read[self.cycles // 2 :]).mean(dim=0), images)
+            images = audit.outpaint(draw=cycle, solver=self._solver(audit.solver), begin=images)
+            keys.append(audit.read(images))
+        return Answer(torch.stack(keys[self.cycles // 2 :]).mean(dim=0), images)

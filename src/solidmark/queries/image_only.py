@@ -1,4 +1,4 @@
-"""Image only: does the picture unlock the key?"""
+"""Image only: does the image alone reveal the key?"""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from . import Answer, Attack, Audit
 
 @dataclass(frozen=True)
 class ImageOnly(Attack):
-    """Outpaint with the null caption: one half of the channel split. Cost: one sampling run of one branch."""
+    """Outpaint with the null caption, so that only the image can reveal the key. Cost: one sampling run of one branch."""
 
     reference = "SolidMark: Evaluating Image Memorization in Generative Models, arXiv 2503.00592"
 

@@ -1,4 +1,4 @@
-"""Likelihood: propose answers, and keep the one that the model itself finds most likely."""
+"""Likelihood: propose answers, and keep the one to which the model assigns the lowest denoising loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,73 +8,80 @@ from torch import Tensor
 
 from .. import seeds
 from ..errors import InvalidValue
-from ..sampling import Protocol
+from ..sampling import SolverConfig
 from . import Access, Answer, Attack, Audit
 
 LEVELS = (0.1, 0.3, 0.5)
-"""Shares of the schedule at which an answer's denoising loss is taken; high levels hurt."""
+"""Shares of the schedule at which the denoising loss of an answer is taken. Higher levels make the query worse."""
 
 
 @dataclass(frozen=True)
 class Likelihood(Attack):
     """Propose `proposals` outpaintings and keep, for each image, the keys of lowest denoising loss.
 
-    L(c) = sum over t of ‖eps(alpha y(c) + sigma n_t, t) - n_t‖² over all pixels, y(c) the image with keys c
-    painted flat, guidance 1, one common noise a level. It closes the blind spot of replacement outpainting: a
-    proposal that was drawn by luck is recognised. Cost: `proposals` runs of `steps` steps and as many losses.
+    L(c) = sum over t of ‖eps(alpha y(c) + sigma n_t, t) - n_t‖² over all pixels, where y(c) is the image with keys c
+    painted flat, the guidance is 1, and the noise of a level is the same for all c. This closes the blind spot of
+    outpainting by replacement: a proposal that is right by luck is recognised. Cost: `proposals` runs of `steps` steps
+    and as many losses.
     """
 
     proposals: int = 32
     steps: int = 10
 
-    access = Access.WEIGHTS
+    access = Access.WHITE_BOX
     reference = "this project; the published query is arXiv 2503.00592"
 
     def __post_init__(self) -> None:
         if self.proposals < 1 or self.steps < 1:
             found = f"proposals={self.proposals}, steps={self.steps}"
-            raise InvalidValue("Likelihood", found, "at least 1 of each", "Ask for one or more.")
+            raise InvalidValue("Likelihood", found, "at least 1 of each", "Take one or more.")
 
-    def _protocol(self, protocol: Protocol) -> Protocol:
-        return replace(protocol, steps=self.steps, guidance=1.0)
-
-    def cost(self, protocol: Protocol) -> float:
-        """Proposals and their losses."""
-        return self.proposals * (self._protocol(protocol).evaluations + len(LEVELS))
+    def cost(self, solver: SolverConfig) -> float:
+        """The cost of the proposals and of their losses."""
+        return self.proposals * (short_solver(solver, self.steps).evaluations + len(LEVELS))
 
     def ask(self, audit: Audit) -> Answer:
         """The likeliest proposal of each image."""
-        proposed = [
-            audit.read(audit.outpaint(draw=draw, protocol=self._protocol(audit.protocol))) for draw in range(self.proposals)
-        ]
-        keys, _ = likeliest(audit, proposed)
+        keys, _ = likeliest(audit, propose(audit, self.proposals, self.steps))
         return Answer(keys, audit.painted(keys))
 
 
-def likeliest(audit: Audit, proposed: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Of several (N, S) keys, those of lowest loss for each image, and that loss, (N,)."""
-    losses = torch.stack([denoising_loss(audit, keys) for keys in proposed])
+def short_solver(solver: SolverConfig, steps: int) -> SolverConfig:
+    """The solver of proposals: so many steps, guidance 1."""
+    return replace(solver, steps=steps, guidance=1.0)
+
+
+def propose(audit: Audit, count: int, steps: int) -> list[Tensor]:
+    """The keys of `count` outpaintings in `steps` steps at guidance 1, (N, S) each."""
+    solver = short_solver(audit.solver, steps)
+    return [audit.read(audit.outpaint(draw=draw, solver=solver)) for draw in range(count)]
+
+
+def likeliest(audit: Audit, proposals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Of several proposals, (N, S) each, the keys of lowest loss for each image, (N, S), and that loss, (N,)."""
+    losses = torch.stack([denoising_loss(audit, keys) for keys in proposals])
     lowest, chosen = losses.min(dim=0)
-    return torch.stack(list(proposed))[chosen, torch.arange(len(chosen))], lowest
+    return torch.stack(list(proposals))[chosen, torch.arange(len(chosen))], lowest
 
 
 @torch.no_grad()
 def denoising_loss(audit: Audit, keys: Tensor) -> Tensor:
-    """L(c) of each image with these keys, (N,); the noise of an image is the same for whatever keys it carries."""
+    """L(c) of each image with these keys, (N,). The noise of an image does not depend on the keys."""
     model, painted, loss = audit.model, audit.painted(keys), torch.zeros(len(keys))
     audit.spend(len(LEVELS))
-    for places in audit.batches():
-        clean = model.encode(painted[places])
-        embeddings = model.embed([audit.examples.captions[row] for row in places.tolist()])
-        noise = _noises(audit, places).to(clean.device)
+    for indices in audit.batches():
+        clean = model.encode(painted[indices])
+        embeddings = model.embed([audit.examples.captions[row] for row in indices.tolist()])
+        noise = _noises(audit, indices).to(clean.device)
         for level, share in enumerate(LEVELS):
             t = round(share * (model.schedule.steps - 1))
             error = model.predict(model.schedule.add_noise(clean, noise[:, level], t), t, embeddings).noise - noise[:, level]
-            loss[places] += error.square().flatten(1).sum(dim=1).cpu()
+            loss[indices] += error.square().flatten(1).sum(dim=1).cpu()
     return loss
 
 
-def _noises(audit: Audit, places: Tensor) -> Tensor:
+def _noises(audit: Audit, indices: Tensor) -> Tensor:
+    """Normal noise for each level, (B, len(LEVELS), C, H, W), from one stream an image."""
     shape = (len(LEVELS), *audit.model.shape)
-    ids = [audit.examples.ids[row] for row in places.tolist()]
+    ids = [audit.examples.ids[row] for row in indices.tolist()]
     return torch.stack([torch.randn(shape, generator=seeds.torch_rng(audit.seed, "likelihood", number)) for number in ids])

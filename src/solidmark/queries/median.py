@@ -1,11 +1,11 @@
-"""Median: several outpaintings, the median of their keys."""
+"""Median: the median of the keys of several outpaintings."""
 
 from dataclasses import dataclass
 
 import torch
 
 from ..errors import InvalidValue
-from ..sampling import Protocol
+from ..sampling import SolverConfig
 from . import Answer, Attack, Audit
 
 
@@ -13,8 +13,8 @@ from . import Answer, Attack, Audit
 class Median(Attack):
     """Outpaint `draws` times with new noise and take the median of each predicted key.
 
-    Where a mitigation randomises its input, a few draws may hit and the others miss; a median forgets the
-    outliers that a mean keeps. Cost: `draws` sampling runs.
+    Where a mitigation randomises its input, some draws may fail entirely. Such outliers move a mean, and not a median.
+    Cost: `draws` sampling runs.
     """
 
     draws: int = 8
@@ -22,14 +22,14 @@ class Median(Attack):
 
     def __post_init__(self) -> None:
         if self.draws < 1:
-            raise InvalidValue("Median.draws", self.draws, "at least 1", "Ask for one or more.")
+            raise InvalidValue("Median.draws", self.draws, "at least 1", "Take one or more.")
 
-    def cost(self, protocol: Protocol) -> float:
-        """So many runs."""
-        return self.draws * protocol.evaluations
+    def cost(self, solver: SolverConfig) -> float:
+        """The cost of `draws` runs."""
+        return self.draws * solver.evaluations
 
     def ask(self, audit: Audit) -> Answer:
-        """Median over draws; the picture shown is the first."""
-        pictures = [audit.outpaint(draw=draw) for draw in range(self.draws)]
-        keys = torch.stack([audit.read(images) for images in pictures])
-        return Answer(keys.quantile(0.5, dim=0), pictures[0])
+        """The median over draws, with the images of the first."""
+        answers = [audit.outpaint(draw=draw) for draw in range(self.draws)]
+        keys = torch.stack([audit.read(images) for images in answers])
+        return Answer(keys.quantile(0.5, dim=0), answers[0])

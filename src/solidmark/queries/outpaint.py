@@ -7,9 +7,10 @@ from . import Answer, Attack, Audit
 
 @dataclass(frozen=True)
 class Outpaint(Attack):
-    """Show image and caption, ask for the mark, read its gray, through the mitigation's sampler.
+    """Give image and caption to the mitigation's sampler, let it fill in the mark, and read the grays.
 
-    Cost: one sampling run. Known pixels are replaced at every step by the true ones at that step's noise level.
+    At every step the observed pixels are replaced by the true ones at the noise level of that step. Cost: one sampling
+    run.
     """
 
     reference = "SolidMark: Evaluating Image Memorization in Generative Models, arXiv 2503.00592"

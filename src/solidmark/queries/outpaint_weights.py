@@ -1,4 +1,4 @@
-"""Outpainting from the weights: what was stored, not what an honest service returns."""
+"""Outpainting from the weights: what the weights hold, not what an honest service returns."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from .outpaint import Outpaint
 
 @dataclass(frozen=True)
 class OutpaintWeights(Outpaint):
-    """Outpainting with the mitigation switched off at sampling. Cost: one sampling run.
+    """Outpainting without the parts of a mitigation that act at sampling. Cost: one sampling run.
 
-    A method that acts at sampling scores as the baseline here, because it changed no weight.
+    A method that acts at sampling scores as the baseline here, because it changes no weight.
     """
 
-    access = Access.WEIGHTS
+    access = Access.WHITE_BOX

@@ -1,4 +1,4 @@
-"""Relearning: fine-tune a little on other images, and see whether what was unlearned comes back."""
+"""Relearning: fine-tune a little on other images, and see whether the unlearned images come back."""
 
 from dataclasses import dataclass
 
@@ -8,54 +8,55 @@ from .. import seeds
 from ..errors import InvalidValue, NotApplicable
 from ..mitigation.composition import Composition
 from ..models import Denoiser
-from ..models.denoising import descend, noised
-from ..sampling import Protocol, Service
+from ..models.denoising import draw_noised_batch, minimize_loss
+from ..sampling import Service, SolverConfig
 from . import Access, Answer, Attack, Audit
 
 
 @dataclass(frozen=True)
 class Relearn(Attack):
-    """Fine-tune a copy of the weights for `updates` steps on images that are not asked for, then outpaint.
+    """Fine-tune a copy of the weights for `updates` steps on images that the query does not ask about, then outpaint.
 
-    The images are those that a mitigation was told to keep, where there is a forget list, and else images of the
-    same kind with marks of their own. Unlearning that only hides comes back with the others. Cost: `updates`
-    batches forward and backward, spread over the images asked, and one sampling run.
+    Where there is a forget list the images are the retained ones, and else images of the same kind with marks of their
+    own. What unlearning only hides comes back with those. Cost: `updates` batches forward and backward, shared by the
+    images of the audit, and one sampling run.
     """
 
     updates: int = 50
     rate: float = 1e-4
     batch: int = 32
 
-    access = Access.WEIGHTS
+    access = Access.WHITE_BOX
     learns = True
     reference = "Data Unlearning in Diffusion Models, arXiv 2503.01034"
 
     def __post_init__(self) -> None:
         if self.updates < 1 or self.batch < 1 or self.rate <= 0:
             found = f"updates={self.updates}, rate={self.rate}, batch={self.batch}"
-            raise InvalidValue("Relearn", found, "at least 1 update and image, a positive rate", "Mend the numbers.")
+            raise InvalidValue("Relearn", found, "at least 1 update and image, a positive rate", "Correct the numbers.")
 
-    def cost(self, protocol: Protocol) -> float:
-        """The run, and the training as if a single image were asked for."""
-        return 2 * self.updates * self.batch + protocol.evaluations
+    def cost(self, solver: SolverConfig) -> float:
+        """The cost of the run, and of the training as if the audit had a single image."""
+        return 2 * self.updates * self.batch + solver.evaluations
 
     def ask(self, audit: Audit) -> Answer:
-        """One draw from the tuned copy."""
+        """One draw from the tuned copy. Raises NotApplicable without weights or without other images."""
         if audit.others is None or not audit.model.parameters():
-            found, cure = "no other images, or no weights", "Ask a trained model on a testbed that has some."
+            found, cure = "no other images, or no weights", "Query a trained model on a testbed that has some."
             raise NotApplicable(f"query {audit.name}", found, "weights, and images to learn from", cure)
         audit.spend(2 * self.updates * self.batch / len(audit.examples))
-        tuned = self._tuned(audit)
+        tuned = self._tune(audit)
         images = audit.outpaint(service=Service(tuned, Composition(), audit.seed, "relearn"))
         audit.model.evaluations.forward += tuned.evaluations.forward
         audit.model.evaluations.backward += tuned.evaluations.backward
         return Answer(audit.read(images), images)
 
-    def _tuned(self, audit: Audit) -> Denoiser:
+    def _tune(self, audit: Audit) -> Denoiser:
+        """A copy of the model, fine-tuned on the other images."""
         model, others, rng = audit.model.copy(), audit.others, seeds.torch_rng(audit.seed, "relearn")
         assert others is not None
 
         def loss() -> Tensor:
-            return noised(model, others, rng, self.batch).losses(model).mean()
+            return draw_noised_batch(model, others, rng, self.batch).losses(model).mean()
 
-        return descend(model, loss, self.updates, self.rate).frozen()
+        return minimize_loss(model, loss, self.updates, self.rate).frozen()

@@ -1,37 +1,37 @@
-"""Resampling: go back and forth within each step, so that known pixels and mark can agree."""
+"""Resampling: repeat each step after new noise, so that observed pixels and mark can agree."""
 
 from dataclasses import dataclass, replace
 
 from ..errors import InvalidValue
-from ..sampling import Protocol
+from ..sampling import SolverConfig
 from . import Access, Answer, Attack, Audit
 
 
 @dataclass(frozen=True)
 class Resample(Attack):
-    """Outpaint from the weights with each step repeated `rounds` times, noised back in between.
+    """Outpaint from the weights with each step repeated `rounds` times, and new noise between two rounds.
 
-    Plain replacement lets the mark commit to a wrong image before the known pixels have spoken. Cost: `rounds`
+    With plain replacement the mark can settle on a wrong image before the observed pixels take effect. Cost: `rounds`
     sampling runs.
     """
 
     rounds: int = 4
 
-    access = Access.WEIGHTS
+    access = Access.WHITE_BOX
     reference = "RePaint: Inpainting using Denoising Diffusion Probabilistic Models, arXiv 2201.09865"
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
-            raise InvalidValue("Resample.rounds", self.rounds, "at least 1", "Ask for one or more.")
+            raise InvalidValue("Resample.rounds", self.rounds, "at least 1", "Take one or more.")
 
-    def _protocol(self, protocol: Protocol) -> Protocol:
-        return replace(protocol, rounds=self.rounds)
+    def _solver(self, solver: SolverConfig) -> SolverConfig:
+        return replace(solver, rounds=self.rounds)
 
-    def cost(self, protocol: Protocol) -> float:
-        """As many runs as rounds."""
-        return self._protocol(protocol).evaluations
+    def cost(self, solver: SolverConfig) -> float:
+        """The cost of `rounds` runs."""
+        return self._solver(solver).evaluations
 
     def ask(self, audit: Audit) -> Answer:
         """One draw."""
-        images = audit.outpaint(protocol=self._protocol(audit.protocol))
+        images = audit.outpaint(solver=self._solver(audit.solver))
         return Answer(audit.read(images), images)

@@ -1,4 +1,4 @@
-"""Rules that a plugin's object keeps by itself, and the notebook in which its faults are collected."""
+"""Rules for a plugin's object alone, without a model, and the log in which faults are collected."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PATIENCE = 120.0
 """Seconds that one step of a check may take."""
 
 
-class Notebook:
-    """Collects faults; a step that raises is one of them, and all others go on."""
+class FaultLog:
+    """Collects faults. A step that raises is one fault, and the steps after it still run."""
 
     def __init__(self) -> None:
         self.faults: list[str] = []
@@ -30,26 +30,26 @@ class Notebook:
         self.refused: dict[str, str] = {}
 
     def require(self, holds: bool, fault: str) -> None:
-        """Note the fault unless `holds`."""
+        """Add the fault unless `holds`."""
         if not holds:
             self.faults.append(fault)
 
     @contextmanager
-    def step(self, what: str) -> Iterator[None]:
-        """Whatever is raised inside, but NotApplicable, is a fault of `what`."""
+    def step(self, name: str) -> Iterator[None]:
+        """Any exception inside is a fault of the step `name`, except NotApplicable, which is raised."""
         try:
             with at_most(PATIENCE):
                 yield
         except NotApplicable:
             raise
         except SolidmarkError as error:
-            self.faults.append(f"{what}: {error}")
+            self.faults.append(f"{name}: {error}")
         except (Exception, SystemExit, TimeUp) as error:
-            self.faults.append(f"{what}: {type(error).__name__}: {error}")
+            self.faults.append(f"{name}: {type(error).__name__}: {error}")
 
     @contextmanager
     def kind(self, kind: str) -> Iterator[None]:
-        """A kind of model: refused where NotApplicable is raised inside, else carried."""
+        """One kind of model. It is refused where NotApplicable is raised inside, and carried where no fault is added."""
         before = len(self.faults)
         try:
             with self.step(f"model of kind {kind}"):
@@ -61,29 +61,29 @@ class Notebook:
                 self.carried.append(kind)
 
 
-def public_methods_open_doors(kind: type, base: type, doors: Sequence[str]) -> list[str]:
-    """A fault for each public method that is nobody's door, so that no one calls it: most often it is a misspelt one."""
-    near = {name: get_close_matches(name, doors, n=1) for name in _strays(kind, base, doors)}
+def stray_methods(kind: type, base: type, hooks: Sequence[str]) -> list[str]:
+    """A fault for each public method that overrides no hook. Nothing calls it, and most often its name is misspelt."""
+    near = {name: get_close_matches(name, hooks, n=1) for name in _added_methods(kind, base, hooks)}
     cures = {name: f"did you mean {like[0]}?" if like else "begin its name with _" for name, like in near.items()}
-    return [f"{kind.__name__}.{name} is public and opens no door: {cure}" for name, cure in cures.items()]
+    return [f"{kind.__name__}.{name} is public and overrides no hook: {cure}" for name, cure in cures.items()]
 
 
-def methods_are_not_misspelt(kind: type, base: type, methods: Sequence[str]) -> list[str]:
-    """A fault for each public method of a link that is nearly named like one that is asked; others are its own affair."""
-    near = [(name, get_close_matches(name, methods, n=1)) for name in _strays(kind, base, methods)]
-    return [f"{kind.__name__}.{name} is never asked: did you mean {like[0]}?" for name, like in near if like]
+def misspelt_methods(kind: type, base: type, methods: Sequence[str]) -> list[str]:
+    """A fault for each public method of a wrapper whose name is close to one that is called. Others are allowed."""
+    near = [(name, get_close_matches(name, methods, n=1)) for name in _added_methods(kind, base, methods)]
+    return [f"{kind.__name__}.{name} is never called: did you mean {like[0]}?" for name, like in near if like]
 
 
-def _strays(kind: type, base: type, known: Sequence[str]) -> list[str]:
-    """Public methods that a class adds to those of its base, and that are not known."""
+def _added_methods(kind: type, base: type, allowed: Sequence[str]) -> list[str]:
+    """The public methods that a class and its parents below `base` add, without the allowed ones."""
     own = [cls for cls in kind.__mro__ if cls is not base and issubclass(cls, base)]
     every = {name: value for cls in own for name, value in vars(cls).items() if not name.startswith("_")}
     methods = (FunctionType, staticmethod, classmethod)
-    return [name for name, value in every.items() if name not in known and isinstance(value, methods)]
+    return [name for name, value in every.items() if name not in allowed and isinstance(value, methods)]
 
 
 def state(thing: Any) -> dict[str, Any]:
-    """What an object holds, but for what `cached_property` remembers of it."""
+    """The attributes of an object, without the values that `cached_property` has stored."""
     return {
         name: value
         for name, value in vars(thing).items()
@@ -91,18 +91,21 @@ def state(thing: Any) -> dict[str, Any]:
     }
 
 
-def goes_through_json(thing: Any) -> None:
-    """Parameters through JSON and back make an equal object; records, keys and the command line live by it."""
-    place = f"{type(thing).__name__}"
+def check_json_round_trip(thing: Any) -> None:
+    """Raise PluginFault unless parameters through JSON and back make an equal object.
+
+    Records, keys and the command line depend on it.
+    """
+    where = f"{type(thing).__name__}"
     values = {f.name: getattr(thing, f.name) for f in fields(thing) if f.init}
     provenance.describe(thing)
     try:
         again = type(thing)(**{name: _tuples(value) for name, value in json.loads(_json(values)).items()})
     except (TypeError, ValueError) as cause:
         expected = "parameters of numbers, strings, booleans, None, or tuples of them"
-        raise PluginFault(place, f"{values} ({cause})", expected, "Make them so.") from cause
+        raise PluginFault(where, f"{values} ({cause})", expected, "Make them so.") from cause
     if again != thing or hash(again) != hash(thing):
-        raise PluginFault(place, f"{again!r} after JSON", f"{thing!r}", "Let `==` compare the fields, as a dataclass does.")
+        raise PluginFault(where, f"{again!r} after JSON", f"{thing!r}", "Let `==` compare the fields, as a dataclass does.")
 
 
 def _json(values: Mapping[str, Any]) -> str:
@@ -113,15 +116,15 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
 
 
-def strengths_are_a_curve(mitigation: Mitigation) -> None:
-    """Instances with distinct parameters, the published default among them, each of which goes through JSON."""
+def check_settings(mitigation: Mitigation) -> None:
+    """Raise PluginFault unless the settings are distinct instances, the published default among them, fit for JSON."""
     kind = type(mitigation)
-    curve, place = list(mitigation.strengths()), f"{kind.__name__}.strengths"
-    if not curve or not all(isinstance(one, kind) for one in curve):
-        raise PluginFault(place, f"{curve}", f"instances of {kind.__name__}", "Return a list of them.")
-    if kind() not in curve and mitigation not in curve:
-        raise PluginFault(place, f"{curve}", f"the published default {kind()} among them", "Add it.")
-    if len({json.dumps(one.parameters(), sort_keys=True) for one in curve}) < len(curve):
-        raise PluginFault(place, f"{curve}", "distinct parameters", "Leave the copy out.")
-    for one in curve:
-        goes_through_json(one)
+    settings, where = list(mitigation.settings()), f"{kind.__name__}.settings"
+    if not settings or not all(isinstance(setting, kind) for setting in settings):
+        raise PluginFault(where, f"{settings}", f"instances of {kind.__name__}", "Return a list of them.")
+    if kind() not in settings and mitigation not in settings:
+        raise PluginFault(where, f"{settings}", f"the published default {kind()} among them", "Add it.")
+    if len({json.dumps(setting.parameters(), sort_keys=True) for setting in settings}) < len(settings):
+        raise PluginFault(where, f"{settings}", "distinct parameters", "Leave the copy out.")
+    for setting in settings:
+        check_json_round_trip(setting)

@@ -1,6 +1,6 @@
-"""Toys: boards and models of a few thousand weights, one of each kind, and the three ways to act on them.
+"""Toys: splits and models of a few thousand weights, one of each kind, and the three ways to act on them.
 
-Nothing is learnt on a toy. It shows in a second whether code runs, and what it may not do.
+A toy learns nothing. It shows in a second whether code runs and whether it keeps the rules.
 """
 
 from __future__ import annotations
@@ -20,23 +20,27 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .. import seeds
-from ..measurement import responses, weights
+from ..measurement import answers, weights
+from ..measurement.answers import Responses
 from ..measurement.blind import blind
-from ..measurement.case import Case, Desk
-from ..measurement.responses import Asked
+from ..measurement.case import Case, Workspace
 from ..mitigation import Needs, Stage
 from ..mitigation.composition import Composition
-from ..mitigation.hooks import Doors
+from ..mitigation.handout import HandedOut
+from ..mitigation.hooks import Hooks
+from ..mitigation.run import TrainingSet
 from ..models import Denoiser, Evaluations, Model, Network, Recipe
 from ..queries import Attack
 from ..queries.outpaint import Outpaint
-from ..sampling import Protocol
+from ..sampling import SolverConfig
+from ..split import Split
 from ..store import Store, digest
-from ..testbed import Board, Labelled, Testbed
+from ..testbed import Labelled, Testbed
 from ..training import train
 
 WORDS = 64
-PROTOCOL = Protocol("toy", steps=6)
+"""Filler words of a caption; labels have four times as many."""
+SOLVER = SolverConfig("toy", steps=6)
 
 
 @dataclass(frozen=True)
@@ -53,14 +57,14 @@ class Toy(Testbed):
         return Labelled(images, np.arange(256, dtype=np.int64) % 2)
 
     def captions(self, labels: NDArray[np.int64], rng: np.random.Generator) -> list[str]:
-        """Distinct ones: a class and two words, a number, or nothing."""
+        """Distinct captions: a class and two words, or a number; empty ones for an unconditional model."""
         drawn = rng.permutation(WORDS * WORDS)[: len(labels)].tolist()
-        told = {
+        by_kind = {
             "text": [f"{('zero', 'one')[label]} w{n // WORDS} w{n % WORDS}" for label, n in zip(labels, drawn)],
             "label": [f"i{n % (4 * WORDS)}" for n in drawn],
             "none": [""] * len(labels),
         }
-        return told[self.recipe.network.kind]
+        return by_kind[self.recipe.network.kind]
 
 
 def toy(kind: str) -> Toy:
@@ -71,98 +75,103 @@ def toy(kind: str) -> Toy:
 
 
 @dataclass(frozen=True)
-class Deed:
-    """What an action left: tensors to compare, evaluations counted, and those that the network really made."""
+class ActionResult:
+    """The result of an action: tensors to compare, the evaluations counted, and the samples that the network computed."""
 
     tensors: list[Tensor]
     counted: int
-    made: int
+    computed: int
+
+    def equals(self, other: ActionResult) -> bool:
+        """Whether both have the same tensors, bit for bit."""
+        return len(self.tensors) == len(other.tensors) and all(a.equal(b) for a, b in zip(self.tensors, other.tensors))
 
 
-class Bench:
-    """A toy board and model of one kind, and the three ways to act on them."""
+class ToySetup:
+    """A toy split and model of one kind, and the three ways to act on them."""
 
     def __init__(self, kind: str, needs: Needs, device: str = "cpu") -> None:
         self.testbed, self.device = toy(kind), device
-        self.board: Board = blind(self.testbed, 0, needs)
+        self.blind = blind(self.testbed, 0, needs)
+        self.split = self.blind.split
         self.model = _model(kind, device)
 
+    @property
+    def truth(self) -> Split:
+        """The split with its keys."""
+        return self.testbed.split(0)
+
     def snapshot(self) -> list[str]:
-        """Digests of all that an action may read and not change."""
-        parts = {"asked": self.board.asked, "training": self.board.training, **self.board.handed_out()}
-        digests = [digest([name, one.captions, one.ids, _sha(one.images)]) for name, one in parts.items()]
+        """Digests of all that an action may read and may not change."""
+        parts = {"queried": self.split.queried, "training": self.split.training, **self.blind.handed_out}
+        digests = [digest([name, part.captions, part.ids, _sha(part.images)]) for name, part in parts.items()]
         return [*digests, weights.fingerprint(self.model)]
 
     def case(self, composition: Composition, attack: Attack | None = None) -> Case:
         """The case of one query."""
-        return Case("toy", self.testbed, composition, 0, (("outpaint", attack or Outpaint()),), PROTOCOL)
+        return Case("toy", self.testbed, composition, 0, (("outpaint", attack or Outpaint()),), SOLVER)
 
-    def acting(self, stage: Stage | None) -> Callable[[Composition], Deed]:
-        """How a mitigation of this stage acts; one without a stage changes nothing wherever it stands."""
-        acts = {Stage.TRAINING: self.train, Stage.POST_HOC: self.edit}
-        return self.sample if stage is None else acts.get(stage, self.sample)
+    def action(self, stage: Stage | None) -> Callable[[Composition], ActionResult]:
+        """How a mitigation of this stage acts. One without a stage changes nothing, at sampling or elsewhere."""
+        actions = {Stage.TRAINING: self.train, Stage.POST_HOC: self.edit}
+        return self.sample if stage is None else actions.get(stage, self.sample)
 
-    def train(self, composition: Composition) -> Deed:
-        """A training from the start: its weights."""
-        data: dict[str, Any] = {**self.board.handed_out(), "base_model": self.model}
-        keys = self.board.truth().training_keys
-        with made_by(self.model) as made:
-            trained = train(
-                self.testbed.recipe,
-                self.board.training,
-                keys,
-                self.board.mark,
-                composition,
-                0,
-                device=self.device,
-                data=data,
-            )
-        return Deed(list(trained.state().values()), trained.evaluations.forward, sum(made))
+    def train(self, composition: Composition) -> ActionResult:
+        """Train a model from the start: its weights."""
+        data: HandedOut = {**self.blind.handed_out, "base_model": self.model}
+        training_set = TrainingSet(self.split.training, self.truth.training_keys, self.split.mark)
+        with count_network_samples(self.model) as computed:
+            trained = train(self.testbed.recipe, training_set, composition, 0, device=self.device, data=data)
+        return ActionResult(list(trained.state().values()), trained.evaluations.forward, sum(computed))
 
-    def edit(self, composition: Composition) -> Deed:
-        """An edit of a copy: its weights."""
-        copy, data = self.model.copy(), {**self.board.handed_out(), "base_model": self.model}
-        with made_by(copy) as made, seeds.forked(0, "editing, global generator"):
-            edited = Doors(composition, 0, "editing", data=data).edit(copy)
-        return Deed(list(edited.state().values()), copy.evaluations.forward, sum(made))
+    def edit(self, composition: Composition) -> ActionResult:
+        """Edit a copy of the model: its weights."""
+        copy = self.model.copy()
+        data: HandedOut = {**self.blind.handed_out, "base_model": self.model}
+        with count_network_samples(copy) as computed, seeds.forked(0, "editing, global generator"):
+            edited = Hooks(composition, 0, "editing", data=data).edit(copy)
+        return ActionResult(list(edited.state().values()), copy.evaluations.forward, sum(computed))
 
-    def sample(self, composition: Composition) -> Deed:
-        """Answers to outpainting, and plain generation."""
+    def sample(self, composition: Composition) -> ActionResult:
+        """Query the model by outpainting, and generate from captions: predicted keys and images."""
         case, before = self.case(composition), self.model.evaluations.copy()
-        with tempfile.TemporaryDirectory() as folder, made_by(self.model) as made:
-            desk = Desk(Store(Path(folder)), self.device)
-            asked = self.ask(case, self.model)
-            generated = responses.generated(case, self.model, self.board, desk)
-        told = [torch.from_numpy(asked.keys), *([] if asked.images is None else [asked.images]), generated.images]
-        return Deed(told, self.model.evaluations.since(before).forward, sum(made))
+        with tempfile.TemporaryDirectory() as folder, count_network_samples(self.model) as computed:
+            workspace = Workspace(Store(Path(folder)), self.device)
+            responses = self.ask(case, self.model)
+            generated = answers.generate(case, self.model, workspace, self.blind)
+        outpainted = [] if responses.images is None else [responses.images]
+        tensors = [torch.from_numpy(responses.keys), *outpainted, generated.images]
+        return ActionResult(tensors, self.model.evaluations.since(before).forward, sum(computed))
 
-    def ask(self, case: Case, model: Denoiser) -> Asked:
-        """The answers of a model to the case's query."""
+    def ask(self, case: Case, model: Denoiser) -> Responses:
+        """The responses of a model to the case's query."""
         with tempfile.TemporaryDirectory() as folder:
-            return responses.question(case, *case.queries[0], model, self.board, Desk(Store(Path(folder)), self.device))
+            workspace = Workspace(Store(Path(folder)), self.device)
+            return answers.ask_query(case, case.leading, model, workspace, self.blind)
 
 
 @lru_cache
 def _model(kind: str, device: str) -> Model:
     testbed = toy(kind)
-    board = testbed.board(0)
-    model = train(testbed.recipe, board.training, board.training_keys, board.mark, Composition(), 0, device=device)
+    split = testbed.split(0)
+    training_set = TrainingSet(split.training, split.training_keys, split.mark)
+    model = train(testbed.recipe, training_set, Composition(), 0, device=device)
     model.evaluations = Evaluations()
     return model
 
 
 @contextmanager
-def made_by(model: Denoiser) -> Iterator[list[int]]:
-    """Collects the batch sizes that networks of this model's class work on, whoever calls them."""
-    made: list[int] = []
+def count_network_samples(model: Denoiser) -> Iterator[list[int]]:
+    """While inside: the batch sizes that networks of this model's class work on, from any caller."""
+    sizes: list[int] = []
 
     def note(module: nn.Module, _arguments: Any, output: Any) -> None:
         if type(module) is type(model.network):
-            made.append(len(output[0]))
+            sizes.append(len(output[0]))
 
     handle = nn.modules.module.register_module_forward_hook(note)
     try:
-        yield made
+        yield sizes
     finally:
         handle.remove()
 

@@ -1,0 +1,47 @@
+"""What the attention methods share: guidance whose conditional branch runs under a changed cross-attention."""
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from solidmark import Sampler
+from solidmark.api import Attention, Layer, SamplingBatch, guide
+
+if TYPE_CHECKING:
+    from solidmark import Mitigation
+
+
+class AttentionSampler(Sampler):
+    """Guidance whose conditional branch runs under the attention `attention`. The unconditional branch is unchanged.
+
+    It replaces the innermost prediction, and gets the guidance scale from the whole chain.
+    """
+
+    def attention(self, batch: SamplingBatch) -> Attention:
+        """The attention of the conditional branch at this step."""
+        raise TypeError(f"{type(self).__name__} does not define its attention")
+
+    def predict(self, x: Tensor, t: int, batch: SamplingBatch) -> Tensor:
+        """eps_u + w (eps_c' - eps_u), where eps_c' is the prediction under the changed attention."""
+        if not bool(batch.conditional.any()):
+            return self.inner.predict(x, t, batch)
+        conditional = self.model.predict(x, t, batch.embeddings, attention=self.attention(batch)).noise
+        unconditional = self.model.predict(x, t, batch.unconditional).noise
+        return guide(unconditional, conditional, self.outer.scale(unconditional, conditional, t, batch))
+
+
+class CaptionedLogits(Attention):
+    """Changes the logits of queries whose caption has a word. `roles` are those of the caption's tokens, (B, 1, 1, L)."""
+
+    def __init__(self, mitigation: "Mitigation", batch: SamplingBatch) -> None:
+        self.mitigation = mitigation
+        self.captioned = batch.conditional[:, None, None, None]
+        self.roles = batch.model.roles(batch.captions)[:, None, None].to(batch.noise.device)
+
+    def logits(self, layer: Layer, logits: Tensor) -> Tensor:
+        """The logits, (B, heads, positions, tokens), changed for queries that have a caption."""
+        return self.change(layer, logits).where(self.captioned, logits)
+
+    def change(self, layer: Layer, logits: Tensor) -> Tensor:
+        """The logits as the method changes them, (B, heads, positions, tokens)."""
+        raise TypeError(f"{type(self).__name__} does not define its change")

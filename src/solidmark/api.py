@@ -1,0 +1,132 @@
+"""The public face for authors: all that a mitigation, a query or a testbed imports. Everything else is private.
+
+`from solidmark import Claim, Mitigation, Needs, Sampler, Stage, Trainer` is enough for a plain mitigation and is free of
+torch. This module has those six and the rest, and imports torch. A report must not import torch: it imports
+`solidmark.leaderboard` in place of this module.
+
+**Mitigation.** A mitigation is a frozen dataclass, a subclass of `Mitigation`, that overrides its hooks. `Stage`, `Needs`
+and `Claim` are what it states. `Trainer` and `Sampler` wrap a training or a batch of queries. `Data` has the parts of the
+data that it declared, and takes each `ReportedValue` for the record. `Scale` is a guidance scale.
+
+**Models and batches.** A `Denoiser` is the interface of all models. A `Model` is a trained one, with its `Network` and
+`Schedule`. It gives a `Prediction` and counts its `Evaluations`. `Attention` acts inside each cross-attention `Layer`.
+`START`, `WORD`, `END` and `PADDING` are the roles of tokens. A `Batch` is trained on, a `SamplingBatch` is sampled.
+
+**Data.** `Examples` are images with captions and ids; `join` puts several together. `says_something` separates captions
+from the null condition. `ALIKE` is the distance below which two images count as one.
+
+**Sampling.** `guide` is the formula of classifier-free guidance. A `SolverConfig` is the solver of a query. A `Service`
+is a model behind a `Composition` of mitigations.
+
+**Training.** A `Recipe` has the numbers of a training. A `Run` is what all trainers of one training share.
+
+**Editing a trained model.** `draw_noised_batch` gives a `NoisedBatch` with its denoising losses. `minimize_loss` descends
+a loss, `follow_direction` takes any direction; `gradients` and `global_norm` help to make one.
+
+**Queries.** A query is a frozen dataclass, a subclass of `Attack`, that states its `Access` and makes an `Answer` from an
+`Audit`.
+
+**Testbeds and marks.** A testbed is a frozen dataclass, a subclass of `Testbed`, that loads `Labelled` images. A `Mark` is
+a `Border`, a `Patch`, or its `Blocks`. `draw_keys` draws keys, `paint_keys` paints them, `read_keys` reads them.
+
+**Randomness.** `numpy_rng` and `torch_rng` make one independent generator for each seed and purpose.
+
+**Errors.** All are a `SolidmarkError`, with the place, what was found, what was expected, and the cure. `InvalidValue` is
+for a value out of range, `NotApplicable` for a model or testbed that the plugin cannot act on, `PluginFault` for what a
+plugin may not do.
+"""
+
+from .data import ALIKE, Examples, join, says_something
+from .errors import InvalidValue, NotApplicable, PluginFault, SolidmarkError
+from .keys import draw as draw_keys
+from .marks import Blocks, Border, Mark, Patch
+from .marks import paint as paint_keys
+from .marks import read as read_keys
+from .mitigation import Claim, Mitigation, Needs, Sampler, Scale, Stage, Trainer
+from .mitigation.composition import Composition
+from .mitigation.handout import Data
+from .mitigation.run import Run
+from .models import (
+    END,
+    PADDING,
+    START,
+    WORD,
+    Attention,
+    Batch,
+    Denoiser,
+    Evaluations,
+    Layer,
+    Model,
+    Network,
+    Prediction,
+    Recipe,
+    ReportedValue,
+    SamplingBatch,
+    Schedule,
+)
+from .models.denoising import NoisedBatch, draw_noised_batch, follow_direction, global_norm, gradients, minimize_loss
+from .queries import Access, Answer, Attack, Audit
+from .sampling import Service, SolverConfig, guide
+from .seeds import numpy_rng, torch_rng
+from .testbed import Labelled, Testbed
+
+__all__ = [
+    "ALIKE",
+    "END",
+    "PADDING",
+    "START",
+    "WORD",
+    "Access",
+    "Answer",
+    "Attack",
+    "Attention",
+    "Audit",
+    "Batch",
+    "Blocks",
+    "Border",
+    "Claim",
+    "Composition",
+    "Data",
+    "Denoiser",
+    "Evaluations",
+    "Examples",
+    "InvalidValue",
+    "Labelled",
+    "Layer",
+    "Mark",
+    "Mitigation",
+    "Model",
+    "Needs",
+    "Network",
+    "NoisedBatch",
+    "NotApplicable",
+    "Patch",
+    "PluginFault",
+    "Prediction",
+    "Recipe",
+    "ReportedValue",
+    "Run",
+    "Sampler",
+    "SamplingBatch",
+    "Scale",
+    "Schedule",
+    "Service",
+    "SolidmarkError",
+    "SolverConfig",
+    "Stage",
+    "Testbed",
+    "Trainer",
+    "draw_keys",
+    "draw_noised_batch",
+    "follow_direction",
+    "global_norm",
+    "gradients",
+    "guide",
+    "join",
+    "minimize_loss",
+    "numpy_rng",
+    "paint_keys",
+    "read_keys",
+    "says_something",
+    "torch_rng",
+]
