@@ -1,1 +1,1 @@
-"""The benchmark's cases: what is asked of every mitigation."""
+"""The benchmark's cases: what is measured of every mitigation."""

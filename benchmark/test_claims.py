@@ -4,20 +4,20 @@ from collections.abc import Callable
 
 import pytest
 
-from solidmark.experiments import Lab
+from solidmark.experiments import Experiments
 from solidmark.findings import Finding, Verdict
 
-from .claims import Stated, stated
+from .claims import StatedClaim, find_claims
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One case a claim, of strangers' methods too."""
-    if "one" in metafunc.fixturenames:
-        metafunc.parametrize("one", [pytest.param(one, id=one.name) for one in stated()])
+    """One case a claim, of methods from other packages too."""
+    if "claim" in metafunc.fixturenames:
+        metafunc.parametrize("claim", [pytest.param(claim, id=claim.name) for claim in find_claims()])
 
 
 @pytest.mark.experiment
-def test_claim(one: Stated, found: Callable[[str, Callable[[Lab], Finding]], Finding]) -> None:
+def test_claim(claim: StatedClaim, record_finding: Callable[[str, str, Callable[[Experiments], Finding]], Finding]) -> None:
     """The claim ends in a verdict."""
-    finding = found(f"claims-{one.name}", one.test)
+    finding = record_finding("claims", claim.name, claim.test)
     assert finding.verdict in Verdict

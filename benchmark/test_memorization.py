@@ -1,16 +1,17 @@
-"""One case a testbed, mitigation, strength and seed: is its measurement sound?
+"""One case a testbed, mitigation, setting and seed: is its measurement sound?
 
-A case never fails because a mitigation is weak: that is what its record says. It fails when the number
-cannot be believed: a control off chance, a query without power, a mark that is none, a row that changed
+A case never fails because a mitigation is weak: its record says so. It fails where its numbers cannot be
+believed: a control off chance, a query without power, a mark that is not valid, a row that changed
 nothing, a plugin that broke.
 """
 
 from collections.abc import Callable
 
-from solidmark.records import Record
+from solidmark.schema.record import CaseRecord
 
 
-def test_measurement_is_sound(measured: Callable[[], Record]) -> None:
+def test_measurement_is_sound(measured: Callable[[], CaseRecord]) -> None:
     """No control of the record has a fault."""
-    faults = measured()["controls"]["faults"]
-    assert not faults, "\n".join(faults)
+    controls = measured()["controls"]
+    assert controls is not None
+    assert not controls["faults"], "\n".join(controls["faults"])

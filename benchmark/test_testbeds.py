@@ -1,12 +1,19 @@
-"""One case a testbed and seed: can its queries find what is there to be found?"""
+"""One case a testbed and seed: do its queries find what is memorized?"""
+
+from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from solidmark.records import Record
+if TYPE_CHECKING:  # pytest would take the class for one of tests
+    from solidmark.schema.record import TestbedRecord
 
 
-def test_the_leading_query_finds_what_is_memorized(measured_testbed: Callable[[], Record]) -> None:
-    """The perfect memorizer is read out, and marked training is compared with unmarked."""
+def test_the_leading_query_finds_what_is_memorized(measured_testbed: Callable[[], TestbedRecord]) -> None:
+    """The leading query reads the perfect memorizer, and marked training is compared with unmarked."""
     record = measured_testbed()
-    assert next(iter(record["power"].values()))["value"] >= 0.95
-    assert record["unmarked"]["utility"]["accuracy"]["of"] > 0
+    power, accuracy = next(iter(record["power"].values())), record["unmarked"]["utility"]["accuracy"]
+    assert power is not None
+    assert accuracy is not None
+    assert power["value"] >= 0.95
+    assert accuracy["of"] > 0

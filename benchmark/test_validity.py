@@ -1,14 +1,14 @@
 """The validity suite: does the score rise when, and only when, a model memorizes?
 
-An experiment is not failed by its verdict, which is reported whatever it is, but by what keeps it from having one.
-`--strict-findings` makes a verdict of `fails` a failure.
+An experiment passes whatever its verdict is; it fails where it cannot reach a verdict. With `--strict-findings` it
+also fails where the verdict is `fails`.
 """
 
 from collections.abc import Callable
 
 import pytest
 
-from solidmark.experiments import Lab
+from solidmark.experiments import Experiments
 from solidmark.findings import Finding, Verdict
 
 from .validity import (
@@ -21,8 +21,8 @@ from .validity import (
     identity,
     nearest_key,
     negative,
-    protocols,
     regularisers,
+    solvers,
     time,
 )
 
@@ -34,7 +34,7 @@ EXPERIMENTS = {
     "dropout": regularisers.dropout,
     "weight-decay": regularisers.weight_decay,
     "conditioning": conditioning.run,
-    "protocols": protocols.run,
+    "solvers": solvers.run,
     "identity-image": identity.image,
     "identity-caption": identity.caption,
     "channels": channels.run,
@@ -47,7 +47,7 @@ EXPERIMENTS = {
 
 @pytest.mark.experiment
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_validity(name: str, found: Callable[[str, Callable[[Lab], Finding]], Finding]) -> None:
+def test_validity(name: str, record_finding: Callable[[str, str, Callable[[Experiments], Finding]], Finding]) -> None:
     """The experiment ends in a verdict."""
-    finding = found(f"validity-{name}", EXPERIMENTS[name])
+    finding = record_finding("validity", name, EXPERIMENTS[name])
     assert finding.verdict in Verdict

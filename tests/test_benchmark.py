@@ -19,7 +19,7 @@ def ran(world):
     return world.run("-n", "2", "-k", "x- or none", "--run-dir", "run")
 
 
-def test_a_good_stranger_gets_its_row_and_baseline_beside_it(ran):
+def test_a_good_stranger_gets_its_row_and_the_baseline_too(ran):
     for family in ("none", "x-good", "x-good-training"):
         assert ran.record(family)["status"] == "ok", ran.output
     assert ran.record("x-good")["queries"]["outpaint"]["certified"]["of"] == 16
@@ -27,7 +27,7 @@ def test_a_good_stranger_gets_its_row_and_baseline_beside_it(ran):
 
 
 @pytest.mark.parametrize(
-    ("family", "told"),
+    ("family", "message"),
     [
         ("x-missing", "No module named 'no_such_module'"),
         ("x-class", "not a subclass"),
@@ -36,11 +36,11 @@ def test_a_good_stranger_gets_its_row_and_baseline_beside_it(ran):
         ("x-shape", "(16, 1, 8)"),
     ],
 )
-def test_a_broken_plugin_is_one_named_row_without_numbers(ran, family, told):
+def test_a_broken_plugin_is_one_named_row_without_numbers(ran, family, message):
     record = ran.record(family)
     assert record["status"] == "error"
     assert family in record["reason"]
-    assert told in record["reason"] or "x-shape" in family
+    assert message in record["reason"] or "x-shape" in family
     assert record["queries"] is None
 
 
@@ -77,7 +77,7 @@ def attacked(world):
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "message"),
     [
         ("y-constant", "the same keys for every image, [0.25"),
         ("y-peeks", "y-peeks, planted keys that the query has looked up: M = +1.000"),
@@ -85,22 +85,24 @@ def attacked(world):
         ("y-greedy", "query y-greedy: found 24 denoiser evaluations an image; expected at most 12, as declared"),
     ],
 )
-def test_a_bad_query_is_named_and_the_others_keep_their_numbers(attacked, query, told):
+def test_a_bad_query_is_named_and_the_others_keep_their_numbers(attacked, query, message):
     assert attacked["status"] == "failed_check"
-    assert [fault for fault in attacked["controls"]["faults"] if told in fault], attacked["controls"]["faults"]
+    assert [fault for fault in attacked["controls"]["faults"] if message in fault], attacked["controls"]["faults"]
     assert attacked["queries"]["outpaint"]["certified"]["of"] == 16
 
 
 def test_a_killed_worker_costs_one_retry_of_one_case(ran):
-    crashes = [one for one in records.read(ran.run)[0] if one["event"] == "crash" and "killed-once" in one["slug"]]
-    assert [one["attempt"] for one in crashes] == [1]
+    crashes = [
+        record for record in records.read(ran.run)[0] if record["event"] == "crash" and "killed-once" in record["slug"]
+    ]
+    assert [crash["attempt"] for crash in crashes] == [1]
     record = ran.record("x-killed-once")
     assert (record["status"], record["attempt"]) == ("ok", 2)
 
 
 def test_a_case_that_kills_twice_is_given_up_and_the_others_go_on(ran):
-    crashes = [one for one in records.read(ran.run)[0] if one["event"] == "crash" and "x-killer" in one["slug"]]
-    assert [one["attempt"] for one in crashes] == [1, 2]
+    crashes = [record for record in records.read(ran.run)[0] if record["event"] == "crash" and "x-killer" in record["slug"]]
+    assert [crash["attempt"] for crash in crashes] == [1, 2]
     assert "given up" in crashes[-1]["reason"]
 
 
@@ -124,7 +126,7 @@ def test_resume_measures_only_what_failed(ran, world):
     again = world.run("-n", "0", "-k", "x- or none", "--resume", "run", "-m", "not x-killer")
     assert "deselected" in again.output
     assert "x-raises" in again.output
-    before = [one for one in records.read(ran.run)[0] if one.get("family") == "none" and one["event"] == "case"]
+    before = [case for case in records.read(ran.run)[0] if case.get("family") == "none" and case["event"] == "case"]
     assert len(before) == 1
 
 
@@ -144,7 +146,7 @@ def test_two_runs_of_one_seed_give_equal_records_but_for_times(world, ran):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--testbed", "digit"], "Did you mean 'digits'"),
         (["--mitigation", "x-godo"], "Did you mean 'x-good'"),
@@ -154,17 +156,18 @@ def test_two_runs_of_one_seed_give_equal_records_but_for_times(world, ran):
         (["--mitigation", "x-missing"], "No module named"),
         (["--queries", "outpiant"], "Did you mean 'outpaint'"),
         (["--profile", "qick"], "Did you mean 'quick'"),
+        (["--solver", "slow"], "fast, paper"),
         (["--protocol", "slow"], "fast, paper"),
         (["--seeds", "1-x"], "whole numbers"),
     ],
 )
-def test_what_is_misspelt_is_told_before_anything_runs(world, arguments, told):
+def test_a_misspelling_is_reported_before_anything_runs(world, arguments, message):
     refused = world.run("--collect-only", "-q", *arguments)
-    assert told in refused.output
+    assert message in refused.output
     assert refused.code != 0
 
 
-def test_a_run_folder_that_cannot_be_written_is_told_at_the_start(world):
+def test_a_run_folder_that_cannot_be_written_is_reported_at_the_start(world):
     (world.folder / "file").write_text("not a folder")
     refused = world.run("-k", "none", "--run-dir", "file/run")
     assert "--run-dir" in refused.output

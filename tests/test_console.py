@@ -11,8 +11,8 @@ from solidmark.__main__ import main
 from solidmark.store import Store
 
 
-def write_run(folder, found):
-    for record in found:
+def write_run(folder, cases):
+    for record in cases:
         records.Writer(folder).write(record)
 
 
@@ -54,12 +54,12 @@ def test_plugins_are_listed_with_their_origin(capsys):
 
 def test_the_doctor_finds_nothing_wrong_here(store, capsys):
     assert main(["doctor"]) == 0
-    told = capsys.readouterr().out
-    assert "BAD" not in told
-    assert all(word in told for word in ("python", "packages", "devices", "store", "locks", "entry points", "plugins"))
+    output = capsys.readouterr().out
+    assert "BAD" not in output
+    assert all(word in output for word in ("python", "packages", "devices", "store", "locks", "entry points", "plugins"))
 
 
-def test_the_doctor_tells_of_a_store_that_cannot_be_written(tmp_path, monkeypatch, capsys):
+def test_the_doctor_reports_a_store_that_cannot_be_written(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SOLIDMARK_STORE", str(tmp_path / "file"))
     assert main(["doctor"]) == 1
@@ -76,7 +76,7 @@ def test_the_store_is_listed_verified_and_emptied(store, capsys):
     assert list(store.entries()) == []
 
 
-def test_old_entries_go_only_while_more_than_the_stated_size_is_kept(store, capsys):
+def test_old_entries_go_only_while_more_than_the_stated_size_is_stored(store, capsys):
     time.sleep(0.01)
     assert main(["store", "gc", "--older", "0", "--max-size", "5"]) == 0
     assert len(list(store.entries())) == 1

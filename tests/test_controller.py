@@ -2,12 +2,12 @@
 
 from record_samples import case, failed, utility
 
-from solidmark.leaderboard import leaderboard
+from solidmark.leaderboard import build_leaderboard
 from solidmark.runner.controller import _short_row
 
 
 def short_row(record):
-    return _short_row(leaderboard([record]).to_json()["rows"][0])
+    return _short_row(build_leaderboard([record]).to_json()["rows"][0])
 
 
 def test_a_row_of_the_short_table_has_interval_count_and_status():

@@ -1,4 +1,4 @@
-"""Data: images, captions and ids stay together, duplicates are found, and only what was declared is handed out."""
+"""Data: images, captions and ids stay together, duplicates are found, and only declared parts are handed out."""
 
 from itertools import pairwise
 
@@ -42,34 +42,34 @@ def test_no_examples_are_examples():
 
 
 @given(st.lists(st.integers(0, 5), max_size=9), st.booleans())
-def test_taking_keeps_image_caption_and_id_together_in_the_order_asked_for(places, as_tensor):
+def test_taking_keeps_image_caption_and_id_together_in_the_order_asked_for(indices, as_tensor):
     from_all = examples(6)
-    taken = from_all.take(torch.tensor(places, dtype=torch.long) if as_tensor else places)
-    assert taken.ids == places
-    assert taken.captions == [f"one w{place}" for place in places]
-    assert all(torch.equal(image, from_all.images[place]) for image, place in zip(taken.images, places, strict=True))
+    taken = from_all.take(torch.tensor(indices, dtype=torch.long) if as_tensor else indices)
+    assert taken.ids == indices
+    assert taken.captions == [f"one w{index}" for index in indices]
+    assert all(torch.equal(image, from_all.images[index]) for image, index in zip(taken.images, indices, strict=True))
 
 
-def test_places_beyond_the_last_are_an_error():
+def test_indices_beyond_the_last_are_an_error():
     with pytest.raises(IndexError):
         examples(3).take([3])
 
 
 @pytest.mark.parametrize("mask", [torch.tensor([True, False, True]), [True, False, True], np.array([True, False, True])])
-def test_a_mask_is_not_taken_for_places(mask):
-    with pytest.raises(InvalidValue, match=r"Examples\.take.*places"):
+def test_a_mask_is_not_taken_for_indices(mask):
+    with pytest.raises(InvalidValue, match=r"Examples\.take.*indices"):
         examples(3).take(mask)
 
 
 def test_other_images_keep_captions_and_ids_and_leave_the_first_as_they_were():
     first = examples(3)
-    other = first.with_images(torch.zeros(3, 1, 16, 16))
-    assert (other.captions, other.ids) == (first.captions, first.ids)
-    assert other.images.shape[-1] == 16
+    changed = first.with_images(torch.zeros(3, 1, 16, 16))
+    assert (changed.captions, changed.ids) == (first.captions, first.ids)
+    assert changed.images.shape[-1] == 16
     assert first.images.shape[-1] == 12
 
 
-def test_images_of_another_number_do_not_take_the_place():
+def test_images_of_another_number_are_refused():
     with pytest.raises(InvalidValue, match="2 images"):
         examples(3).with_images(torch.zeros(2, 1, 12, 12))
 
@@ -89,10 +89,10 @@ def test_of_equal_images_the_first_is_distinct(kinds):
     assert distinct(images) == sorted({kind: kinds.index(kind) for kind in kinds}.values())
 
 
-@pytest.mark.parametrize(("apart", "kept"), [(0.0, [0]), (0.02, [0]), (0.05, [0, 1])])
-def test_images_that_are_nearly_equal_are_one(apart, kept):
+@pytest.mark.parametrize(("apart", "left"), [(0.0, [0]), (0.02, [0]), (0.05, [0, 1])])
+def test_of_images_that_are_nearly_equal_the_first_is_distinct(apart, left):
     image = torch.rand(1, 1, 8, 8)
-    assert distinct(torch.cat([image, image + apart])) == kept
+    assert distinct(torch.cat([image, image + apart])) == left
 
 
 def test_an_image_near_one_that_was_left_out_stays():
@@ -119,6 +119,6 @@ def test_undeclared_a_part_is_refused_naming_mitigation_part_and_declaration(nam
 
 
 @pytest.mark.parametrize(("name", "need"), PARTS.items())
-def test_a_part_that_the_testbed_lacks_is_told_as_such(name, need):
+def test_a_part_that_the_testbed_lacks_is_reported_as_such(name, need):
     with pytest.raises(NotApplicable, match=rf"data\.{name}: found none on this testbed"):
         getattr(Data(need, "mine"), name)

@@ -1,4 +1,4 @@
-"""Devices: who computes where, tested with lists of GPUs that are not there."""
+"""Devices: which worker gets which GPU, tested with lists of GPUs that are not there."""
 
 import subprocess
 import sys
@@ -51,7 +51,7 @@ def test_auto_means_one_worker_a_gpu_or_one_a_core():
 
 
 def test_workers_are_dealt_over_the_gpus():
-    given = [devices.worker_environment(place, ["a", "b"], 4, {})["CUDA_VISIBLE_DEVICES"] for place in range(4)]
+    given = [devices.worker_environment(index, ["a", "b"], 4, {})["CUDA_VISIBLE_DEVICES"] for index in range(4)]
     assert given == ["a", "b", "a", "b"]
     assert "CUDA_VISIBLE_DEVICES" not in devices.worker_environment(0, [], 2, {})
 
@@ -88,7 +88,7 @@ def devices_folder():
     return Path(devices.__file__).parent
 
 
-def test_the_controller_wakes_neither_torch_nor_a_device():
+def test_the_controller_imports_no_torch_and_starts_no_device():
     modules = "solidmark.pytest_plugin, solidmark.runner.session, solidmark.runner.controller"
     code = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Errors: told as who, what, expected and cure, and carried whole from worker to controller."""
+"""Errors: each says where, what, what was expected and the cure, and reaches the controller whole."""
 
 import copy
 import pickle
@@ -11,15 +11,15 @@ from solidmark.errors import DamagedFile, InvalidValue, NotApplicable, PluginFau
 KINDS = [SolidmarkError, InvalidValue, UnknownName, PluginFault, DamagedFile, NotApplicable]
 
 
-def test_the_message_tells_place_found_expected_and_cure():
-    told = str(InvalidValue("marks.Border", "thickness=0", "at least 1", "Ask for one."))
-    assert told == "marks.Border: found thickness=0; expected at least 1. Ask for one."
+def test_the_message_has_location_value_expectation_and_cure():
+    message = str(InvalidValue("marks.Border", "thickness=0", "at least 1", "Ask for one."))
+    assert message == "marks.Border: found thickness=0; expected at least 1. Ask for one."
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("carry", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
 def test_every_kind_survives_pickling_with_all_its_parts(kind, carry):
-    error = kind("place", 3, "expected", "cure")
+    error = kind("where", 3, "expected", "cure")
     carried = carry(error)
     assert type(carried) is kind
     assert (str(carried), vars(carried)) == (str(error), vars(error))

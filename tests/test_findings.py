@@ -33,7 +33,7 @@ def test_a_verdict_asks_where_the_whole_interval_lies(low, high, verdict):
     assert decide(Estimate((low + high) / 2, low, high, 0.1), above=0.2, below=0.8) is verdict
 
 
-def test_one_that_fails_outweighs_one_that_is_undecided():
+def test_a_rule_that_fails_outweighs_one_that_is_undecided():
     assert all_of([HOLDS, UNDECIDED, FAILS]) is FAILS
     assert all_of([HOLDS, UNDECIDED]) is UNDECIDED
     assert all_of([HOLDS, HOLDS]) is HOLDS

@@ -19,9 +19,9 @@ def drawn(count, segments, seed=0):
 
 @given(COUNTS, COUNTS, st.integers(0, 1000))
 def test_drawn_keys_have_their_shape_and_pass_their_own_check(count, segments, seed):
-    one = drawn(count, segments, seed)
-    assert one.shape == (count, segments)
-    assert keys.check(one, "test") is one
+    secret = drawn(count, segments, seed)
+    assert secret.shape == (count, segments)
+    assert keys.check(secret, "test") is secret
 
 
 def test_drawn_keys_are_uniform():
@@ -46,10 +46,10 @@ def test_fewer_than_one_image_or_key_is_refused(count, segments):
 
 
 @given(arrays(np.float64, (3, 2), elements=st.floats(0, 1)), st.integers(0, 2), st.integers(0, 1), st.data())
-def test_a_number_that_is_no_key_is_named_by_image_and_segment(one, row, column, data):
-    one[row, column] = data.draw(st.floats(max_value=0, exclude_max=True) | st.floats(min_value=1, exclude_min=True))
+def test_a_number_that_is_no_key_is_named_by_image_and_segment(numbers, row, column, data):
+    numbers[row, column] = data.draw(st.floats(max_value=0, exclude_max=True) | st.floats(min_value=1, exclude_min=True))
     with pytest.raises(InvalidValue, match=rf"test: .*at image {row}, segment {column}.*\[0, 1\]"):
-        keys.check(one, "test")
+        keys.check(numbers, "test")
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, -1e-12, 1 + 1e-12])

@@ -82,7 +82,7 @@ def test_a_patch_keeps_the_size_and_lies_in_the_middle():
 
 def test_arcs_run_clockwise_from_the_middle_of_the_left_edge():
     canvas = paint(Border(2, 4), torch.zeros(1, 1, 12, 12), torch.tensor([[0.1, 0.2, 0.3, 0.4]]))[0, 0]
-    corners = [canvas[place].item() for place in ((0, 0), (0, -1), (-1, -1), (-1, 0))]
+    corners = [canvas[index].item() for index in ((0, 0), (0, -1), (-1, -1), (-1, 0))]
     assert corners == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
 

@@ -1,4 +1,4 @@
-"""The plan: which rows and seeds a wish means, in which order, under which ids."""
+"""The plan: which rows and seeds the options mean, in which order, under which ids."""
 
 import pytest
 from hypothesis import given
@@ -7,31 +7,31 @@ from hypothesis import strategies as st
 from solidmark import plugins
 from solidmark.errors import InvalidValue, UnknownName
 from solidmark.runner import plan
-from solidmark.runner.options import PROFILES, Wish, parse_seeds
+from solidmark.runner.options import PROFILES, Options, parse_seeds
 
 
-def slugs(**wish):
-    return [one.slug for one in plan.cases(Wish(**wish))]
+def slugs(**options):
+    return [case.slug for case in plan.cases(Options(**options))]
 
 
 def test_the_quick_profile_has_a_row_of_each_family_and_draws_the_reference_curves():
-    families = [one.family for one in plan.cases(Wish())]
+    families = [case.family for case in plan.cases(Options())]
     assert set(families) == {plugin.name for plugin in plugins.discover(plugins.GROUPS["mitigation"])}
     assert families[0] == "none"
     assert (families.count("guidance-scale"), families.count("early-stopping"), families.count("rna")) == (4, 2, 1)
     assert {"digits-quick-early-stopping-0.6-s0", "digits-quick-early-stopping-0.2-s0"} < set(slugs())
 
 
-def test_the_standard_profile_has_every_strength_at_three_seeds():
-    cases = plan.cases(Wish(profile="standard"))
-    assert {one.case.seed for one in cases} == {0, 1, 2}
-    assert sum(one.family == "rna" for one in cases) == 12
+def test_the_standard_profile_has_every_setting_at_three_seeds():
+    cases = plan.cases(Options(profile="standard"))
+    assert {planned.case.seed for planned in cases} == {0, 1, 2}
+    assert sum(planned.family == "rna" for planned in cases) == 12
     assert cases[0].case.queries[0][0] == "outpaint"
 
 
 def test_the_testbed_is_the_profile_s_unless_one_is_named():
-    wishes = [Wish(), Wish(testbeds=("digits",)), Wish(profile="standard", seeds="0")]
-    assert [plan.cases(wish)[0].testbed for wish in wishes] == ["digits-quick", "digits", "digits"]
+    chosen = [Options(), Options(testbeds=("digits",)), Options(profile="standard", seeds="0")]
+    assert [plan.cases(options)[0].testbed for options in chosen] == ["digits-quick", "digits", "digits"]
 
 
 def test_a_named_mitigation_comes_with_the_baseline():
@@ -49,23 +49,30 @@ def test_ids_are_distinct_plain_ascii(profile, seeds):
 
 
 def test_identities_depend_on_all_that_decides_the_outcome():
-    wishes = [Wish(), Wish(seeds="1"), Wish(queries="outpaint,average"), Wish(protocol="paper"), Wish(protocol="ddim")]
-    assert len({plan.cases(wish)[0].case_id for wish in wishes}) == 5
-    assert plan.cases(Wish())[0].case_id == plan.cases(Wish(profile="quick"))[0].case_id
+    different = [
+        Options(),
+        Options(seeds="1"),
+        Options(queries="outpaint,average"),
+        Options(solver="paper"),
+        Options(solver="ddim"),
+    ]
+    assert len({plan.cases(options)[0].case_id for options in different}) == 5
+    assert plan.cases(Options())[0].case_id == plan.cases(Options(profile="quick"))[0].case_id
 
 
 @pytest.mark.parametrize(("name", "steps", "eta"), [("fast", 25, 1.0), ("paper", 250, 1.0), ("ddim", 25, 0.0)])
-def test_a_protocol_is_the_solver_of_all_cases(name, steps, eta):
-    assert {(one.case.protocol.steps, one.case.protocol.eta) for one in plan.cases(Wish(protocol=name))} == {(steps, eta)}
+def test_all_cases_have_the_solver_that_is_named(name, steps, eta):
+    solvers = {planned.case.solver for planned in plan.cases(Options(solver=name))}
+    assert {(solver.steps, solver.eta) for solver in solvers} == {(steps, eta)}
 
 
-def test_a_strength_that_equals_the_default_has_the_same_identity():
-    row = next(one for one in plan.cases(Wish()) if one.family == "rna")
-    assert plan.cases(Wish(mitigations=("rna(share=0.25)",)))[1].case_id == row.case_id
+def test_a_setting_that_equals_the_default_has_the_same_identity():
+    row = next(planned for planned in plan.cases(Options()) if planned.family == "rna")
+    assert plan.cases(Options(mitigations=("rna(share=0.25)",)))[1].case_id == row.case_id
 
 
 def test_every_testbed_and_seed_has_a_case_of_its_own():
-    assert [one.slug for one in plan.testbed_cases(Wish(seeds="0-2"))] == [f"digits-quick-s{seed}" for seed in range(3)]
+    assert [case.slug for case in plan.testbed_cases(Options(seeds="0-2"))] == [f"digits-quick-s{seed}" for seed in range(3)]
 
 
 @pytest.mark.parametrize(("text", "seeds"), [("0", (0,)), ("3,1", (3, 1)), ("0-2,7", (0, 1, 2, 7))])
@@ -80,23 +87,28 @@ def test_seeds_that_are_none_are_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("wish", "told"),
+    ("options", "message"),
     [
         ({"profile": "x"}, "--profile"),
         ({"testbeds": ("x",)}, "testbed"),
         ({"queries": "x"}, "query"),
-        ({"protocol": "x"}, "fast"),
+        ({"solver": "x"}, "fast"),
     ],
 )
-def test_names_that_nothing_has_are_refused_with_those_there_are(wish, told):
-    with pytest.raises(UnknownName, match=told):
-        plan.cases(Wish(**wish))
+def test_names_that_nothing_has_are_refused_with_those_there_are(options, message):
+    with pytest.raises(UnknownName, match=message):
+        plan.cases(Options(**options))
 
 
 @given(st.lists(st.sampled_from([1.0, 5.0]), min_size=1, max_size=40), st.integers(1, 8))
-def test_dealing_keeps_every_test_once_and_puts_trainings_first_in_each_run(weights, workers):
-    order = plan.arranged(weights, workers)
+def test_the_order_has_every_test_once_and_puts_trainings_first_in_each_run(weights, workers):
+    order = plan.worksteal_order(weights, workers)
     assert sorted(order) == list(range(len(weights)))
     heavy, size = weights.count(5.0), len(weights) // workers
     if workers > 1 and workers <= heavy <= size:
         assert weights[order[0]] == weights[order[size]] == 5.0
+
+
+@pytest.mark.parametrize("option", ["--solver", "--protocol"])
+def test_the_solver_is_named_by_either_option(pytestconfig, option):
+    assert pytestconfig._parser.parse_known_args([option, "paper"]).solver == "paper"

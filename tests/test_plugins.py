@@ -7,7 +7,7 @@ import torch
 
 from solidmark import Mitigation, plugins
 from solidmark.errors import InvalidValue, PluginFault, UnknownName
-from solidmark.mitigation.hooks import Doors
+from solidmark.mitigation.hooks import Hooks
 from solidmark.plugins import GROUPS, Broken, Plugin
 
 
@@ -63,7 +63,7 @@ def test_expressions_compose(expression, label):
 
 
 @pytest.mark.parametrize(
-    ("expression", "error", "told"),
+    ("expression", "error", "message"),
     [
         ("rnaa", UnknownName, "Did you mean 'rna'"),
         ("rna(shar=1)", UnknownName, "Did you mean 'share'"),
@@ -76,8 +76,8 @@ def test_expressions_compose(expression, label):
         ("wen-embedding(iterations='many')", InvalidValue, "TypeError"),
     ],
 )
-def test_expressions_that_mean_nothing_say_where_and_what(expression, error, told):
-    with pytest.raises(error, match=told.replace("(", r"\(")):
+def test_expressions_that_mean_nothing_say_where_and_what(expression, error, message):
+    with pytest.raises(error, match=message.replace("(", r"\(")):
         plugins.compose(expression)
 
 
@@ -108,18 +108,18 @@ def test_a_comment_in_a_file_changes_neither_its_source_nor_its_draws(tmp_path):
         path.write_text(text)
         mine = plugins.compose(f"{path}:Mine")
         sources.add(mine.parts[0].source)
-        draws.append(Doors(mine, 0, "test").condition(torch.zeros(2, 3, 4), torch.tensor([True, True])))
+        draws.append(Hooks(mine, 0, "test").condition(torch.zeros(2, 3, 4), torch.tensor([True, True])))
     assert len(sources) == 1
     assert draws[0].equal(draws[1])
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("import nowhere", "nowhere"), ("class Mine: pass", "not a subclass"), ("", "None")]
+    ("text", "message"), [("import nowhere", "nowhere"), ("class Mine: pass", "not a subclass"), ("", "None")]
 )
-def test_a_file_without_a_mitigation_says_why(tmp_path, text, told):
+def test_a_file_without_a_mitigation_says_why(tmp_path, text, message):
     path = tmp_path / "mine.py"
     path.write_text(text)
-    with pytest.raises(PluginFault, match=told):
+    with pytest.raises(PluginFault, match=message):
         plugins.compose(f"{path}:Mine")
 
 
@@ -134,6 +134,6 @@ def test_every_installed_plugin_loads():
 
 
 def test_a_source_digest_changes_with_the_module():
-    one, other = (plugins.published(name).source for name in ("rna", "gni"))
-    assert one.startswith("solidmark ")
-    assert one != other
+    rna, gni = (plugins.published(name).source for name in ("rna", "gni"))
+    assert rna.startswith("solidmark ")
+    assert rna != gni

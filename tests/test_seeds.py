@@ -16,18 +16,18 @@ PURPOSES = st.lists(st.text(max_size=8) | st.integers(), max_size=3)
 
 @given(SEEDS, PURPOSES)
 def test_one_seed_and_purpose_give_one_stream(seed, purpose):
-    one, other = (seeds.numpy_rng(seed, *purpose).random(4) for _ in range(2))
-    assert np.array_equal(one, other)
+    first, again = (seeds.numpy_rng(seed, *purpose).random(4) for _ in range(2))
+    assert np.array_equal(first, again)
 
 
 @given(SEEDS)
 def test_streams_differ_by_seed_purpose_and_how_the_purpose_is_cut(seed):
-    asked = [(seed, "keys"), (seed + 1, "keys"), (seed, "other keys"), (seed, "ke", "ys"), (seed, "keys", ""), (seed,)]
-    assert len({seeds.numpy_rng(*one).random() for one in asked}) == len(asked)
+    streams = [(seed, "keys"), (seed + 1, "keys"), (seed, "other keys"), (seed, "ke", "ys"), (seed, "keys", ""), (seed,)]
+    assert len({seeds.numpy_rng(*stream).random() for stream in streams}) == len(streams)
 
 
 def test_a_stream_is_the_same_for_ever():
-    """The first draw of seed 0, written down: who changes it, changes every published row."""
+    """The first draw of seed 0, written down: a change of it changes every published row."""
     assert seeds.numpy_rng(0, "keys").integers(2**32) == 2_214_727_291
     assert seeds.torch_seed(0, "keys") == 7_746_745_052_838_105_899
 
@@ -56,8 +56,8 @@ def test_torch_streams_leave_the_global_generator_alone():
 
 
 def test_torch_streams_differ_by_purpose():
-    one, other = (torch.rand(1000, generator=seeds.torch_rng(0, purpose)) for purpose in ("noise", "decoys"))
-    assert abs(torch.corrcoef(torch.stack([one, other]))[0, 1]) < 4 / 1000**0.5
+    draws = [torch.rand(1000, generator=seeds.torch_rng(0, purpose)) for purpose in ("noise", "decoys")]
+    assert abs(torch.corrcoef(torch.stack(draws))[0, 1]) < 4 / 1000**0.5
 
 
 def test_a_negative_seed_is_refused():

@@ -1,4 +1,4 @@
-"""The store: built once, published whole, verified on reading; whatever is damaged is set aside and built anew."""
+"""The store: built once, published whole, verified on reading; a damaged entry is set aside and built anew."""
 
 import errno
 import json
@@ -23,7 +23,7 @@ WEIGHTS = bytes(range(256)) * 4
 
 
 def build(folder):
-    """Two files, one of them in a folder of its own; each build adds a byte to a count beside the store."""
+    """Two files, one of them in a folder of its own; each build adds a byte to a count next to the store."""
     (folder / "network").mkdir()
     (folder / "network" / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(WEIGHTS)
@@ -152,8 +152,8 @@ def test_a_manifest_of_another_shape_is_damage_too(root, text):
 def test_any_byte_of_a_manifest_may_flip_and_the_weights_are_right(root):
     folder = Store(root).get("model", KEY, build)
     manifest = (folder / MANIFEST).read_bytes()
-    for place in range(0, len(manifest), 7):
-        altered = manifest[:place] + bytes([manifest[place] ^ 4]) + manifest[place + 1 :]
+    for index in range(0, len(manifest), 7):
+        altered = manifest[:index] + bytes([manifest[index] ^ 4]) + manifest[index + 1 :]
         (folder / MANIFEST).write_bytes(altered)
         again = Store(root).get("model", KEY, build)
         assert (again / "model.safetensors").read_bytes() == WEIGHTS
@@ -166,7 +166,7 @@ def test_an_entry_that_is_cut_after_its_first_use_is_still_noticed(root):
     assert (store.get("model", KEY, build) / "model.safetensors").read_bytes() == WEIGHTS
 
 
-def test_verify_tells_sound_entries_from_damaged_ones(root):
+def test_verify_separates_sound_entries_from_damaged_ones(root):
     store = Store(root)
     damaged = store.get("model", KEY, build)
     store.get("model", {"seed": 1}, build)
@@ -177,7 +177,7 @@ def test_verify_tells_sound_entries_from_damaged_ones(root):
     assert not damaged.exists()
 
 
-def test_entries_tell_kind_key_and_size_and_leave_out_the_unreadable(root):
+def test_entries_have_kind_key_and_size_and_leave_out_the_unreadable(root):
     store = Store(root)
     store.get("model", KEY, build)
     (store.get("power", KEY, build) / MANIFEST).write_text("torn")
@@ -221,9 +221,9 @@ def test_collecting_clears_dead_builds_and_leaves_those_under_way(root):
     assert not dead.exists()
 
 
-@pytest.mark.parametrize("place", ["store", "store/objects"])
-def test_a_file_in_place_of_the_folder_is_told_with_the_cure(root, place):
-    path = root.parent / place
+@pytest.mark.parametrize("target", ["store", "store/objects"])
+def test_a_file_in_place_of_the_folder_is_reported_with_the_cure(root, target):
+    path = root.parent / target
     path.parent.mkdir(exist_ok=True)
     path.write_text("")
     with pytest.raises(InvalidValue, match="SOLIDMARK_STORE"):
@@ -232,7 +232,7 @@ def test_a_file_in_place_of_the_folder_is_told_with_the_cure(root, place):
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT])
 @pytest.mark.parametrize("call", ["mkdir", "rename", "fsync"])
-def test_a_disk_that_refuses_is_told_with_the_cure_and_leaves_nothing_behind(root, monkeypatch, call, code):
+def test_a_disk_that_refuses_is_reported_with_the_cure_and_leaves_nothing_behind(root, monkeypatch, call, code):
     store = Store(root)
 
     def refuses(*_, **__):
@@ -246,7 +246,7 @@ def test_a_disk_that_refuses_is_told_with_the_cure_and_leaves_nothing_behind(roo
     assert store.get("model", KEY, build).is_dir()
 
 
-def test_a_disk_that_fills_up_while_building_is_told_with_the_cure(root):
+def test_a_disk_that_fills_up_while_building_is_reported_with_the_cure(root):
     def fills(folder):
         build(folder)
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -265,7 +265,7 @@ def test_an_entry_that_is_there_is_read_from_a_store_that_cannot_be_written(root
     assert store.get("model", KEY, never) == folder
 
 
-def test_whoever_publishes_second_takes_what_is_there(root):
+def test_a_process_that_publishes_second_takes_the_entry_that_is_there(root):
     def overtaken(folder):
         build(folder)
         twin = Store(root.parent / "twin" / "store").get("model", KEY, build)
@@ -278,15 +278,15 @@ def test_whoever_publishes_second_takes_what_is_there(root):
     assert list((root / "tmp").iterdir()) == []
 
 
-def test_the_place_is_that_of_the_environment_else_the_users_cache(monkeypatch, tmp_path):
+def test_the_folder_is_that_of_the_environment_else_the_users_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("SOLIDMARK_STORE", str(tmp_path))
     assert default_root() == tmp_path
     monkeypatch.delenv("SOLIDMARK_STORE")
     assert default_root().name == "solidmark"
 
 
-def test_whoever_waits_says_so(root):
-    store, told, started = Store(root), [], threading.Event()
+def test_a_process_that_waits_says_so(root):
+    store, news, started = Store(root), [], threading.Event()
 
     def slow(folder):
         started.set()
@@ -296,9 +296,9 @@ def test_whoever_waits_says_so(root):
     thread = threading.Thread(target=store.get, args=("model", KEY, slow))
     thread.start()
     started.wait()
-    Store(root).get("model", KEY, never, progress=lambda *news: told.append(news))
+    Store(root).get("model", KEY, never, progress=lambda *step: news.append(step))
     thread.join()
-    assert told[0][0].startswith("waiting for model ")
+    assert news[0][0].startswith("waiting for model ")
 
 
 def slow_build(folder):

@@ -1,4 +1,4 @@
-"""Claims of papers, put to the test on small models: `Claim`s stand beside the methods that make them."""
+"""Claims of papers, tested on small models: each `Claim` is stated by the class of the method that makes it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from solidmark import Claim, plugins
-from solidmark.experiments import Lab
+from solidmark.experiments import Experiments
 from solidmark.findings import Finding, Series, Verdict, decide, over_seeds
 from solidmark.mitigation.claims import MEASURES
 from solidmark.mitigation.composition import Composition, Part
 
 
 @dataclass(frozen=True)
-class Stated:
+class StatedClaim:
     """A claim, the family that makes it, and its number among the family's."""
 
     family: str
@@ -30,41 +30,44 @@ class Stated:
     def composition(self) -> Composition:
         """The method at which the claim is tested."""
         part = plugins.published(self.family)
-        assert isinstance(part, Part)  # a broken family states nothing
+        assert isinstance(part, Part)  # a broken family states no claim
         return Composition((replace(part, mitigation=replace(part.mitigation, **self.claim.parameters)),))
 
     @property
     def against(self) -> Composition:
-        """What it is compared with."""
+        """The method that it is compared with; nothing by default."""
         if self.claim.against is None:
             return Composition()
         return plugins.compose(self.claim.against) if self.claim.against else self.composition
 
-    def test(self, lab: Lab) -> Finding:
+    def test(self, experiments: Experiments) -> Finding:
         """The measure of the claim over seeds, and its verdict."""
-        claim, testbed = self.claim, lab.testbed(self.claim.testbed)  # as the table has it, so that its models serve
-        asked = {f"{self.composition.label}, {claim.query}": (self.composition, claim.query)}
+        claim, testbed = self.claim, experiments.testbed(self.claim.testbed)  # as in the table, so that its models are used
+        compared = {f"{self.composition.label}, {claim.query}": (self.composition, claim.query)}
         if claim.measure != "memorization":
             query = claim.against_query or claim.query
-            asked[f"{self.against.label}, {query}"] = (self.against, query)
-        found = {label: [lab.recalled(testbed, seed, *one).value for seed in lab.seeds] for label, one in asked.items()}
-        measured = over_seeds([_measure(claim, values) for values in zip(*found.values(), strict=True)])
-        points = [(label, over_seeds(values)) for label, values in found.items()]
+            compared[f"{self.against.label}, {query}"] = (self.against, query)
+        values = {
+            label: [experiments.measure_recall(testbed, seed, *method).value for seed in experiments.seeds]
+            for label, method in compared.items()
+        }
+        measured = over_seeds([_measure(claim, row) for row in zip(*values.values(), strict=True)])
+        points = [(label, over_seeds(by_seed)) for label, by_seed in values.items()]
         verdict = decide(measured, above=claim.above, below=claim.below)
-        spoken = claim.premise is None or points[-1][1].value < claim.premise
-        row, against = (*(f"`{label}`" for label in asked), "")[:2]
+        applies = claim.premise is None or points[-1][1].value < claim.premise
+        row, against = (*(f"`{label}`" for label in compared), "")[:2]
         return Finding(
             suite="claims",
             name=self.name,
             title=claim.text,
             rule=claim.rule,
-            verdict=verdict if spoken else Verdict.UNDECIDED,
+            verdict=verdict if applies else Verdict.UNDECIDED,
             reason=f"on {claim.testbed}, M: "
-            + ", ".join(f"{label} {one.value:.2f}" for label, one in points)
-            + ("" if spoken else f"; the claim speaks of what is below {claim.premise:g} before"),
+            + ", ".join(f"{label} {estimate.value:.2f}" for label, estimate in points)
+            + ("" if applies else f"; the claim speaks of what is below {claim.premise:g} before"),
             statistic=MEASURES[claim.measure].format(row=row, against=against),
             estimate=measured,
-            seeds=lab.seeds,
+            seeds=experiments.seeds,
             series=(Series.of("M", points),),
             x_title="method, query",
             y_title="M",
@@ -78,10 +81,10 @@ def _measure(claim: Claim, values: tuple[float, ...]) -> float:
     return values[0] / values[1] if claim.measure == "ratio" else values[0] - values[1]
 
 
-def stated() -> Iterator[Stated]:
+def find_claims() -> Iterator[StatedClaim]:
     """All testable claims of all families that load, by name."""
     for plugin in plugins.discover(plugins.GROUPS["mitigation"]):
         part = plugins.published(plugin.name)
-        told = part.mitigation.claims if isinstance(part, Part) else ()
-        testable = [claim for claim in told if isinstance(claim, Claim)]
-        yield from (Stated(plugin.name, number, claim) for number, claim in enumerate(testable, start=1))
+        claims = part.mitigation.claims if isinstance(part, Part) else ()
+        testable = [claim for claim in claims if isinstance(claim, Claim)]
+        yield from (StatedClaim(plugin.name, number, claim) for number, claim in enumerate(testable, start=1))

@@ -1,50 +1,65 @@
 """Bands: where in the noise schedule the key is remembered."""
 
-import copy
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from solidmark.experiments import Lab
+from solidmark.experiments import Experiments
 from solidmark.findings import Finding, Series, decide, over_seeds
-from solidmark.models import Model, Prediction
+from solidmark.models import Attention, Denoiser
 
 EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
-class Swapped(Model):
-    """One model, but in a band of timesteps another takes its place."""
+class Swapped(Denoiser):
+    """A model that is replaced by another one in a band of timesteps, shares of the schedule. Both are of one recipe."""
 
-    def __init__(self, model: Model, other: Model, low: float, high: float) -> None:
-        self.__dict__.update(copy.copy(model).__dict__)
-        self._model, self._other = model, other
+    def __init__(self, model: Denoiser, replacement: Denoiser, low: float, high: float) -> None:
+        super().__init__(model.config, model.network, model.text)
+        self.schedule = model.schedule
+        self._model, self._replacement = model, replacement
         self._band = (low * model.schedule.steps, high * model.schedule.steps)
 
-    def predict(self, x: Tensor, t: int | Tensor, embeddings: Tensor, **named: Any) -> Prediction:
-        """By whoever has the band of t."""
+    @property
+    def cross_attention(self) -> Mapping[str, nn.Module]:
+        """As the model."""
+        return self._model.cross_attention
+
+    def embed(self, captions: Sequence[str]) -> Tensor:
+        """As the model."""
+        return self._model.embed(captions)
+
+    def roles(self, captions: Sequence[str]) -> Tensor:
+        """As the model."""
+        return self._model.roles(captions)
+
+    def _output(
+        self, x: Tensor, t: int | Tensor, embeddings: Tensor, attention: Attention | None, extra: Tensor | None
+    ) -> Tensor:
         low, high = self._band
-        return (self._other if low <= float(t) < high else self._model).predict(x, t, embeddings, **named)
+        active = self._replacement if low <= float(t) < high else self._model
+        return active.predict(x, t, embeddings, attention=attention, extra=extra).output
 
 
-def run(lab: Lab) -> Finding:
-    """A model that never saw a mark takes over one band at a time: what is lost was remembered there."""
-    rows = [_row(lab, seed) for seed in lab.seeds]
+def run(experiments: Experiments) -> Finding:
+    """A model that never saw a mark takes over one band at a time: the M that is lost was remembered there."""
+    rows = [_row(experiments, seed) for seed in experiments.seeds]
     whole = over_seeds([row[None] for row in rows])
     bands = [band for band in rows[0] if band is not None]
     points = [(f"{low:.1f} to {high:.1f}", over_seeds([row[low, high] for row in rows])) for low, high in bands]
     lost = over_seeds([row[bands[-1]] - row[bands[0]] for row in rows])
-    told = ", ".join(f"{name} {one.value:.2f}" for name, one in points)
+    text = ", ".join(f"{name} {m.value:.2f}" for name, m in points)
     return Finding(
         suite="validity",
         name="bands",
         title="Keys are remembered at low noise",
         rule="Taking over the lowest fifth of the schedule costs more M than taking over the highest.",
         verdict=decide(lost, above=0.0),
-        reason=f"M {whole.value:.2f} as it is; with a band taken over: {told}",
+        reason=f"M {whole.value:.2f} as it is; with a band taken over: {text}",
         statistic="M without the highest band less M without the lowest",
         estimate=lost,
-        seeds=lab.seeds,
+        seeds=experiments.seeds,
         series=(Series.of("M without the band", points),),
         x_title="band of the schedule taken over",
         y_title="M",
@@ -52,11 +67,14 @@ def run(lab: Lab) -> Finding:
     )
 
 
-def _row(lab: Lab, seed: int) -> dict[tuple[float, float] | None, float]:
-    testbed = lab.testbed("digits")
-    board, model, blank = testbed.board(seed), lab.model(testbed, seed), lab.model(testbed, seed, with_keys=False)
-    found: dict[tuple[float, float] | None, float] = {None: lab.recall(lab.ask(testbed, seed, model), board).value}
+def _row(experiments: Experiments, seed: int) -> dict[tuple[float, float] | None, float]:
+    testbed = experiments.testbed("digits")
+    split, model = testbed.split(seed), experiments.model(testbed, seed)
+    blank = experiments.unmarked_model(testbed, seed)
+    row: dict[tuple[float, float] | None, float] = {
+        None: experiments.recall(experiments.ask(testbed, seed, model), split).value
+    }
     for low, high in pairwise(EDGES):
-        asked = lab.ask(testbed, seed, Swapped(model, blank, low, high))
-        found[low, high] = lab.recall(asked, board).value
-    return found
+        responses = experiments.ask(testbed, seed, Swapped(model, blank, low, high))
+        row[low, high] = experiments.recall(responses, split).value
+    return row

@@ -3,22 +3,21 @@
 from dataclasses import replace
 
 from solidmark import plugins
-from solidmark.experiments import Lab
+from solidmark.experiments import Experiments
 from solidmark.findings import Finding, Series, all_of, decide, over_seeds
-from solidmark.measurement import responses
 from solidmark.models import Denoiser
 from solidmark.models.memorizer import Memorizer
 
 PROPOSALS = (1, 2, 4, 8, 16, 32)
 
 
-def run(lab: Lab) -> Finding:
+def run(experiments: Experiments) -> Finding:
     """M against the number of proposals, on a trained unconditional model and on the perfect memorizer."""
-    rows = [_row(lab, seed) for seed in lab.seeds]
+    rows = [_row(experiments, seed) for seed in experiments.seeds]
     kinds = ("trained", "perfect memorizer")
     reached = {kind: over_seeds([row[kind][PROPOSALS[-1]] for row in rows]) for kind in kinds}
     published = {kind: over_seeds([row[kind][0] for row in rows]) for kind in kinds}
-    told = ", ".join(
+    text = ", ".join(
         f"{kind} {published[kind].value:.2f} by outpaint, {reached[kind].value:.2f} by likelihood" for kind in kinds
     )
     return Finding(
@@ -28,12 +27,12 @@ def run(lab: Lab) -> Finding:
         rule="Without captions, likelihood with 32 proposals reads M of at least 0.9 from model and memorizer where "
         "outpaint reads less than 0.6.",
         verdict=all_of(
-            [*(decide(one, above=0.9) for one in reached.values()), *(decide(one, below=0.6) for one in published.values())]
+            [*(decide(m, above=0.9) for m in reached.values()), *(decide(m, below=0.6) for m in published.values())]
         ),
-        reason=f"M: {told}",
+        reason=f"M: {text}",
         statistic="M of the trained model by likelihood",
         estimate=reached["trained"],
-        seeds=lab.seeds,
+        seeds=experiments.seeds,
         series=tuple(
             Series.of(kind, [(float(n), over_seeds([row[kind][n] for row in rows])) for n in PROPOSALS]) for kind in kinds
         ),
@@ -44,19 +43,20 @@ def run(lab: Lab) -> Finding:
     )
 
 
-def _row(lab: Lab, seed: int) -> dict[str, dict[int, float]]:
-    testbed = lab.testbed("digits-unconditional", held_out=64)
-    board = testbed.board(seed)
-    askable = {"trained": lab.model(testbed, seed), "perfect memorizer": Memorizer(board.marked_training)}
-    return {kind: _by_proposals(lab, seed, model) for kind, model in askable.items()}
+def _row(experiments: Experiments, seed: int) -> dict[str, dict[int, float]]:
+    testbed = experiments.testbed("digits-unconditional", held_out=64)
+    split = testbed.split(seed)
+    models = {"trained": experiments.model(testbed, seed), "perfect memorizer": Memorizer(split.marked_training)}
+    return {kind: _by_proposals(experiments, seed, model) for kind, model in models.items()}
 
 
-def _by_proposals(lab: Lab, seed: int, model: Denoiser) -> dict[int, float]:
-    """M for each number of proposals; 0 stands for the published query."""
-    testbed = lab.testbed("digits-unconditional", held_out=64)
-    board, found = testbed.board(seed), {0: lab.recall(lab.ask(testbed, seed, model), testbed.board(seed)).value}
+def _by_proposals(experiments: Experiments, seed: int, model: Denoiser) -> dict[int, float]:
+    """M for each number of proposals; that of 0 proposals is M by the published query."""
+    testbed = experiments.testbed("digits-unconditional", held_out=64)
+    split = testbed.split(seed)
+    by_proposals = {0: experiments.recall(experiments.ask(testbed, seed, model), split).value}
     for count in PROPOSALS:
         attack = plugins.instance(plugins.GROUPS["query"], "query", "likelihood", proposals=count)
-        case = replace(lab.case(testbed, seed), queries=(("likelihood", attack),))
-        found[count] = lab.recall(responses.question(case, "likelihood", attack, model, board, lab.desk), board).value
-    return found
+        case = replace(experiments.case(testbed, seed), queries=(("likelihood", attack),))
+        by_proposals[count] = experiments.recall(experiments.ask_case(case, model, split), split).value
+    return by_proposals

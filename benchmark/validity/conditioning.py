@@ -3,30 +3,30 @@
 from dataclasses import replace
 
 from solidmark.data import Examples
-from solidmark.experiments import Lab
+from solidmark.experiments import Experiments
 from solidmark.findings import Finding, Series, all_of, decide, over_seeds
 
 STEPS = 600
 KINDS = ("none", "class", "unique")
 
 
-def run(lab: Lab) -> Finding:
+def run(experiments: Experiments) -> Finding:
     """M by `likelihood`, which finds most in all kinds, after equal steps without, with coarse, with whole captions."""
-    rows = [{kind: _recalled(lab, kind, seed) for kind in KINDS} for seed in lab.seeds]
+    rows = [{kind: _recalled(experiments, kind, seed) for kind in KINDS} for seed in experiments.seeds]
     coarse = over_seeds([row["unique"] - row["class"] for row in rows])
     silent = over_seeds([row["unique"] - row["none"] for row in rows])
     points = [(kind, over_seeds([row[kind] for row in rows])) for kind in KINDS]
-    told = ", ".join(f"{kind} {one.value:.2f}" for kind, one in points)
+    text = ", ".join(f"{kind} {m.value:.2f}" for kind, m in points)
     return Finding(
         suite="validity",
         name="conditioning",
         title="Unique captions trigger memorization",
         rule="M with unique captions is above M with class words, and above M without captions, at equal steps.",
         verdict=all_of([decide(coarse, above=0.0), decide(silent, above=0.0)]),
-        reason=f"M after {STEPS} steps: {told}",
+        reason=f"M after {STEPS} steps: {text}",
         statistic="M with unique captions less M with class words",
         estimate=coarse,
-        seeds=lab.seeds,
+        seeds=experiments.seeds,
         series=(Series.of("M by likelihood", points),),
         x_title="captions",
         y_title="M",
@@ -35,14 +35,14 @@ def run(lab: Lab) -> Finding:
     )
 
 
-def _recalled(lab: Lab, kind: str, seed: int) -> float:
-    plain = lab.testbed("digits-unconditional" if kind == "none" else "digits")
+def _recalled(experiments: Experiments, kind: str, seed: int) -> float:
+    plain = experiments.testbed("digits-unconditional" if kind == "none" else "digits")
     testbed = replace(plain, recipe=replace(plain.recipe, train_steps=STEPS))
-    board = testbed.board(seed)
-    model = lab.model(testbed, seed, "coarse-caption(words=1)" if kind == "class" else None)
+    split = testbed.split(seed)
+    model = experiments.model(testbed, seed, "coarse-caption(words=1)" if kind == "class" else None)
     if kind == "class":  # asked with the captions that it was trained on
-        board = replace(board, trained=_classes(board.trained), held_out=_classes(board.held_out))
-    return lab.recall(lab.ask(testbed, seed, model, "likelihood", board), board).value
+        split = replace(split, trained=_classes(split.trained), held_out=_classes(split.held_out))
+    return experiments.recall(experiments.ask(testbed, seed, model, "likelihood", split), split).value
 
 
 def _classes(examples: Examples) -> Examples:

@@ -1,4 +1,4 @@
-"""Identity: the key comes back for this very image, or this very caption, and for no other."""
+"""Identity: this very image, or this very caption, recalls the key, and no other does."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from solidmark.data import Examples
-from solidmark.experiments import Lab
+from solidmark.experiments import Experiments
 from solidmark.findings import Finding, Series, all_of, decide, over_seeds
 from solidmark.metrics import scores
-from solidmark.testbed import Board
+from solidmark.split import Split
 
 
 def cropped(images: Tensor) -> Tensor:
@@ -39,22 +39,22 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def image(lab: Lab) -> Finding:
+def image(experiments: Experiments) -> Finding:
     """Without captions the image unlocks the key: change it, or show another of its class."""
-    rows = [_by_image(lab, seed) for seed in lab.seeds]
+    rows = [_by_image(experiments, seed) for seed in experiments.seeds]
     points = [(name, over_seeds([row[name] for row in rows])) for name in rows[0]]
     itself, other = points[0][1], points[-1][1]
-    told = ", ".join(f"{name} {one.value:.2f}" for name, one in points)
+    text = ", ".join(f"{name} {m.value:.2f}" for name, m in points)
     return Finding(
         suite="validity",
         name="identity-image",
         title="The image unlocks its key, another of its class does not",
         rule="M of the image itself is above 0.5; of another image of its class it lies within 0.1 of 0.",
         verdict=all_of([decide(itself, above=0.5), decide(other, above=-0.1, below=0.1)]),
-        reason=f"M by what is shown: {told}",
+        reason=f"M by what is shown: {text}",
         statistic="M of another image of the class",
         estimate=other,
-        seeds=lab.seeds,
+        seeds=experiments.seeds,
         series=(Series.of("mnist, no captions", points),),
         x_title="image shown",
         y_title="M by outpaint",
@@ -62,12 +62,12 @@ def image(lab: Lab) -> Finding:
     )
 
 
-def caption(lab: Lab) -> Finding:
+def caption(experiments: Experiments) -> Finding:
     """With unique captions the caption unlocks the key: a foreign one recalls the caption's key, not the image's."""
-    rows = [_by_caption(lab, seed) for seed in lab.seeds]
+    rows = [_by_caption(experiments, seed) for seed in experiments.seeds]
     points = [(name, over_seeds([row[name] for row in rows])) for name in rows[0]]
     own, foreign = (over_seeds([row[name] for row in rows]) for name in ("foreign: image's key", "foreign: caption's key"))
-    told = ", ".join(f"{name} {one.value:.2f}" for name, one in points)
+    text = ", ".join(f"{name} {m.value:.2f}" for name, m in points)
     return Finding(
         suite="validity",
         name="identity-caption",
@@ -75,48 +75,51 @@ def caption(lab: Lab) -> Finding:
         rule="Shown an image with another image's caption, M for the caption's key is above 0.5 and for the image's own "
         "key below 0.2.",
         verdict=all_of([decide(foreign, above=0.5), decide(own, below=0.2)]),
-        reason=f"M: {told}",
+        reason=f"M: {text}",
         statistic="M of the caption's key",
         estimate=foreign,
-        seeds=lab.seeds,
+        seeds=experiments.seeds,
         series=(Series.of("digits", points),),
-        x_title="asked with",
+        x_title="query",
         y_title="M",
         source="Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086",
     )
 
 
-def _by_image(lab: Lab, seed: int) -> dict[str, float]:
-    testbed = lab.testbed("mnist")
-    board, model = testbed.board(seed), lab.model(testbed, seed)
-    shown = {name: _showing(board, change(board.trained.images)) for name, change in CHANGES.items()}
-    shown["another of its class"] = _showing(board, _others(board, testbed.judge().classify))
-    return {name: lab.recall(lab.ask(testbed, seed, model, board=one), board).value for name, one in shown.items()}
-
-
-def _showing(board: Board, images: Tensor) -> Board:
-    return replace(board, trained=board.trained.with_images(images))
-
-
-def _others(board: Board, classify: Callable[..., object]) -> Tensor:
-    """For each trained image a held-out one that the judge puts into the same class."""
-    content = [board.mark.content(board.mark.canvas(part.images)).flatten(1) for part in (board.trained, board.held_out)]
-    mine, theirs = (torch.as_tensor(classify(part.double().numpy())) for part in content)
-    same = [(theirs == label).nonzero().flatten().tolist() for label in mine.tolist()]
-    chosen = [places[number % len(places)] if places else number for number, places in enumerate(same)]
-    return board.held_out.images[chosen]
-
-
-def _by_caption(lab: Lab, seed: int) -> dict[str, float]:
-    testbed = lab.testbed("digits")
-    board, model = testbed.board(seed), lab.model(testbed, seed)
-    turned = _turned(board.trained)
-    foreign = lab.ask(testbed, seed, model, board=replace(board, trained=turned)).trained
-    keys = board.trained_keys.double().numpy()
+def _by_image(experiments: Experiments, seed: int) -> dict[str, float]:
+    testbed = experiments.testbed("mnist")
+    split, model = testbed.split(seed), experiments.model(testbed, seed)
+    shown = {name: _showing(split, change(split.trained.images)) for name, change in CHANGES.items()}
+    shown["another of its class"] = _showing(split, _others(split, testbed.judge().classify))
     return {
-        "image and caption": lab.recall(lab.ask(testbed, seed, model), board).value,
-        "caption alone": lab.recall(lab.ask(testbed, seed, model, "caption-only"), board).value,
-        "image alone": lab.recall(lab.ask(testbed, seed, model, "image-only"), board).value,
+        name: experiments.recall(experiments.ask(testbed, seed, model, split=changed), split).value
+        for name, changed in shown.items()
+    }
+
+
+def _showing(split: Split, images: Tensor) -> Split:
+    return replace(split, trained=split.trained.with_images(images))
+
+
+def _others(split: Split, classify: Callable[..., object]) -> Tensor:
+    """For each trained image a held-out one that the judge puts into the same class."""
+    content = [split.mark.content(split.mark.canvas(part.images)).flatten(1) for part in (split.trained, split.held_out)]
+    trained, held_out = (torch.as_tensor(classify(part.double().numpy())) for part in content)
+    same = [(held_out == label).nonzero().flatten().tolist() for label in trained.tolist()]
+    chosen = [indices[number % len(indices)] if indices else number for number, indices in enumerate(same)]
+    return split.held_out.images[chosen]
+
+
+def _by_caption(experiments: Experiments, seed: int) -> dict[str, float]:
+    testbed = experiments.testbed("digits")
+    split, model = testbed.split(seed), experiments.model(testbed, seed)
+    turned = _turned(split.trained)
+    foreign = experiments.ask(testbed, seed, model, split=replace(split, trained=turned)).trained
+    keys = split.trained_keys.double().numpy()
+    return {
+        "image and caption": experiments.recall(experiments.ask(testbed, seed, model), split).value,
+        "caption alone": experiments.recall(experiments.ask(testbed, seed, model, "caption-only"), split).value,
+        "image alone": experiments.recall(experiments.ask(testbed, seed, model, "image-only"), split).value,
         "foreign: image's key": scores.memorization(foreign, keys).value,
         "foreign: caption's key": scores.memorization(foreign, keys[[*range(1, len(keys)), 0]]).value,
     }

@@ -4,7 +4,7 @@ import numpy as np
 
 from solidmark import keys as key_rules
 from solidmark import seeds
-from solidmark.experiments import Lab
+from solidmark.experiments import Experiments
 from solidmark.findings import Finding, Series, decide, over_seeds
 from solidmark.metrics import scores
 
@@ -12,9 +12,9 @@ COPIES = tuple(range(1, 9))
 DELTA = 0.05
 
 
-def run(lab: Lab) -> Finding:
+def run(experiments: Experiments) -> Finding:
     """Held-out images, of which the model knows nothing, against K keys each: the raw count rises, the p-value does not."""
-    rows = [_row(lab, seed) for seed in lab.seeds]
+    rows = [_row(experiments, seed) for seed in experiments.seeds]
     raw = [(float(k), over_seeds([row[k][0] for row in rows])) for k in COPIES]
     corrected = [(float(k), over_seeds([row[k][1] for row in rows])) for k in COPIES]
     slope = over_seeds([_slope([row[k][1] for k in COPIES]) for row in rows])
@@ -30,7 +30,7 @@ def run(lab: Lab) -> Finding:
         f"{corrected[-1][1].value:.3f}",
         statistic="change of the share of p < 0.05 a key more",
         estimate=slope,
-        seeds=lab.seeds,
+        seeds=experiments.seeds,
         series=(Series.of(f"some key within {DELTA} (raw)", raw), Series.of("p of the nearest key < 0.05", corrected)),
         x_title="keys an image",
         y_title="share of held-out images",
@@ -39,14 +39,14 @@ def run(lab: Lab) -> Finding:
     )
 
 
-def _row(lab: Lab, seed: int) -> dict[int, tuple[float, float]]:
+def _row(experiments: Experiments, seed: int) -> dict[int, tuple[float, float]]:
     """For each K: raw share within DELTA on the first segment, and the share of corrected p-values below 0.05."""
-    testbed = lab.testbed("digits-duplicates-own")
-    asked = lab.ask(testbed, seed, lab.model(testbed, seed)).held_out
+    testbed = experiments.testbed("digits-duplicates-own")
+    predicted = experiments.ask(testbed, seed, experiments.model(testbed, seed)).held_out
     rng = seeds.numpy_rng(seed, "keys of copies that nobody made")
-    drawn = [key_rules.draw(len(asked), asked.shape[1], rng) for _ in COPIES]
-    p = np.array([scores.combine(scores.p_values(asked, keys)) for keys in drawn])
-    near = np.array([np.abs(asked[:, 0] - keys[:, 0]) <= DELTA for keys in drawn])
+    drawn = [key_rules.draw(len(predicted), predicted.shape[1], rng) for _ in COPIES]
+    p = np.array([scores.combine(scores.p_values(predicted, keys)) for keys in drawn])
+    near = np.array([np.abs(predicted[:, 0] - keys[:, 0]) <= DELTA for keys in drawn])
     return {k: (float(near[:k].any(axis=0).mean()), float((_nearest(p[:k]) < 0.05).mean())) for k in COPIES}
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from solidmark.experiments import Lab
+from solidmark.experiments import Experiments
 from solidmark.findings import Finding, Series, Verdict, decide, over_seeds
+from solidmark.schema.numbers import Estimate
 from solidmark.testbed import Testbed
 
 STEPS = 300
@@ -14,18 +15,18 @@ DROPOUT = (0.0, 0.1, 0.3)
 DECAY = (0.0, 0.01, 0.1, 1.0)
 
 
-def capacity(lab: Lab) -> Finding:
+def capacity(experiments: Experiments) -> Finding:
     """M at equal steps against the width of the network."""
 
-    def made(testbed: Testbed, width: float) -> Testbed:
+    def change(testbed: Testbed, width: float) -> Testbed:
         return _with_network(testbed, widths=WIDTHS[width])
 
     return _finding(
-        lab,
+        experiments,
         "capacity",
         "More capacity, more memory",
         "M of the widest network is above that of the narrowest.",
-        made,
+        change,
         tuple(WIDTHS),
         lambda difference: decide(difference, above=0.0),
         "width of the network, of the default",
@@ -33,18 +34,18 @@ def capacity(lab: Lab) -> Finding:
     )
 
 
-def dropout(lab: Lab) -> Finding:
+def dropout(experiments: Experiments) -> Finding:
     """M at equal steps against dropout."""
 
-    def made(testbed: Testbed, rate: float) -> Testbed:
+    def change(testbed: Testbed, rate: float) -> Testbed:
         return _with_network(testbed, dropout=rate)
 
     return _finding(
-        lab,
+        experiments,
         "dropout",
         "Dropout lowers memorization",
         "M at the highest dropout is below that without.",
-        made,
+        change,
         DROPOUT,
         lambda difference: decide(difference, below=0.0),
         "dropout",
@@ -52,18 +53,18 @@ def dropout(lab: Lab) -> Finding:
     )
 
 
-def weight_decay(lab: Lab) -> Finding:
+def weight_decay(experiments: Experiments) -> Finding:
     """M at equal steps against weight decay."""
 
-    def made(testbed: Testbed, rate: float) -> Testbed:
+    def change(testbed: Testbed, rate: float) -> Testbed:
         return replace(testbed, recipe=replace(testbed.recipe, weight_decay=rate))
 
     return _finding(
-        lab,
+        experiments,
         "weight-decay",
         "Weight decay hardly matters, but for extremes",
         "M at the highest weight decay is within 0.1 of that without.",
-        made,
+        change,
         DECAY,
         lambda difference: decide(difference, above=-0.1, below=0.1),
         "weight decay",
@@ -76,37 +77,37 @@ def _with_network(testbed: Testbed, **changed: Any) -> Testbed:
 
 
 def _finding(
-    lab: Lab,
+    experiments: Experiments,
     name: str,
     title: str,
     rule: str,
-    made: Callable[[Testbed, float], Testbed],
+    change: Callable[[Testbed, float], Testbed],
     values: tuple[float, ...],
-    decided: Callable[..., Verdict],
+    judge: Callable[[Estimate], Verdict],
     x_title: str,
     details: Mapping[str, Any],
 ) -> Finding:
     """M at STEPS steps for each value; the last against the first, paired by seed."""
-    plain = lab.testbed("digits")
+    plain = experiments.testbed("digits")
     short = replace(plain, recipe=replace(plain.recipe, train_steps=STEPS))
 
     def by_value(seed: int) -> dict[float, float]:
-        return {value: _recalled(lab, made(short, value), seed) for value in values}
+        return {value: _recalled(experiments, change(short, value), seed) for value in values}
 
-    rows = [by_value(seed) for seed in lab.seeds]
+    rows = [by_value(seed) for seed in experiments.seeds]
     difference = over_seeds([row[values[-1]] - row[values[0]] for row in rows])
     curve = [(value, over_seeds([row[value] for row in rows])) for value in values]
-    told = ", ".join(f"{one.value:.2f} at {value:g}" for value, one in curve)
+    text = ", ".join(f"{m.value:.2f} at {value:g}" for value, m in curve)
     return Finding(
         suite="validity",
         name=name,
         title=title,
         rule=rule,
-        verdict=decided(difference),
-        reason=f"M after {STEPS} steps: {told}",
+        verdict=judge(difference),
+        reason=f"M after {STEPS} steps: {text}",
         statistic="M at the last value less M at the first",
         estimate=difference,
-        seeds=lab.seeds,
+        seeds=experiments.seeds,
         series=(Series.of("digits", curve),),
         x_title=x_title,
         y_title="M",
@@ -115,5 +116,5 @@ def _finding(
     )
 
 
-def _recalled(lab: Lab, testbed: Testbed, seed: int) -> float:
-    return lab.recall(lab.ask(testbed, seed, lab.model(testbed, seed)), testbed.board(seed)).value
+def _recalled(experiments: Experiments, testbed: Testbed, seed: int) -> float:
+    return experiments.recall(experiments.ask(testbed, seed, experiments.model(testbed, seed)), testbed.split(seed)).value

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from solidmark.experiments import Lab
+from solidmark.experiments import Experiments
 from solidmark.findings import Finding, Series, crossing, decide, decide_passed, over_seeds
 
 STEPS = {
@@ -16,15 +16,17 @@ STEPS = {
 HALF = 0.5
 
 
-def run(lab: Lab) -> Finding:
+def run(experiments: Experiments) -> Finding:
     """M against steps at three sizes, constant rate; the step at which M passes 0.5, log against log."""
-    rows = {count: {seed: by_steps(lab, seed, count) for seed in lab.seeds} for count in STEPS}
-    curves = {count: lab.curve(partial(dict.__getitem__, found)) for count, found in rows.items()}
-    crossings = {count: [crossing(row, HALF) for row in found.values()] for count, found in rows.items()}
-    slope = over_seeds([_slope({count: crossings[count][place].at for count in STEPS}) for place in range(len(lab.seeds))])
-    exposures = {count: 32 * float(np.mean([one.at for one in found])) / count for count, found in crossings.items()}
-    short = {count: sum(not one.passed for one in found) for count, found in crossings.items()}
-    told = ", ".join(
+    rows = {count: {seed: by_steps(experiments, seed, count) for seed in experiments.seeds} for count in STEPS}
+    curves = {count: experiments.curve(partial(dict.__getitem__, by_seed)) for count, by_seed in rows.items()}
+    crossings = {count: [crossing(row, HALF) for row in by_seed.values()] for count, by_seed in rows.items()}
+    slope = over_seeds(
+        [_slope({count: crossings[count][index].at for count in STEPS}) for index in range(len(experiments.seeds))]
+    )
+    exposures = {count: 32 * float(np.mean([point.at for point in points])) / count for count, points in crossings.items()}
+    short = {count: sum(not point.passed for point in points) for count, points in crossings.items()}
+    text = ", ".join(
         f"{value:.0f} at N = {count}"
         + (f" (a bound: {short[count]} seeds do not pass it in between)" if short[count] else "")
         for count, value in exposures.items()
@@ -34,11 +36,13 @@ def run(lab: Lab) -> Finding:
         name="time",
         title="The time to memorize grows in proportion to the number of images",
         rule="The slope of log(step at M = 0.5) on log N lies between 0.75 and 1.25.",
-        verdict=decide_passed([one for found in crossings.values() for one in found], decide(slope, above=0.75, below=1.25)),
-        reason=f"M passes 0.5 after so many exposures an image: {told}",
+        verdict=decide_passed(
+            [point for points in crossings.values() for point in points], decide(slope, above=0.75, below=1.25)
+        ),
+        reason=f"M passes 0.5 after so many exposures an image: {text}",
         statistic="slope of log steps on log N",
         estimate=slope,
-        seeds=lab.seeds,
+        seeds=experiments.seeds,
         series=tuple(Series.of(f"N = {count}", curve) for count, curve in curves.items()),
         x_title="training steps",
         y_title="M",
@@ -47,14 +51,17 @@ def run(lab: Lab) -> Finding:
     )
 
 
-def by_steps(lab: Lab, seed: int, count: int) -> dict[float, float]:
+def by_steps(experiments: Experiments, seed: int, count: int) -> dict[float, float]:
     """M after each of the steps."""
-    plain = lab.testbed(f"digits(trained={count})")
-    testbed = replace(plain, recipe=replace(plain.recipe, learning_rate=2e-3, final_rate=1.0))
-    board = testbed.board(seed)
-    snapshots = lab.snapshots(testbed, seed, STEPS[count])
-    return {float(step): lab.recall(lab.ask(testbed, seed, model), board).value for step, model in snapshots.items()}
+    plain = experiments.testbed(f"digits(trained={count})")
+    testbed = replace(plain, recipe=replace(plain.recipe, learning_rate=2e-3, final_lr_fraction=1.0))
+    split = testbed.split(seed)
+    snapshots = experiments.snapshots(testbed, seed, STEPS[count])
+    return {
+        float(step): experiments.recall(experiments.ask(testbed, seed, model), split).value
+        for step, model in snapshots.items()
+    }
 
 
-def _slope(found: dict[int, float]) -> float:
-    return float(np.polyfit(np.log(list(found)), np.log(list(found.values())), 1)[0])
+def _slope(steps: dict[int, float]) -> float:
+    return float(np.polyfit(np.log(list(steps)), np.log(list(steps.values())), 1)[0])

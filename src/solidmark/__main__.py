@@ -33,10 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run, such as runs/latest")
     report.add_argument("--into", type=Path, metavar="DIR", help="where to write (default: the first run's folder)")
     report.set_defaults(command=_report)
-    fresh = commands.add_parser("new", help="write a plugin package that works as it stands, to edit one file of")
-    fresh.add_argument("name", metavar="NAME", help="of the mitigation and its package, such as quiet-words")
-    fresh.set_defaults(command=_new)
-    listing = commands.add_parser("plugins", help="list all plugins, and load each to see whether it works")
+    new = commands.add_parser("new", help="write a plugin package that works as it is, and of which you edit one file")
+    new.add_argument("name", metavar="NAME", help="of the mitigation and its package, such as quiet-words")
+    new.set_defaults(command=_new)
+    listing = commands.add_parser("plugins", help="load all plugins, and list those that work and those that do not")
     listing.add_argument("--check", action="store_true", help="exit with 1 when one is broken")
     listing.add_argument("--json", action="store_true", help="for scripts")
     listing.set_defaults(command=_plugins)
@@ -51,7 +51,9 @@ def _store_parser(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("verify", help="check every file; set damaged entries aside").set_defaults(command=_store_verify)
     collect = actions.add_parser("gc", help="remove old entries")
     collect.add_argument("--older", type=float, default=30.0, metavar="DAYS", help="built longer ago than this (default 30)")
-    collect.add_argument("--max-size", type=float, default=0.0, metavar="MB", help="only while more than this is kept")
+    collect.add_argument(
+        "--max-size", type=float, default=0.0, metavar="MB", help="only while the store is larger than this"
+    )
     collect.set_defaults(command=_store_gc)
 
 
@@ -67,7 +69,7 @@ def _new(options: argparse.Namespace) -> int:
     from .cli.new import write
 
     paths = write(options.name, Path())
-    print("\n".join(f"{path}{'  (the one to edit)' if place == 1 else ''}" for place, path in enumerate(paths)))
+    print("\n".join(f"{path}{'  (the one to edit)' if index == 1 else ''}" for index, path in enumerate(paths)))
     print(
         f"\nThen:\n  cd {options.name}\n  pip install -e .\n  pytest\n"
         f"  pytest --pyargs solidmark.benchmark --mitigation {options.name}"
@@ -90,10 +92,10 @@ def _plugins(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from .cli.doctor import examine
 
-    findings = examine()
-    for finding in findings:
-        print(f"{'ok ' if finding.fine else 'BAD'}  {finding.what}: {finding.found}")
-    return 0 if all(finding.fine for finding in findings) else 1
+    diagnoses = examine()
+    for diagnosis in diagnoses:
+        print(f"{'ok ' if diagnosis.sound else 'BAD'}  {diagnosis.subject}: {diagnosis.text}")
+    return 0 if all(diagnosis.sound for diagnosis in diagnoses) else 1
 
 
 def _store_ls(options: argparse.Namespace) -> int:
@@ -115,7 +117,7 @@ def _store_verify(options: argparse.Namespace) -> int:
 
 def _store_gc(options: argparse.Namespace) -> int:
     if options.older < 0 or options.max_size < 0:
-        raise InvalidValue("solidmark store gc", "a negative number", "days and megabytes of at least 0", "Mend it.")
+        raise InvalidValue("solidmark store gc", "a negative number", "days and megabytes of at least 0", "Correct it.")
     removed = Store(default_root()).collect(options.older, int(options.max_size * 1e6))
     print(f"{len(removed)} entries removed, {sum(entry.size for entry in removed) / 1e6:.1f} MB")
     return 0

@@ -1,23 +1,19 @@
-"""Examples: images with captions and ids, and the parts of them that a mitigation is handed."""
+"""Examples: images with captions and ids."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .errors import InvalidValue
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class Examples:
-    """N images, (N, C, H, W) in [0, 1], their captions, and ids that say nothing but which image it is."""
+    """N images, (N, C, H, W) in [0, 1], their captions, and ids that only say which image it is."""
 
     images: Tensor
     captions: list[str]
@@ -32,13 +28,13 @@ class Examples:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, places: Sequence[int] | Tensor) -> Examples:
-        """The examples at these places, in this order. Raises InvalidValue for a mask, whose booleans are no places."""
-        if torch.as_tensor(places).dtype == torch.bool:
-            raise InvalidValue("Examples.take", "a mask of booleans", "places", "Write `take(mask.nonzero().flatten())`.")
-        chosen = [int(place) for place in places]
+    def take(self, indices: Sequence[int] | Tensor) -> Examples:
+        """The examples at these indices, in this order. Raises InvalidValue for a mask, whose booleans are no indices."""
+        if torch.as_tensor(indices).dtype == torch.bool:
+            raise InvalidValue("Examples.take", "a mask of booleans", "indices", "Write `take(mask.nonzero().flatten())`.")
+        chosen = [int(index) for index in indices]
         return Examples(
-            self.images[chosen], [self.captions[place] for place in chosen], [self.ids[place] for place in chosen]
+            self.images[chosen], [self.captions[index] for index in chosen], [self.ids[index] for index in chosen]
         )
 
     def with_images(self, images: Tensor) -> Examples:
@@ -62,13 +58,13 @@ def join(parts: Iterable[Examples]) -> Examples:
 
 
 ALIKE = 0.03
-"""Root mean square difference of pixels below which two images count as one; the nearest two digits differ by 0.04."""
+"""Root mean square difference of pixels below which two images count as equal; the nearest two digits differ by 0.04."""
 
 
 def distinct(images: Tensor, alike: float = ALIKE) -> list[int]:
-    """Places of the images that differ by at least `alike` from every earlier one that is kept, in order.
+    """Indices of the images that differ by at least `alike` from every earlier image of the result, in order.
 
-    A copy of a trained image among the held-out ones would be remembered, and be taken for a leak.
+    A copy of a trained image among the held-out ones would be remembered, and would look like a leak.
     """
     flat = images.flatten(1).float()
     dropped: set[int] = set()
@@ -77,4 +73,4 @@ def distinct(images: Tensor, alike: float = ALIKE) -> list[int]:
         for row, later in (apart < alike).nonzero().tolist():
             if first + row < later and first + row not in dropped:
                 dropped.add(later)
-    return [place for place in range(len(flat)) if place not in dropped]
+    return [index for index in range(len(flat)) if index not in dropped]

@@ -1,7 +1,7 @@
-"""Findings: what an experiment says, with the rule that was stated before it, an interval, and a verdict.
+"""Findings: the result of an experiment, with the rule that was stated before it, an interval, and a verdict.
 
-An experiment of the validity suite, of concordance, or of a published claim ends in one `Finding`. It is written as a
-record of event `finding`, and drawn as one figure.
+Each experiment, of the validity suite, of the copy metrics, or of a published claim, ends in one `Finding`. It is
+written as a record of event `finding`, and drawn as one figure.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from .errors import InvalidValue
-from .metrics.scores import Estimate
+from .metrics import scores
+from .schema.numbers import Estimate
 
 
 class Verdict(Enum):
@@ -42,19 +41,19 @@ class Series:
         return cls(
             label,
             tuple(x for x, _ in points),
-            tuple(one.value for _, one in points),
-            tuple(one.low for _, one in points),
-            tuple(one.high for _, one in points),
+            tuple(estimate.value for _, estimate in points),
+            tuple(estimate.limits[0] for _, estimate in points),
+            tuple(estimate.limits[1] for _, estimate in points),
         )
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The end of an experiment.
+    """The result of an experiment.
 
-    `rule` was stated before the numbers; `statistic` is what it speaks of, with its interval over `seeds`; `reason`
-    says in words what was found; `chance` is where a y of nothing lies; `source` is title and arXiv number of the
-    claim, if it is somebody's; `details` are further numbers, JSON only.
+    `rule` was stated before the numbers; `statistic` is what the rule is about, and `estimate` its value with an interval
+    over `seeds`; `reason` says in words what was found; `chance` is the y that chance gives; `source` is title and arXiv
+    number of the claim, if somebody published it; `details` are further numbers, JSON only.
     """
 
     suite: str
@@ -71,9 +70,9 @@ class Finding:
     y_title: str
     chance: float | None = 0.0
     source: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
 
-    def as_record(self) -> dict[str, Any]:
+    def as_record(self) -> dict[str, object]:
         """The fields as JSON, the verdict as its word."""
         return {**asdict(self), "verdict": self.verdict.value}
 
@@ -82,17 +81,14 @@ def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     """Mean of one number a seed with the t interval over seeds. Raises InvalidValue below three seeds."""
     if len(values) < 3:
         raise InvalidValue("findings.over_seeds", f"{len(values)} seeds", "at least 3", "Ask for more with --seeds.")
-    numbers = np.asarray(values, dtype=np.float64)
-    error = float(numbers.std(ddof=1) / np.sqrt(len(numbers)))
-    margin = float(stats.t.ppf((1 + confidence) / 2, len(numbers) - 1)) * error
-    mean = float(numbers.mean())
-    return Estimate(mean, mean - margin, mean + margin, error)
+    return scores.mean(np.asarray(values, dtype=np.float64), confidence)
 
 
 def decide(estimate: Estimate, *, above: float | None = None, below: float | None = None) -> Verdict:
-    """Whether the interval lies above a bound, below one, or between both; FAILS where it lies wholly on the other side."""
-    inside = (above is None or estimate.low > above) and (below is None or estimate.high < below)
-    outside = (above is not None and estimate.high < above) or (below is not None and estimate.low > below)
+    """Whether the interval lies above a bound, below another, or between both; FAILS where it lies wholly outside."""
+    low, high = estimate.limits
+    inside = (above is None or low > above) and (below is None or high < below)
+    outside = (above is not None and high < above) or (below is not None and low > below)
     if inside:
         return Verdict.HOLDS
     return Verdict.FAILS if outside else Verdict.UNDECIDED
@@ -100,27 +96,30 @@ def decide(estimate: Estimate, *, above: float | None = None, below: float | Non
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where a curve first passes a level. Where it does not, or has passed it before its first point, `at` is that end
-    of it: a bound, and no measurement."""
+    """The x at which a curve first passes a level.
+
+    Where the curve does not pass it, or has passed it before its first point, `at` is that end of the curve: a bound, and
+    no measurement.
+    """
 
     at: float
     passed: bool
 
 
 def crossing(curve: Mapping[int, float] | Mapping[float, float], level: float) -> Crossing:
-    """Of y by ascending x > 0, by interpolation in log x; a dip after a rise does not count."""
-    places, values = np.log(list(curve)), np.maximum.accumulate(list(curve.values()))
+    """The crossing of y by ascending x > 0, interpolated in log x; a dip after a rise does not count."""
+    log_x, values = np.log(list(curve)), np.maximum.accumulate(list(curve.values()))
     passed = bool(values[0] < level <= values[-1])
-    return Crossing(float(np.exp(np.interp(level, values, places))), passed)
+    return Crossing(float(np.exp(np.interp(level, values, log_x))), passed)
 
 
 def decide_passed(crossings: Sequence[Crossing], verdict: Verdict) -> Verdict:
-    """The verdict on numbers that rest on crossings: UNDECIDED where one of them is a bound only."""
-    return verdict if all(one.passed for one in crossings) else Verdict.UNDECIDED
+    """The verdict on numbers that follow from crossings: UNDECIDED where a crossing is a bound only."""
+    return verdict if all(crossing.passed for crossing in crossings) else Verdict.UNDECIDED
 
 
 def all_of(verdicts: Sequence[Verdict]) -> Verdict:
-    """FAILS where one does, else UNDECIDED where one is, else HOLDS."""
+    """FAILS where any verdict does, else UNDECIDED where any is, else HOLDS."""
     for verdict in (Verdict.FAILS, Verdict.UNDECIDED):
         if verdict in verdicts:
             return verdict

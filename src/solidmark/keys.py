@@ -17,24 +17,27 @@ def draw(count: int, segments: int, rng: np.random.Generator) -> Keys:
     Raises InvalidValue when either number is below one.
     """
     if count < 1 or segments < 1:
-        raise InvalidValue("keys.draw", f"count={count}, segments={segments}", "both at least 1", "Ask for one or more.")
+        raise InvalidValue("keys.draw", f"count={count}, segments={segments}", "both at least 1", "Draw one or more.")
     return rng.uniform(size=(count, segments))
 
 
 def planted(count: int, segments: int, seed: int) -> Keys:
-    """Numbers that are no one's keys, (count, segments), which lie where keys may not be looked for: looking shows."""
+    """Decoys: numbers that are no image's keys, (count, segments), for where no plugin may look for keys.
+
+    A query whose answers follow them has looked.
+    """
     return draw(count, segments, seeds.numpy_rng(seed, "planted keys"))
 
 
-def check(keys: Keys, place: str) -> Keys:
+def check(keys: Keys, where: str) -> Keys:
     """The keys unchanged, or InvalidValue when they are not finite numbers in [0, 1] of shape (N, S)."""
     if keys.ndim != 2 or keys.size == 0:
-        raise InvalidValue(place, f"shape {keys.shape}", "shape (N, S), neither empty", "Give one row an image.")
+        raise InvalidValue(where, f"shape {keys.shape}", "shape (N, S), neither empty", "Give one row an image.")
     outside = ~((keys >= 0) & (keys <= 1))  # also true for NaN
     if outside.any():
         row, column = np.argwhere(outside)[0].tolist()
         raise InvalidValue(
-            place,
+            where,
             f"{keys[row, column]} at image {row}, segment {column}",
             "numbers in [0, 1]",
             "Scale or clamp them: 0 is black, 1 is white.",

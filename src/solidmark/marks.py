@@ -1,8 +1,8 @@
 """Marks: keys painted as gray segments into images, and read back.
 
-Images are (B, C, H, W) tensors in [0, 1], keys (B, S). A mark says how large the canvas is, which pixels
-belong to which segment, and nothing of which key is whose. Source: SolidMark, arXiv 2503.00592 (border and
-centre patch with one key); several segments and one key a pixel are this project's.
+Images are (B, C, H, W) tensors in [0, 1], keys (B, S). A mark says how large the canvas is and which pixels
+belong to which segment; it does not know which key belongs to which image. Source: SolidMark, arXiv 2503.00592 (border and
+centre patch with one key); several segments and one key a pixel are this project's own.
 """
 
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ from torch import Tensor
 from .errors import InvalidValue
 
 BLANK = 0.5
-"""The gray of a mark that nobody has painted yet."""
+"""The gray of a mark that is not painted yet."""
 
 
-def _positive(place: str, **numbers: int) -> None:
+def _check_positive(where: str, **numbers: int) -> None:
     wrong: Sequence[str] = [f"{name}={value}" for name, value in numbers.items() if value < 1]
     if wrong:
-        raise InvalidValue(place, ", ".join(wrong), "whole numbers of at least 1", "Ask for one or more.")
+        raise InvalidValue(where, ", ".join(wrong), "whole numbers of at least 1", "Choose one or more.")
 
 
 class Mark(Protocol):
-    """Where the S keys of an image are painted. Hashable, as frozen dataclasses are."""
+    """The pixels on which the S keys of an image are painted. Hashable, as frozen dataclasses are."""
 
     def __hash__(self) -> int: ...
 
@@ -56,7 +56,7 @@ class Border:
     segments: int = 8
 
     def __post_init__(self) -> None:
-        _positive("marks.Border", thickness=self.thickness, segments=self.segments)
+        _check_positive("marks.Border", thickness=self.thickness, segments=self.segments)
 
     def canvas(self, images: Tensor) -> Tensor:
         """(B, C, H + 2T, W + 2T), the border blank."""
@@ -81,9 +81,9 @@ class Border:
     def masks(self, height: int, width: int) -> Tensor:
         """(S, H, W) arcs."""
         region = self.region(height, width)
-        places = region.nonzero().numpy()
-        y, x = (places[:, 0] - (height - 1) / 2, places[:, 1] - (width - 1) / 2)
-        return _tiles(places[np.argsort(np.arctan2(y, x), kind="stable")], self.segments, region)
+        indices = region.nonzero().numpy()
+        y, x = (indices[:, 0] - (height - 1) / 2, indices[:, 1] - (width - 1) / 2)
+        return _cut(indices[np.argsort(np.arctan2(y, x), kind="stable")], self.segments, region)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Patch:
     segments: int = 4
 
     def __post_init__(self) -> None:
-        _positive("marks.Patch", side=self.side, segments=self.segments)
+        _check_positive("marks.Patch", side=self.side, segments=self.segments)
 
     def canvas(self, images: Tensor) -> Tensor:
         """The images with a blank centre."""
@@ -118,11 +118,11 @@ class Patch:
     def masks(self, height: int, width: int) -> Tensor:
         """(S, H, W) cells: as square as the number of segments allows."""
         region = self.region(height, width)
-        places = region.nonzero().numpy()
-        y, x = (places - places.min(axis=0)).T
+        indices = region.nonzero().numpy()
+        y, x = (indices - indices.min(axis=0)).T
         rows = max(r for r in range(1, int(self.segments**0.5) + 1) if self.segments % r == 0)
         cell = (y * rows // self.side) * (self.segments // rows) + x * (self.segments // rows) // self.side
-        return _tiles(places[np.argsort(cell, kind="stable")], self.segments, region)
+        return _cut(indices[np.argsort(cell, kind="stable")], self.segments, region)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Blocks:
     width: int = 12
 
     def __post_init__(self) -> None:
-        _positive("marks.Blocks", size=self.size, height=self.height, width=self.width)
+        _check_positive("marks.Blocks", size=self.size, height=self.height, width=self.width)
 
     @property
     def segments(self) -> int:
@@ -155,11 +155,11 @@ class Blocks:
         if (height, width) != (self.height, self.width):
             found = f"a canvas of {height} x {width}"
             raise InvalidValue("marks.Blocks", found, f"{self.height} x {self.width}", "State the canvas's size.")
-        places = self.of.region(height, width).nonzero()
-        number = (places[:, 0] // self.size) * width + places[:, 1] // self.size
+        indices = self.of.region(height, width).nonzero()
+        number = (indices[:, 0] // self.size) * width + indices[:, 1] // self.size
         owners, block = number.unique(return_inverse=True)
         masks = torch.zeros(len(owners), height, width, dtype=torch.bool)
-        masks[block, places[:, 0], places[:, 1]] = True
+        masks[block, indices[:, 0], indices[:, 1]] = True
         return masks
 
 
@@ -205,11 +205,11 @@ def _segment_means(mark: Mark, images: Tensor) -> Tensor:
     return torch.einsum("bhw,shw->bs", images.mean(dim=1), masks) / masks.sum(dim=(1, 2))
 
 
-def _tiles(places: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]", segments: int, region: Tensor) -> Tensor:
+def _cut(indices: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]", segments: int, region: Tensor) -> Tensor:
     """Cut an ordered list of pixels into equal runs."""
-    if segments > len(places):
-        raise InvalidValue("marks", f"{segments} segments", f"at most {len(places)}, one a pixel", "Ask for fewer.")
+    if segments > len(indices):
+        raise InvalidValue("marks", f"{segments} segments", f"at most {len(indices)}, one a pixel", "Ask for fewer.")
     masks = torch.zeros(segments, *region.shape, dtype=torch.bool)
-    for mask, run in zip(masks, np.array_split(places, segments), strict=True):
+    for mask, run in zip(masks, np.array_split(indices, segments), strict=True):
         mask[tuple(run.T)] = True
     return masks

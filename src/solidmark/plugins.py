@@ -11,13 +11,14 @@ import hashlib
 import importlib.util
 import json
 import re
+import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from . import provenance
 from .errors import InvalidValue, PluginFault, SolidmarkError, UnknownName
@@ -30,9 +31,9 @@ REPORTS = "solidmark.reports"
 FORBIDDEN = {"nan", "null", "na", "n/a", "none.none", ""}
 """Names that spreadsheets and readers of tables take for a missing value."""
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
-"""Names that can be written on a command line and are marks of pytest."""
+"""Names that can be written on a command line and can be marks of pytest."""
 PATIENCE = 120.0
-"""Seconds that a plugin may take to be imported, and to make its strengths."""
+"""Seconds that a plugin may take to be imported, and to list its settings."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,23 @@ class Broken:
     reason: str
 
 
+class Listed(TypedDict):
+    """A plugin in a listing: `ok`, or `broken` with the reason."""
+
+    name: str
+    origin: str
+    status: str
+    reason: str | None
+
+
 @lru_cache
 def discover(group: str) -> tuple[Plugin, ...]:
     """All entry points of a group, sorted; where two distributions share a name both are called `distribution:name`."""
-    found = {(entry.name, entry.value, *_distribution(entry)): entry for entry in metadata.entry_points(group=group)}
-    names = Counter(name for name, *_ in found)
+    entries = {(entry.name, entry.value, *_distribution(entry)): entry for entry in metadata.entry_points(group=group)}
+    names = Counter(name for name, *_ in entries)
     plugins = [
         Plugin(name if names[name] == 1 else f"{distribution}:{name}", value, distribution, version, entry)
-        for (name, value, distribution, version), entry in found.items()
+        for (name, value, distribution, version), entry in entries.items()
     ]
     return tuple(sorted(plugins, key=lambda plugin: (plugin.name, plugin.distribution)))
 
@@ -78,12 +88,12 @@ def _distribution(entry: metadata.EntryPoint) -> tuple[str, str]:
 
 @lru_cache
 def load(plugin: Plugin) -> Any:
-    """What the entry point names, or `Broken`: whatever its import raises is caught and told."""
-    return _tried(plugin, plugin.entry.load)
+    """The object of the entry point, or `Broken`: whatever its import raises is caught and reported."""
+    return _run_guarded(plugin, plugin.entry.load)
 
 
-def _tried(plugin: Plugin, work: Callable[[], Any]) -> Any:
-    """What a plugin's own code gives, or `Broken`: whatever it raises is caught and told, and it may not hang."""
+def _run_guarded(plugin: Plugin, work: Callable[[], Any]) -> Any:
+    """The result of a plugin's own code, or `Broken`: whatever it raises is caught and reported, and it may not hang."""
     try:
         with at_most(PATIENCE):
             return work()
@@ -97,7 +107,7 @@ def named(group: str, kind: str, name: str) -> Plugin:
     """The plugin of that name. Raises UnknownName with the names there are."""
     plugins = {plugin.name: plugin for plugin in discover(group)}
     if name not in plugins:
-        twins = [other for other in plugins if other.endswith(f":{name}")]
+        twins = [full for full in plugins if full.endswith(f":{name}")]
         if twins:
             cure = f"Write {' or '.join(twins)}, or uninstall one of them."
             raise InvalidValue(kind, f"{name!r} from {len(twins)} distributions", "one distribution", cure)
@@ -106,20 +116,20 @@ def named(group: str, kind: str, name: str) -> Plugin:
 
 
 def family(name: str) -> list[Part] | Broken:
-    """All strengths of a family, weakest first; `Broken` where the class or its `strengths` cannot be used."""
+    """All settings of a family, weakest first; `Broken` where the class or its `settings` cannot be used."""
     plugin = named(GROUPS["mitigation"], "mitigation", name)
     kind = _mitigation_class(plugin)
     if isinstance(kind, Broken):
         return kind
 
     def work() -> list[Part]:
-        instances = list(kind().strengths())
+        instances = list(kind().settings())
         wrong = [instance for instance in instances if not isinstance(instance, Mitigation)]
         if wrong or not instances:
-            raise TypeError(f"strengths() gives {wrong or 'nothing'}, expected instances of {kind.__name__}")
-        return [_part(name, instance, plugin) for instance in instances]
+            raise TypeError(f"settings() gives {wrong or 'nothing'}, expected instances of {kind.__name__}")
+        return [_make_part(name, instance, plugin) for instance in instances]
 
-    parts: list[Part] | Broken = _tried(plugin, work)
+    parts: list[Part] | Broken = _run_guarded(plugin, work)
     return parts
 
 
@@ -129,11 +139,12 @@ def published(name: str) -> Part | Broken:
     kind = _mitigation_class(plugin)
     if isinstance(kind, Broken):
         return kind
-    part: Part | Broken = _tried(plugin, lambda: _part(name, kind(), plugin))
+    part: Part | Broken = _run_guarded(plugin, lambda: _make_part(name, kind(), plugin))
     return part
 
 
 def _mitigation_class(plugin: Plugin) -> Any:
+    """The class of a mitigation, or `Broken`."""
     if plugin.name.lower() in FORBIDDEN:
         return Broken(plugin.name, plugin.origin, "this name reads as a missing value in tables; choose another")
     if not NAME.fullmatch(plugin.name.rpartition(":")[2]):
@@ -148,7 +159,7 @@ def _mitigation_class(plugin: Plugin) -> Any:
 
 
 def class_fault(kind: Any) -> str | None:
-    """Why something is not the class of a mitigation, or None."""
+    """The reason why something is no class of a mitigation, or None."""
     if not isinstance(kind, type) or not issubclass(kind, Mitigation):
         return f"{kind!r} is not a subclass of solidmark.Mitigation"
     dataclass = getattr(kind, "__dataclass_params__", None)
@@ -159,7 +170,7 @@ def class_fault(kind: Any) -> str | None:
         return f"{kind.__name__} has fields {', '.join(declared)} but no @dataclass(frozen=True) above it"
     expected = {"needs": Needs, "reference": str, "control": bool}
     wrong = [
-        f"{name} = {getattr(kind, name)!r}" for name, one in expected.items() if not isinstance(getattr(kind, name), one)
+        f"{name} = {getattr(kind, name)!r}" for name, type_ in expected.items() if not isinstance(getattr(kind, name), type_)
     ]
     if wrong:
         return (
@@ -168,7 +179,7 @@ def class_fault(kind: Any) -> str | None:
     return None
 
 
-def _part(name: str, mitigation: Mitigation, plugin: Plugin) -> Part:
+def _make_part(name: str, mitigation: Mitigation, plugin: Plugin) -> Part:
     provenance.describe(mitigation)  # raises for what no record can hold
     return Part(
         name, mitigation, f"{plugin.distribution} {plugin.version} {provenance.source_digest(type(mitigation).__module__)}"
@@ -181,7 +192,7 @@ def compose(expression: str) -> Composition:
     Raises UnknownName for a family or parameter that does not exist, InvalidValue for a value that its
     class refuses, PluginFault for a plugin that does not load.
     """
-    return Composition(tuple(_parsed(text.strip()) for text in _split(expression)))
+    return Composition(tuple(_parse(text.strip()) for text in _split(expression)))
 
 
 def _split(expression: str) -> list[str]:
@@ -196,21 +207,21 @@ def _split(expression: str) -> list[str]:
     return parts
 
 
-def _parsed(text: str) -> Part:
+def _parse(text: str) -> Part:
     head, bracket, _ = text.partition("(")
     if bracket and not text.endswith(")"):
         raise InvalidValue("mitigation", repr(text), "name or name(parameter=value, ...)", "Close the parenthesis.")
-    values = _values(text[len(head) :], f"mitigation {head}")
+    values = _parse_values(text[len(head) :], f"mitigation {head}")
     if ".py:" in head:
-        return _from_file(head, values)
+        return _load_file(head, values)
     plugin = named(GROUPS["mitigation"], "mitigation", head)
     kind = _mitigation_class(plugin)
     if isinstance(kind, Broken):
-        raise PluginFault(f"mitigation {head}", kind.reason, "a plugin that loads", f"Mend or uninstall {kind.origin}.")
-    return _part(head, _with(kind, values, head), plugin)
+        raise PluginFault(f"mitigation {head}", kind.reason, "a plugin that loads", f"Repair or uninstall {kind.origin}.")
+    return _make_part(head, _instantiate(kind, values, head), plugin)
 
 
-def _values(text: str, head: str) -> dict[str, Any]:
+def _parse_values(text: str, head: str) -> dict[str, Any]:
     if not text:
         return {}
     try:
@@ -223,15 +234,15 @@ def _values(text: str, head: str) -> dict[str, Any]:
         raise InvalidValue(head, f"{text} ({cause})", "(parameter=value, ...)", cure) from cause
 
 
-def _with(kind: type[Mitigation], values: dict[str, Any], head: str) -> Mitigation:
-    known = [field.name for field in dataclasses.fields(kind)]
+def _instantiate(kind: type[Mitigation], values: dict[str, Any], head: str) -> Mitigation:
+    parameters = [field.name for field in dataclasses.fields(kind)]
     for name in values:
-        if name not in known:
-            raise UnknownName.among(f"parameter of mitigation {head}", name, known)
+        if name not in parameters:
+            raise UnknownName.among(f"parameter of mitigation {head}", name, parameters)
     try:
-        made = kind(**values)
-        provenance.describe(made)  # raises for what no record can hold
-        return made
+        mitigation = kind(**values)
+        provenance.describe(mitigation)  # raises for what no record can hold
+        return mitigation
     except SolidmarkError:
         raise
     except Exception as cause:
@@ -239,20 +250,18 @@ def _with(kind: type[Mitigation], values: dict[str, Any], head: str) -> Mitigati
         raise InvalidValue(f"mitigation {head}", found, "values that it takes", cure) from cause
 
 
-def _from_file(head: str, values: dict[str, Any]) -> Part:
-    """A mitigation from a file that no one has packaged: its source stands in for the version."""
-    place, _, name = head.rpartition(":")
-    path = Path(place)
+def _load_file(head: str, values: dict[str, Any]) -> Part:
+    """A mitigation from a file that is in no package: its source takes the place of the version."""
+    file, _, name = head.rpartition(":")
+    path = Path(file)
     if not path.is_file():
-        raise InvalidValue(f"mitigation {head}", f"no file {place}", "a Python file", "Give its path.")
+        raise InvalidValue(f"mitigation {head}", f"no file {file}", "a Python file", "Give its path.")
     source = path.read_bytes()
     unique = hashlib.sha256(source).hexdigest()[:8]  # two files of one name are two modules, and so are two versions of one
     spec = importlib.util.spec_from_file_location(f"solidmark_local_{path.stem}_{unique}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    import sys
-
     sys.modules[module.__name__] = module
     try:
         spec.loader.exec_module(module)
@@ -263,7 +272,9 @@ def _from_file(head: str, values: dict[str, Any]) -> Part:
     fault = class_fault(kind)
     if fault is not None:
         raise PluginFault(f"mitigation {head}", fault, "the class of a mitigation", "Name such a class after the colon.")
-    return Part(f"{path.stem}.{name}", _with(kind, values, head), f"file {path.name} {provenance.code_digest(source)}")
+    return Part(
+        f"{path.stem}.{name}", _instantiate(kind, values, head), f"file {path.name} {provenance.code_digest(source)}"
+    )
 
 
 def testbed(expression: str) -> tuple[str, Any]:
@@ -271,42 +282,42 @@ def testbed(expression: str) -> tuple[str, Any]:
     head, bracket, _ = expression.partition("(")
     if bracket and not expression.endswith(")"):
         raise InvalidValue("testbed", repr(expression), "name or name(parameter=value, ...)", "Close the parenthesis.")
-    values = _values(expression[len(head) :], f"testbed {head}")
+    values = _parse_values(expression[len(head) :], f"testbed {head}")
     plain = instance(GROUPS["testbed"], "testbed", head)
     for name in values:
-        if name not in (known := [field.name for field in dataclasses.fields(plain)]):
-            raise UnknownName.among(f"parameter of testbed {head}", name, known)
-    told = ", ".join(f"{name}={value!r}" for name, value in values.items())
-    return (f"{head}({told})" if told else head), instance(GROUPS["testbed"], "testbed", head, **values)
+        if name not in (parameters := [field.name for field in dataclasses.fields(plain)]):
+            raise UnknownName.among(f"parameter of testbed {head}", name, parameters)
+    text = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    return (f"{head}({text})" if text else head), instance(GROUPS["testbed"], "testbed", head, **values)
 
 
 def instance(group: str, kind: str, name: str, **values: Any) -> Any:
     """A testbed or query of that name, with these parameters. Raises as `compose` does."""
     plugin = named(group, kind, name)
-    found = load(plugin)
-    if isinstance(found, Broken):
-        raise PluginFault(f"{kind} {name}", found.reason, "a plugin that loads", f"Mend or uninstall {found.origin}.")
+    factory = load(plugin)
+    if isinstance(factory, Broken):
+        raise PluginFault(f"{kind} {name}", factory.reason, "a plugin that loads", f"Repair or uninstall {factory.origin}.")
     try:
-        return found(**values)
+        return factory(**values)
     except SolidmarkError:
         raise
     except Exception as cause:
-        cure = f"Mend or uninstall {plugin.origin}."
+        cure = f"Repair or uninstall {plugin.origin}."
         raise PluginFault(
             f"{kind} {name}", f"{type(cause).__name__}: {cause}", "a class without required fields", cure
         ) from cause
 
 
-def listing(group: str) -> list[dict[str, Any]]:
-    """Name, origin and status of every plugin of a group, loaded to see whether it can be."""
-    rows = []
+def listing(group: str) -> list[Listed]:
+    """Name, origin and status of every plugin of a group, each of which is loaded."""
+    rows: list[Listed] = []
     for plugin in discover(group):
-        found = _mitigation_class(plugin) if group == GROUPS["mitigation"] else load(plugin)
-        fault = found.reason if isinstance(found, Broken) else None
+        loaded = _mitigation_class(plugin) if group == GROUPS["mitigation"] else load(plugin)
+        fault = loaded.reason if isinstance(loaded, Broken) else None
         rows.append({"name": plugin.name, "origin": plugin.origin, "status": "broken" if fault else "ok", "reason": fault})
     return rows
 
 
-def as_json(rows: list[dict[str, Any]]) -> str:
+def as_json(rows: Sequence[Mapping[str, object]]) -> str:
     """A listing as JSON, for scripts."""
     return json.dumps(rows, indent=1)

@@ -1,7 +1,7 @@
 """The pytest plugin: options, the plan as test parameters, one worker a GPU, resume, retries, progress, the report.
 
-It is loaded in every pytest run where solidmark is installed, and does nothing there: it wakes for the
-benchmark's own folder, for its options, and where the ini option `solidmark` is true.
+It is loaded in every pytest run where solidmark is installed, but does nothing unless the run is the benchmark's own
+folder, or the ini option `solidmark` is true.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """All options of the benchmark under one heading."""
     group = parser.getgroup("solidmark", "solidmark: memorization mitigations of image diffusion models")
     option = group.addoption
-    option("--profile", default="quick", metavar="NAME", help="quick (default), standard (3 seeds, all strengths) or full")
+    option("--profile", default="quick", metavar="NAME", help="quick (default), standard (3 seeds, all settings) or full")
     option(
         "--testbed",
         action="append",
@@ -44,7 +44,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     option("--seeds", metavar="LIST", help="seeds, as 0,1,2 or 0-7")
     option("--queries", metavar="LIST", help="queries to ask, as outpaint,average")
-    option("--protocol", default="fast", metavar="NAME", help="solver of the queries: fast (default), paper or ddim")
+    option(
+        "--solver",
+        "--protocol",
+        dest="solver",
+        default="fast",
+        metavar="NAME",
+        help="solver of the queries: fast (default), paper or ddim; --protocol is its old name",
+    )
     option("--run-dir", metavar="DIR", help="folder of this run (default: runs/<time>-<id>)")
     option("--resume", nargs="?", const="last", metavar="DIR", help="go on with the last run, or with the one in DIR")
     option(
@@ -68,35 +75,35 @@ def is_benchmark(config: pytest.Config) -> bool:
 
 
 def _inside_benchmark(argument: str, config: pytest.Config) -> bool:
-    place = argument.split("::")[0]
-    if place == "solidmark.benchmark" or place.startswith("solidmark.benchmark."):
+    target = argument.split("::")[0]
+    if target == "solidmark.benchmark" or target.startswith("solidmark.benchmark."):
         return True
-    path = (config.invocation_params.dir / place).resolve()
+    path = (config.invocation_params.dir / target).resolve()
     return (path.name == "benchmark" and (path / "test_memorization.py").exists()) or path.parent.name == "benchmark"
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Lay the session out: on the controller from the options, on a worker from what the controller handed over."""
+    """Create the session: on the controller from the options, on a worker from what the controller sent."""
     if not is_benchmark(config):
         return
     from .runner.controller import Controller
     from .runner.session import Session
 
     try:
-        handed = getattr(config, "workerinput", {}).get("solidmark")
-        session = Session.handed_over(handed) if handed else Session.from_options(config)
+        received = getattr(config, "workerinput", {}).get("solidmark")
+        session = Session.from_json(received) if received else Session.from_options(config)
     except SolidmarkError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[SESSION] = session
     for marker in session.markers():
         config.addinivalue_line("markers", marker)
-    if not handed and not config.option.collectonly:
+    if not received and not config.option.collectonly:
         config.pluginmanager.register(Controller(session, config), "solidmark-controller")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """What is about to run, where, and on what."""
+    """Profile, testbeds, solver and folder of the run."""
     session = config.stash.get(SESSION, None)
     return session.header() if session is not None else []
 
@@ -108,78 +115,80 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if session is None:
             continue
         chosen = session.planned if name == "planned" else session.planned_testbeds
-        metafunc.parametrize(name, [pytest.param(one, id=one.slug, marks=_marks(one)) for one in chosen], scope="session")
+        metafunc.parametrize(
+            name, [pytest.param(case, id=case.slug, marks=_marks(case)) for case in chosen], scope="session"
+        )
 
 
-def _marks(one: Planned) -> list[pytest.MarkDecorator]:
-    families = [name.rpartition(":")[2] for name in one.family.split("+")]  # a twin goes by its bare name here
-    names = dict.fromkeys([one.testbed.partition("(")[0], *families, *one.stages])
+def _marks(case: Planned) -> list[pytest.MarkDecorator]:
+    families = [name.rpartition(":")[2] for name in case.family.split("+")]  # without the distribution of a twin
+    names = dict.fromkeys([case.testbed.partition("(")[0], *families, *case.stages])
     return [getattr(pytest.mark, name) for name in names if not name.startswith("_")]  # pytest has no such marks
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is done (the controller's list) or not asked for, and deal the rest to the workers."""
+    """Leave out cases that are done (the controller's list) or not wanted, and deal the others to the workers."""
     session = config.stash.get(SESSION, None)
     if session is None:
         return
-    kept: list[pytest.Item] = []
+    chosen: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
-        one = planned(item)
-        done = one is not None and one.case_id in session.done
-        (left_out if done or not _wanted(item, config, session) else kept).append(item)
+        case = planned_case(item)
+        done = case is not None and case.case_id in session.done
+        (left_out if done or not _is_wanted(item, config, session) else chosen).append(item)
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    items[:] = _dealt(kept, workers)
+    items[:] = _deal(chosen, workers)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
 
 
-def _wanted(item: pytest.Item, config: pytest.Config, session: Session) -> bool:
+def _is_wanted(item: pytest.Item, config: pytest.Config, session: Session) -> bool:
     """Experiments and unmarked trainings run where the profile has them, or where their file or mark is named."""
     files = {argument.split("::")[0] for argument in config.args}
     modules = {name for file in files for name in (Path(file).stem, file.rpartition(".")[2])}  # a path, or --pyargs
     named = item.path.stem in modules or "experiment" in config.getoption("markexpr")
-    profile = session.wish.chosen()
+    profile = session.options.chosen_profile()
     experiment, unmarked = item.get_closest_marker("experiment"), "planned_testbed" in getattr(item, "fixturenames", ())
     return named or not ((experiment and not profile.experiments) or (unmarked and not profile.unmarked))
 
 
-def _dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+def _deal(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     if workers == 1 or not items:
         return items
-    from .runner.plan import arranged
+    from .runner.plan import worksteal_order
 
-    weights = [one.weight if (one := planned(item)) is not None else 1.0 for item in items]
-    return [items[place] for place in arranged(weights, workers)]
+    weights = [case.weight if (case := planned_case(item)) is not None else 1.0 for item in items]
+    return [items[index] for index in worksteal_order(weights, workers)]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """The first worker says what is planned."""
+    """The first worker writes the plan."""
     config = session.config
-    known = config.stash.get(SESSION, None)
+    ours = config.stash.get(SESSION, None)
     first = getattr(config, "workerinput", {}).get("workerid", "gw0") == "gw0"
-    if known is not None and first and session.items and not config.option.collectonly:
-        known.write_plan([item.nodeid.partition("[")[2].removesuffix("]") for item in session.items])
+    if ours is not None and first and session.items and not config.option.collectonly:
+        ours.write_plan([item.nodeid.partition("[")[2].removesuffix("]") for item in session.items])
 
 
-def planned(item: pytest.Item) -> Planned | None:
+def planned_case(item: pytest.Item) -> Planned | None:
     """The case that a test measures; None for any other test."""
     parameters: dict[str, Planned] = getattr(getattr(item, "callspec", None), "params", {})
     return parameters.get("planned") or parameters.get("planned_testbed")
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str:
-    """What the collected cases mean in work."""
-    chosen = [one for item in items if (one := planned(item)) is not None]
+    """How many cases were collected, and how many models they train."""
+    chosen = [case for item in items if (case := planned_case(item)) is not None]
     if config.stash.get(SESSION, None) is None or not chosen:
         return ""
-    trainings = sum(one.weight > 1 for one in chosen)
+    trainings = sum(case.weight > 1 for case in chosen)
     return f"solidmark: {len(chosen)} cases; with an empty store {trainings} of them train a model of their own"
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """`-n auto`: as many workers a GPU as asked for, or one a core without one."""
+    """`-n auto`: as many workers a GPU as asked for, or one a core where there is no GPU."""
     if not is_benchmark(config) or config.option.numprocesses != "auto":
         return None
     stated = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
@@ -194,16 +203,16 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
     if not is_benchmark(config):
         return
     gpus = devices.visible_gpus()
-    for place, spec in enumerate(specs):
-        spec.env.update(devices.worker_environment(place, gpus, len(specs)))
+    for index, spec in enumerate(specs):
+        spec.env.update(devices.worker_environment(index, gpus, len(specs)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Hand the session to a worker, as one JSON string: nothing else crosses safely."""
+    """Send the session to a worker, as one JSON string: nothing else crosses safely."""
     session = node.config.stash.get(SESSION, None)
     if session is not None:
-        node.workerinput["solidmark"] = session.handover()
+        node.workerinput["solidmark"] = session.to_json()
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
@@ -215,14 +224,14 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let go of a failed case's tensors before the next model is loaded."""
+    """Release the tensors of a failed case before the next model is loaded."""
     report = yield
     if item.config.stash.get(SESSION, None) is not None and call.excinfo is not None and not item.config.option.usepdb:
-        _forget(call.excinfo.value)
+        _release(call.excinfo.value)
     return report
 
 
-def _forget(error: BaseException | None) -> None:
+def _release(error: BaseException | None) -> None:
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error.__traceback__, error = None, error.__cause__ or error.__context__

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def sequence(seed: int, *purpose: object) -> np.random.SeedSequence:
     """The `SeedSequence` of a purpose: streams of different purposes are independent, never `seed + i`.
 
-    Raises InvalidValue for a seed that is no whole number of at least 0; None would draw another one each time.
+    Raises InvalidValue for a seed that is no whole number of at least 0; None would give another stream each time.
     """
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise InvalidValue(
@@ -45,7 +45,7 @@ def torch_rng(seed: int, *purpose: object) -> "torch.Generator":
 
 
 class Globals:
-    """The global generators of Python, NumPy and torch as they are now: who touched them since, and back again."""
+    """The global generators of Python, NumPy and torch as they are now, to be compared and restored later."""
 
     def __init__(self) -> None:
         import torch
@@ -54,17 +54,17 @@ class Globals:
         self._numpy: Any = np.random.get_state(legacy=True)
 
     def touched(self) -> list[str]:
-        """Which of them were drawn from or seeded since."""
+        """The names of those that were drawn from or seeded since."""
         now = Globals()
         same = {
             "Python": self._python == now._python,
-            "NumPy": all(np.array_equal(one, other) for one, other in zip(self._numpy, now._numpy, strict=True)),
+            "NumPy": all(np.array_equal(before, after) for before, after in zip(self._numpy, now._numpy, strict=True)),
             "torch": self._torch.equal(now._torch),
         }
         return [name for name, equal in same.items() if not equal]
 
     def restore(self) -> list[str]:
-        """Put them back as they were, and tell which were touched."""
+        """Put them back as they were; the names of those that were touched."""
         import torch
 
         touched = self.touched()

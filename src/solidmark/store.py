@@ -3,7 +3,7 @@
     <root>/objects/ab/abcd…/   one entry: its files and manifest.json with the key and each file's sha256
     <root>/locks/abcd….lock    held while an entry is built, so that the others wait instead of building too
     <root>/tmp/                builds under way; one is published by renaming its folder
-    <root>/quarantine/         damaged entries, set aside and built anew
+    <root>/quarantine/         damaged entries, moved here and built anew
 
 Correctness never depends on the lock: an entry is complete from the moment it has its name. No pickle is
 ever read.
@@ -34,10 +34,10 @@ SCHEMA = 1
 MANIFEST = "manifest.json"
 
 DISK_REFUSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
-"""What a user can mend about a disk; any other OSError is a fault of whatever builds the entry."""
+"""Faults of a disk that a user can repair; any other OSError is a fault of the code that builds the entry."""
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
-"""What reading a manifest raises where it is missing or no longer what was written."""
+"""Exceptions of reading a manifest that is missing, or is no longer as it was written."""
 
 
 def default_root() -> Path:
@@ -47,7 +47,7 @@ def default_root() -> Path:
 
 
 def canonical(value: object) -> str:
-    """JSON with sorted keys and nothing that has no one form; raises for what cannot be written so."""
+    """JSON with sorted keys: equal values have equal texts. Raises TypeError or ValueError for what JSON cannot hold."""
     plain = json.loads(json.dumps(value, allow_nan=False))  # numbers as names are sorted as what they become, text
     return json.dumps(plain, sort_keys=True, separators=(",", ":"))
 
@@ -70,7 +70,7 @@ class Entry:
 
 
 class Store:
-    """A content-addressed folder; `notes` collects what a user should hear of: quarantined and rebuilt entries."""
+    """A content-addressed folder; `notes` lists entries that were quarantined and built anew, for the user."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -86,14 +86,14 @@ class Store:
     def get(self, kind: str, key: Mapping[str, Any], build: Callable[[Path], None], progress: Progress = silent) -> Path:
         """The folder of the entry for `key`, built by `build(folder)` where it is missing or damaged.
 
-        One process builds while the others wait. What `build` raises passes through and leaves nothing behind;
+        One process builds while the others wait. Where `build` raises, the exception passes through and no entry is left;
         raises InvalidValue where the disk refuses.
         """
         name = _name(SCHEMA, kind, dict(key))
-        if self._fault(name) is None:
+        if self._find_fault(name) is None:
             return self._folder(name)
-        with self._writing(), self._alone(name, f"waiting for {kind} {name[:8]}", progress):
-            fault = self._fault(name)  # another process may have built it meanwhile
+        with self._disk_errors(), self._locked(name, f"waiting for {kind} {name[:8]}", progress):
+            fault = self._find_fault(name)  # another process may have built it meanwhile
             if fault is not None:
                 self._quarantine(name, fault)
                 self._build(name, kind, key, build)
@@ -103,17 +103,17 @@ class Store:
         """All entries whose manifest can be read."""
         for manifest in sorted(self.root.glob(f"objects/*/*/{MANIFEST}")):
             try:
-                yield self._entry(manifest.parent)
+                yield self._read_entry(manifest.parent)
             except DamagedFile:
                 continue
 
     def verify(self) -> tuple[int, list[str]]:
-        """Check every file of every entry; quarantine the damaged. (How many are sound, what was wrong.)"""
+        """Check every file of every entry and quarantine the damaged: (number of sound entries, faults of the others)."""
         sound, faults = 0, []
         for folder in sorted(path for path in self.root.glob("objects/*/*") if path.is_dir()):
             self._verified.discard(folder.name)
-            with self._writing(), self._alone(folder.name, f"checking {folder.name[:8]}", silent):
-                fault = self._fault(folder.name)
+            with self._disk_errors(), self._locked(folder.name, f"checking {folder.name[:8]}", silent):
+                fault = self._find_fault(folder.name)
                 if fault is None:
                     sound += 1
                 else:
@@ -129,7 +129,7 @@ class Store:
         for entry in entries:
             if entry.built > limit or total <= keep_bytes:
                 continue
-            with self._writing(), self._alone(entry.name, f"removing {entry.name[:8]}", silent):
+            with self._disk_errors(), self._locked(entry.name, f"removing {entry.name[:8]}", silent):
                 shutil.rmtree(entry.folder, ignore_errors=True)
             total -= entry.size
             removed.append(entry)
@@ -143,8 +143,8 @@ class Store:
     def _folder(self, name: str) -> Path:
         return self.root / "objects" / name[:2] / name
 
-    def _fault(self, name: str) -> str | None:
-        """What is wrong with an entry, missing or damaged: sizes always, sha256 on its first use by this store."""
+    def _find_fault(self, name: str) -> str | None:
+        """What is wrong with an entry, None where it is sound: sizes always, sha256 on its first use by this store."""
         folder = self._folder(name)
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
@@ -162,13 +162,13 @@ class Store:
         return None
 
     def _quarantine(self, name: str, fault: str) -> None:
-        place = self.root / "quarantine" / f"{name}-{uuid.uuid4().hex[:8]}"
+        aside = self.root / "quarantine" / f"{name}-{uuid.uuid4().hex[:8]}"
         try:
-            os.rename(self._folder(name), place)
+            os.rename(self._folder(name), aside)
         except FileNotFoundError:
             return  # it was missing
         self._verified.discard(name)
-        self.notes.append(f"store entry {name[:8]} was damaged ({fault}); set aside as {place} and built anew")
+        self.notes.append(f"store entry {name[:8]} was damaged ({fault}); set aside as {aside} and built anew")
 
     def _build(self, name: str, kind: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> None:
         work = self.root / "tmp" / f"{name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
@@ -201,9 +201,9 @@ class Store:
             os.rename(work, folder)
         except OSError:
             if not folder.exists():
-                raise  # not that someone else was first, which is as good
+                raise  # where the folder exists, another process was first, which is as good
 
-    def _entry(self, folder: Path) -> Entry:
+    def _read_entry(self, folder: Path) -> Entry:
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
             size = sum(size for size, _ in manifest["files"].values())
@@ -213,7 +213,7 @@ class Store:
             raise DamagedFile(str(folder), f"{type(cause).__name__}", "a manifest", cure) from cause
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _disk_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as cause:
@@ -226,7 +226,7 @@ class Store:
         return FileLock(self.root / "locks" / f"{name}.lock")
 
     @contextmanager
-    def _alone(self, name: str, what: str, progress: Progress) -> Iterator[None]:
+    def _locked(self, name: str, action: str, progress: Progress) -> Iterator[None]:
         lock, waited = self._lock(name), 0
         while True:
             try:
@@ -234,7 +234,7 @@ class Store:
                 break
             except Timeout:
                 waited += 1
-                progress(what, waited, 0)
+                progress(action, waited, 0)
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""Limits of time: a plugin that hangs costs its own case, with a name and a reason, and never stalls a run."""
+"""Timeouts: a plugin that hangs costs its own case, with a name and a reason, and never stalls a run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ AFTER = 1.5
 
 
 class TimeUp(BaseException):
-    """Raised inside whatever runs longer than its limit; no `except Exception` on the way takes it for a mistake."""
+    """Raised inside whatever runs longer than its limit; no `except Exception` on the way catches it."""
 
-    def __init__(self, seconds: float, place: str) -> None:
-        self.seconds, self.place = seconds, place
-        super().__init__(f"no end after {seconds:g} s; it was at {place}")
+    def __init__(self, seconds: float, where: str) -> None:
+        self.seconds, self.where = seconds, where
+        super().__init__(f"no end after {seconds:g} s; it was at {where}")
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def at_most(seconds: float) -> Iterator[None]:
         return
 
     def ring(_number: int, frame: FrameType | None) -> None:
-        raise TimeUp(seconds, _told(frame))
+        raise TimeUp(seconds, _location(frame))
 
     began, handler = time.monotonic(), signal.signal(signal.SIGALRM, ring)
     outer, interval = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
@@ -45,22 +45,22 @@ def at_most(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
-        if outer:  # a limit round this one goes on
+        if outer:  # an outer limit goes on
             signal.setitimer(signal.ITIMER_REAL, max(outer - (time.monotonic() - began), 1e-3), interval)
 
 
 @contextmanager
-def or_ended(seconds: float, note: Path, what: str) -> Iterator[None]:
-    """End this process where what is inside goes on for AFTER times `seconds`, leaving `what` and its stack in `note`.
+def exit_after(seconds: float, note: Path, name: str) -> Iterator[None]:
+    """End this process where what is inside takes longer than AFTER times `seconds`, leaving `name` and its stack in `note`.
 
-    A thread of C does it, so that nothing in Python can hold it off. Only for a process that is replaced when it ends.
+    A thread of C does it, so that nothing in Python can prevent it. Only for a process that is replaced when it ends.
     """
     if not seconds:
         yield
         return
     note.parent.mkdir(parents=True, exist_ok=True)
     with note.open("w") as file:
-        _armed(file, what, AFTER * seconds)
+        _arm(file, name, AFTER * seconds)
         try:
             yield
         finally:
@@ -68,29 +68,29 @@ def or_ended(seconds: float, note: Path, what: str) -> Iterator[None]:
     note.unlink(missing_ok=True)
 
 
-def ended(note: Path, what: str) -> str | None:
-    """Where `what` was when `or_ended` ended its process; None where that did not happen."""
+def last_location(note: Path, name: str) -> str | None:
+    """The line that `name` was at when `exit_after` ended its process; None where that did not happen."""
     try:
         first, _, rest = note.read_text().partition("\n")
     except OSError:
         return None
     main = rest.rpartition("(most recent call first)")[2]  # of all threads, it comes last
     lines = [line.strip() for line in main.splitlines() if line.startswith("  File ")]
-    if first != what or not lines:
+    if first != name or not lines:
         return None
-    name, _, tail = lines[0].removeprefix('File "').partition('"')
-    return f"{Path(name).name}{tail}"
+    file, _, tail = lines[0].removeprefix('File "').partition('"')
+    return f"{Path(file).name}{tail}"
 
 
-def _armed(file: TextIO, what: str, seconds: float) -> None:
-    file.write(f"{what}\n")
+def _arm(file: TextIO, name: str, seconds: float) -> None:
+    file.write(f"{name}\n")
     file.flush()
     faulthandler.dump_traceback_later(seconds, exit=True, file=file)
 
 
-def _told(frame: FrameType | None) -> str:
+def _location(frame: FrameType | None) -> str:
     """`mine.py, line 12, in predict`."""
     if frame is None:
-        return "an unknown place"
+        return "an unknown line"
     last = traceback.extract_stack(frame, limit=1)[0]
     return f"{Path(last.filename).name}, line {last.lineno}, in {last.name}"

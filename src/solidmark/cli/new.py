@@ -1,4 +1,4 @@
-"""A new plugin: a package that works as it stands, written from templates, for its author to edit one file of."""
+"""A new plugin: a package that works as it is, written from templates; its author edits one file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ..errors import InvalidValue
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", re.ASCII)
 
 
-def module_of(name: str) -> str:
-    """The module of a package: `quiet-words` has `quiet_words`."""
+def module_name(name: str) -> str:
+    """The name of a package's module: `quiet_words` for `quiet-words`."""
     return name.replace("-", "_")
 
 
-def method_of(name: str) -> str:
-    """The class of a package: `quiet-words` has `QuietWords`."""
+def class_name(name: str) -> str:
+    """The name of a package's class: `QuietWords` for `quiet-words`."""
     return "".join(word.capitalize() for word in name.split("-"))
 
 
@@ -33,7 +33,7 @@ def write(name: str, into: Path) -> list[Path]:
     Raises InvalidValue for a name that cannot be a package's, that is taken, or whose folder exists or cannot be written.
     """
     _check(name, into)
-    module = module_of(name)
+    module = module_name(name)
     files = {
         "pyproject.toml": "pyproject.toml.j2",
         f"{module}.py": "module.py.j2",
@@ -42,9 +42,9 @@ def write(name: str, into: Path) -> list[Path]:
     loader = PackageLoader("solidmark.cli", "templates")
     templates = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     written = []
-    for place, template in files.items():
-        path = into / name / place
-        text = templates.get_template(template).render(name=name, module=module, method=method_of(name))
+    for target, template in files.items():
+        path = into / name / target
+        text = templates.get_template(template).render(name=name, module=module, method=class_name(name))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
@@ -56,20 +56,20 @@ def write(name: str, into: Path) -> list[Path]:
 
 
 def _check(name: str, into: Path) -> None:
-    place, module = f"solidmark new {name}", module_of(name)
+    where, module = f"solidmark new {name}", module_name(name)
     if not NAME.fullmatch(name) or keyword.iskeyword(module) or name in plugins.FORBIDDEN:
         likely = "-".join(re.findall(r"[a-z0-9]+", re.sub(r"([a-z0-9])([A-Z])", r"\1-\2", name).lower())).lstrip(
             "0123456789-"
         )
         cure = f"Write {likely}." if NAME.fullmatch(likely) and likely != name else "Choose another name."
-        raise InvalidValue(place, repr(name), "lower-case words of letters and digits with - between them", cure)
+        raise InvalidValue(where, repr(name), "lower-case words of letters and digits with - between them", cure)
     if (into / name).exists():
-        raise InvalidValue(place, f"{into / name} exists", "a new folder", "Choose another name, or remove the folder.")
+        raise InvalidValue(where, f"{into / name} exists", "a new folder", "Choose another name, or remove the folder.")
     family = {plugin.name: plugin for plugin in plugins.discover(plugins.GROUPS["mitigation"])}.get(name)
     if family is not None:
-        raise InvalidValue(place, f"a mitigation of that name, from {family.origin}", "a new name", "Choose another name.")
+        raise InvalidValue(where, f"a mitigation of that name, from {family.origin}", "a new name", "Choose another name.")
     if module in sys.modules or importlib.util.find_spec(module) is not None or _distributed(name):
-        raise InvalidValue(place, f"{module}, which is installed", "a name that nothing has", "Choose another name.")
+        raise InvalidValue(where, f"{module}, which is installed", "a name that nothing has", "Choose another name.")
 
 
 def _distributed(name: str) -> bool:

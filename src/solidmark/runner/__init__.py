@@ -1,1 +1,1 @@
-"""The runner: options, plan, session and controller of a run, what pytest drives. Models are imported when needed."""
+"""The runner: options, plan, session and controller of a run that pytest drives. Models are imported when needed."""

@@ -14,8 +14,9 @@ from tabulate import tabulate
 
 from .. import plugins, provenance, records, timeouts
 from ..errors import SolidmarkError
+from ..schema.run import SCHEMA, PlanEntry, RunFile
 from . import devices
-from .progress_report import Ticker, line, states, time_left
+from .progress_report import Ticker, read_states, summary, time_left
 from .session import Session
 
 
@@ -45,19 +46,18 @@ class Controller:
 
     def _write_provenance(self) -> None:
         entries = [plugin.origin for group in plugins.GROUPS.values() for plugin in plugins.discover(group)]
-        facts = provenance.run(
-            list(self.config.invocation_params.args and ["pytest", *self.config.invocation_params.args]), entries
-        )
-        facts |= {
-            "schema": "solidmark.run/1",
+        arguments = self.config.invocation_params.args
+        facts: RunFile = {
+            **provenance.run(["pytest", *arguments] if arguments else [], entries),
+            "schema": SCHEMA,
             "benchmark_version": records.BENCHMARK_VERSION,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "profile": self.session.wish.profile,
-            "wish": asdict(self.session.wish),
+            "profile": self.session.options.profile,
+            "options": asdict(self.session.options),
             "gpus": len(devices.visible_gpus()),
         }
         path = self.run / "run.json"
-        if path.exists():  # a resumed run keeps its first provenance and adds this one
+        if path.exists():  # a resumed run keeps its first provenance and adds another
             path = self.run / f"run-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
         records.write_text(path, json.dumps(facts, indent=1))
 
@@ -70,7 +70,7 @@ class Controller:
             return  # a file system without links, or a folder of that name: the path is printed anyway
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count what has ended."""
+        """Note that a case has ended."""
         if report.when in ("call", "???") or report.failed:
             self._finished.add(_slug(report.nodeid))
 
@@ -79,10 +79,11 @@ class Controller:
         if not plan:
             return
         self._began = self._began or time.monotonic()
-        weights = {slug: one["weight"] for slug, one in plan.items()}
+        weights = {slug: planned["weight"] for slug, planned in plan.items()}
         done = sum(weights.get(slug, 0.0) for slug in self._finished)
         left = time_left(time.monotonic() - self._began, done, sum(weights.values()))
-        text = line(states(self.run), len(self._finished & set(weights)), len(weights), left, time.time())
+        finished = len(self._finished & set(weights))
+        text = summary(read_states(self.run), finished, len(weights), left, time.time())
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.ensure_newline()
@@ -90,36 +91,36 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
-        """A killed worker costs one retry of one case, recorded; the second time the case has crashed. A hang costs none."""
+        """Record that a worker was killed, and try its case once more; not where it hung, nor where it is killed again."""
         slug = _slug(crashitem)
         self._crashes[slug] = self._crashes.get(slug, 0) + 1
-        identity = self.session.read_plan().get(slug, {"case_id": slug, "slug": slug, "place": 0})
+        unplanned: PlanEntry = {"event": "crash", "case_id": slug, "slug": slug, "order": 0}
+        identity = self.session.read_plan().get(slug, unplanned)
         identity.pop("weight", None)
-        hung = self._hung(slug)
-        again = self._crashes[slug] == 1 and hung is None
-        told = "tried again" if again else "given up after the second time"
+        hang = self._hang(slug)
+        retried = self._crashes[slug] == 1 and hang is None
+        outcome = "tried again" if retried else "given up after the second time"
         self._writer.write(
             {
                 **identity,
                 "event": "crash",
-                "status": "crashed" if hung is None else "timeout",
+                "status": "crashed" if hang is None else "timeout",
                 "attempt": self._crashes[slug],
-                "reason": hung or f"{report.longrepr}; {told}{_killer()}",
+                "reason": hang or f"{report.longrepr}; {outcome}{_memory_kills()}",
             }
         )
-        if again:
+        if retried:
             sched.mark_test_pending(crashitem)
             report.outcome = "rerun"
 
-    def _hung(self, slug: str) -> str | None:
-        """What to say of a case whose worker was ended for taking too long; None where it ended otherwise."""
+    def _hang(self, slug: str) -> str | None:
+        """Why a case hung whose worker was ended for that; None where the worker ended otherwise."""
         for note in (self.run / "hangs").glob("*.txt"):
-            place = timeouts.ended(note, slug)
-            if place is not None:
+            location = timeouts.last_location(note, slug)
+            if location is not None:
                 note.unlink()
-                return (
-                    f"no end after {timeouts.AFTER * self.session.case_timeout:g} s, nor a way to interrupt it, at {place}"
-                )
+                seconds = timeouts.AFTER * self.session.case_timeout
+                return f"no end after {seconds:g} s, nor a way to interrupt it, at {location}"
         return None
 
     @pytest.hookimpl(trylast=True)
@@ -137,7 +138,7 @@ class Controller:
             self._fault = str(error)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """A short table, and where the page is."""
+        """Write a short table, and the path of the page."""
         if not self._written and self._fault is None:
             return
         terminalreporter.section("solidmark")
@@ -160,23 +161,23 @@ def _short_row(row: dict[str, Any]) -> list[str]:
     lead = next(iter((row["queries"] or {}).values()), None)
     if lead is None:
         return [row["mitigation"], "", "", "", row["status"]]
-    m, found, accuracy = lead["memorization"], lead["certified"], row["utility"]["accuracy"]
+    m, certified, accuracy = lead["memorization"], lead["certified"], row["utility"]["accuracy"]
     return [
         row["mitigation"],
         f"{m['value']:+.3f} [{m['low']:+.3f}, {m['high']:+.3f}]",
-        f"{found['count']} of {found['of']}",
+        f"{certified['count']} of {certified['of']}",
         "–" if accuracy is None else f"{accuracy['count'] / accuracy['of']:.2f}",  # its reason is on the page
         row["status"],
     ]
 
 
 def _slug(nodeid: str) -> str:
-    """What stands in the brackets of a node id."""
+    """The text in the brackets of a node id."""
     return nodeid.partition("[")[2].removesuffix("]")
 
 
-def _killer() -> str:
-    """A hint where this machine has counted kills for want of memory."""
+def _memory_kills() -> str:
+    """A hint where this machine has counted processes killed for want of memory."""
     try:
         events = dict(entry.split() for entry in Path("/sys/fs/cgroup/memory.events").read_text().splitlines())
     except (OSError, ValueError):

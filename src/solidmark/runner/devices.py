@@ -1,4 +1,4 @@
-"""Devices: which GPUs are visible, found without waking CUDA, and which one a worker gets.
+"""Devices: which GPUs are visible, read without starting CUDA, and which of them a worker gets.
 
 The controller pins each worker through its environment before the worker's interpreter starts, so that
 CUDA sees one device and a replacement for a killed worker gets the same one.
@@ -13,7 +13,7 @@ from ..errors import InvalidValue
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Identifiers for CUDA_VISIBLE_DEVICES, one a GPU: what that variable already names, else all, else none.
+    """Identifiers for CUDA_VISIBLE_DEVICES, one a GPU: those that the variable already names, else all GPUs, else none.
 
     CUDA itself stops reading at the first negative number, and so does this.
     """
@@ -31,7 +31,7 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
 def _all_gpus() -> list[str]:
     """UUIDs by NVML, which creates no CUDA context; none where there is no driver.
 
-    Raises InvalidValue for a driver that does not answer: its GPUs would stand idle without a word.
+    Raises InvalidValue for a driver that does not answer: otherwise its GPUs would be left unused in silence.
     """
     import pynvml
 
@@ -40,10 +40,10 @@ def _all_gpus() -> list[str]:
     except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):  # a machine without a GPU
         return []
     except pynvml.NVMLError as cause:
-        cure = "Mend the driver, or compute without GPUs: CUDA_VISIBLE_DEVICES=-1."
+        cure = "Repair the driver, or compute without GPUs: CUDA_VISIBLE_DEVICES=-1."
         raise InvalidValue("GPUs, by NVML", f"{cause}", "a driver that answers, or none", cure) from cause
     try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(place) for place in range(pynvml.nvmlDeviceGetCount())]
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
         return [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
     finally:
         pynvml.nvmlShutdown()
@@ -55,20 +55,20 @@ def workers(gpus: list[str], each: int, cores: int | None = None) -> int:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def worker_environment(
-    place: int, gpus: list[str], count: int, environment: Mapping[str, str] = os.environ
+    index: int, gpus: list[str], count: int, environment: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """What worker number `place` of `count` gets: its GPU, and its share of the cores where the caller says nothing."""
+    """The variables of worker number `index` of `count`: its GPU, and its share of the cores where the caller sets none."""
     threads = str(max(1, usable_cores() // max(count, 1)))
     defaults = {"OMP_NUM_THREADS": threads, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     chosen = {name: value for name, value in defaults.items() if name not in environment}
     if gpus:
-        chosen["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
+        chosen["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
     return chosen
 
 

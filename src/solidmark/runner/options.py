@@ -1,4 +1,4 @@
-"""Profiles and wishes: how much a run asks, and what the user said on the command line. Free of torch."""
+"""Options: how much a run measures, by profile, and what the user asked for on the command line. Free of torch."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from ..errors import InvalidValue, UnknownName
 
 @dataclass(frozen=True)
 class Profile:
-    """How much a run asks. `every_strength` off: the published default of each family, and of each reference curve what
-    it takes to draw it, every second strength where a strength costs a training.
+    """How much a run measures.
 
-    `testbed` is measured where the user names none.
+    Without `every_setting` each family is measured at its published default, and each reference curve at the settings
+    that it takes to draw it: every second one where a setting costs a training. `testbed` is measured where the user
+    names none.
     """
 
     name: str
     seeds: tuple[int, ...]
-    every_strength: bool
+    every_setting: bool
     queries: tuple[str, ...] | None
-    """None: every query that is found."""
+    """None: all installed queries."""
     testbed: str = "digits"
     experiments: bool = False
-    """Whether the experiments of the validity suite and of concordance are part of it."""
+    """Whether experiments are part of it: the validity suite, the copy metrics, and the claims of papers."""
     unmarked: bool = True
-    """Whether a model is trained without marks as well, to tell what marks cost."""
+    """Whether a model is trained without marks as well, to measure what marks cost."""
 
 
 MAIN_QUERIES = ("outpaint", "outpaint-weights", "image-only", "caption-only", "average")
@@ -39,17 +40,17 @@ PROFILES = {
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What the user asked for on the command line; None where nothing was said."""
+class Options:
+    """What the user asked for on the command line; None where an option was left out."""
 
     profile: str = "quick"
     testbeds: tuple[str, ...] = ()
     mitigations: tuple[str, ...] = ()
     seeds: str | None = None
     queries: str | None = None
-    protocol: str = "fast"
+    solver: str = "fast"
 
-    def chosen(self) -> Profile:
+    def chosen_profile(self) -> Profile:
         """The profile. Raises UnknownName."""
         if self.profile not in PROFILES:
             raise UnknownName.among("--profile", self.profile, PROFILES)
@@ -57,11 +58,11 @@ class Wish:
 
     def testbed_list(self) -> tuple[str, ...]:
         """The testbeds asked for, else the profile's. Raises UnknownName."""
-        return self.testbeds or (self.chosen().testbed,)
+        return self.testbeds or (self.chosen_profile().testbed,)
 
     def seed_list(self) -> tuple[int, ...]:
         """The seeds asked for, else the profile's. Raises InvalidValue."""
-        return parse_seeds(self.seeds) if self.seeds is not None else self.chosen().seeds
+        return parse_seeds(self.seeds) if self.seeds is not None else self.chosen_profile().seeds
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -74,5 +75,5 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
             raise ValueError(text)
     except ValueError as cause:
-        raise InvalidValue("--seeds", repr(text), "whole numbers such as 0,1,2 or 0-7", "Write them so.") from cause
+        raise InvalidValue("--seeds", repr(text), "whole numbers such as 0,1,2 or 0-7", "Write such a list.") from cause
     return tuple(seeds)

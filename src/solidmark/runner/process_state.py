@@ -1,4 +1,4 @@
-"""Surroundings: what all rows of a process share, put back after each case whatever a plugin did to it."""
+"""The state of a process that all its rows share: it is put back after each case, whatever a plugin did to it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Settings:
 
     @classmethod
     def now(cls) -> Settings:
-        """As they are."""
+        """The present settings."""
         return cls(
             torch.get_default_dtype(),
             str(torch.get_default_device()),
@@ -34,7 +34,7 @@ class Settings:
         )
 
     def put_back(self) -> list[str]:
-        """Make them so again, and tell which had been changed. What is as it was is not touched."""
+        """Restore these settings; the names of those that had changed. A setting that is as it was is not touched."""
         now = Settings.now()
         changed = [f.name for f in fields(self) if getattr(self, f.name) != getattr(now, f.name)]
         for name in changed:

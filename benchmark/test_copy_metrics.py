@@ -1,13 +1,13 @@
-"""Concordance: SolidMark beside other metrics on the same models."""
+"""Copy metrics: SolidMark and other metrics on the same models."""
 
 from collections.abc import Callable
 
 import pytest
 
-from solidmark.experiments import Lab
+from solidmark.experiments import Experiments
 from solidmark.findings import Finding, Verdict
 
-from .concordance import degrees, instrument, noise
+from .copy_metrics import degrees, instrument, noise
 
 EXPERIMENTS = {
     "degrees-64": degrees.small,
@@ -19,7 +19,7 @@ EXPERIMENTS = {
 
 @pytest.mark.experiment
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_concordance(name: str, found: Callable[[str, Callable[[Lab], Finding]], Finding]) -> None:
+def test_copy_metrics(name: str, record_finding: Callable[[str, str, Callable[[Experiments], Finding]], Finding]) -> None:
     """The experiment ends in a verdict."""
-    finding = found(f"concordance-{name}", EXPERIMENTS[name])
+    finding = record_finding("copy-metrics", name, EXPERIMENTS[name])
     assert finding.verdict in Verdict

@@ -1,4 +1,4 @@
-"""Limits of time: what hangs is interrupted, or its process is ended, and told where it was."""
+"""Timeouts: code that hangs is interrupted, or its process is ended, and its line is reported."""
 
 import signal
 import subprocess
@@ -11,9 +11,9 @@ from solidmark import timeouts
 from solidmark.timeouts import TimeUp, at_most
 
 
-def test_what_runs_too_long_is_interrupted_and_told_where():
+def test_code_that_runs_too_long_is_interrupted_and_its_line_reported():
     with (
-        pytest.raises(TimeUp, match=r"no end after 0.05 s; it was at test_limits.py, line \d+, in test_what"),
+        pytest.raises(TimeUp, match=r"no end after 0.05 s; it was at test_timeouts.py, line \d+, in test_code"),
         at_most(0.05),
     ):
         time.sleep(10)
@@ -34,17 +34,17 @@ def swallows():
 
 
 @pytest.mark.parametrize("plugin", [catches_mistakes, swallows])
-def test_what_catches_exceptions_is_interrupted_as_well(plugin):
+def test_code_that_catches_exceptions_is_interrupted_as_well(plugin):
     with pytest.raises(TimeUp), at_most(0.05):
         plugin()
 
 
 def armed():
-    """Seconds until the alarm of this process, 0 where none is set, and who answers it."""
+    """Seconds until the alarm of this process, 0 where none is set, and its handler."""
     return signal.getitimer(signal.ITIMER_REAL)[0], signal.getsignal(signal.SIGALRM)
 
 
-def test_what_ends_in_time_is_left_alone_and_no_alarm_is_left_behind():
+def test_code_that_ends_in_time_is_left_alone_and_no_alarm_is_left_behind():
     before = armed()
     with at_most(60):
         within, handler = armed()
@@ -70,21 +70,21 @@ def test_a_limit_inside_another_leaves_the_outer_one_on():
         limited_inside()
 
 
-def test_a_process_that_cannot_be_interrupted_is_ended_and_leaves_where_it_was(tmp_path):
+def test_a_process_that_cannot_be_interrupted_is_ended_and_leaves_its_last_line(tmp_path):
     code = (
-        "import sys, time, pathlib\nfrom solidmark.timeouts import or_ended\n"
+        "import sys, time, pathlib\nfrom solidmark.timeouts import exit_after\n"
         "def deaf():\n    time.sleep(60)\n"
-        "with or_ended(0.1, pathlib.Path(sys.argv[1]), 'case'):\n    deaf()\n"
+        "with exit_after(0.1, pathlib.Path(sys.argv[1]), 'case'):\n    deaf()\n"
     )
     note = tmp_path / "hangs" / "gw0.txt"
     ended = subprocess.run([sys.executable, "-c", code, note], capture_output=True, timeout=60)
     assert ended.returncode == 1
-    assert timeouts.ended(note, "case") == "<string>, line 4 in deaf"
-    assert timeouts.ended(note, "other") is None
+    assert timeouts.last_location(note, "case") == "<string>, line 4 in deaf"
+    assert timeouts.last_location(note, "other") is None
 
 
 def test_a_process_that_ends_in_time_leaves_nothing(tmp_path):
     note = tmp_path / "gw0.txt"
-    with timeouts.or_ended(30, note, "case"):
-        assert timeouts.ended(note, "case") is None
+    with timeouts.exit_after(30, note, "case"):
+        assert timeouts.last_location(note, "case") is None
     assert not note.exists()

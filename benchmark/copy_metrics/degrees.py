@@ -1,9 +1,9 @@
-"""Degrees: which metric tells trained from held-out images, from the first trace of memory to saturation."""
+"""Degrees: which metric separates trained from held-out images, from the first trace of memory to saturation."""
 
 from dataclasses import replace
 from typing import Any
 
-from solidmark.experiments import Lab
+from solidmark.experiments import Experiments
 from solidmark.findings import Finding, Series, decide, over_seeds
 from solidmark.metrics import comparison
 
@@ -12,18 +12,18 @@ from .readings import OUTPUT_ONLY, at_low_rate, auroc, readings
 STEPS = {64: (100, 150, 200, 300), 256: (200, 400, 600, 800)}
 
 
-def small(lab: Lab) -> Finding:
+def small(experiments: Experiments) -> Finding:
     """64 trained images."""
-    return _finding(lab, 64)
+    return _finding(experiments, 64)
 
 
-def large(lab: Lab) -> Finding:
+def large(experiments: Experiments) -> Finding:
     """256 trained images."""
-    return _finding(lab, 256)
+    return _finding(experiments, 256)
 
 
-def _finding(lab: Lab, count: int) -> Finding:
-    rows = [_row(lab, count, seed) for seed in lab.seeds]
+def _finding(experiments: Experiments, count: int) -> Finding:
+    rows = [_row(experiments, count, seed) for seed in experiments.seeds]
     memorized = {step: sum(row[step]["M"] for row in rows) / len(rows) for step in STEPS[count]}
     half = half_memorized(memorized)
     names = list(rows[0][half]["auroc"])
@@ -36,17 +36,17 @@ def _finding(lab: Lab, count: int) -> Finding:
         for name in names
     )
     means = {name: sum(row[half]["auroc"][name] for row in rows) / len(rows) for name in names}
-    told = ", ".join(f"{name} {value:.2f}" for name, value in sorted(means.items(), key=lambda pair: -pair[1]))
+    text = ", ".join(f"{name} {value:.2f}" for name, value in sorted(means.items(), key=lambda pair: -pair[1]))
     return Finding(
-        suite="concordance",
+        suite="copy-metrics",
         name=f"degrees-{count}",
         title=f"Who was trained on, of {count} images: the half-memorized point",
         rule="Where M is nearest to 0.5 the AUROC of the keys lies above that of every output-only metric, over seeds.",
         verdict=decide(lead, above=0.0),
-        reason=f"AUROC after {half} steps, M {memorized[half]:.2f}: {told}",
+        reason=f"AUROC after {half} steps, M {memorized[half]:.2f}: {text}",
         statistic=f"AUROC of the keys less that of the best output-only metric (on average {best})",
         estimate=lead,
-        seeds=lab.seeds,
+        seeds=experiments.seeds,
         series=curves,
         x_title="training steps",
         y_title="AUROC",
@@ -62,22 +62,22 @@ def _finding(lab: Lab, count: int) -> Finding:
 
 
 def half_memorized(memorized: dict[int, float]) -> int:
-    """The step whose mean M is nearest to 0.5: the choice looks at no other metric."""
+    """The step whose mean M is nearest to 0.5: no other metric has a part in the choice."""
     return min(memorized, key=lambda step: abs(memorized[step] - 0.5))
 
 
-def _row(lab: Lab, count: int, seed: int) -> dict[int, Any]:
+def _row(experiments: Experiments, count: int, seed: int) -> dict[int, Any]:
     """For each step: M, AUROC and TPR of every metric, and the whole table."""
-    plain = lab.testbed(f"digits(trained={count})")
-    testbed = replace(plain, recipe=replace(plain.recipe, learning_rate=2e-3, final_rate=1.0))
+    plain = experiments.testbed(f"digits(trained={count})")
+    testbed = replace(plain, recipe=replace(plain.recipe, learning_rate=2e-3, final_lr_fraction=1.0))
     row = {}
-    for step, model in lab.snapshots(testbed, seed, STEPS[count]).items():
-        found, keys, recalled = readings(lab, testbed, seed, model)
-        every = {"solidmark": keys, **found}
+    for step, model in experiments.snapshots(testbed, seed, STEPS[count]).items():
+        others, keys, recalled = readings(experiments, testbed, seed, model)
+        every = {"solidmark": keys, **others}
         row[step] = {
             "M": recalled,
-            "auroc": {name: auroc(one) for name, one in every.items()},
-            "tpr": {name: at_low_rate(one) for name, one in every.items()},
-            "table": comparison.block(found, keys),
+            "auroc": {name: auroc(reading) for name, reading in every.items()},
+            "tpr": {name: at_low_rate(reading) for name, reading in every.items()},
+            "table": comparison.block(others, keys),
         }
     return row

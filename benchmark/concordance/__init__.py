@@ -1,5 +1,0 @@
-"""Concordance: the score beside the metrics that its paper criticises, on the same models, image by image.
-
-Everyone gets the same answers to look at: each metric the nearest of `DRAWS` generations from an image's own caption,
-cropped to the content; the keys one outpainting. Where another metric is better, the finding says so.
-"""
