@@ -1,7 +1,7 @@
 # What continuous integration runs. BIN is the folder of the environment's commands.
 BIN ?= .venv/bin
 
-.PHONY: setup check test benchmark
+.PHONY: setup check test benchmark results
 
 setup:
 	python3 -m venv .venv
@@ -18,3 +18,7 @@ test:
 
 benchmark:
 	$(BIN)/pytest benchmark/ -n auto
+
+# The pages of the committed records: they are built, never committed.
+results:
+	$(BIN)/solidmark report results --into build/results

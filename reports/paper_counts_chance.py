@@ -1,4 +1,4 @@
-"""What guessing gives where the published tables count: chance levels, z, p-values and a null for duplicates. Pure."""
+"""What guessing gives where the paper counts: chance levels, z, p-values and a null for duplicates. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import stats
 
 from solidmark.metrics.scores import DELTAS
 
-from .published_tables import Run
+from .paper_counts_tables import Run
 
 Array = NDArray[np.float64]
 
@@ -72,8 +72,8 @@ class Crowding:
         return self.count / self.of
 
     @property
-    def told(self) -> str:
-        """Both chances."""
+    def chances(self) -> str:
+        """Both chances, the smaller first."""
         return f"{self.constant:.3f} to {self.uniform:.3f}"
 
     @property
@@ -99,7 +99,7 @@ class Guesser:
 
 
 @dataclass(frozen=True)
-class Found:
+class Shares:
     """Shares of images found: by `any` of the queries, and `counted` as the notebook counts."""
 
     any: float
@@ -111,7 +111,7 @@ def nearest_of(copies: int, delta: float) -> float:
     return float(1 - (1 - constant_chance(delta)) ** copies)
 
 
-def found(guesser: Guesser, copies: int, queries: int, rng: np.random.Generator, images: int) -> dict[float, Found]:
+def simulate(guesser: Guesser, copies: int, queries: int, rng: np.random.Generator, images: int) -> dict[float, Shares]:
     """Shares found by chance among `copies` uniform keys an image, simulated with `images` images, for each of DELTAS.
 
     The notebook counts an image as found when its queries have at least two outcomes among "key 1", "key 2", …,
@@ -122,9 +122,9 @@ def found(guesser: Guesser, copies: int, queries: int, rng: np.random.Generator,
     apart = np.abs(painted[:, :, None] - rng.uniform(size=(images, 1, copies)))
     nearest, distance = apart.argmin(axis=2), apart.min(axis=2)
     outcomes = {delta: np.where(distance < delta, nearest, -1) for delta in DELTAS}
-    return {delta: _found(outcome) for delta, outcome in outcomes.items()}
+    return {delta: _shares(outcome) for delta, outcome in outcomes.items()}
 
 
-def _found(outcome: NDArray[np.int64]) -> Found:
+def _shares(outcome: NDArray[np.int64]) -> Shares:
     several = (outcome != outcome[:, :1]).any(axis=1)
-    return Found(float((outcome >= 0).any(axis=1).mean()), float(several.mean()))
+    return Shares(float((outcome >= 0).any(axis=1).mean()), float(several.mean()))

@@ -1,6 +1,7 @@
-"""The published tables beside chance: `page` follows from `published_tables` alone, its words are in `published.md.j2`.
+"""The counts of the SolidMark paper compared with chance.
 
-`python -m solidmark.reports.published` writes `published.md`, which is kept beside this file.
+`page` follows from the tables in `paper_counts_tables` alone; its words are in `paper_counts.md.j2`.
+`python -m solidmark.reports.paper_counts` writes `paper_counts.md`, which is committed in this folder.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from tabulate import tabulate
 from solidmark import seeds
 from solidmark.metrics.scores import DELTAS, proportion
 
-from . import published_chance as chance
-from .published_chance import Found, Guesser
-from .published_tables import (
+from . import paper_counts_chance as chance
+from .paper_counts_chance import Guesser, Shares
+from .paper_counts_tables import (
     AGAIN,
     BASELINE,
     CHANGED_IMAGES,
@@ -39,8 +40,8 @@ SIMULATED = 10_000
 
 HEADINGS = [f"δ = {delta}" for delta in DELTAS]
 
-Nulls = dict[int, dict[float, Found]]
-"""By number of copies and delta, what a guesser finds."""
+Nulls = dict[int, dict[float, Shares]]
+"""By number of copies and delta, the shares of images that a guesser finds."""
 
 
 def page() -> str:
@@ -52,7 +53,7 @@ def page() -> str:
         trim_blocks=True,
     )
     environment.filters |= {"form": format, "largest": lambda values: f"{max(map(abs, values)):.2f}"}
-    return environment.get_template("published.md.j2").render(
+    return environment.get_template("paper_counts.md.j2").render(
         **_sources(), **_unmitigated(), **_crowding(), **_mitigated(), **_changed_images(), **_duplicates()
     )
 
@@ -70,14 +71,14 @@ def _sources() -> dict[str, Any]:
 
 def _unmitigated() -> dict[str, Any]:
     headings = ["", "model", "δ", "count", "N", "share [95 %]", "chance", "z", "p", "above 2 δ, %"]
-    known = [(run, delta) for run in UNMITIGATED if run.images for delta in DELTAS]
-    corrected = chance.holm([_p(run, delta) for run, delta in known])
+    counted = [(run, delta) for run in UNMITIGATED if run.images for delta in DELTAS]
+    corrected = chance.holm([_p(run, delta) for run, delta in counted])
     widest = DELTAS[0]
-    low, high = (run.count(widest) / (BASELINE.asked * chance.constant_chance(widest)) - 1 for run in (BASELINE, AGAIN))
+    low, high = (run.count(widest) / (BASELINE.n * chance.constant_chance(widest)) - 1 for run in (BASELINE, AGAIN))
     return {
         "levels": _table(headings, [_level(run, delta) for run in UNMITIGATED for delta in DELTAS]),
-        "known": known,
-        "above": [f"{run.experiment} at {delta}" for (run, delta), p in zip(known, corrected, strict=True) if p < 0.05],
+        "counted": counted,
+        "above": [f"{run.experiment} at {delta}" for (run, delta), p in zip(counted, corrected, strict=True) if p < 0.05],
         "excess": f"{100 * low:.1f} to {100 * high:.1f} %",
         "celeba": _at_chance(UNMITIGATED[2]),
         "scratch": _at_chance(UNMITIGATED[-1]),
@@ -88,16 +89,16 @@ def _level(run: Run, delta: float) -> list[str]:
     """A row: count, share and interval beside both chances; dashes where N is unknown."""
     count, chances = run.count(delta), (chance.uniform_chance(delta), chance.constant_chance(delta))
     head = [run.experiment, run.what, str(delta), str(count)]
-    told = ", ".join(f"{level:.4f}" for level in chances)
+    both = ", ".join(f"{level:.4f}" for level in chances)
     if run.images is None:
-        return [*head, run.known, "-", told, "-", "-", "-"]
+        return [*head, run.known, "-", both, "-", "-", "-"]
     share = proportion(count, run.images, chances[1])
     value, low, high = (f"{100 * (edge - share.chance):z.2f}" for edge in (share.share, share.low, share.high))
     return [
         *head,
         f"{run.images} ({run.known})",
         f"{share.share:.4f} [{share.low:.4f}, {share.high:.4f}]",
-        told,
+        both,
         ", ".join(f"{chance.z_score(count, run.images, level):z.1f}" for level in chances),
         f"{_p(run, delta):.2g}",
         f"{value} [{low}, {high}]",
@@ -105,7 +106,7 @@ def _level(run: Run, delta: float) -> list[str]:
 
 
 def _p(run: Run, delta: float) -> float:
-    return chance.p_of_so_many(run.count(delta), run.asked, chance.constant_chance(delta))
+    return chance.p_of_so_many(run.count(delta), run.n, chance.constant_chance(delta))
 
 
 def _at_chance(run: Run) -> str:
@@ -115,22 +116,25 @@ def _at_chance(run: Run) -> str:
 
 
 def _crowding() -> dict[str, Any]:
-    found = [(run, chance.crowding(run, delta)) for run in UNMITIGATED for delta in DELTAS[1:]]
-    rows = [
-        [run.experiment, run.what, str(one.delta), f"{one.count} of {one.of}", f"{one.share:.3f}", one.told, f"{one.z:z.1f}"]
-        for run, one in found
-    ]
+    crowdings = [(run, chance.crowding(run, delta)) for run in UNMITIGATED for delta in DELTAS[1:]]
+    rows = [[run.experiment, run.what, *_crowding_cells(crowding)] for run, crowding in crowdings]
     within = [float(stats.norm.cdf(delta / 0.05) - stats.norm.cdf(-delta / 0.05)) for delta in DELTAS]
     return {
         "crowding": _table(["", "model", "δ", "hits", "share", "chance", "z"], rows),
-        "crowded": [one.z for _, one in found],
+        "crowded": [crowding.z for _, crowding in crowdings],
         "remembered": [share / within[0] for share in within[1:]],
     }
 
 
+def _crowding_cells(crowding: chance.Crowding) -> list[str]:
+    """Delta, hits, share, chance and z."""
+    hits = f"{crowding.count} of {crowding.of}"
+    return [str(crowding.delta), hits, f"{crowding.share:.3f}", crowding.chances, f"{crowding.z:z.1f}"]
+
+
 def _between(run: Run, other: Run) -> list[float]:
     """z of a run against another at each delta."""
-    return [chance.z_between(run.count(delta), run.asked, other.count(delta), other.asked) for delta in DELTAS]
+    return [chance.z_between(run.count(delta), run.n, other.count(delta), other.n) for delta in DELTAS]
 
 
 def _mitigated() -> dict[str, Any]:
@@ -187,7 +191,7 @@ def _duplicates() -> dict[str, Any]:
 
 def _nulls(guesser: Guesser) -> Nulls:
     rng = seeds.numpy_rng(0, "published", guesser.spread, guesser.noise)
-    return {copies: chance.found(guesser, copies, DUPLICATES.queries, rng, SIMULATED) for copies in DUPLICATES.copies}
+    return {copies: chance.simulate(guesser, copies, DUPLICATES.queries, rng, SIMULATED) for copies in DUPLICATES.copies}
 
 
 def _rows(given: Nulls, wider: Nulls) -> Iterator[list[str]]:
@@ -217,10 +221,10 @@ def _outside(delta: float, null: Nulls) -> tuple[int, int]:
 def _misfit(null: Nulls) -> float:
     """The sum of z² over all cells."""
     cells = [
-        (null[copies][delta].counted, delta, place) for delta in DELTAS for place, copies in enumerate(DUPLICATES.copies)
+        (null[copies][delta].counted, delta, index) for delta in DELTAS for index, copies in enumerate(DUPLICATES.copies)
     ]
     return sum(
-        chance.z_score(DUPLICATES.found[delta][place], DUPLICATES.images, share) ** 2 for share, delta, place in cells
+        chance.z_score(DUPLICATES.found[delta][index], DUPLICATES.images, share) ** 2 for share, delta, index in cells
     )
 
 
@@ -229,4 +233,4 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 if __name__ == "__main__":
-    Path(__file__).with_name("published.md").write_text(page(), encoding="utf-8")
+    Path(__file__).with_name("paper_counts.md").write_text(page(), encoding="utf-8")

@@ -1,6 +1,6 @@
 """The published counts of SolidMark (arXiv 2503.00592), as the notebook of its repository prints them.
 
-A *run* is one model asked once: how many images lie within each threshold of `DELTAS`. No number here was checked
+A *run* is one model queried once: how many images lie within each threshold of `DELTAS`. No number here was checked
 against the paper's PDF. The number of images N is never printed beside the counts; `known` says where ours is
 from, and N is None where it could be had from the counts alone, which would put them at chance by construction.
 """
@@ -36,11 +36,11 @@ class Run:
         return self.counts[DELTAS.index(delta)]
 
     @property
-    def asked(self) -> int:
-        """N, where it is known."""
+    def n(self) -> int:
+        """N, where it is known. Raises InvalidValue where it is not."""
         if self.images is None:
             raise InvalidValue(
-                f"published run {self.experiment}", "no N", "a run whose N is known", "Compare its hits alone."
+                f"run {self.experiment} of the paper", "no N", "a run whose N is known", "Compare its hits alone."
             )
         return self.images
 
@@ -64,16 +64,16 @@ _LAION = "the folder of the images is named subset_5k; how many links were alive
 UNMITIGATED = (
     Run("E1", "STL-10, pixel space, border", (1879, 977, 81), 10_000, IMPLIED, _STL),
     Run("E2", "STL-10, pixel space, centre patch", (1927, 1011, 107), 10_000, IMPLIED, _STL),
-    Run("E6", "CelebA, pixel space, border", (924, 466, 37), None, UNKNOWN, "nothing else tells it"),
+    Run("E6", "CelebA, pixel space, border", (924, 466, 37), None, UNKNOWN, "nothing else states it"),
     Run("E7", "Stable Diffusion 2.1, fine-tuned on LAION-5K", (1066, 549, 55), 5_000, IMPLIED, _LAION),
-    Run("E9", "the same, asked once more (crops, strength 0)", (1085, 557, 68), 5_000, IMPLIED, _LAION),
+    Run("E9", "the same, queried once more (crops, strength 0)", (1085, 557, 68), 5_000, IMPLIED, _LAION),
     Run(
         "E16",
         "Stable Diffusion 2.1, trained from scratch",
         (1988, 989, 105),
         None,
         UNKNOWN,
-        "nothing else tells it",
+        "nothing else states it",
     ),
 )
 """Every run without a mitigation. E7 and E9 are the two identical baselines."""
