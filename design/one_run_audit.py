@@ -33,13 +33,13 @@ def heading(*columns: str) -> None:
 
 
 def response(cells: int, epsilon: float, delta: float = 0.0) -> Mechanism:
-    """K-ary randomized response on the cell of the key; with probability delta it tells the truth anyway."""
+    """K-ary randomized response on the cell of the key; with probability delta it gives the true cell anyway."""
 
     def answer(keys: Array, rng: np.random.Generator) -> Array:
         honest = delta + (1 - delta) * np.exp(epsilon) / (np.exp(epsilon) + cells - 1)
         cell, others = np.floor(keys * cells), rng.integers(1, cells, keys.shape)
-        told = np.where(rng.random(keys.shape) < honest, cell, (cell + others) % cells)
-        return np.asarray((told + 0.5) / cells)
+        answered = np.where(rng.random(keys.shape) < honest, cell, (cell + others) % cells)
+        return np.asarray((answered + 0.5) / cells)
 
     return Mechanism(f"response among {cells}" + (" that leaks" if delta else ""), epsilon, delta, answer)
 
@@ -93,63 +93,62 @@ def mechanisms() -> Iterator[Mechanism]:
 def coverage(runs: int) -> None:
     """How often epsilon-hat is at most epsilon, and how far below it stays."""
     heading(f"{runs} runs, {IMAGES} keys", "ε", "δ", "ε̂ ≤ ε", "median ε̂", "ε̂ ≤ ε, δ ignored")
-    for one in mechanisms():
+    for mechanism in mechanisms():
         rng = np.random.default_rng(0)
         drawn = [rng.uniform(size=(IMAGES, 1)) for _ in range(runs)]
-        p = [scores.p_values(one.answer(keys, rng), keys)[:, 0] for keys in drawn]
-        found = np.array([scores.epsilon(each, delta=one.delta) for each in p])
+        p = [scores.p_values(mechanism.answer(keys, rng), keys)[:, 0] for keys in drawn]
+        bounds = np.array([scores.epsilon(each, delta=mechanism.delta) for each in p])
         pure = np.array([scores.epsilon(each) for each in p])
-        covers = f"{100 * (found <= one.epsilon).mean():.1f} % | {np.median(found):.2f}"
-        print(f"| {one.name} | {one.epsilon:g} | {one.delta:g} | {covers} | {100 * (pure <= one.epsilon).mean():.1f} % |")
+        covers = f"{100 * (bounds <= mechanism.epsilon).mean():.1f} % | {np.median(bounds):.2f}"
+        ignored = f"{100 * (pure <= mechanism.epsilon).mean():.1f} %"
+        print(f"| {mechanism.name} | {mechanism.epsilon:g} | {mechanism.delta:g} | {covers} | {ignored} |")
 
 
-def published(found: int, count: int, tau: float, epsilon: float, delta: float, factor: float) -> float:
+def literature(hits: int, count: int, tau: float, epsilon: float, delta: float, factor: float) -> float:
     """The formula of arXiv 2305.08846: P[W >= v] + factor N delta max_i P[v - i <= W < v] / i; there the factor is 2."""
     law = stats.binom(count, special.expit(epsilon + special.logit(tau)))
-    steps = np.arange(1, found + 1)
-    return float(
-        law.sf(found - 1) + factor * count * delta * ((law.cdf(found - 1) - law.cdf(found - steps - 1)) / steps).max()
-    )
+    steps = np.arange(1, hits + 1)
+    return float(law.sf(hits - 1) + factor * count * delta * ((law.cdf(hits - 1) - law.cdf(hits - steps - 1)) / steps).max())
 
 
-def share_of_delta(count: int, found: int) -> tuple[float, float]:
+def share_of_delta(count: int, hits: int) -> tuple[float, float]:
     """What delta adds, in units of N delta, where P[W >= v] is 1 / 60: ours for keys in cells, and factor 1."""
-    q, delta, tau = float(stats.beta.ppf(1 / 60, found, count - found + 1)), 1e-6, 1e-9
+    q, delta, tau = float(stats.beta.ppf(1 / 60, hits, count - hits + 1)), 1e-6, 1e-9
     epsilon = float(special.logit(q) - special.logit(tau))
-    without = scores.one_run_p(found, count, tau, epsilon)
-    ours = scores.one_run_p(found, count, tau, epsilon, delta) - without
-    return ours / count / delta, (published(found, count, tau, epsilon, delta, 1) - without) / count / delta
+    without = scores.one_run_p(hits, count, tau, epsilon)
+    ours = scores.one_run_p(hits, count, tau, epsilon, delta) - without
+    return ours / count / delta, (literature(hits, count, tau, epsilon, delta, 1) - without) / count / delta
 
 
 def formulas() -> None:
-    """What delta adds to the p-value: the exact maximum against the published formula."""
+    """What delta adds to the p-value: the exact maximum and the formula of the literature."""
     heading("images", "found", "exact", "formula, factor 1", "exact / factor 1")
     for count in (64, 256):
-        for found in (2, count // 16, count // 4, count // 2, 3 * count // 4, count):
-            ours, theirs = share_of_delta(count, found)
-            print(f"| {count} | {found} | {ours:.4f} | {theirs:.4f} | {ours / theirs:.2f} |")
+        for hits in (2, count // 16, count // 4, count // 2, 3 * count // 4, count):
+            ours, theirs = share_of_delta(count, hits)
+            print(f"| {count} | {hits} | {ours:.4f} | {theirs:.4f} | {ours / theirs:.2f} |")
     ratios = [np.divide(*share_of_delta(count, v)) for count in (16, 64, 256, 1024) for v in range(1, count + 1)]
     print(f"\nexact / factor 1 over all shares of 16, 64, 256, 1024 images: {min(ratios):.3f} to {max(ratios):.3f}")
-    bulk = published(1, 10, 0.5, 0.0, 1 / 1023, 2), scores.one_run_p(1, 10, 0.5, 0.0, 1 / 1023)
+    bulk = literature(1, 10, 0.5, 0.0, 1 / 1023, 2), scores.one_run_p(1, 10, 0.5, 0.0, 1 / 1023)
     print(
         f"10 coins, at least one guessed, epsilon 0, delta 1/1023: formula with factor 2 {bulk[0]:.6f}, exact {bulk[1]:.6f}"
     )
 
 
-def loss(found: int, count: int, delta: float, bound: Callable[[float], float]) -> float:
+def loss(bound: Callable[[float], float]) -> float:
     """The largest epsilon that a bound rejects at 1 / 60."""
     return 0.0 if bound(0.0) > 1 / 60 else float(optimize.brentq(lambda epsilon: bound(epsilon) - 1 / 60, 0.0, 30.0))
 
 
 def losses() -> None:
-    """epsilon-hat at the finest level by the exact bound and by the published formula."""
+    """epsilon-hat at the finest level by the exact bound and by the formula of the literature."""
     tau = scores.LEVELS[-1]
     heading("images", "found at 1/65536", "δ", "ε̂ exact", "ε̂ by the formula, factor 2")
-    for count, found in ((64, 64), (64, 32), (256, 256), (256, 64)):
+    for count, hits in ((64, 64), (64, 32), (256, 256), (256, 64)):
         for delta in (0.0, 1e-5, 1e-3, 5e-3):
-            ours = loss(found, count, delta, lambda e: scores.one_run_p(found, count, tau, e, delta))  # noqa: B023  # asked at once
-            theirs = loss(found, count, delta, lambda e: published(found, count, tau, e, delta, 2))  # noqa: B023  # the same
-            print(f"| {count} | {found} | {delta:g} | {ours:.2f} | {theirs:.2f} |")
+            ours = loss(lambda e: scores.one_run_p(hits, count, tau, e, delta))  # noqa: B023  # called at once
+            theirs = loss(lambda e: literature(hits, count, tau, e, delta, 2))  # noqa: B023  # the same
+            print(f"| {count} | {hits} | {delta:g} | {ours:.2f} | {theirs:.2f} |")
 
 
 def main() -> None:

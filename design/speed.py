@@ -12,10 +12,12 @@ import torch
 
 from solidmark import plugins, training
 from solidmark.mitigation.composition import Composition
+from solidmark.mitigation.run import TrainingSet
 from solidmark.models import Model, build
 from solidmark.queries import Audit
-from solidmark.sampling import Protocol, Service
-from solidmark.testbed import Board, Testbed
+from solidmark.sampling import Service, SolverConfig
+from solidmark.split import Split
+from solidmark.testbed import Testbed
 
 
 class Clock:
@@ -37,30 +39,32 @@ class Clock:
         return timed
 
 
-def trained(testbed: Testbed, board: Board) -> Model:
-    """A baseline training, its seconds told."""
+def time_training(testbed: Testbed, split: Split) -> Model:
+    """Train the baseline and print how long it took."""
     clock, grad, began = Clock(), torch.autograd.grad, time.process_time()
     Model.predict, Model.embed = clock.inside(Model.predict), clock.inside(Model.embed)  # type: ignore[method-assign]  # a clock
     torch.autograd.grad = clock.inside(grad)
-    model = training.train(testbed.recipe, board.trained, board.trained_keys, board.mark, Composition(), board.seed)
+    model = training.train(
+        testbed.recipe, TrainingSet(split.trained, split.trained_keys, split.mark), Composition(), split.seed
+    )
     total = time.process_time() - began
     torch.autograd.grad = grad
     print(f"training: {total:.1f} s of one core, {100 * clock.seconds / total:.1f} % in forward and backward")
     return model
 
 
-def outpainted(model: Model, board: Board, count: int = 128) -> None:
-    """One query, its seconds told."""
-    clock, asked = Clock(), board.asked.take(range(count))
+def time_outpainting(model: Model, split: Split, count: int = 128) -> None:
+    """Ask one query and print how long it took."""
+    clock, queried = Clock(), split.queried.take(range(count))
     model.network.forward = clock.inside(model.network.forward)  # type: ignore[method-assign]  # timed
-    service = Service(model, Composition(), board.seed)
+    service = Service(model, Composition(), split.seed)
     began = time.process_time()
-    Audit(asked, board.mark, Protocol(), service, board.seed, "speed").outpaint()
+    Audit(queried, split.mark, SolverConfig(), service, split.seed, "speed").outpaint()
     total = time.process_time() - began
     print(f"outpainting {count} images: {total:.2f} s of one core, {100 * clock.seconds / total:.1f} % in the denoiser")
 
 
-def bare(model: Model, steps: int = 50, batch: int = 32) -> None:
+def time_network(model: Model, steps: int = 50, batch: int = 32) -> None:
     """The network's forward and backward on tensors that lie ready: what a step costs at least on this machine."""
     config = model.config
     network = build(config, torch.Generator()).network
@@ -78,11 +82,11 @@ def main() -> None:
     """All three, on the default testbed at seed 0."""
     torch.set_num_threads(1)
     testbed = plugins.instance(plugins.GROUPS["testbed"], "testbed", "digits")
-    board = testbed.board(0)
+    split = testbed.split(0)
     build(testbed.recipe.network, torch.Generator())  # imports diffusers
-    model = trained(testbed, board)
-    outpainted(model, board)
-    bare(model)
+    model = time_training(testbed, split)
+    time_outpainting(model, split)
+    time_network(model)
 
 
 if __name__ == "__main__":

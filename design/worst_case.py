@@ -31,8 +31,8 @@ def guesses(rng: np.random.Generator, queries: int, segments: int, correlation: 
 def p_of(predictions: Array, keys: Array) -> Array:
     """Combined p-values of every query, (Q, N)."""
     if keys.shape[1] == 1:  # Edgington's combination of one p-value is that p-value, only slower
-        return np.stack([scores.p_values(one, keys)[:, 0] for one in predictions])
-    return np.stack([scores.combine(scores.p_values(one, keys)) for one in predictions])
+        return np.stack([scores.p_values(answers, keys)[:, 0] for answers in predictions])
+    return np.stack([scores.combine(scores.p_values(answers, keys)) for answers in predictions])
 
 
 def crossed(p: Array, half: Half) -> Array:
@@ -49,10 +49,10 @@ def online(p: Array) -> Array:
 
 def by_half(p: Array, half: Half, rate: float) -> Half:
     """Benjamini-Hochberg in each half by itself."""
-    found, chosen = np.zeros(len(half), dtype=bool), crossed(p, half)
+    certified, chosen = np.zeros(len(half), dtype=bool), crossed(p, half)
     for side in (half, ~half):
-        found[side] = scores.certified(chosen[side], rate)
-    return found
+        certified[side] = scores.certified(chosen[side], rate)
+    return certified
 
 
 def far(p: Array) -> Array:
@@ -88,7 +88,7 @@ def nulls(runs: int, queries: int, correlation: float) -> Iterator[Array]:
 def knowing(runs: int, recall: Callable[[np.random.Generator], Array], queries: int = 10, shift: float = 0.0) -> list[Array]:
     """p-values where query q answers image i with the key by weight recall[q, i] and a guess by the rest, 8 keys each.
 
-    With a shift of 0.5 what stands for the key is as far from it as can be.
+    With a shift of 0.5 what replaces the key is as far from it as can be.
     """
     rng = np.random.default_rng(0)
     worlds = []
@@ -137,8 +137,8 @@ def false_discoveries(runs: int) -> None:
     heading(f"false discoveries in {runs} runs of the lure; with one query at most {100 * 0.05 * 6 / 27:.2f} %", "")
     half = np.arange(27) < 6
     for name in ("cross-fit, 2.5 % in each half", "cross-fit, pooled", *list(RULES)[-3:]):
-        found = np.array([RULES[name](p, half) for p in lured(runs)])
-        rate = (found[:, :6].sum(axis=1) / np.maximum(found.sum(axis=1), 1)).mean()
+        certified = np.array([RULES[name](p, half) for p in lured(runs)])
+        rate = (certified[:, :6].sum(axis=1) / np.maximum(certified.sum(axis=1), 1)).mean()
         print(f"| {name} | {100 * rate:.2f} % |", flush=True)
 
 
@@ -152,28 +152,28 @@ def power(runs: int) -> None:
     columns = "one query is good", "each image has another", "one query avoids"
     heading(f"certified of {IMAGES}, mean of {runs} runs, Q = 10", *columns)
     alone = [worlds[0][run][-1] for run in range(runs)], [1 - worlds[2][run][-1] for run in range(runs)]
-    known = [np.mean([scores.certified(p).sum() for p in one]) for one in alone]
-    print(f"| that one query, known in advance | {known[0]:.1f} | | {known[1]:.1f} |")
+    best = [np.mean([scores.certified(p).sum() for p in world]) for world in alone]
+    print(f"| that one query, known in advance | {best[0]:.1f} | | {best[1]:.1f} |")
     for name, rule in RULES.items():
         rng = np.random.default_rng(2)
-        print(f"| {name} |", *(f"{certificates(rule, iter(one), rng).mean():.1f} |" for one in worlds), flush=True)
+        print(f"| {name} |", *(f"{certificates(rule, iter(world), rng).mean():.1f} |" for world in worlds), flush=True)
 
 
 def privacy(runs: int) -> None:
     """Mean epsilon-hat where one query of ten is good."""
     rng = np.random.default_rng(3)
     worlds = knowing(runs, lambda rng: 2 * one_good(rng))
-    found = {
+    estimates = {
         "that one query, known in advance": [scores.epsilon(p[-1]) for p in worlds],
         "chosen on one half, reported on the other, near alone": [
             worst_case.epsilon(p, worst_case.halves(IMAGES, rng)) for p in worlds
         ],
         "the same, near and far (ours)": [worst_case.epsilon(p, worst_case.halves(IMAGES, rng), far(p)) for p in worlds],
         "best on the images before, all images": [scores.epsilon(online(p)) for p in worlds],
-        "maximum over queries at 5 % / Q": [max(scores.epsilon(one, 0.05 / len(p)) for one in p) for p in worlds],
+        "maximum over queries at 5 % / Q": [max(scores.epsilon(query, 0.05 / len(p)) for query in p) for p in worlds],
     }
     heading(f"mean ε̂ of {runs} runs, Q = 10", "")
-    for name, bounds in found.items():
+    for name, bounds in estimates.items():
         print(f"| {name} | {np.mean(bounds):.2f} |")
 
 
@@ -187,14 +187,14 @@ def true_memorization(recall: float, count: int = 2_000_000) -> float:
 
 def coverage(runs: int, queries: int, recall: Array) -> str:
     """How often the lower bounds of M* and of the largest M lie below the truth, and their means."""
-    rng, true, found = np.random.default_rng(5), true_memorization(float(recall.max())), []
+    rng, true, drawn = np.random.default_rng(5), true_memorization(float(recall.max())), []
     for _ in range(runs):
         keys, weight = rng.uniform(size=(IMAGES, 1)), recall[:, None, None]
         predictions = weight * keys + (1 - weight) * guesses(rng, queries, 1, 0.0)
         ours = worst_case.memorization(predictions, keys, rng).estimate
-        largest = max((scores.memorization(one, keys) for one in predictions), key=lambda one: one.value)
-        found.append([ours.value, ours.low <= true, largest.value, largest.low <= true])
-    star, covers, top, top_covers = np.mean(found, axis=0)
+        largest = max((scores.memorization(query, keys) for query in predictions), key=lambda estimate: estimate.value)
+        drawn.append([ours.value, ours.low <= true, largest.value, largest.low <= true])
+    star, covers, top, top_covers = np.mean(drawn, axis=0)
     return f"{true:.3f} | {star:.3f} | {100 * covers:.1f} % | {top:.3f} | {100 * top_covers:.1f} % |"
 
 

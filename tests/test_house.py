@@ -15,13 +15,13 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "src" / "solidmark"
 FOLDERS = ("benchmark", "fixtures", "mitigations", "reports")
 LAYERS = (
-    ("errors", "progress", "provenance", "timeouts"),
-    ("seeds", "data", "marks", "store", "records"),
+    ("errors", "progress", "schema", "timeouts"),
+    ("seeds", "data", "marks", "provenance", "records", "store"),
     ("keys", "models"),
-    ("metrics", "mitigation"),
+    ("metrics", "mitigation", "split"),
     ("findings", "sampling", "training", "plugins"),
     ("queries", "testbed", "leaderboard"),
-    ("measurement",),
+    ("measurement", "api"),
     ("experiments", "runner"),
     ("testing", "cli", "pytest_plugin"),
     ("__main__",),
@@ -89,7 +89,7 @@ def _siblings(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_core_and_the_other_folders_never_import_a_folder(folder):
-    others = [path for place in (CORE, *(ROOT / f for f in FOLDERS if f != folder)) for path in place.rglob("*.py")]
+    others = [path for index in (CORE, *(ROOT / f for f in FOLDERS if f != folder)) for path in index.rglob("*.py")]
     assert not [
         path
         for path in others
@@ -128,7 +128,18 @@ def test_every_file_of_the_folders_is_in_the_installed_package():
         [sys.executable, "-c", "import setuptools, json; print(json.dumps(setuptools.find_packages('src')))"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    packages = {"cli", "leaderboard", "measurement", "metrics", "mitigation", "models", "queries", "runner", "testing"}
+    packages = {
+        "cli",
+        "leaderboard",
+        "measurement",
+        "metrics",
+        "mitigation",
+        "models",
+        "queries",
+        "runner",
+        "schema",
+        "testing",
+    }
     assert set(json.loads(found.stdout)) == {"solidmark", *(f"solidmark.{name}" for name in packages)}
     for folder in FOLDERS:
         assert not [path for path in (ROOT / folder).rglob("*/*.py") if not (path.parent / "__init__.py").exists()]

@@ -1,4 +1,4 @@
-"""A stranger's plugin, from `solidmark new` to its row in the table, by the commands of CONTRIBUTING.md as they stand."""
+"""A stranger's plugin, from `solidmark new` to its row in the table, by the commands of CONTRIBUTING.md."""
 
 import os
 import re
@@ -26,9 +26,9 @@ def folder(tmp_path_factory):
         "PYTEST_ADDOPTS": "-p no:cacheprovider -W error --testbed tiny --run-dir run",
         "SOLIDMARK_STORE": str(folder / "s"),
     }
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHONPATH"))}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHONPATH"))}
     script = "set -e\n" + "\n".join(COMMANDS)
-    environment = {**kept, **fresh.OFFLINE, **path, **options}
+    environment = {**inherited, **fresh.OFFLINE, **path, **options}
     done = subprocess.run(["sh", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -46,7 +46,7 @@ def test_the_row_is_in_the_table(folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("QuietWords", "Write quiet-words"),
         ("2fast", "Write fast"),
@@ -57,8 +57,8 @@ def test_the_row_is_in_the_table(folder):
         ("../up", "Write up"),
     ],
 )
-def test_a_name_that_will_not_do_is_refused_with_a_cure(tmp_path, name, told):
-    with pytest.raises(InvalidValue, match=told):
+def test_a_name_that_will_not_do_is_refused_with_a_cure(tmp_path, name, message):
+    with pytest.raises(InvalidValue, match=message):
         new.write(name, tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -30,7 +30,7 @@ def wheel(tmp_path_factory):
 def test_the_wheel_has_every_source_file_and_template(wheel):
     inside = set(zipfile.ZipFile(wheel).namelist())
     core = ROOT / "src" / "solidmark"
-    expected = {f"solidmark/{path.relative_to(core)}" for path in core.rglob("*") if path.suffix in (".py", ".j2")}
+    expected = {f"solidmark/{path.relative_to(core)}" for path in core.rglob("*") if path.suffix in (".py", ".j2", ".json")}
     for folder in FOLDERS:
         files = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".j2")]
         expected |= {f"solidmark/{folder}/{path.relative_to(ROOT / folder)}" for path in files}
@@ -41,6 +41,11 @@ def test_the_wheel_has_every_source_file_and_template(wheel):
 def test_the_wheel_puts_one_name_into_the_environment(wheel):
     top = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {name for name in top if not name.endswith(".dist-info")} == {"solidmark"}
+
+
+def test_the_wheel_does_not_carry_our_results(wheel):
+    inside = zipfile.ZipFile(wheel).namelist()
+    assert not [name for name in inside if "results" in name or name.endswith((".csv", ".gz", ".html"))]
 
 
 def test_a_plain_install_gives_the_same_cases_as_the_checkout(wheel, tmp_path):

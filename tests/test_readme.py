@@ -1,4 +1,4 @@
-"""The README: its example runs as it stands, and its commands are those of continuous integration."""
+"""The documents: README's example runs, its commands are those of continuous integration, lists agree with the code."""
 
 import re
 import tomllib
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from strangers import World, metadata
+from test_house import LAYERS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -31,7 +32,7 @@ def test_the_example_as_a_file_gets_its_row(world):
     assert ran.record("mine.ShrunkEmbeddings")["parameters"] == {"factor": 0.2}
 
 
-def test_the_example_as_a_package_gets_a_row_for_each_strength(world):
+def test_the_example_as_a_package_gets_a_row_for_each_setting(world):
     site = world.folder / "site"
     (site / "mine.py").write_text(block("python"))
     project = tomllib.loads(block("toml"))["project"]
@@ -45,7 +46,37 @@ def test_continuous_integration_runs_the_commands_of_the_readme():
     makefile = (ROOT / "Makefile").read_text()
     assert ".venv/bin/pytest tests/ -n auto -W error" in README
     assert "$(BIN)/pytest tests/ -n auto -W error" in makefile
-    assert "make test" in (ROOT / ".ci" / "run").read_text()
+    assert all(f"make {target}" in (ROOT / ".ci" / "run").read_text() for target in ("check", "test", "results"))
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "results/README.md"])
+def test_make_targets_that_documents_name_exist(document):
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`make (\w+)`", (ROOT / document).read_text())) <= {*targets}
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "design/measured.md", "results/README.md"])
+def test_files_that_commands_name_exist(document):
+    named = re.findall(r"(?:benchmark|tests|results|design)/[\w/.-]+\.(?:py|txt)", (ROOT / document).read_text())
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
+def test_the_design_note_has_the_layers_of_the_house():
+    rows = re.findall(r"^\| \d \| (`.*`) \|$", (ROOT / "design" / "structure.md").read_text(), re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)`", row)) for row in reversed(rows)] == [set(layer) for layer in LAYERS]
+
+
+def test_the_glossary_has_at_most_thirty_lines():
+    text = (ROOT / "design" / "structure.md").read_text()
+    glossary = text.partition("## Glossary\n")[2].partition("\n## ")[0].strip()
+    assert 20 < len(glossary.splitlines()) <= 30
+
+
+def test_version_changelog_and_citation_agree():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    heading = re.search(r"^## (\S+) - (\d{4}-\d\d-\d\d)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heading.group(1) == version
+    assert f"version: {version}\ndate-released: {heading.group(2)}" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_the_list_of_mitigations_names_every_family_and_file():
