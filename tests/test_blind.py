@@ -1,4 +1,4 @@
-"""A blind board: planted numbers where keys would be looked for, and only what was declared handed out."""
+"""A blind split: planted numbers where keys would be looked for, and only what was declared handed out."""
 
 import pytest
 import torch

@@ -29,7 +29,8 @@ def written(run, *texts):
 
 def bare(**parameters):
     """The smallest record that is one."""
-    return {"event": "case", "case_id": "c", "slug": "c", "status": "ok", "parameters": parameters}
+    names = dict.fromkeys(("case_id", "slug", "testbed", "mitigation", "family"), "c")
+    return {**names, "event": "case", "status": "error", "parameters": parameters}
 
 
 def line(**fields):
@@ -130,6 +131,26 @@ def test_a_line_with_a_number_that_is_none_is_damaged(tmp_path, constant):
 def test_a_newer_schema_is_refused_with_the_cure(tmp_path):
     with pytest.raises(DamagedFile, match=r"schema solidmark\.record/9.*Install a newer solidmark"):
         records.read(written(tmp_path, line(schema="solidmark.record/9"), ""))
+
+
+@pytest.mark.parametrize("schema", [None, 5, "x", []])
+def test_a_schema_that_is_none_is_damage_and_no_newer_version(tmp_path, schema):
+    with pytest.raises(DamagedFile, match=r"line 1.*Remove the line"):
+        records.read(written(tmp_path, line(schema=schema), ""))
+
+
+@pytest.mark.parametrize("bad", ["[" * 10**5, line()[:-1] + ', "seed": 1e999}'])
+def test_lines_that_json_reads_and_nobody_can_use_are_named(tmp_path, bad):
+    with pytest.raises(DamagedFile, match="line 1"):
+        records.read(written(tmp_path, bad, ""))
+
+
+def test_an_empty_compressed_file_is_damaged_and_a_folder_is_no_file(tmp_path):
+    (tmp_path / "records" / "a.jsonl").mkdir(parents=True)
+    assert records.read(tmp_path) == ([], [])
+    (tmp_path / "records" / "b.jsonl.gz").write_bytes(b"")
+    with pytest.raises(DamagedFile, match=r"b\.jsonl\.gz: found an empty file"):
+        records.read(tmp_path)
 
 
 @pytest.mark.parametrize("make", [lambda run: None, lambda run: run.write_text("a file"), lambda run: run.mkdir()])

@@ -78,6 +78,14 @@ def test_timesteps_have_the_stated_density():
     assert (t < 500).double().mean().item() == pytest.approx(0.5**1.5, abs=4 * np.sqrt(0.25 / len(t)))
 
 
+@pytest.mark.parametrize(("method", "found"), [("losses", "(3,)"), ("times", "(1,)")])
+def test_fewer_numbers_than_samples_are_named(method, found):
+    count = int(found[1])
+    short = wrapping(**{method: lambda self, *given: getattr(self.inner, method)(*given)[:count]})
+    with pytest.raises(PluginFault, match=rf"training, {method}: found \({count},\) on cpu; expected \(8,\) on cpu"):
+        trained(short)
+
+
 def test_every_image_is_seen_equally_often():
     seen = []
     trained(wrapping(update=lambda self, indices: (seen.append(indices), self.inner.update(indices))), train_steps=8)
@@ -85,9 +93,9 @@ def test_every_image_is_seen_equally_often():
 
 
 def test_dropped_samples_leave_the_mean():
-    """Dropping all but the first sample gives the update of a batch whose loss is that sample's alone."""
+    """Dropping all but the first sample gives the update of a batch whose losses are all that sample's."""
     first = wrapping(losses=lambda self, batch, t: self.inner.losses(batch, t) * (torch.arange(8) == 0))
-    alone = wrapping(losses=lambda self, batch, t: self.inner.losses(batch, t)[:1])
+    alone = wrapping(losses=lambda self, batch, t: self.inner.losses(batch, t)[:1].expand(8))
     assert torch.allclose(weights(trained(first, train_steps=1)), weights(trained(alone, train_steps=1)), atol=1e-6)
 
 

@@ -1,4 +1,6 @@
-"""The public face for authors: all that a mitigation, a query or a testbed imports. Everything else is private.
+"""The public face for authors: all that a mitigation, a query or a testbed imports.
+
+Their tests import `solidmark.testing`, reports `solidmark.leaderboard`. Everything else may change without notice.
 
 `from solidmark import Claim, Mitigation, Needs, Sampler, Stage, Trainer` is enough for a plain mitigation and is free of
 torch. This module has those six and the rest, and imports torch. A report must not import torch: it imports

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
+import re
 import time
 import uuid
 import zlib
@@ -29,10 +31,16 @@ from .schema.upgrade import READABLE, upgraded
 BENCHMARK_VERSION = 1
 """Raised by hand when the meaning of a number changes; runs of different versions are not mixed."""
 
-CURE = "Remove the line, or run those cases again with --resume."
+CURE = "Remove the line, then run its case again with --resume."
+
+RECORDS = re.compile(r"\.jsonl(\.gz)?$")
+"""What files of records are called."""
 
 MEASURED = ("ok", "failed_check")
 """Statuses of records that have numbers; those of a failed check are not to be believed."""
+
+MEASURED_BLOCKS = ("seed", "solver", "queries", "controls", "utility", "cost")
+"""What a case of such a status has."""
 
 
 class Writer:
@@ -96,7 +104,7 @@ def read(run: Path) -> tuple[list[Record], list[str]]:
         raise InvalidValue(str(run), "no folder `records`", "the folder of a run", "Give a folder that a run has written.")
     found: list[Record] = []
     notes: list[str] = []
-    for path in sorted([*(run / "records").glob("*.jsonl"), *(run / "records").glob("*.jsonl.gz")]):
+    for path in sorted(path for path in (run / "records").iterdir() if path.is_file() and RECORDS.search(path.name)):
         lines = _unpacked(path).split(b"\n")
         if lines[-1]:
             notes.append(f"{path.name}: its last line is incomplete (a process died while writing) and was left out")
@@ -109,7 +117,10 @@ def _unpacked(path: Path) -> bytes:
     if path.suffix != ".gz":
         return path.read_bytes()
     try:
-        return gzip.decompress(path.read_bytes())
+        with gzip.open(path) as file:
+            if not path.stat().st_size:
+                raise EOFError("an empty file")
+            return file.read()
     except (EOFError, OSError, zlib.error) as cause:
         raise DamagedFile(str(path), f"{cause}", "a gzip file of records", "Fetch these records again.") from cause
 
@@ -117,14 +128,14 @@ def _unpacked(path: Path) -> bytes:
 def _parsed(line: bytes, where: str) -> Record:
     """A record, upgraded to the present schema and checked against it."""
     try:
-        record = json.loads(line, parse_constant=_refused)
-        readable = record["schema"] in READABLE
-        renewed = upgraded(record) if readable else record
-    except (ValueError, KeyError, TypeError, AttributeError) as cause:
+        record = json.loads(line, parse_constant=_refused, parse_float=_finite)
+        schema = str(record["schema"])
+    except (ValueError, KeyError, TypeError, RecursionError) as cause:
         raise DamagedFile(where, line[:60].decode(errors="replace"), "a record", CURE) from cause
-    if not readable:
-        raise DamagedFile(where, f"schema {record['schema']}", SCHEMA, "Install a newer solidmark to read it.")
-    return checked(renewed, where)
+    if schema not in READABLE:
+        newer = re.fullmatch(r"solidmark\.record/\d+", schema)
+        raise DamagedFile(where, f"schema {schema[:60]}", SCHEMA, "Install a newer solidmark to read it." if newer else CURE)
+    return checked(upgraded(record), where)
 
 
 def checked(record: Mapping[str, Any], where: str, cure: str = CURE) -> Record:
@@ -132,16 +143,28 @@ def checked(record: Mapping[str, Any], where: str, cure: str = CURE) -> Record:
     from pydantic import ValidationError  # not before there is a record
 
     try:
-        record_type().validate_python(record)
+        typed = record_type().validate_python(record, strict=True)
     except ValidationError as cause:
         first = cause.errors(include_url=False)[0]
         path = ".".join(str(part) for part in first["loc"][1:]) or "event"
+        if first["type"] in ("missing", "union_tag_not_found"):
+            raise DamagedFile(where, f"no {path}", "a value for it", cure) from cause
         raise DamagedFile(where, f"{path} = {first['input']!r:.60}", first["msg"], cure) from cause
+    lacking = [name for name in MEASURED_BLOCKS if record.get(name) is None]
+    if typed["event"] == "case" and typed["status"] in MEASURED and lacking:
+        raise DamagedFile(
+            where, f"status {typed['status']}, and no {', '.join(lacking)}", "numbers of a measured case", cure
+        )
     return record  # type: ignore[return-value]  # it was checked above
 
 
 def _refused(constant: str) -> float:
     raise ValueError(f"{constant} is no number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refused(text)
 
 
 def latest(records: Iterable[Record]) -> list[Record]:

@@ -67,10 +67,10 @@ class BaseTrainer(Trainer):
     def update(self, indices: Tensor) -> None:
         """One step along the gradient of the mean over the samples that were not dropped. None left: no step."""
         batch = self.run.batch(indices)
-        losses = self.outer.losses(batch, self.outer.times(batch))
-        if losses.ndim != 1 or losses.device != batch.clean.device:
-            found, expected = f"{tuple(losses.shape)} on {losses.device}", f"({len(batch.clean)},) on {batch.clean.device}"
-            raise PluginFault("training, losses", found, expected, "Return one loss a sample, where the samples are.")
+        t = self.outer.times(batch)
+        _require_one_a_sample("times", t, batch)
+        losses = self.outer.losses(batch, t)
+        _require_one_a_sample("losses", losses, batch)
         count = int(torch.count_nonzero(losses.detach()))
         loss = losses.sum() / max(count, 1)
         if not math.isfinite(loss.item()):
@@ -87,6 +87,14 @@ class BaseTrainer(Trainer):
 
     def finish(self) -> None:
         """No-op."""
+
+
+def _require_one_a_sample(method: str, values: Tensor, batch: Batch) -> None:
+    """Raise PluginFault for values that are not (B,), or not where the samples are."""
+    expected = f"({len(batch.clean)},) on {batch.clean.device}"
+    if (found := f"{tuple(values.shape)} on {values.device}") != expected:
+        cure = f"Return one number a sample from `{method}`, where the samples are."
+        raise PluginFault(f"training, {method}", found, expected, cure)
 
 
 def train(

@@ -68,5 +68,5 @@ def provenance(run: Path) -> RunFile:
     path = run / "run.json"
     try:
         return RunFile(**json.loads(path.read_text())) if path.exists() else RunFile()
-    except ValueError as cause:
+    except (ValueError, TypeError) as cause:
         raise DamagedFile(str(path), f"{cause}", "a run's provenance", "Remove the file.") from cause

@@ -43,7 +43,8 @@ def rows(records: Sequence[CaseRecord]) -> tuple[list[Row], list[str]]:
 
 def as_case(crash: CrashRecord) -> CaseRecord:
     """A crash as the case that it ended: nothing but its name and status is known."""
-    case: CaseRecord = {**crash, "event": "case"}
+    names = {name: str(crash.get(name) or "") for name in ("testbed", "mitigation", "family")}
+    case: CaseRecord = {**crash, **names, "event": "case"}  # type: ignore[typeddict-item]  # the names are those three
     return case
 
 

@@ -44,13 +44,13 @@ Array = NDArray[np.float64]
 
 def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
     """Train (or load), ask, score: the record of one case without its identity in the plan. Images go to `run/per_image`."""
-    case = replace(case)  # its split goes with this copy
+    case = replace(case)  # a copy caches its split, and frees it at the end
     check_applicable(case.composition, case.blind.split)
     model, builds = weights.edit_or_load(case, workspace)
     responses, not_applicable, broken = _ask_all(case, model, workspace)
     generated = answers.generate(case, model, workspace)
     power, baseline = answers.measure_power(case, workspace), answers.ask_baseline(case, workspace)
-    truth = case.truth  # nobody is asked any more
+    truth = case.truth  # no plugin runs any more: from here on the true keys may be used
     checked = _controls(case, truth, responses, baseline, power, broken, no_op=_no_op(case, builds))
     delta = _claimed_delta(builds)
     return {

@@ -166,7 +166,7 @@ def _resume(base: Path, wanted: str) -> tuple[Path, frozenset[str]]:
         raise InvalidValue("--resume", str(run), "the folder of a run, with run.json", "Name one, or start a new run.")
     try:
         version = json.loads((run / "run.json").read_text())["benchmark_version"]
-    except (ValueError, KeyError) as cause:
+    except (ValueError, KeyError, TypeError) as cause:
         raise DamagedFile(str(run / "run.json"), f"{cause}", "a run's provenance", "Start a new run.") from cause
     if version != records.BENCHMARK_VERSION:
         cure = "Start a new run: numbers of different versions are not mixed."

@@ -6,8 +6,9 @@ Schema. A key that may be missing was not recorded by every version. Unknown is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from annotated_types import Gt
 from typing_extensions import NotRequired, TypedDict
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ else:
     JsonValue = Any  # what was read from JSON is JSON, and pydantic takes a tenth of a second to import
 
 SCHEMA = "solidmark.record/2"
+
+Positive = Annotated[int, Gt(0)]
+"""A number of images or keys, of which there is one at least."""
 
 Plain = float | int | str | bool | None
 """A number, a word, a truth value, or null where it is unknown."""
@@ -37,14 +41,14 @@ class MemorizationBlock(IntervalBlock):
 
     error: float
     chance: float
-    images: int
+    images: Positive
 
 
 class LeakedBitsBlock(IntervalBlock):
     """Bits of the `keys` keys of an image that came back; chance 0."""
 
     chance: float
-    keys: int
+    keys: Positive
 
 
 class AreaBlock(IntervalBlock):
@@ -57,7 +61,7 @@ class ShareBlock(TypedDict):
     """`count` of `of`; `low` and `high` limit the share, `chance` is the share that chance gives."""
 
     count: int
-    of: int
+    of: Positive
     low: float
     high: float
     chance: float
@@ -92,7 +96,7 @@ class WorkBlock(TypedDict):
     forward: int
     backward: int
     seconds: float
-    images: NotRequired[int]
+    images: NotRequired[Positive]
 
 
 class NegativeBlock(TypedDict):
@@ -183,7 +187,7 @@ class LossBlock(IntervalBlock):
     """A mean denoising loss over `images` images."""
 
     error: float
-    images: int
+    images: Positive
 
 
 class DenoisingLossBlock(TypedDict):
@@ -206,7 +210,7 @@ class RefusedShareBlock(TypedDict):
 
     value: float
     count: int
-    of: int
+    of: Positive
 
 
 class RefusedQueryBlock(TypedDict):
@@ -333,6 +337,10 @@ class CaseNumbers(Heading):
 class CaseRecord(CaseNumbers, Identity, Stamp):
     """Testbed x mitigation x seed: what each query found, the worst over them, controls, utility and cost."""
 
+    testbed: str  # type: ignore[misc]  # a crash may lack it, a case may not
+    mitigation: str  # type: ignore[misc]
+    family: str  # type: ignore[misc]
+
     event: Literal["case"]  # type: ignore[misc]  # narrower than that of any record
     attempt: NotRequired[int]
 
@@ -360,6 +368,8 @@ class TestbedNumbers(Heading):
 
 class TestbedRecord(TestbedNumbers, Identity, Stamp):
     """Power of each query, and utility of the same training without keys."""
+
+    testbed: str  # type: ignore[misc]  # a crash may lack it, a testbed may not
 
     event: Literal["testbed"]  # type: ignore[misc]  # narrower than that of any record
     attempt: NotRequired[int]

@@ -17,26 +17,32 @@ ACCESS = {"api": "black-box", "weights": "white-box"}
 
 
 def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record in the present schema; one of the present schema as it is."""
+    """The record in the present schema; one of the present schema as it is, and what is no block unchanged."""
     if record["schema"] != "solidmark.record/1":
         return dict(record)
     renewed = {RENAMED.get(name, name): value for name, value in record.items()} | {"schema": SCHEMA}
     if renewed.get("suite") == "concordance":
         renewed["suite"] = "copy-metrics"
-    if renewed.get("queries"):
+    if isinstance(renewed.get("queries"), dict):
         renewed["queries"] = {name: _query(block) for name, block in renewed["queries"].items()}
-    if renewed.get("reported"):
+    if isinstance(renewed.get("reported"), dict):
         renewed["reported"] = {stage: _reports(stage, parts) for stage, parts in renewed["reported"].items()}
     return renewed
 
 
-def _query(block: Mapping[str, Any]) -> dict[str, Any]:
+def _query(block: Any) -> Any:
     """`access` as black-box or white-box."""
-    return {**block, "access": ACCESS[block["access"]]} if "access" in block else dict(block)
+    if not isinstance(block, dict) or "access" not in block:
+        return block
+    return {**block, "access": ACCESS.get(str(block["access"]), block["access"])}
 
 
-def _reports(stage: str, parts: Mapping[str, Any]) -> Mapping[str, Any]:
+def _reports(stage: str, parts: Any) -> Any:
     """What each part reports, `idle` as `no_op`; the sampling stage reports no parts."""
-    if stage == "sampling":
+    if stage == "sampling" or not isinstance(parts, dict):
         return parts
-    return {part: {"no_op" if name == "idle" else name: v for name, v in values.items()} for part, values in parts.items()}
+    return {part: _renamed(values) for part, values in parts.items()}
+
+
+def _renamed(values: Any) -> Any:
+    return {"no_op" if name == "idle" else name: v for name, v in values.items()} if isinstance(values, dict) else values
