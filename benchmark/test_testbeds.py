@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:  # pytest would take the class for one of tests
     from solidmark.schema.record import TestbedRecord
 
@@ -13,7 +15,7 @@ def test_the_leading_query_finds_what_is_memorized(measured_testbed: Callable[[]
     """The leading query reads the perfect memorizer, and marked training is compared with unmarked."""
     record = measured_testbed()
     power, accuracy = next(iter(record["power"].values())), record["unmarked"]["utility"]["accuracy"]
-    assert power is not None
-    assert accuracy is not None
-    assert power["value"] >= 0.95
-    assert accuracy["of"] > 0
+    if power is None or power["value"] < 0.95:  # an assert would be lost under `python -O`
+        pytest.fail(f"the leading query reads the perfect memorizer with power {power and power['value']}", pytrace=False)
+    if accuracy is None or accuracy["of"] == 0:
+        pytest.fail("no image of unmarked training was judged", pytrace=False)

@@ -1,7 +1,7 @@
 """The columns of the leaderboard: what is shown, what it means, what chance gives, which way is better.
 
-`score_columns` has those of memorization, `utility_columns` of utility, `matched_columns` of the comparison at matched
-utility, `cost_columns` of cost; here are the others, and their order.
+`score_columns` has those of memorization, `content_columns` of content, `utility_columns` of utility, `matched_columns`
+of the comparison at matched utility, `cost_columns` of cost; here are the others, and their order.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from solidmark.leaderboard import Leaderboard, Row
 
-from . import cost_columns, matched_columns, score_columns, utility_columns
+from . import content_columns, cost_columns, matched_columns, score_columns, utility_columns
 from .table import TEXT, Column, Table
 
 
@@ -21,10 +21,12 @@ def table(board: Leaderboard) -> Table[Row]:
             *_who(board),
             *matched_columns.main(board),
             *score_columns.main(board),
+            *content_columns.main(board),
             *utility_columns.main(board),
             *cost_columns.main(),
             _status(),
             *score_columns.more(board),
+            *content_columns.more(board),
             *score_columns.soundness(),
             *utility_columns.more(),
             *matched_columns.more(board),

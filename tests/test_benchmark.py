@@ -106,6 +106,22 @@ def test_a_case_that_kills_twice_is_given_up_and_the_others_go_on(ran):
     assert "given up" in crashes[-1]["reason"]
 
 
+def test_a_killed_worker_under_another_distribution_is_one_case_given_up_and_the_others_go_on(world):
+    arguments = ("-n", "1", "--dist", "loadfile", "-k", "x-killer or none or x-good")
+    ran = world.run(*arguments, "--run-dir", "scopes", name="scopes")
+    assert "INTERNALERROR" not in ran.output
+    crashes = [record for record in records.read(ran.run)[0] if record["event"] == "crash"]
+    assert [crash["attempt"] for crash in crashes] == [1, 2]
+    assert ran.record("x-good")["status"] == "ok"
+
+
+def test_a_run_that_ends_with_its_last_worker_fails_and_says_what_was_not_measured(world):
+    arguments = ("-n", "1", "--max-worker-restart", "0", "-k", "x-killer or x-good")
+    ran = world.run(*arguments, "--run-dir", "ended", name="ended")
+    assert ran.code not in (0, 3), ran.output
+    assert "not measured, since the run ended before: tiny-x-good-" in ran.output
+
+
 def test_two_distributions_of_one_name_both_have_a_row(ran):
     assert ran.record("strangers:x-twin")["status"] == ran.record("others:x-twin")["status"] == "ok"
 

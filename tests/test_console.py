@@ -1,6 +1,8 @@
 """The console script: what each command prints and how it ends."""
 
+import errno
 import json
+import os
 import time
 
 import pytest
@@ -8,6 +10,8 @@ from record_samples import case
 
 from solidmark import records
 from solidmark.__main__ import main
+from solidmark.cli import doctor
+from solidmark.runner import devices
 from solidmark.store import Store
 
 
@@ -64,6 +68,33 @@ def test_the_doctor_reports_a_store_that_cannot_be_written(tmp_path, monkeypatch
     monkeypatch.setenv("SOLIDMARK_STORE", str(tmp_path / "file"))
     assert main(["doctor"]) == 1
     assert "BAD  store" in capsys.readouterr().out
+
+
+def test_the_doctor_reports_a_disk_without_locks(store, monkeypatch):
+    def refuses(*_, **__):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(doctor.FileLock, "acquire", refuses)
+    diagnosis = doctor._locks()
+    assert not diagnosis.sound
+    assert "never wrongly (" in diagnosis.text
+
+
+@pytest.mark.parametrize("stated", ["NoDevFiles", "void", "-1"])
+def test_the_doctor_finds_nothing_wrong_where_no_gpu_is_allotted(monkeypatch, stated):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", stated)
+    monkeypatch.setattr(devices, "torch_device", lambda: "cpu")
+    diagnosis = doctor._devices()
+    assert diagnosis.sound
+    assert diagnosis.text.startswith("0 GPUs visible")
+
+
+@pytest.mark.parametrize(("gpus", "device", "cure"), [(["0"], "cpu", "install a torch"), ([], "cuda", "torch has a GPU")])
+def test_the_doctor_says_who_lacks_the_gpu(monkeypatch, gpus, device, cure):
+    monkeypatch.setattr(devices, "visible_gpus", lambda: gpus)
+    monkeypatch.setattr(devices, "notes", list)
+    monkeypatch.setattr(devices, "torch_device", lambda: device)
+    assert cure in doctor._devices().text
 
 
 def test_the_store_is_listed_verified_and_emptied(store, capsys):

@@ -1,9 +1,17 @@
 """The controller: what the short table at the end of a run says."""
 
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 from record_samples import case, failed, utility
 
 from solidmark.leaderboard import build_leaderboard
-from solidmark.runner.controller import _short_row
+from solidmark.runner.controller import Controller, _short_row
+from solidmark.runner.options import Options
+from solidmark.runner.session import Session
 
 
 def short_row(record):
@@ -20,3 +28,88 @@ def test_a_row_without_accuracy_keeps_its_other_numbers():
 
 def test_a_row_without_numbers_has_its_status_alone():
     assert short_row(failed("rna")) == ["rna", "", "", "", "error"]
+
+
+@pytest.fixture
+def controller(tmp_path):
+    config = SimpleNamespace(invocation_params=SimpleNamespace(args=()))
+    return Controller(Session(Options(), tmp_path / "runs" / "mine", progress="off"), config)
+
+
+def point(controller):
+    """The controller at its first record: where `runs/latest` points."""
+    (controller.run / "records").mkdir(parents=True)
+    (controller.run / "records" / "main.jsonl").write_text("")
+    controller._point_latest()
+    link = controller.run.parent / "latest"
+    return os.readlink(link) if link.is_symlink() else None
+
+
+def test_latest_points_to_a_run_from_its_first_record_on(controller):
+    controller._point_latest()
+    assert not os.path.lexists(controller.run.parent / "latest")
+    assert point(controller) == "mine"
+
+
+@pytest.mark.parametrize(
+    ("facts", "after"),
+    [({"benchmark_version": 1}, "mine"), ({"name": "theirs"}, "other"), ([], "other"), (None, "other")],
+)
+def test_latest_is_moved_from_a_run_of_ours_alone(controller, facts, after):
+    other = controller.run.parent / "other"
+    other.mkdir(parents=True)
+    if facts is not None:
+        (other / "run.json").write_text(json.dumps(facts))
+    (other.parent / "latest").symlink_to("other")
+    assert point(controller) == after
+
+
+@pytest.mark.parametrize(("gone", "after"), [("20261126T152500Z-ab12cd", "mine"), ("exp1", "exp1")])
+def test_a_link_to_a_run_that_was_removed_is_moved(controller, gone, after):
+    controller.run.parent.mkdir()
+    (controller.run.parent / "latest").symlink_to(gone)
+    assert point(controller) == after
+
+
+def test_a_folder_called_latest_stays(controller):
+    (controller.run.parent / "latest").mkdir(parents=True)
+    assert point(controller) is None
+
+
+def crash(controller, sched):
+    """The report of a case whose worker was killed, and what the controller has noted."""
+    report = SimpleNamespace(longrepr="worker 'gw0' crashed", outcome="failed", when="???", nodeid="t.py::test_it[a]")
+    controller.pytest_handlecrashitem("t.py::test_it[a]", report, sched)
+    controller.pytest_runtest_logreport(report)
+    written = next(Path(controller.run / "records").glob("*.jsonl")).read_text().splitlines()
+    return report.outcome, json.loads(written[-1])["reason"]
+
+
+def refuse(nodeid):
+    raise NotImplementedError
+
+
+TAKES = SimpleNamespace(mark_test_pending=lambda nodeid: None)
+PUTS_BACK = SimpleNamespace(mark_test_pending=refuse, workqueue={})
+CANNOT = SimpleNamespace(mark_test_pending=refuse)
+
+
+@pytest.mark.parametrize(
+    ("sched", "outcome", "told", "code"),
+    [(TAKES, "rerun", "tried again", 1), (PUTS_BACK, "rerun", "tried again", 1), (CANNOT, "failed", "given up", 0)],
+)
+def test_a_killed_case_is_tried_again_where_the_scheduler_can_and_else_given_up(controller, sched, outcome, told, code):
+    ended, reason = crash(controller, sched)
+    assert ended == outcome
+    assert told in reason
+    assert controller.session.is_given_up("a") == (told == "given up")
+    session = SimpleNamespace(exitstatus=pytest.ExitCode.OK)
+    controller.pytest_sessionfinish(session)
+    assert session.exitstatus == code  # a case that was to be tried again, and was not
+
+
+def test_a_case_that_a_scheduler_puts_back_for_ever_is_given_up_after_the_second_time(controller):
+    crash(controller, PUTS_BACK)
+    assert not controller.session.is_given_up("a")
+    assert "given up" in crash(controller, PUTS_BACK)[1]
+    assert controller.session.is_given_up("a")

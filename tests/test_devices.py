@@ -11,31 +11,127 @@ from solidmark import pytest_plugin
 from solidmark.errors import InvalidValue
 from solidmark.runner import devices
 
+LOST = pynvml.NVML_ERROR_GPU_IS_LOST
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """A driver with these GPUs: a UUID, a tuple of slices, or the error that is raised for it; an error for no driver."""
+
+    def install(*gpus, absent=None):
+        def ask(handle):
+            gpu = gpus[handle] if isinstance(handle, int) else handle
+            return (
+                raising(pynvml.NVMLError(gpu))
+                if isinstance(gpu, int)
+                else f"GPU-m{handle}"
+                if isinstance(gpu, tuple)
+                else gpu
+            )
+
+        def mig(handle):
+            return (1, 1) if isinstance(gpus[handle], tuple) else raising(pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED))
+
+        def cut(handle, index):
+            there = index < len(gpus[handle])
+            return gpus[handle][index] if there else raising(pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND))
+
+        monkeypatch.setattr(pynvml, "nvmlInit", lambda: raising(pynvml.NVMLError(absent)) if absent else None)
+        monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: len(gpus))
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", ask)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetMigMode", mig)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetMaxMigDeviceCount", lambda handle: 7)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetMigDeviceHandleByIndex", cut)
+
+    return install
+
 
 @pytest.mark.parametrize(
     ("stated", "gpus"),
     [
         ("0,1", ["0", "1"]),
-        ("GPU-ab, MIG-cd", ["GPU-ab", "MIG-cd"]),
+        ("GPU-ab, GPU-cd", ["GPU-ab", "GPU-cd"]),
         ("", []),
         ("-1", []),
-        ("2,-1,3", ["2"]),
-        ("NoDevFiles", ["NoDevFiles"]),
+        ("1,-1,0", ["1"]),
+        ("1,5,0", ["1"]),
+        ("GPU-ab,GPU-of-another-machine", ["GPU-ab"]),
+        ("MIG-s1", ["MIG-s1"]),
+        ("MIG-GPU-ab/1/0", ["MIG-GPU-ab/1/0"]),
+        ("NoDevFiles", []),
+        ("none", []),
+        ("void", []),
+        ("all", []),
     ],
 )
-def test_visible_gpus_are_those_that_cuda_would_see(stated, gpus):
+def test_visible_gpus_are_those_that_cuda_would_see(driver, stated, gpus):
+    driver("GPU-abc", "GPU-cd", ("MIG-s1", "MIG-s2"))
     assert devices.visible_gpus({"CUDA_VISIBLE_DEVICES": stated}) == gpus
 
 
-@pytest.mark.parametrize("absent", [pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED])
-def test_a_machine_without_a_driver_has_no_gpu(monkeypatch, absent):
-    monkeypatch.setattr(pynvml, "nvmlInit", lambda: raising(pynvml.NVMLError(absent)))
-    assert devices.visible_gpus({}) == []
+def test_a_gpu_that_is_divided_counts_as_its_slices(driver):
+    driver("GPU-abc", ("MIG-s1", "MIG-s2"), ())
+    assert devices.visible_gpus({}) == ["GPU-abc", "MIG-s1", "MIG-s2"]
+    assert devices.notes({}) == ["GPU 2 is left out: it is divided by MIG and has no slice"]
 
 
-def test_a_driver_that_does_not_answer_is_no_machine_without_gpus(monkeypatch):
-    broken = pynvml.NVMLError(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)
-    monkeypatch.setattr(pynvml, "nvmlInit", lambda: raising(broken))
+def test_a_lost_gpu_is_left_out_and_named(driver):
+    driver("GPU-a", LOST, "GPU-b")
+    assert devices.visible_gpus({}) == ["GPU-a", "GPU-b"]
+    assert devices.visible_gpus({"CUDA_VISIBLE_DEVICES": "0,1,2"}) == ["0", "2"]
+    assert devices.notes({})[0].startswith("GPU 1 is left out: ")
+
+
+def test_a_machine_whose_gpus_are_all_lost_is_no_machine_without_gpus(driver):
+    driver(LOST, LOST)
+    with pytest.raises(InvalidValue, match=r"GPU 0 is left out.*CUDA_VISIBLE_DEVICES=-1"):
+        devices.visible_gpus({})
+
+
+ABSENT = [pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED, pynvml.NVML_ERROR_NOT_SUPPORTED]
+
+
+@pytest.mark.parametrize("absent", ABSENT)
+@pytest.mark.parametrize("environment", [{}, {"CUDA_VISIBLE_DEVICES": "0"}])
+def test_a_machine_without_a_driver_has_no_gpu(driver, monkeypatch, absent, environment):
+    driver(absent=absent)
+    monkeypatch.setattr(devices, "_torch_knows_gpus", lambda: False)
+    devices._count_by_torch.cache_clear()
+    assert devices.visible_gpus(environment) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "gpus"),
+    [({}, ["0", "1"]), ({"CUDA_VISIBLE_DEVICES": "3,5,7"}, ["3", "5"]), ({"CUDA_VISIBLE_DEVICES": "-1"}, [])],
+)
+def test_gpus_without_nvml_are_counted_by_torch_in_another_process(driver, monkeypatch, environment, gpus):
+    driver(absent=ABSENT[0])
+    monkeypatch.setattr(devices, "_torch_knows_gpus", lambda: True)
+    monkeypatch.setattr(devices, "COUNT", "import os; print('a banner'); print(2)")
+    devices._count_by_torch.cache_clear()
+    assert devices.visible_gpus(environment) == gpus
+    devices._count_by_torch.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("version", "knows"),
+    [
+        ("cuda: Optional[str] = '12.8'\n", True),
+        ("cuda: Optional[str] = None\nhip = '6.2'\n", True),
+        ("cuda = None\n", False),
+    ],
+)
+def test_a_torch_build_for_the_cpu_is_not_asked(tmp_path, monkeypatch, version, knows):
+    (tmp_path / "version.py").write_text(version)
+    spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    assert devices._torch_knows_gpus() == knows
+
+
+def test_a_driver_that_does_not_answer_is_no_machine_without_gpus(driver):
+    driver(absent=pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)
     with pytest.raises(InvalidValue, match=r"GPUs, by NVML.*CUDA_VISIBLE_DEVICES=-1"):
         devices.visible_gpus({})
 
@@ -63,11 +159,16 @@ def test_what_the_caller_sets_wins():
 def config(**option):
     option = {"numprocesses": "auto", **option}
     return SimpleNamespace(
-        option=SimpleNamespace(**option), args=["solidmark.benchmark"], getini=lambda name: False, getoption=lambda name: 1
+        option=SimpleNamespace(**option),
+        args=["solidmark.benchmark"],
+        getini=lambda name: False,
+        getoption=lambda name: option.get(name, 1),
+        invocation_params=SimpleNamespace(dir=devices_folder()),
     )
 
 
-def test_workers_are_pinned_before_they_start(monkeypatch):
+def test_workers_are_pinned_before_they_start(driver, monkeypatch):
+    driver("GPU-a", "GPU-b", "GPU-c")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b,GPU-c")
     specs = [SimpleNamespace(env={}) for _ in range(3)]
     assert pytest_plugin.pytest_xdist_auto_num_workers(config()) == 3
@@ -78,8 +179,22 @@ def test_workers_are_pinned_before_they_start(monkeypatch):
 def test_other_peoples_tests_keep_their_own_workers(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
     theirs = config()
-    theirs.args, theirs.invocation_params = ["tests"], SimpleNamespace(dir=devices_folder())
+    theirs.args = ["tests"]
     assert pytest_plugin.pytest_xdist_auto_num_workers(theirs) is None
+
+
+@pytest.mark.parametrize("stated", ["abc", "-1", "auto", "1.5"])
+def test_a_number_of_workers_that_is_none_is_one_sentence(monkeypatch, stated):
+    monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", stated)
+    with pytest.raises(pytest.UsageError, match=r"PYTEST_XDIST_AUTO_NUM_WORKERS: found .*; expected a whole number"):
+        pytest_plugin.pytest_xdist_auto_num_workers(config())
+    monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", "3")
+    assert pytest_plugin.pytest_xdist_auto_num_workers(config()) == 3
+
+
+def test_no_worker_a_gpu_is_refused(monkeypatch):
+    with pytest.raises(pytest.UsageError, match=r"--workers-per-gpu: found '0'"):
+        pytest_plugin.pytest_xdist_auto_num_workers(config(solidmark_workers_per_gpu=0))
 
 
 def devices_folder():

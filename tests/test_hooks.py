@@ -1,6 +1,7 @@
 """Hooks: called in order, each with its own stream, and checked for what they return."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from solidmark.errors import InvalidValue, PluginFault
 from solidmark.mitigation import overridden_hooks, stream_name
 from solidmark.mitigation.composition import Composition
 from solidmark.mitigation.hooks import Hooks
+from solidmark.models import Evaluations
 from solidmark.plugins import GROUPS
 from solidmark.sampling import BaseSampler
 
@@ -159,3 +161,28 @@ def test_a_wrapper_that_does_not_wrap_is_named():
 def test_a_wrapper_made_outside_its_hook_is_refused():
     with pytest.raises(PluginFault, match="outside its hook"):
         Sampler(NoHooks(), BaseSampler(None, None))
+
+
+def test_a_copy_that_a_hook_forks_ends_there():
+    forks = hook("guidance", lambda self, scale, step_fraction: scale if os.fork() else 0.0)
+    assert hooks(forks).guidance(2.0, 0.0) == 2.0
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == 1
+
+
+class Cheats(Sampler):
+    def scale(self, unconditional, conditional, t, batch):
+        self.mitigation.act(self.model)
+        return self.inner.scale(unconditional, conditional, t, batch)
+
+
+@pytest.mark.parametrize(
+    "act", [lambda m: setattr(m.evaluations, "forward", 0), lambda m: setattr(m, "evaluations", Evaluations())]
+)
+def test_a_wrapper_that_resets_the_count_of_evaluations_is_named(act):
+    kind = type("Resets", (Mitigation,), {"act": staticmethod(act), "sampler": lambda self, inner: Cheats(self, inner)})
+    model = SimpleNamespace(evaluations=Evaluations(3, 0))
+    sampler = hooks(dataclass(frozen=True)(kind)()).sampler(
+        BaseSampler(model, SimpleNamespace(guidance=lambda scale, step_fraction: scale))
+    )
+    with pytest.raises(PluginFault, match="count"):
+        sampler.scale(None, None, 1, SimpleNamespace(guidance=1.0, step_fraction=lambda t: 0.0))

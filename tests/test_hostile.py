@@ -36,6 +36,12 @@ def ran(world, clean):
 
 
 @pytest.fixture(scope="module")
+def careless(world, clean):
+    names = "hostile-random or hostile-fork or hostile-interrupt or x-good-s0 or x-good-0 or tiny-none"
+    return world.run("-n", "2", "-k", names, "--run-dir", "careless", name="careless")
+
+
+@pytest.fixture(scope="module")
 def hung(world, clean):
     names = "hostile-hang or hostile-deaf or x-good-s0 or x-good-0"
     return world.run("-n", "1", "-k", names, "--case-timeout", "8", "--run-dir", "hung", name="hung")
@@ -52,8 +58,12 @@ def hung(world, clean):
         ("device", "error", "hostile-device, condition: found (80, 9, 8) torch.float32 on meta"),
         ("exit", "error", "SystemExit: 3"),
         ("settings", "error", "hostile-settings: found default dtype of the process changed"),
-        ("parameter", "error", "hostile-parameter = hostile:NoRecordHoldsIt): TypeError: object has no one description"),
+        ("parameter", "error", "NoRecordHoldsIt.thing: found an object of type object"),
         ("needs", "error", "NeedsNonsense has needs = 'everything'"),
+        ("nan", "error", "DefaultIsNan.factor: found nan"),
+        ("interrupt", "error", r"hostile-interrupt, guidance: found KeyboardInterrupt: \x1b[31mred \udc80"),
+        ("cost", "error", "count of evaluations, forward: found 0 after"),
+        ("import", "error", "its import ends the process, exit code 7"),
     ],
 )
 def test_each_is_caught_and_named(ran, family, status, message):
@@ -81,6 +91,29 @@ def test_a_hang_stalls_no_other_row_and_is_not_tried_again(hung):
     assert len([record for record in records.read(hung.run)[0] if "hostile-deaf" in record["slug"]]) == 1
 
 
+def test_a_default_that_differs_in_each_process_is_that_of_the_first(careless):
+    assert careless.record("hostile-random")["status"] == "ok"
+    assert "Different tests were collected" not in careless.output
+
+
+@pytest.mark.parametrize("run", ["ran", "careless"])
+def test_each_case_is_recorded_once_whoever_forks(request, run):
+    written = [record["slug"] for record in records.read(request.getfixturevalue(run).run)[0]]
+    assert "tiny-hostile-fork-s0" in written
+    assert len(set(written)) == len(written)
+
+
+def test_the_page_is_written_without_escape_codes(ran, careless):
+    pages = [path.read_text() for run in (ran, careless) for path in run.run.glob("leaderboard.*")]
+    assert pages
+    assert "\x1b" not in "".join(pages)
+
+
+def test_an_official_name_stays_official(ran):
+    assert ran.record("none")["family"] == "none"
+    assert ran.record("hostile:none")["mitigation"] == "hostile:none"
+
+
 def test_a_name_that_pytest_could_not_select_is_a_named_row(ran):
     assert "begins with a letter" in ran.any_record("_hostile-name")["reason"]
 
@@ -93,7 +126,8 @@ def test_a_query_that_has_the_keys_from_elsewhere_is_found_out_by_a_model_that_n
 
 
 @pytest.mark.parametrize("family", ["none", "x-good"])
-def test_other_rows_have_the_numbers_that_they_had_without_it(clean, ran, family):
-    before, after = clean.record(family), ran.record(family)
+@pytest.mark.parametrize("run", ["ran", "careless"])
+def test_other_rows_have_the_numbers_that_they_had_without_it(clean, request, run, family):
+    before, after = clean.record(family), request.getfixturevalue(run).record(family)
     assert timeless(before["queries"]["outpaint"]) == timeless(after["queries"]["outpaint"])
     assert before["utility"] == after["utility"]

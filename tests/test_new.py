@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     commands = fresh.environment(folder / "environment")
     path = {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(install(folder / "site"))}
     options = {
-        "PYTEST_ADDOPTS": "-p no:cacheprovider -W error --testbed tiny --run-dir run",
+        "PYTEST_ADDOPTS": "-p no:cacheprovider -W error --solidmark-testbed tiny --solidmark-run-dir run",
         "SOLIDMARK_STORE": str(folder / "s"),
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHONPATH"))}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from solidmark import plugins
 from solidmark.errors import InvalidValue, UnknownName
 from solidmark.runner import plan
-from solidmark.runner.options import PROFILES, Options, parse_seeds
+from solidmark.runner.options import PROFILES, Options, parse_seeds, with_long_names
 
 
 def slugs(**options):
@@ -111,4 +111,5 @@ def test_the_order_has_every_test_once_and_puts_trainings_first_in_each_run(weig
 
 @pytest.mark.parametrize("option", ["--solver", "--protocol"])
 def test_the_solver_is_named_by_either_option(pytestconfig, option):
-    assert pytestconfig._parser.parse_known_args([option, "paper"]).solver == "paper"
+    written = with_long_names([option, "paper"])
+    assert pytestconfig._parser.parse_known_args(written).solidmark_solver == "paper"

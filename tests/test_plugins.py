@@ -1,6 +1,7 @@
 """Plugins: found by entry point, loaded guarded, written as expressions."""
 
 import dataclasses
+import signal
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ def plugin(load, name="thing"):
     return Plugin(name, f"module:{id(load)}", "dist", "1.0", Entry(load))
 
 
-@pytest.mark.parametrize("cause", [ImportError("gone"), SystemExit(3), ValueError("!!not a ref!!"), MemoryError()])
+@pytest.mark.parametrize("cause", [ImportError("gone"), SystemExit(3), MemoryError(), KeyboardInterrupt(), GeneratorExit()])
 def test_whatever_an_import_raises_is_one_broken_plugin_with_its_origin(cause):
     def load():
         raise cause
@@ -34,11 +35,8 @@ def test_whatever_an_import_raises_is_one_broken_plugin_with_its_origin(cause):
 
 
 def test_a_stop_by_the_user_is_not_swallowed():
-    def load():
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        plugins.load(plugin(load))
+        plugins.load(plugin(lambda: signal.raise_signal(signal.SIGINT)))
 
 
 def test_classes_that_are_no_mitigation_say_what_is_missing():

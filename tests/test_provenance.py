@@ -39,6 +39,42 @@ def test_outside_a_checkout_the_commit_is_null_with_a_reason(tmp_path):
     assert provenance.code(tmp_path) == {"commit": None, "dirty": None, "reason": "not run from a git checkout"}
 
 
+def committed(folder, content):
+    """A checkout with one file."""
+    git(folder, "init")
+    (folder / "file").write_bytes(content)
+    git(folder, "add", ".")
+    git(folder, "commit", "-m", "first")
+    return folder
+
+
+def test_a_change_in_any_encoding_is_recorded(tmp_path):
+    folder = committed(tmp_path, b"one\n")
+    digests = set()
+    for content in (b"caf\xe9\n", b"caf\xe8\n"):
+        (folder / "file").write_bytes(content)
+        digests.add(provenance.code(folder)["diff_sha256"])
+    assert len(digests) == 2
+
+
+def test_a_checkout_that_git_refuses_is_reported_in_gits_own_words(tmp_path, monkeypatch):
+    committed(tmp_path, b"one")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert "dubious ownership" in provenance.code(tmp_path)["reason"]
+
+
+def test_a_machine_without_git_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert provenance.code(tmp_path)["reason"] == "git did not answer: FileNotFoundError"
+
+
+def test_a_checkout_around_an_installed_package_is_not_its_source(tmp_path):
+    committed(tmp_path, b"somebody's own project")
+    package = tmp_path / ".venv" / "solidmark"
+    package.mkdir(parents=True)
+    assert provenance.code(package)["commit"] is None
+
+
 def test_only_named_variables_of_the_environment_are_recorded(monkeypatch):
     monkeypatch.setenv("SECRET_TOKEN", "hush")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
@@ -127,12 +163,12 @@ def test_an_edit_during_a_process_is_not_what_it_runs(copied_core):
 
 
 def test_every_module_that_a_training_imports_is_part_of_its_key():
-    """But for the judge and the solver that a testbed names, and the schema, which decide no weight."""
+    """But for the judge and the solver that a testbed names, limits of time, and the schema, which decide no weight."""
     names = "*(m for m in sys.modules if m.startswith('solidmark.'))"
     code = f"import sys, solidmark.training, solidmark.testbed; print({names})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     rooms = {name.split(".")[1] for name in loaded}
-    assert rooms - set(provenance.TRAINING) == {"errors", "progress", "provenance", "metrics", "sampling", "schema"}
+    assert rooms - set(provenance.TRAINING) == {"errors", "progress", "timeouts", "metrics", "sampling", "schema"}
 
 
 def test_another_version_of_a_library_trains_anew(trainings, monkeypatch):

@@ -16,8 +16,9 @@ from solidmark import records
 from solidmark.errors import DamagedFile, InvalidValue
 from solidmark.schema.record import SCHEMA
 
-PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
+TEXT = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs"), include_characters="\n\t"))
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3))
 
 
 def written(run, *texts):
@@ -41,7 +42,7 @@ def case(case_id, status, number):
     return {"case_id": case_id, "status": status, "number": number}
 
 
-@given(st.lists(st.dictionaries(st.text(min_size=3), VALUES, max_size=4), min_size=1, max_size=4))
+@given(st.lists(st.dictionaries(TEXT.filter(lambda text: len(text) > 2), VALUES, max_size=4), min_size=1, max_size=4))
 def test_what_is_written_is_read_in_order(tmp_path_factory, values):
     run = tmp_path_factory.mktemp("run")
     writer = records.Writer(run)
@@ -77,6 +78,29 @@ def test_nan_and_infinity_are_never_written(tmp_path, value):
 def test_what_has_no_json_is_our_fault(tmp_path, value):
     with pytest.raises(TypeError, match="cannot be written to a record"):
         records.Writer(tmp_path).write(bare(value=value))
+
+
+def test_control_characters_and_lone_surrogates_are_written_with_a_backslash(tmp_path):
+    records.Writer(tmp_path).write({**bare(value="\x1b[31m\n"), "reason": "\udc80" + "x" * 5000})
+    [record], _ = records.read(tmp_path)
+    assert record["parameters"]["value"] == r"\x1b[31m" + "\n"
+    assert record["reason"].startswith(r"\udc80x")
+    assert len(record["reason"]) < 4100
+    records.write_text(tmp_path / "page.md", "\udc80")
+    assert (tmp_path / "page.md").read_bytes() == rb"\udc80"
+
+
+def test_a_forked_copy_of_a_worker_writes_nothing(tmp_path):
+    writer = records.Writer(tmp_path)
+    child = os.fork()
+    writer.write(bare())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert len(records.read(tmp_path)[0]) == 1
+
+
+def test_the_first_text_is_everyone_s(tmp_path):
+    assert [records.write_first(tmp_path / "plans" / "a.json", text) for text in "ab"] == ["a", "a"]
+    assert len(list((tmp_path / "plans").iterdir())) == 1
 
 
 def test_every_writer_has_a_file_of_its_own(tmp_path):

@@ -285,6 +285,48 @@ def test_the_folder_is_that_of_the_environment_else_the_users_cache(monkeypatch,
     assert default_root().name == "solidmark"
 
 
+@pytest.mark.parametrize("variable", ["RuntimeError", "KeyError", None])
+def test_a_user_without_a_home_is_told_to_name_a_store(monkeypatch, variable):
+    def homeless(name):
+        if variable is None:
+            return Path("~/.cache") / name
+        raise {"RuntimeError": RuntimeError, "KeyError": KeyError}[variable]("uid not found: 4242")
+
+    monkeypatch.delenv("SOLIDMARK_STORE", raising=False)
+    monkeypatch.setattr(stores, "user_cache_path", homeless)
+    with pytest.raises(InvalidValue, match="Set SOLIDMARK_STORE"):
+        default_root()
+
+
+def locks_raise(monkeypatch, error):
+    def refuses(*_, **__):
+        raise error
+
+    monkeypatch.setattr(stores.FileLock, "acquire", refuses)
+
+
+NO_LOCKS = [OSError(code, os.strerror(code)) for code in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)]
+
+
+@pytest.mark.parametrize("error", [*NO_LOCKS, NotImplementedError("FileSystem does not appear to support flock")], ids=repr)
+def test_a_disk_without_locks_is_noted_once_and_work_goes_on(root, monkeypatch, error):
+    store = Store(root)
+    locks_raise(monkeypatch, error)
+    assert store.get("model", KEY, build).is_dir()
+    store.get("model", {"seed": 1}, build)
+    assert store.verify() == (2, [])
+    store.collect(0)
+    assert [note for note in store.notes if "has no locks" in note] == store.notes
+    assert len(store.notes) == 1
+
+
+def test_a_lock_that_cannot_be_written_is_named_with_its_own_cure(root, monkeypatch):
+    store = Store(root)
+    locks_raise(monkeypatch, PermissionError(errno.EACCES, "Permission denied"))
+    with pytest.raises(InvalidValue, match=r"Permission denied.*Remove .*locks.*\.lock or make it writable"):
+        store.get("model", KEY, build)
+
+
 def test_a_process_that_waits_says_so(root):
     store, news, started = Store(root), [], threading.Event()
 

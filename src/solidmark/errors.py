@@ -10,8 +10,54 @@
 Any other exception is a fault of solidmark itself and shows its traceback.
 """
 
+import hashlib
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+LONGEST_TEXT = 4000
+"""Letters of a text that a record keeps; no text of ours is near it, and a plugin's may have any length."""
+
+
+def cleaned(text: str) -> str:
+    """A text of a plugin for records, pages and terminals: control characters and lone surrogates are escaped.
+
+    Line breaks and tabs stay. Of more than LONGEST_TEXT letters the beginning stays.
+    """
+    if len(text) > LONGEST_TEXT:
+        text = f"{text[:LONGEST_TEXT]}... ({len(text) - LONGEST_TEXT} letters more)"
+    if text.isprintable():
+        return text
+    return "".join(letter if letter in "\n\t" or not _is_control(letter) else _escaped(letter) for letter in text)
+
+
+def _is_control(letter: str) -> bool:
+    """Whether a letter steers a terminal, turns the direction of writing, or has no UTF-8."""
+    code = ord(letter)
+    return code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000 or code in _DIRECTIONS
+
+
+_DIRECTIONS = frozenset((0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+
+
+def _escaped(letter: str) -> str:
+    return f"\\x{ord(letter):02x}" if ord(letter) < 0x100 else f"\\u{ord(letter):04x}"
+
+
+def shortened(text: str, letters: int = 80) -> str:
+    """The text, or its beginning and a digest of the whole, so that two long texts stay apart."""
+    if len(text) <= letters:
+        return text
+    digest = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:8]
+    return f"{text[: letters - 11]}...{digest}"
+
+
+def said(error: BaseException) -> str:
+    """`ValueError: what it says`, cleaned, even of an exception whose own text raises."""
+    try:
+        text = str(error)
+    except BaseException as cause:  # whatever a plugin's __str__ does
+        text = f"(its text raises {type(cause).__name__})"
+    return cleaned(f"{type(error).__name__}: {text}")
 
 
 class SolidmarkError(Exception):

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import sys
 from collections import Counter
@@ -17,14 +18,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypedDict
 
 from . import provenance
-from .errors import InvalidValue, PluginFault, SolidmarkError, UnknownName
-from .mitigation import Mitigation, Needs
+from .errors import InvalidValue, PluginFault, SolidmarkError, UnknownName, cleaned, said, shortened
+from .mitigation import Claim, Mitigation, Needs, trial
 from .mitigation.composition import Composition, Part
-from .timeouts import at_most
+from .store import default_root
+from .timeouts import at_most, end_copies, interrupts, is_fault
 
 GROUPS = {"mitigation": "solidmark.mitigations", "testbed": "solidmark.testbeds", "query": "solidmark.queries"}
 REPORTS = "solidmark.reports"
@@ -34,6 +37,10 @@ NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 """Names that can be written on a command line and can be marks of pytest."""
 PATIENCE = 120.0
 """Seconds that a plugin may take to be imported, and to list its settings."""
+OWN = "solidmark"
+"""The suite's own distribution: its names stay its own, and its classes alone are controls and reference curves."""
+MOST_SETTINGS = {True: 200, False: 50}
+"""How many settings a family of the suite's own distribution may have, and one of another."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,12 @@ class Plugin:
     @property
     def origin(self) -> str:
         """Distribution, version and entry point, for messages and records."""
-        return f"{self.distribution} {self.version}, entry point {self.name} = {self.value}"
+        return cleaned(f"{self.distribution} {self.version}, entry point {self.name} = {self.value}")
+
+    @property
+    def own(self) -> bool:
+        """Whether it belongs to the suite's own distribution."""
+        return self.distribution == OWN
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,10 @@ class Broken:
     name: str
     origin: str
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "origin", cleaned(self.origin))
+        object.__setattr__(self, "reason", cleaned(self.reason))
 
 
 class Listed(TypedDict):
@@ -72,35 +88,75 @@ class Listed(TypedDict):
 
 @lru_cache
 def discover(group: str) -> tuple[Plugin, ...]:
-    """All entry points of a group, sorted; where two distributions share a name both are called `distribution:name`."""
+    """All entry points of a group, sorted.
+
+    A name that the suite's own distribution has is its own: a stranger's of that name is called `distribution:name`. Where
+    strangers share a name they all are.
+    """
     entries = {(entry.name, entry.value, *_distribution(entry)): entry for entry in metadata.entry_points(group=group)}
     names = Counter(name for name, *_ in entries)
     plugins = [
-        Plugin(name if names[name] == 1 else f"{distribution}:{name}", value, distribution, version, entry)
+        Plugin(
+            shortened(name if names[name] == 1 or distribution == OWN else f"{distribution}:{name}"),
+            value,
+            distribution,
+            version,
+            entry,
+        )
         for (name, value, distribution, version), entry in entries.items()
     ]
     return tuple(sorted(plugins, key=lambda plugin: (plugin.name, plugin.distribution)))
 
 
 def _distribution(entry: metadata.EntryPoint) -> tuple[str, str]:
-    return (entry.dist.metadata["Name"], entry.dist.version) if entry.dist else ("unknown", "0")
+    try:
+        return (str(entry.dist.metadata["Name"]), str(entry.dist.version)) if entry.dist else ("unknown", "0")
+    except Exception:  # metadata that are damaged: the plugin may be as good as any
+        return "unknown", "0"
 
 
 @lru_cache
 def load(plugin: Plugin) -> Any:
-    """The object of the entry point, or `Broken`: whatever its import raises is caught and reported."""
+    """The object of the entry point, or `Broken`: whatever its import raises is caught and reported.
+
+    A child process imports a stranger's module first (see `trial`).
+    """
+    fault = None if plugin.own else _trial(plugin)
+    if fault is not None:
+        return Broken(plugin.name, plugin.origin, fault)
     return _run_guarded(plugin, plugin.entry.load)
 
 
+def _trial(plugin: Plugin) -> str | None:
+    """Why a child process did not come back from loading this plugin; None where it did."""
+    return _trials(plugin.distribution, plugin.version, plugin.value.partition(":")[0]).get(plugin.value)
+
+
+@lru_cache
+def _trials(distribution: str, version: str, module: str) -> dict[str, str]:
+    """The same for all entry points that a distribution has in one module."""
+    every = (plugin for group in (*GROUPS.values(), REPORTS) for plugin in discover(group))
+    mine = {plugin.value for plugin in every if (plugin.distribution, plugin.version) == (distribution, version)}
+    values = sorted(value for value in mine if value.partition(":")[0] == module)
+    return trial.faults([distribution, version], values, PATIENCE, default_root() / "trials") if values else {}
+
+
 def _run_guarded(plugin: Plugin, work: Callable[[], Any]) -> Any:
-    """The result of a plugin's own code, or `Broken`: whatever it raises is caught and reported, and it may not hang."""
-    try:
-        with at_most(PATIENCE):
-            return work()
-    except (KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as cause:  # a plugin may even call sys.exit
-        return Broken(plugin.name, plugin.origin, f"{type(cause).__name__}: {cause}")
+    """The result of a plugin's own code, or `Broken`: whatever it raises is caught and reported, and it may not hang.
+
+    A KeyboardInterrupt is the user's where a signal came, and else the plugin's. A copy that it forked ends here.
+    """
+    pid = os.getpid()
+    with interrupts():
+        try:
+            with at_most(PATIENCE):
+                return work()
+        except BaseException as cause:  # a plugin may even call sys.exit
+            if isinstance(cause, KeyboardInterrupt) and not is_fault(cause):
+                raise
+            return Broken(plugin.name, plugin.origin, said(cause))
+        finally:
+            end_copies(pid)
 
 
 def named(group: str, kind: str, name: str) -> Plugin:
@@ -123,7 +179,10 @@ def family(name: str) -> list[Part] | Broken:
         return kind
 
     def work() -> list[Part]:
-        instances = list(kind().settings())
+        most = MOST_SETTINGS[plugin.own]
+        instances = list(islice(kind().settings(), most + 1))
+        if len(instances) > most:
+            raise ValueError(f"settings() gives more than {most}, the most that a family may have")
         wrong = [instance for instance in instances if not isinstance(instance, Mitigation)]
         if wrong or not instances:
             raise TypeError(f"settings() gives {wrong or 'nothing'}, expected instances of {kind.__name__}")
@@ -154,8 +213,8 @@ def _mitigation_class(plugin: Plugin) -> Any:
     kind = load(plugin)
     if isinstance(kind, Broken):
         return kind
-    fault = class_fault(kind)
-    return kind if fault is None else Broken(plugin.name, plugin.origin, fault)
+    fault = _run_guarded(plugin, lambda: class_fault(kind))
+    return Broken(plugin.name, plugin.origin, fault) if isinstance(fault, str) else fault or kind
 
 
 def class_fault(kind: Any) -> str | None:
@@ -168,22 +227,25 @@ def class_fault(kind: Any) -> str | None:
     declared = [name for name, note in vars(kind).get("__annotations__", {}).items() if "ClassVar" not in str(note)]
     if declared and "__dataclass_fields__" not in vars(kind):
         return f"{kind.__name__} has fields {', '.join(declared)} but no @dataclass(frozen=True) above it"
-    expected = {"needs": Needs, "reference": str, "control": bool}
+    if kind.parameters is not Mitigation.parameters:
+        return f"{kind.__name__} overrides parameters(), by which records know it; give the method another name"
+    expected = {"needs": Needs, "reference": str, "control": bool, "reference_curve": bool, "stream": str}
     wrong = [
         f"{name} = {getattr(kind, name)!r}" for name, type_ in expected.items() if not isinstance(getattr(kind, name), type_)
     ]
     if wrong:
         return (
-            f"{kind.__name__} has {', '.join(wrong)}; expected needs of Needs, a reference in words, control True or False"
+            f"{kind.__name__} has {', '.join(wrong)}; expected needs of Needs, a reference and a stream in words, "
+            "control and reference_curve True or False"
         )
+    if not (isinstance(kind.claims, tuple) and all(isinstance(claim, str | Claim) for claim in kind.claims)):
+        return f"{kind.__name__} has claims of {type(kind.claims).__name__}; expected a tuple of Claim or sentences"
     return None
 
 
 def _make_part(name: str, mitigation: Mitigation, plugin: Plugin) -> Part:
-    provenance.describe(mitigation)  # raises for what no record can hold
-    return Part(
-        name, mitigation, f"{plugin.distribution} {plugin.version} {provenance.source_digest(type(mitigation).__module__)}"
-    )
+    source = f"{plugin.distribution} {plugin.version} {provenance.source_digest(type(mitigation).__module__)}"
+    return Part(name, mitigation, source, plugin.own).checked()
 
 
 def compose(expression: str) -> Composition:
@@ -193,6 +255,39 @@ def compose(expression: str) -> Composition:
     class refuses, PluginFault for a plugin that does not load.
     """
     return Composition(tuple(_parse(text.strip()) for text in _split(expression)))
+
+
+def remade(expression: str, parameters: Sequence[Mapping[str, Any]]) -> Composition | Broken:
+    """The composition of an expression with the parameters that another process planned, by part.
+
+    `Broken` where a part cannot be made so here: its import fails here alone, or it does not keep what it is given.
+    """
+    origin = f"planned by another process as {cleaned(repr([dict(values) for values in parameters]))}"
+    stand_in = Plugin(expression, origin, "", "", metadata.EntryPoint(expression, origin, ""))
+
+    def work() -> Composition:
+        parts = tuple(_with(part, values) for part, values in zip(compose(expression).parts, parameters, strict=True))
+        return Composition(parts)
+
+    made: Composition | Broken = _run_guarded(stand_in, work)
+    return dataclasses.replace(made, origin=origin) if isinstance(made, Broken) else made
+
+
+def _with(part: Part, parameters: Mapping[str, Any]) -> Part:
+    """The part with these parameters. Raises PluginFault where it then has others."""
+    kind = type(part.mitigation)
+    given = {one.name: _tuples(parameters[one.name]) for one in dataclasses.fields(kind) if one.init}
+    made = Part(part.family, kind(**given), part.source, part.own).checked()
+    if made.parameters != {name: _tuples(value) for name, value in parameters.items()}:
+        expected = f"{dict(parameters)}, as another process has them"
+        cure = "Let parameters follow from what is given to the class alone."
+        raise PluginFault(f"mitigation {part.family}", f"parameters {dict(made.parameters)}", expected, cure)
+    return made
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples: JSON has lists alone."""
+    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
 
 
 def _split(expression: str) -> list[str]:
@@ -218,7 +313,7 @@ def _parse(text: str) -> Part:
     kind = _mitigation_class(plugin)
     if isinstance(kind, Broken):
         raise PluginFault(f"mitigation {head}", kind.reason, "a plugin that loads", f"Repair or uninstall {kind.origin}.")
-    return _make_part(head, _instantiate(kind, values, head), plugin)
+    return _instantiate(kind, values, head, lambda made: _make_part(head, made, plugin))
 
 
 def _parse_values(text: str, head: str) -> dict[str, Any]:
@@ -234,19 +329,18 @@ def _parse_values(text: str, head: str) -> dict[str, Any]:
         raise InvalidValue(head, f"{text} ({cause})", "(parameter=value, ...)", cure) from cause
 
 
-def _instantiate(kind: type[Mitigation], values: dict[str, Any], head: str) -> Mitigation:
+def _instantiate(kind: type[Mitigation], values: dict[str, Any], head: str, part: Callable[[Mitigation], Part]) -> Part:
+    """The part of an instance with these values. Raises UnknownName or InvalidValue where the class refuses them."""
     parameters = [field.name for field in dataclasses.fields(kind)]
     for name in values:
         if name not in parameters:
             raise UnknownName.among(f"parameter of mitigation {head}", name, parameters)
     try:
-        mitigation = kind(**values)
-        provenance.describe(mitigation)  # raises for what no record can hold
-        return mitigation
+        return part(kind(**values))
     except SolidmarkError:
         raise
     except Exception as cause:
-        found, cure = f"{values} ({type(cause).__name__}: {cause})", "Give other values."
+        found, cure = f"{values} ({said(cause)})", "Give other values."
         raise InvalidValue(f"mitigation {head}", found, "values that it takes", cure) from cause
 
 
@@ -266,15 +360,14 @@ def _load_file(head: str, values: dict[str, Any]) -> Part:
     try:
         spec.loader.exec_module(module)
     except Exception as cause:
-        found, cure = f"{type(cause).__name__}: {cause}", "See the cause above."
+        found, cure = said(cause), "See the cause above."
         raise PluginFault(f"mitigation {head}", found, "a file that can be imported", cure) from cause
     kind: Any = getattr(module, name, None)
     fault = class_fault(kind)
     if fault is not None:
         raise PluginFault(f"mitigation {head}", fault, "the class of a mitigation", "Name such a class after the colon.")
-    return Part(
-        f"{path.stem}.{name}", _instantiate(kind, values, head), f"file {path.name} {provenance.code_digest(source)}"
-    )
+    source_text = f"file {path.name} {provenance.code_digest(source)}"
+    return _instantiate(kind, values, head, lambda made: Part(f"{path.stem}.{name}", made, source_text, own=False).checked())
 
 
 def testbed(expression: str) -> tuple[str, Any]:
@@ -298,14 +391,14 @@ def instance(group: str, kind: str, name: str, **values: Any) -> Any:
     if isinstance(factory, Broken):
         raise PluginFault(f"{kind} {name}", factory.reason, "a plugin that loads", f"Repair or uninstall {factory.origin}.")
     try:
-        return factory(**values)
+        made = factory(**values)
+        json.dumps(provenance.describe(made), allow_nan=False, ensure_ascii=False).encode()  # a key must hold it
+        return made
     except SolidmarkError:
         raise
     except Exception as cause:
         cure = f"Repair or uninstall {plugin.origin}."
-        raise PluginFault(
-            f"{kind} {name}", f"{type(cause).__name__}: {cause}", "a class without required fields", cure
-        ) from cause
+        raise PluginFault(f"{kind} {name}", said(cause), "a class without required fields, of plain ones", cure) from cause
 
 
 def listing(group: str) -> list[Listed]:

@@ -32,24 +32,39 @@ ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CU
 
 
 def code(folder: Path | None = None) -> CodeBlock:
-    """Commit and dirty flag of the checkout that holds `folder` (this file's by default); null outside one."""
+    """Commit and dirty flag of the checkout that holds `folder` (this file's by default); null with a reason outside one.
+
+    A checkout that only surrounds an installed package, as that of a project with its `.venv`, is not its source.
+    """
     folder = folder or Path(__file__).parent
-    commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None:
-        return {"commit": None, "dirty": None, "reason": "not run from a git checkout"}
-    changed = _git(folder, "diff", "HEAD") or ""
-    new = _git(folder, "ls-files", "--others", "--exclude-standard") or ""
+    commit, reason = _git(folder, "rev-parse", "HEAD")
+    own, _ = _git(folder, "ls-files", "--", ".")
+    if commit is None or not own:
+        return {"commit": None, "dirty": None, "reason": _reason(reason)}
+    changed, new = (_git(folder, *words)[0] or b"" for words in (DIFF, NEW))
     dirty = bool(changed or new)
-    sha = hashlib.sha256((changed + new).encode()).hexdigest() if dirty else None
-    return {"commit": commit.strip(), "dirty": dirty, "diff_sha256": sha}
+    sha = hashlib.sha256(changed + new).hexdigest() if dirty else None
+    return {"commit": commit.decode().strip(), "dirty": dirty, "diff_sha256": sha}
 
 
-def _git(folder: Path, *words: str) -> str | None:
+DIFF, NEW = ("diff", "HEAD"), ("ls-files", "--others", "--exclude-standard")
+
+
+def _reason(told: str) -> str:
+    """Why there is no commit: git's own words, unless they only say that there is no repository."""
+    return told if told and "not a git repository" not in told else "not run from a git checkout"
+
+
+def _git(folder: Path, *words: str) -> tuple[bytes | None, str]:
+    """What git prints, as bytes, since a file of a checkout may hold any; None, and why, where it refuses."""
+    environment = {**os.environ, "LC_ALL": "C"}
+    command = ["git", "-C", str(folder), *words]
     try:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout
+        return subprocess.run(command, capture_output=True, timeout=20, check=True, env=environment).stdout, ""
+    except subprocess.CalledProcessError as cause:
+        return None, next(iter(cause.stderr.decode(errors="replace").splitlines()), "").removeprefix("fatal: ")
+    except (OSError, subprocess.SubprocessError) as cause:
+        return None, f"git did not answer: {type(cause).__name__}"
 
 
 def packages() -> dict[str, str]:
@@ -71,7 +86,7 @@ def machine() -> MachineBlock:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

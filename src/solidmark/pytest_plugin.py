@@ -1,85 +1,106 @@
 """The pytest plugin: options, the plan as test parameters, one worker a GPU, resume, retries, progress, the report.
 
-It is loaded in every pytest run where solidmark is installed, but does nothing unless the run is the benchmark's own
-folder, or the ini option `solidmark` is true.
+It is loaded in every pytest run where solidmark is installed, but does nothing unless the run is of the benchmark's own
+folder (or a copy of it), or the ini option `solidmark` is true. Options are registered with a prefix, and short names
+are taken in our own runs alone.
 """
 
 from __future__ import annotations
 
+import copy
 import os
+import re
 import sys
 import traceback
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .errors import SolidmarkError
+from .errors import InvalidValue, SolidmarkError
 from .runner import devices
+from .runner.options import PREFIX, with_long_names
 
 if TYPE_CHECKING:
     from .runner.plan import Planned
     from .runner.session import Session
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
+OURS = re.compile(r"^def test_\w+\(\s*measured\b", re.MULTILINE)
+"""A test that asks for our fixture `measured`: what `test_memorization.py` has in the benchmark, and nobody else has."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """All options of the benchmark under one heading."""
     group = parser.getgroup("solidmark", "solidmark: memorization mitigations of image diffusion models")
-    option = group.addoption
-    option("--profile", default="quick", metavar="NAME", help="quick (default), standard (3 seeds, all settings) or full")
-    option(
-        "--testbed",
-        action="append",
-        metavar="NAME",
-        help="testbed to use; repeat for more (default: digits or digits-quick)",
-    )
-    option(
-        "--mitigation",
-        action="append",
-        metavar="EXPR",
-        help="'rna', 'rna(share=0.5)', 'rna+gni' or file.py:Class; repeatable",
-    )
-    option("--seeds", metavar="LIST", help="seeds, as 0,1,2 or 0-7")
-    option("--queries", metavar="LIST", help="queries to ask, as outpaint,average")
-    option(
-        "--solver",
-        "--protocol",
-        dest="solver",
-        default="fast",
-        metavar="NAME",
-        help="solver of the queries: fast (default), paper or ddim; --protocol is its old name",
-    )
-    option("--run-dir", metavar="DIR", help="folder of this run (default: runs/<time>-<id>)")
-    option("--resume", nargs="?", const="last", metavar="DIR", help="go on with the last run, or with the one in DIR")
-    option(
-        "--case-timeout",
-        type=float,
-        default=7200.0,
-        metavar="SECONDS",
-        help="a case that takes longer ends with status timeout (default 7200; 0: no limit)",
-    )
-    option("--strict-findings", action="store_true", help="a finding whose verdict is `fails` fails its test")
-    option("--workers-per-gpu", type=int, default=1, metavar="N", help="workers that share a GPU under -n auto")
-    option("--progress", choices=("auto", "plain", "off"), default="auto", help="a line of progress now and then")
+
+    def option(name: str, text: str, **how: Any) -> None:
+        """No option has a short name of its own: another plugin may have one of that name, and pytest would not start."""
+        how.setdefault("dest", f"solidmark_{name.replace('-', '_')}")
+        group.addoption(f"{PREFIX}{name}", help=f"{text}; in the benchmark's own runs also --{name}", **how)
+
+    option("profile", "quick (default), standard (3 seeds, all settings) or full", default="quick", metavar="NAME")
+    option("testbed", "testbed to use; repeat for more (default: digits or digits-quick)", action="append", metavar="NAME")
+    option("mitigation", "'rna', 'rna(share=0.5)', 'rna+gni' or file.py:Class; repeatable", action="append", metavar="EXPR")
+    option("seeds", "seeds, as 0,1,2 or 0-7", metavar="LIST")
+    option("queries", "queries to ask, as outpaint,average", metavar="LIST")
+    solver = "solver of the queries: fast (default), paper or ddim; its old name is --protocol"
+    option("solver", solver, default="fast", metavar="NAME")
+    option("run-dir", "folder of this run (default: runs/<time>-<id>)", metavar="DIR")
+    option("resume", "go on with the last run, or with the one in DIR", nargs="?", const="last", metavar="DIR")
+    limit = "a case that takes longer ends with status timeout (default 7200; 0: no limit)"
+    option("case-timeout", limit, type=float, default=7200.0, metavar="SECONDS")
+    failing = "a finding whose verdict is `fails` fails its test"
+    option("strict-findings", failing, action="store_true")
+    option("workers-per-gpu", "workers that share a GPU under -n auto", type=int, default=1, metavar="N")
+    option("progress", "a line of progress now and then", choices=("auto", "plain", "off"), default="auto")
     parser.addini("solidmark", "treat this folder's tests as benchmark cases", type="bool", default=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
+    """Where the run is the benchmark's, short names such as `--profile` mean our options; elsewhere they are others'."""
+    written = with_long_names(args)
+    if written == args:
+        return
+    targets = _targets(early_config, parser, args) + _targets(early_config, parser, written)
+    if early_config.getini("solidmark") or _names_benchmark(targets, early_config):
+        args[:] = written
+
+
+def _targets(config: pytest.Config, parser: pytest.Parser, arguments: list[str]) -> list[str]:
+    """The files, folders and packages that arguments name, else those that pytest takes; none where it refuses them."""
+    try:
+        named = parser.parse_known_args(arguments, copy.copy(config.option)).file_or_dir
+    except pytest.UsageError:
+        return []
+    here = config.invocation_params.dir
+    return [str(name) for name in named or (config.getini("testpaths") if here == config.rootpath else []) or [here]]
 
 
 def is_benchmark(config: pytest.Config) -> bool:
     """Whether this run is the benchmark's."""
     if config.getini("solidmark") or (hasattr(config, "workerinput") and "solidmark" in config.workerinput):
         return True
-    return any(_inside_benchmark(argument, config) for argument in config.args)
+    return _names_benchmark(config.args, config)
 
 
-def _inside_benchmark(argument: str, config: pytest.Config) -> bool:
-    target = argument.split("::")[0]
+def _names_benchmark(targets: Iterable[str], config: pytest.Config) -> bool:
+    return any(_inside_benchmark(target.split("::")[0], config.invocation_params.dir) for target in targets)
+
+
+def _inside_benchmark(target: str, here: Path) -> bool:
+    """Whether a target is the installed benchmark, or lies in a checkout or copy of it; others' `benchmark/` is not ours."""
     if target == "solidmark.benchmark" or target.startswith("solidmark.benchmark."):
         return True
-    path = (config.invocation_params.dir / target).resolve()
-    return (path.name == "benchmark" and (path / "test_memorization.py").exists()) or path.parent.name == "benchmark"
+    try:
+        path = (here / target).resolve()
+        text = ((path if path.is_dir() else path.parent) / "test_memorization.py").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+    return OURS.search(text) is not None
 
 
 @pytest.hookimpl(trylast=True)
@@ -89,10 +110,13 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from .runner.controller import Controller
     from .runner.session import Session
+    from .store import Store, default_root
 
     try:
         received = getattr(config, "workerinput", {}).get("solidmark")
         session = Session.from_json(received) if received else Session.from_options(config)
+        if not received and not config.option.collectonly:
+            Store(default_root())  # a store that cannot be is reported once, before anything runs
     except SolidmarkError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[SESSION] = session
@@ -103,9 +127,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Profile, testbeds, solver and folder of the run."""
+    """Profile, testbeds, solver and folder of the run, and GPUs that are left out."""
     session = config.stash.get(SESSION, None)
-    return session.header() if session is not None else []
+    if session is None:
+        return []
+    with suppress(InvalidValue):  # the controller reports it
+        return [*session.header(), *(f"solidmark: {note}" for note in devices.notes())]
+    return session.header()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -186,15 +214,29 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     return f"solidmark: {len(chosen)} cases; with an empty store {trainings} of them train a model of their own"
 
 
-@pytest.hookimpl(optionalhook=True)
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """`-n auto`: as many workers a GPU as asked for, or one a core where there is no GPU."""
+    """`-n auto`: as many workers a GPU as asked for, or one a core where there is no GPU.
+
+    The first answer counts, and plugins are loaded in any order: xdist's own would be one a core.
+    """
     if not is_benchmark(config) or config.option.numprocesses != "auto":
         return None
-    stated = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
-    if stated:
-        return int(stated)
-    return devices.workers(devices.visible_gpus(), config.getoption("workers_per_gpu"))
+    stated = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", "").strip()
+    try:
+        if stated:
+            return _count("PYTEST_XDIST_AUTO_NUM_WORKERS", stated, least=0)
+        each = _count("--workers-per-gpu", str(config.getoption("solidmark_workers_per_gpu")), least=1)
+        return devices.workers(devices.visible_gpus(), each)
+    except InvalidValue as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _count(where: str, stated: str, *, least: int) -> int:
+    """A stated number of workers. Raises InvalidValue."""
+    if not stated.isdecimal() or int(stated) < least:
+        raise InvalidValue(where, repr(stated), f"a whole number of at least {least}", "Write a number, or leave it out.")
+    return int(stated)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -202,7 +244,10 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
     """Pin each worker to its GPU before its interpreter starts; a replacement inherits the spec, and so the GPU."""
     if not is_benchmark(config):
         return
-    gpus = devices.visible_gpus()
+    try:
+        gpus = devices.visible_gpus()
+    except InvalidValue as error:
+        raise pytest.UsageError(str(error)) from error
     for index, spec in enumerate(specs):
         spec.env.update(devices.worker_environment(index, gpus, len(specs)))
 
@@ -213,6 +258,14 @@ def pytest_configure_node(node: Any) -> None:
     session = node.config.stash.get(SESSION, None)
     if session is not None:
         node.workerinput["solidmark"] = session.to_json()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out a case that was given up because it kills its worker, though the scheduler has put it back."""
+    session, case = item.config.stash.get(SESSION, None), planned_case(item)
+    if session is not None and case is not None and session.is_given_up(case.slug):
+        pytest.skip("given up: it ended its worker")
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:

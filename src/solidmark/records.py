@@ -23,10 +23,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import DamagedFile, InvalidValue
+from .errors import DamagedFile, InvalidValue, cleaned
 from .schema.publish import record_type
 from .schema.record import SCHEMA, Record
 from .schema.upgrade import READABLE, upgraded
+from .timeouts import end_copies
 
 BENCHMARK_VERSION = 1
 """Raised by hand when the meaning of a number changes; runs of different versions are not mixed."""
@@ -47,7 +48,7 @@ class Writer:
     """Appends records to a file of this process alone, one write each, flushed to disk."""
 
     def __init__(self, run: Path, worker: str = "main") -> None:
-        self.run, self.worker = run, worker
+        self.run, self.worker, self._pid = run, worker, os.getpid()
         self._path = self._fresh_path()
 
     def _fresh_path(self) -> Path:
@@ -56,8 +57,10 @@ class Writer:
     def write(self, record: Mapping[str, Any]) -> Record:
         """Add schema, time, worker and process, write the line, and return what was written.
 
+        A copy of the process, which a plugin forked, ends here and writes nothing.
         Raises DamagedFile for what is no record, and InvalidValue where the disk refuses.
         """
+        end_copies(self._pid)
         stamped = {
             "schema": SCHEMA,
             "t": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -66,7 +69,9 @@ class Writer:
             **record,
         }
         text = json.dumps(stamped, allow_nan=False, ensure_ascii=True, separators=(",", ":"), default=_plain)
-        written = checked(json.loads(text), f"record of {record.get('slug')}", "This is a fault of solidmark: report it.")
+        plain = _cleaned(json.loads(text))
+        written = checked(plain, f"record of {record.get('slug')}", "This is a fault of solidmark: report it.")
+        text = json.dumps(plain, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
         try:
             self._append(text.encode() + b"\n")
         except OSError as cause:
@@ -84,6 +89,15 @@ class Writer:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _cleaned(value: Any) -> Any:
+    """Plain JSON whose texts, names too, steer no terminal and have UTF-8, whoever wrote them (see `errors.cleaned`)."""
+    if isinstance(value, dict):
+        return {cleaned(name): _cleaned(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(part) for part in value]
+    return cleaned(value) if isinstance(value, str) else value
 
 
 def _plain(value: Any) -> Any:
@@ -185,8 +199,23 @@ def attempt(run: Path, case_id: str) -> int:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file so that no reader ever sees half of it."""
-    write_bytes(path, text.encode())
+    """Write a text file so that no reader ever sees half of it. What has no UTF-8 is written with a backslash."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
+
+
+def write_first(path: Path, text: str) -> str:
+    """Write a text file unless it is there, and return what is there: the text of whichever process came first."""
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.draft")
+    if not path.exists():
+        write_text(draft, text)
+        try:
+            os.link(draft, path)  # which fails where another was faster
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            write_text(path, text)
+        draft.unlink(missing_ok=True)
+    return path.read_text()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -18,6 +18,7 @@ import os
 import shutil
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -36,14 +37,30 @@ MANIFEST = "manifest.json"
 DISK_REFUSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
 """Faults of a disk that a user can repair; any other OSError is a fault of the code that builds the entry."""
 
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+"""Faults of a file system that has no locks, as a network disk without a lock daemon."""
+
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """Exceptions of reading a manifest that is missing, or is no longer as it was written."""
 
 
 def default_root() -> Path:
-    """`$SOLIDMARK_STORE`, else the user's cache folder."""
+    """`$SOLIDMARK_STORE`, else the user's cache folder. Raises InvalidValue where the user has no home."""
     stated = os.environ.get("SOLIDMARK_STORE")
-    return Path(stated) if stated else user_cache_path("solidmark")
+    if stated:
+        return Path(stated)
+    try:
+        path = user_cache_path("solidmark")
+    except (RuntimeError, KeyError, OSError) as cause:
+        raise _homeless(f"{type(cause).__name__}: {cause}") from cause
+    if not path.is_absolute():  # `~` was left as it is
+        raise _homeless(str(path))
+    return path
+
+
+def _homeless(found: str) -> InvalidValue:
+    cure = "Set SOLIDMARK_STORE to a folder for trained models."
+    return InvalidValue("store", found, "a user with a home folder", cure)
 
 
 def canonical(value: object) -> str:
@@ -70,7 +87,7 @@ class Entry:
 
 
 class Store:
-    """A content-addressed folder; `notes` lists entries that were quarantined and built anew, for the user."""
+    """A content-addressed folder; `notes` are for the user: damaged entries that were built anew, a disk without locks."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -135,7 +152,7 @@ class Store:
             removed.append(entry)
         for leftover in (self.root / "tmp").iterdir():
             lock = self._lock(leftover.name.split(".")[0])
-            with suppress(Timeout, FileNotFoundError), lock.acquire(timeout=0):  # held: a build under way
+            with suppress(Timeout, OSError, NotImplementedError), lock.acquire(timeout=0):  # held: a build under way
                 if leftover.stat().st_mtime < limit:
                     shutil.rmtree(leftover, ignore_errors=True)
         return removed
@@ -147,7 +164,7 @@ class Store:
         """What is wrong with an entry, None where it is sound: sizes always, sha256 on its first use by this store."""
         folder = self._folder(name)
         try:
-            manifest = json.loads((folder / MANIFEST).read_text())
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             if _name(manifest["schema"], manifest["kind"], manifest["key"]) != name:
                 return f"{MANIFEST} was altered"
             for label, (size, sha) in manifest["files"].items():
@@ -183,7 +200,7 @@ class Store:
                 "built": time.time(),
                 "files": {label: [path.stat().st_size, _sha256(path)] for label, path in files.items()},
             }
-            (work / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+            (work / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
             self._publish(work, self._folder(name))
             self._verified.add(name)
         finally:
@@ -205,7 +222,7 @@ class Store:
 
     def _read_entry(self, folder: Path) -> Entry:
         try:
-            manifest = json.loads((folder / MANIFEST).read_text())
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             size = sum(size for size, _ in manifest["files"].values())
             return Entry(folder.name, folder, manifest["kind"], manifest["key"], size, manifest["built"])
         except UNREADABLE as cause:
@@ -227,18 +244,45 @@ class Store:
 
     @contextmanager
     def _locked(self, name: str, action: str, progress: Progress) -> Iterator[None]:
-        lock, waited = self._lock(name), 0
-        while True:
-            try:
-                lock.acquire(timeout=1)
-                break
-            except Timeout:
-                waited += 1
-                progress(action, waited, 0)
+        lock = self._lock(name)
+        held = self._acquire(lock, action, progress)
         try:
             yield
         finally:
-            lock.release()
+            if held:
+                lock.release()
+
+    def _acquire(self, lock: FileLock, action: str, progress: Progress) -> bool:
+        """Wait for a lock; False where the file system has none: then work may be done twice, never wrongly.
+
+        Raises InvalidValue where the file of the lock cannot be written.
+        """
+        waited = 0
+        while True:
+            try:
+                with warnings.catch_warnings():  # filelock warns where it falls back to a lock of its own
+                    warnings.simplefilter("ignore")
+                    lock.acquire(timeout=1)
+                return True
+            except Timeout:
+                waited += 1
+                progress(action, waited, 0)
+            except NotImplementedError as cause:  # what filelock made of ENOSYS before it fell back
+                return self._go_on(cause)
+            except PermissionError as cause:
+                cure = f"Remove {lock.lock_file} or make it writable for you, or set SOLIDMARK_STORE to a store of your own."
+                raise InvalidValue(f"store {self.root}", f"{cause}", "locks that can be written", cure) from cause
+            except OSError as cause:
+                if cause.errno not in NO_LOCKS:
+                    raise
+                return self._go_on(cause)
+
+    def _go_on(self, cause: Exception) -> bool:
+        """Note, once, that there are no locks."""
+        note = f"store {self.root}: its file system has no locks ({cause}); a model may be trained twice, never wrongly"
+        if note not in self.notes:
+            self.notes.append(note)
+        return False
 
 
 def _name(schema: int, kind: str, key: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import signal
 import threading
 import time
@@ -49,6 +50,59 @@ def at_most(seconds: float) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, max(outer - (time.monotonic() - began), 1e-3), interval)
 
 
+class Interrupts:
+    """Whether the user, or anybody by a signal, has interrupted this process."""
+
+    came = False
+
+
+@contextmanager
+def interrupts() -> Iterator[Interrupts]:
+    """Notes whether SIGINT arrives inside, where it raises KeyboardInterrupt as ever.
+
+    A KeyboardInterrupt without a signal was raised by a plugin, and is its fault. Outside of the main thread, or where
+    SIGINT is not handled by Python, no signal raises anything.
+    """
+    noted, handler = Interrupts(), signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        for watch in _WATCHES:
+            watch.came = True
+        if callable(handler):
+            handler(number, frame)
+
+    handled = callable(handler) and threading.current_thread() is threading.main_thread()
+    if handled:
+        signal.signal(signal.SIGINT, note)
+    _WATCHES.append(noted)
+    try:
+        yield noted
+    finally:
+        _WATCHES.remove(noted)
+        if handled:
+            signal.signal(signal.SIGINT, handler)
+
+
+_WATCHES: list[Interrupts] = []
+"""The watches of `interrupts` that are on, the innermost last."""
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether an exception from a plugin's code is its own fault, SystemExit and a made-up KeyboardInterrupt too.
+
+    TimeUp is the suite's, and a KeyboardInterrupt the user's, unless `interrupts` watches and saw no signal.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return bool(_WATCHES) and not _WATCHES[-1].came
+    return not isinstance(error, TimeUp)
+
+
+def end_copies(pid: int) -> None:
+    """End this process where it is no longer the process `pid`: a plugin has forked, and the copy must not go on."""
+    if os.getpid() != pid:
+        os._exit(1)
+
+
 @contextmanager
 def exit_after(seconds: float, note: Path, name: str) -> Iterator[None]:
     """End this process where what is inside takes longer than AFTER times `seconds`, leaving `name` and its stack in `note`.
@@ -59,7 +113,7 @@ def exit_after(seconds: float, note: Path, name: str) -> Iterator[None]:
         yield
         return
     note.parent.mkdir(parents=True, exist_ok=True)
-    with note.open("w") as file:
+    with note.open("w", encoding="utf-8", errors="backslashreplace") as file:
         _arm(file, name, AFTER * seconds)
         try:
             yield
@@ -71,7 +125,7 @@ def exit_after(seconds: float, note: Path, name: str) -> Iterator[None]:
 def last_location(note: Path, name: str) -> str | None:
     """The line that `name` was at when `exit_after` ended its process; None where that did not happen."""
     try:
-        first, _, rest = note.read_text().partition("\n")
+        first, _, rest = note.read_text(encoding="utf-8", errors="replace").partition("\n")
     except OSError:
         return None
     main = rest.rpartition("(most recent call first)")[2]  # of all threads, it comes last

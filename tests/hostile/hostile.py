@@ -1,6 +1,7 @@
 """Plugins that break a rule each. Each must be caught and named, and must harm no other row."""
 
 import inspect
+import os
 import signal
 import sys
 import time
@@ -145,6 +146,49 @@ class NeedsNonsense(Mitigation):
 class Fine(Mitigation):
     def guidance(self, scale, step_fraction):
         return 0.5 * scale
+
+
+@dataclass(frozen=True)
+class DefaultIsNan(Fine):
+    factor: float = float("nan")
+
+
+@dataclass(frozen=True)
+class DefaultIsRandom(Mitigation):
+    """Another default in each process."""
+
+    factor: float = 0.25 + (os.getpid() % 100) / 400
+
+    def guidance(self, scale, step_fraction):
+        return self.factor * scale
+
+
+@dataclass(frozen=True)
+class Interrupts(Mitigation):
+    reference = "escapes \x1b[31m and a lone \udc80 surrogate"
+
+    def guidance(self, scale, step_fraction):
+        raise KeyboardInterrupt("\x1b[31mred \udc80")
+
+
+@dataclass(frozen=True)
+class Forks(Mitigation):
+    def guidance(self, scale, step_fraction):
+        if not os.fork():
+            return 0.1 * scale
+        return 0.5 * scale
+
+
+class Resets(Sampler):
+    def after(self, x, x0, t, batch):
+        self.model.evaluations.forward = 0
+        return self.inner.after(x, x0, t, batch)
+
+
+@dataclass(frozen=True)
+class HidesItsCost(Mitigation):
+    def sampler(self, inner):
+        return Resets(self, inner)
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,11 @@ def _versions() -> Diagnosis:
 def _devices() -> Diagnosis:
     gpus, cores = devices.visible_gpus(), devices.usable_cores()
     device = devices.torch_device()
+    cures = {"cpu": "install a torch build for this GPU", "cuda": "torch has a GPU that CUDA_VISIBLE_DEVICES or NVML lacks"}
     fits = (device == "cuda") == bool(gpus)
     text = f"{len(gpus)} GPUs visible, {cores} cores, torch on {device}; -n auto means {devices.workers(gpus, 1)} workers"
-    return Diagnosis("devices", text if fits else f"{text}: install a torch build for this GPU", fits)
+    left_out = "".join(f"; {note}" for note in devices.notes())
+    return Diagnosis("devices", text + left_out + ("" if fits else f": {cures[device]}"), fits)
 
 
 def _store() -> Diagnosis:
@@ -69,16 +71,17 @@ def _store() -> Diagnosis:
 
 def _locks() -> Diagnosis:
     """A second handle must not get a lock that the first handle holds."""
+    absent = "do not hold on the store's file system: models may be trained twice, never wrongly"
     with tempfile.TemporaryDirectory(dir=default_root()) as folder:
         path = Path(folder) / "lock"
-        with FileLock(path):
-            try:
+        try:
+            with FileLock(path):
                 FileLock(path, is_singleton=False).acquire(timeout=0)
-            except Timeout:
-                return Diagnosis("locks", "work on the store's file system")
-    return Diagnosis(
-        "locks", "do not hold on the store's file system: models may be trained twice, never wrongly", sound=False
-    )
+        except Timeout:
+            return Diagnosis("locks", "work on the store's file system")
+        except (OSError, NotImplementedError) as cause:
+            return Diagnosis("locks", f"{absent} ({cause})", sound=False)
+    return Diagnosis("locks", absent, sound=False)
 
 
 def _entry_points() -> Diagnosis:
@@ -88,7 +91,7 @@ def _entry_points() -> Diagnosis:
         return Diagnosis("entry points", "of an installed package")
     import tomllib
 
-    written = tomllib.loads(project.read_text())["project"]["entry-points"]
+    written = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["entry-points"]
     groups = (*plugins.GROUPS.values(), plugins.REPORTS)
     missing = [
         name for group in groups for name in written.get(group, {}) if name not in {p.name for p in plugins.discover(group)}

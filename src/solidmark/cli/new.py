@@ -47,7 +47,7 @@ def write(name: str, into: Path) -> list[Path]:
         text = templates.get_template(template).render(name=name, module=module, method=class_name(name))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
         except OSError as cause:
             cure = "Go to a folder that can be written."
             raise InvalidValue(f"solidmark new {name}", f"{cause}", "a new folder", cure) from cause

@@ -12,6 +12,8 @@ import numpy as np
 
 from ..schema.numbers import Estimate
 from ..schema.record import (
+    ContentBlock,
+    ContentScoreBlock,
     ControlsBlock,
     CostBlock,
     DenoisingLossBlock,
@@ -25,7 +27,7 @@ from ..schema.record import (
     WorkBlock,
     WorstBlock,
 )
-from ..schema.row import Controls, Cost, DenoisingLoss, Marks, Negative, Scored, Utility, Work, Worst
+from ..schema.row import Content, ContentScore, Controls, Cost, DenoisingLoss, Marks, Negative, Scored, Utility, Work, Worst
 from .aggregate import area, clustered_share, distance, least, number, of_all, share
 
 
@@ -140,6 +142,21 @@ def denoising_loss(blocks: Sequence[DenoisingLossBlock]) -> DenoisingLoss:
     """The denoising loss of a row, from its blocks of every seed."""
     held_out = number([block["held_out"] for block in blocks], [block["held_out"]["images"] for block in blocks])
     return DenoisingLoss(held_out, float(np.mean([block["trained"]["value"] for block in blocks])))
+
+
+def content(blocks: Sequence[ContentBlock]) -> Content:
+    """The content scores of a row, from its blocks of every seed."""
+    scores = of_all(_content_score, (block["own"] for block in blocks))
+    return Content(scores, _content_score([block["any"] for block in blocks]))
+
+
+def _content_score(blocks: Sequence[ContentScoreBlock]) -> ContentScore:
+    return ContentScore(
+        auroc=area([block["auroc"] for block in blocks], [block["images"] for block in blocks]),
+        certified=share([block["certified"] for block in blocks]),
+        rank_p=max(block["rank_p"] for block in blocks),
+        least=blocks[0]["least"],
+    )
 
 
 def cost(blocks: Sequence[CostBlock], peaks: Sequence[int | None]) -> Cost:

@@ -122,6 +122,7 @@ def _with_numbers(row: Row, group: Sequence[CaseRecord]) -> Row:
         controls=of_all(blocks.controls, (record.get("controls") for record in group)),
         utility=of_all(blocks.utility, (record.get("utility") for record in group)),
         denoising_loss=of_all(blocks.denoising_loss, (record.get("denoising_loss") for record in group)),
+        content=of_all(blocks.content, (record.get("content") for record in group)),
         cost=_cost(group),
         reported=summarize_reports([record.get("reported") or SILENT for record in group], names[0]) if names else None,
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from .. import provenance, records
+from ..errors import shortened
 from ..mitigation import Needs
 from ..mitigation.composition import Composition
 from ..progress import Progress, silent
@@ -40,9 +41,7 @@ class Case:
     @property
     def slug(self) -> str:
         """Plain ASCII for pytest ids: `digits-rna-0.5-s0`."""
-        values = "-".join(plain(value) for part in self.composition.parts for value in part.distinguishing.values())
-        parts = (plain(self.testbed_name), plain(self.composition.family), values, f"s{self.seed}")
-        return "-".join(part for part in parts if part)
+        return slug_of(self.testbed_name, self.composition.family, setting_slug(self.composition), self.seed)
 
     @cached_property
     def case_id(self) -> str:
@@ -90,6 +89,16 @@ class Case:
         if Needs.FORGET not in self.composition.needs:
             return {"target": every}
         return {"target": split.forget, "retained": [index for index in every if index not in set(split.forget)]}
+
+
+def slug_of(testbed: str, family: str, setting: str, seed: int) -> str:
+    """A slug of its parts. `setting` may be empty."""
+    return "-".join(part for part in (plain(testbed), plain(family), setting, f"s{seed}") if part)
+
+
+def setting_slug(composition: Composition) -> str:
+    """The parameters that tell a setting from others, in a slug, of at most 80 letters."""
+    return shortened("-".join(plain(value) for part in composition.parts for value in part.distinguishing.values()))
 
 
 def plain(value: object) -> str:

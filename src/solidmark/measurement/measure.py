@@ -5,7 +5,8 @@ images → keys → marks → marked set → training → trained model → quer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from ..schema.record import (
     WorstBlock,
 )
 from ..split import Split
-from . import answers, per_image, weights, whitebox
+from . import answers, content, per_image, weights, whitebox
 from .answers import Power, Responses
 from .case import Case, Workspace
 
@@ -48,11 +49,14 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
     check_applicable(case.composition, case.blind.split)
     model, builds = weights.edit_or_load(case, workspace)
     responses, not_applicable, broken = _ask_all(case, model, workspace)
+    shown = content.measure_content(case, model, workspace, responses)
     generated = answers.generate(case, model, workspace)
     power, baseline = answers.measure_power(case, workspace), answers.ask_baseline(case, workspace)
     truth = case.truth  # no plugin runs any more: from here on the true keys may be used
-    checked = _controls(case, truth, responses, baseline, power, broken, no_op=_no_op(case, builds))
-    delta = _claimed_delta(builds)
+    washed = content.fault(case, shown, truth, responses[case.leading], baseline)
+    further = [*broken.values(), *washed]
+    checked = _controls(case, truth, responses, baseline, power, further, no_op=_no_op(case, builds))
+    delta = _claimed_delta(builds, len(case.groups["target"]))
     return {
         **_heading(case),
         "status": "ok" if checked["sound"] else "failed_check",
@@ -64,6 +68,7 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
         "power": _power(power),
         "utility": utility.as_block(judge(case, truth, generated)),
         "denoising_loss": _denoising_loss(case, model, truth),
+        "content": content.as_block(shown),
         "cost": {"training": builds["training"].cost, "editing": builds["editing"].cost, "sampling": generated.cost},
         "reported": {
             "training": builds["training"].reported,
@@ -139,7 +144,7 @@ def _controls(
     responses: Mapping[str, Responses],
     baseline: Responses,
     power: Mapping[str, Power],
-    broken: Mapping[str, str],
+    further: Sequence[str],
     *,
     no_op: bool,
 ) -> ControlsBlock:
@@ -149,7 +154,7 @@ def _controls(
     """
     lead = responses[case.leading]
     known = [one.estimate for name, one in power.items() if one.estimate is not None and name in responses]
-    further = [fault for name, one in responses.items() for fault in _faults(case, truth, name, one, power[name])]
+    faults = [fault for name, one in responses.items() for fault in _faults(case, truth, name, one, power[name])]
     return controls.check(
         _negative(truth, lead),
         scoring.negative(lead.trained, _double(truth.other_keys)),
@@ -157,7 +162,7 @@ def _controls(
         lead.marks,
         baseline.marks,
         active=case.composition.control or no_op or not np.array_equal(lead.keys, baseline.keys),
-        further=[*further, *broken.values()],
+        further=[*faults, *further],
     )
 
 
@@ -192,10 +197,16 @@ def _no_op(case: Case, builds: Mapping[str, weights.BuildInfo]) -> bool:
     return 0 < len(parts) == len({part.label for part in case.composition.parts})
 
 
-def _claimed_delta(builds: Mapping[str, weights.BuildInfo]) -> float:
-    """The largest δ at which a part claims an ε, so that ε̂ can be compared with it; 0 where none claims any."""
+def _claimed_delta(builds: Mapping[str, weights.BuildInfo], count: int) -> float:
+    """The largest δ at which a part claims an ε, so that ε̂ can be compared with it; 0 where none claims any.
+
+    It is at most one in `count`, the trained images that the row answers for: a mechanism that reveals one of them
+    whole has a δ of that, so that a larger one claims nothing.
+    """
     claims = [report for build in builds.values() for report in build.reported.values() if report.get("epsilon") is not None]
-    return max((float(report.get("delta") or 0.0) for report in claims), default=0.0)
+    told = [report.get("delta") for report in claims]
+    numbers = [float(delta) for delta in told if isinstance(delta, int | float) and delta >= 0]
+    return min(max(numbers, default=0.0), 1 / count)
 
 
 def _worst(case: Case, truth: Split, responses: Mapping[str, Responses], delta: float) -> WorstBlock | None:
@@ -265,17 +276,21 @@ def _provenance(case: Case, split: Split, workspace: Workspace) -> ProvenanceBlo
         "testbed": provenance.describe(case.testbed),
         "sources": {part.family: part.source for part in case.composition.parts},
         "queries": {name: provenance.describe(attack) for name, attack in case.queries},
-        "notes": [*workspace.store.notes, *([note] if split.left_out else [])],
+        "notes": [*workspace.store.notes, *case.composition.notes, *([note] if split.left_out else [])],
         "peak_bytes": _peak_bytes(workspace.device),
     }
 
 
-def _peak_bytes(device: str) -> int:
+def _peak_bytes(device: str) -> int | None:
+    """The most memory that the process has used, of its GPU if it has one; None where the system does not tell."""
     if device.startswith("cuda"):
         return int(torch.cuda.max_memory_allocated())
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _double(tensor: Tensor) -> Array:

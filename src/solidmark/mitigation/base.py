@@ -8,12 +8,14 @@ that reports and the console can import it.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from .. import seeds
-from ..errors import InvalidValue, PluginFault, SolidmarkError
+from ..errors import InvalidValue, PluginFault, SolidmarkError, said
+from ..timeouts import end_copies, is_fault
 from .claims import Claim
 from .needs import Needs, Stage
 
@@ -59,6 +61,7 @@ class Mitigation:
     - `claims` are published statements: a `Claim` where the statement can be tested, else a sentence.
     - `control` marks a reference or negative control. It may leave the baseline as it is.
     - `reference_curve` marks the family of a stage that the others of that stage are compared with at equal utility.
+      Both count for solidmark's own methods alone; elsewhere the row is measured as any other, with a note.
     - `fidelity` is `A` where the published algorithm runs here as it is, `B` where a part of it is replaced by its
       counterpart at this scale, `C` where only its idea is kept. The docstring says which part.
     - `stream` names the random streams of the class. By default the name of the class does. A class that is renamed
@@ -153,7 +156,7 @@ class Mitigation:
             raise InvalidValue(where, repr(getattr(self, name)), expected, f"Give {name} such a value.")
 
     def parameters(self) -> dict[str, object]:
-        """Fields with their values, defaults included."""
+        """Fields with their values, defaults included. Not to be overridden: records know a mitigation by them."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
@@ -228,13 +231,20 @@ class Wrapper:
         def guarded(*arguments: Any, **named: Any) -> Any:
             self.called.add(method)
             where, generators = f"mitigation {self.family}, {type(self).__name__}.{method}", seeds.Globals()
+            pid, counts = os.getpid(), getattr(self.model, "evaluations", None)
             try:
                 returned = call(*arguments, **named)
             except SolidmarkError:
                 raise
-            except Exception as cause:
-                expected = "a method that returns"
-                raise PluginFault(where, f"{type(cause).__name__}: {cause}", expected, "See the cause above.") from cause
+            except BaseException as cause:
+                if not is_fault(cause):
+                    raise
+                raise PluginFault(where, said(cause), "a method that returns", "See the cause above.") from cause
+            finally:
+                end_copies(pid)
+            if getattr(self.model, "evaluations", None) is not counts:
+                found, expected = "another count of the denoiser's evaluations", "the one that counts all of them"
+                raise PluginFault(where, found, expected, "Leave `model.evaluations` alone.")
             touched = [] if self.SEEDED else generators.restore()
             if touched:
                 raise draws_elsewhere(where, touched)

@@ -6,13 +6,25 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..errors import PluginFault
+
 
 @dataclass
 class Evaluations:
-    """Counts of denoiser evaluations: one for each image that passes forward or backward."""
+    """Counts of denoiser evaluations: one for each image that passes forward or backward.
+
+    They only grow, so that no plugin hides what it cost. Raises PluginFault where one is lowered.
+    """
 
     forward: int = 0
     backward: int = 0
+
+    def __setattr__(self, name: str, value: int) -> None:
+        before = self.__dict__.get(name, 0)
+        if not value >= before and self.__dict__.keys() >= {"forward", "backward"}:
+            found, cure = f"{value} after {before}", "Leave `model.evaluations` alone, or add to it."
+            raise PluginFault(f"count of evaluations, {name}", found, "a count that grows", cure)
+        object.__setattr__(self, name, value)
 
     def since(self, earlier: Evaluations) -> Evaluations:
         """The evaluations that were added since `earlier`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +28,9 @@ class Controller:
         self.session, self.config, self.run = session, config, session.run
         self._finished: set[str] = set()
         self._crashes: dict[str, int] = {}
+        self._given_up: list[str] = []
+        self._pointed = False
+        self._unmeasured: list[str] = []
         self._began = 0.0
         self._writer = records.Writer(self.run, "controller")
         self._written: list[Path] = []
@@ -35,16 +39,20 @@ class Controller:
         self._ticker = Ticker(10 if terminal else 30, self._say) if session.progress != "off" else None
 
     def pytest_sessionstart(self) -> None:
-        """Write `run.json` and point `runs/latest` here."""
+        """Write `run.json`. What an earlier part of the run planned and gave up is forgotten."""
         try:
-            self._write_provenance()
+            gpus = len(devices.visible_gpus())
+        except SolidmarkError as error:
+            raise pytest.UsageError(str(error)) from error
+        try:
+            self._write_provenance(gpus)
         except SolidmarkError as error:
             raise pytest.UsageError(f"--run-dir: {error}") from error
-        self._point_latest()
+        self.session.forget_plan()
         if self._ticker is not None:
             self._ticker.start()
 
-    def _write_provenance(self) -> None:
+    def _write_provenance(self, gpus: int) -> None:
         entries = [plugin.origin for group in plugins.GROUPS.values() for plugin in plugins.discover(group)]
         arguments = self.config.invocation_params.args
         facts: RunFile = {
@@ -54,7 +62,7 @@ class Controller:
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "profile": self.session.options.profile,
             "options": asdict(self.session.options),
-            "gpus": len(devices.visible_gpus()),
+            "gpus": gpus,
         }
         path = self.run / "run.json"
         if path.exists():  # a resumed run keeps its first provenance and adds another
@@ -62,16 +70,27 @@ class Controller:
         records.write_text(path, json.dumps(facts, indent=1))
 
     def _point_latest(self) -> None:
+        """Point `runs/latest` here, once there is a record: a run that measured nothing hides no earlier one.
+
+        A link or folder of that name that no run of ours has made is left as it is.
+        """
+        if self._pointed or not any((self.run / "records").glob("*.jsonl")):
+            return
+        self._pointed = True
         link = self.run.parent / "latest"
+        if os.path.lexists(link) and not _is_ours(link):
+            return
+        draft = link.with_name(f".latest.{os.getpid()}")
         try:
-            link.unlink(missing_ok=True)
-            link.symlink_to(self.run.name, target_is_directory=True)
+            draft.symlink_to(self.run.name, target_is_directory=True)
+            os.replace(draft, link)
         except OSError:
-            return  # a file system without links, or a folder of that name: the path is printed anyway
+            return  # a file system without links: the path is printed anyway
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note that a case has ended."""
-        if report.when in ("call", "???") or report.failed:
+        """Note that a case has ended; one that is tried again has not."""
+        self._point_latest()
+        if str(report.outcome) != "rerun" and (report.when in ("call", "???") or report.outcome != "passed"):
             self._finished.add(_slug(report.nodeid))
 
     def _say(self) -> None:
@@ -98,8 +117,11 @@ class Controller:
         identity = self.session.read_plan().get(slug, unplanned)
         identity.pop("weight", None)
         hang = self._hang(slug)
-        retried = self._crashes[slug] == 1 and hang is None
-        outcome = "tried again" if retried else "given up after the second time"
+        retried = self._crashes[slug] == 1 and hang is None and _try_again(sched, crashitem)
+        outcome = "tried again" if retried else f"given up after {self._crashes[slug]} of at most 2 attempts"
+        if not retried:
+            self._given_up.append(slug)
+            self.session.write_given_up(self._given_up)
         self._writer.write(
             {
                 **identity,
@@ -110,7 +132,6 @@ class Controller:
             }
         )
         if retried:
-            sched.mark_test_pending(crashitem)
             report.outcome = "rerun"
 
     def _hang(self, slug: str) -> str | None:
@@ -124,10 +145,14 @@ class Controller:
         return None
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
-        """Render the leaderboard from the records of the run."""
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Render the leaderboard from the records of the run. A run that left cases unmeasured never ends with 0."""
         if self._ticker is not None:
             self._ticker.stop()
+        self._unmeasured = sorted((set(self.session.read_plan()) | set(self._crashes)) - self._finished)
+        if self._unmeasured and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self._point_latest()
         if not (self.run / "records").is_dir():
             return
         from ..leaderboard.render import render  # not before there is something to render: it imports scipy and matplotlib
@@ -138,10 +163,14 @@ class Controller:
             self._fault = str(error)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Write a short table, and the path of the page."""
-        if not self._written and self._fault is None:
+        """Write what was not measured, a short table, and the path of the page."""
+        if not self._written and self._fault is None and not self._unmeasured:
             return
         terminalreporter.section("solidmark")
+        if self._unmeasured:
+            terminalreporter.write_line(f"not measured, since the run ended before: {', '.join(self._unmeasured)}")
+        if not self._written and self._fault is None:
+            return
         if self._fault is not None:
             terminalreporter.write_line(self._fault)
             return
@@ -150,7 +179,7 @@ class Controller:
         terminalreporter.write_line(f"\nleaderboard: {page}")
 
     def _short_table(self) -> str:
-        board = json.loads((self.run / "leaderboard.json").read_text())
+        board = json.loads((self.run / "leaderboard.json").read_text(encoding="utf-8"))
         rows = [_short_row(row) for row in board["rows"]]
         return tabulate(
             rows, headers=["mitigation", "M (0 is chance)", "certified", "accuracy", "status"], disable_numparse=True
@@ -171,6 +200,30 @@ def _short_row(row: dict[str, Any]) -> list[str]:
     ]
 
 
+def _is_ours(link: Path) -> bool:
+    """Whether `latest` is a link to a run: to a folder with our run.json, or to one of the name of a run that is gone."""
+    if not link.is_symlink():
+        return False
+    target = Path(os.readlink(link))
+    if not link.exists():
+        return re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{6}", str(target)) is not None
+    try:
+        return "benchmark_version" in json.loads((link / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _try_again(sched: Any, nodeid: str) -> bool:
+    """Whether the scheduler takes a case once more. Those with a queue of work (`--dist loadfile`, `loadscope`,
+    `loadgroup`) have put it back themselves; `each` cannot.
+    """
+    try:
+        sched.mark_test_pending(nodeid)
+    except NotImplementedError:
+        return hasattr(sched, "workqueue")
+    return True
+
+
 def _slug(nodeid: str) -> str:
     """The text in the brackets of a node id."""
     return nodeid.partition("[")[2].removesuffix("]")
@@ -179,7 +232,9 @@ def _slug(nodeid: str) -> str:
 def _memory_kills() -> str:
     """A hint where this machine has counted processes killed for want of memory."""
     try:
-        events = dict(entry.split() for entry in Path("/sys/fs/cgroup/memory.events").read_text().splitlines())
+        events = dict(
+            entry.split() for entry in Path("/sys/fs/cgroup/memory.events").read_text(encoding="utf-8").splitlines()
+        )
     except (OSError, ValueError):
         return ""
     count = int(events.get("oom_kill", "0"))

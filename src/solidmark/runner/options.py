@@ -2,9 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import InvalidValue, UnknownName
+
+PREFIX = "--solidmark-"
+NAMES = (
+    "profile testbed mitigation seeds queries solver run-dir resume case-timeout strict-findings workers-per-gpu progress"
+)
+SHORT_NAMES = {f"--{name}": f"{PREFIX}{name}" for name in NAMES.split()} | {"--protocol": f"{PREFIX}solver"}
+"""Short names of options, and the name that pytest knows: another plugin may have an option of the short name."""
+
+
+def with_long_names(arguments: Iterable[str]) -> list[str]:
+    """Command-line arguments with each short name written out, those in `@file` too; nothing after `--` is a name."""
+    written = _expanded(arguments)
+    names = written[: written.index("--")] if "--" in written else written
+    return [_long(argument) for argument in names] + written[len(names) :]
+
+
+def _long(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    return f"{SHORT_NAMES.get(name, name)}{equals}{value}"
+
+
+def _expanded(arguments: Iterable[str]) -> list[str]:
+    """Arguments with each `@file` replaced by its lines, as pytest reads it; one that cannot be read is left to pytest."""
+    written: list[str] = []
+    for argument in arguments:
+        try:
+            lines = Path(argument[1:]).read_text(encoding="utf-8").splitlines() if argument.startswith("@") else None
+        except (OSError, ValueError):
+            lines = None
+        written += [argument] if lines is None else _expanded(lines)
+    return written
 
 
 @dataclass(frozen=True)

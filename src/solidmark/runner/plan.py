@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
-from .. import plugins
+from .. import plugins, records
 from ..errors import PluginFault, UnknownName
-from ..measurement.case import Case, plain
+from ..measurement.case import Case, plain, setting_slug, slug_of
 from ..mitigation import Stage
 from ..mitigation.composition import Composition, Part
 from ..plugins import GROUPS, Broken
+from ..queries import Attack
 from ..schema.record import Identity
 from ..testbed import Testbed
 from .options import Options, Profile
@@ -56,32 +61,72 @@ class Planned:
     @property
     def weight(self) -> float:
         """About how long the case takes with an empty store, in units of a query: a training takes as long as four."""
-        trains = self.case is not None and (Stage.TRAINING.value in self.stages or not self.stages)
-        return 5.0 if trains else 1.0
+        return 5.0 if Stage.TRAINING.value in self.stages or self.family == BASELINE else 1.0
 
 
-def cases(options: Options) -> list[Planned]:
+@dataclass(frozen=True)
+class Row:
+    """A row of the plan: the expression that it was made from, and what is known of it before any case is made.
+
+    `setting` is its part of a slug. Where `made` is `Broken` in this process, the others are those of the process that
+    made the plan.
+    """
+
+    expression: str
+    made: Composition | Broken
+    family: str
+    setting: str = ""
+    stages: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, expression: str, made: Composition | Broken) -> Row:
+        """The row of a composition, or of a broken plugin."""
+        if isinstance(made, Broken):
+            return cls(expression, made, made.name)
+        stages = tuple(stage.value for stage in made.stages)
+        return cls(expression, made, made.family, setting_slug(made), stages)
+
+    def as_json(self) -> dict[str, Any]:
+        """The row for other processes, and for this one when it goes on later."""
+        entry: dict[str, Any] = {"expression": self.expression, "family": self.family}
+        if isinstance(self.made, Broken):
+            return {**entry, "broken": [self.made.name, self.made.origin, self.made.reason]}
+        described = [[*part.described[:2], dict(part.parameters)] for part in self.made.parts]
+        return {**entry, "setting": self.setting, "stages": list(self.stages), "parts": json.loads(json.dumps(described))}
+
+    @classmethod
+    def restored(cls, entry: Mapping[str, Any]) -> Row:
+        """The row that another process planned, made here of its family and parameters, or `Broken`."""
+        if "broken" in entry:
+            return cls(entry["expression"], Broken(*entry["broken"]), entry["family"])
+        described = cls(entry["expression"], Composition(), entry["family"], entry["setting"], tuple(entry["stages"]))
+        return replace(described, made=plugins.remade(entry["expression"], [values for *_, values in entry["parts"]]))
+
+
+def cases(options: Options, run: Path | None = None) -> list[Planned]:
     """All cases, the baseline first, rows that share weights next to each other, cases of one seed together.
+
+    The rows are made once for a `run`, by whichever process comes first; all others make theirs of what it wrote there.
 
     Raises UnknownName, InvalidValue or PluginFault for a mistake of the user; a broken plugin that the user did not
     name is a Planned of its own.
     """
     profile = options.chosen_profile()
     seeds = options.seed_list()
-    rows = list(_rows(options, profile))
+    broken = [Row.of(fault.name, fault) for fault in _broken_queries(options, profile)]
+    rows = _agreed([*_rows(options, profile), *broken], options, run)
     planned = []
     for name, seed in product(options.testbed_list(), seeds):
         name, testbed = _testbed(name)
         queries = _queries(options, profile, testbed)
         solver = _solver(testbed, options.solver)
         for row in rows:
-            if isinstance(row, Broken):
-                slug = f"{plain(name)}-{plain(row.name)}-s{seed}"
-                planned.append(Planned(slug, name, row.name, (), broken=row))
+            slug = slug_of(name, row.family, row.setting, seed)
+            if isinstance(row.made, Broken):
+                planned.append(Planned(slug, name, row.family, row.stages, broken=row.made))
                 continue
-            case = Case(name, testbed, row, seed, queries, solver)
-            stages = tuple(stage.value for stage in row.stages)
-            planned.append(Planned(case.slug, name, row.family, stages, case=case))
+            case = Case(name, testbed, row.made, seed, queries, solver)
+            planned.append(Planned(slug, name, row.family, row.stages, case=case))
     return _with_distinct_slugs(planned)
 
 
@@ -103,6 +148,18 @@ def worksteal_order(weights: Sequence[float], workers: int) -> list[int]:
     return [index for run in runs for index in run] + light
 
 
+def _agreed(rows: list[Row], options: Options, run: Path | None) -> list[Row]:
+    """The rows of the run: these, or those that another process wrote first. A row of equal content is not made anew."""
+    if run is None:
+        return rows
+    entries = [row.as_json() for row in rows]
+    key = json.dumps([os.environ.get("PYTEST_XDIST_TESTRUNUID"), asdict(options)])  # a resumed run makes its plan anew
+    path = run / "plans" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    written: list[dict[str, Any]] = json.loads(records.write_first(path, json.dumps(entries)))
+    known = list(zip(entries, rows, strict=True))
+    return [next((row for mine, row in known if mine == entry), None) or Row.restored(entry) for entry in written]
+
+
 def testbed_cases(options: Options) -> list[Planned]:
     """One case a testbed and seed, without any mitigation: power and the cost of marking."""
     bare = cases(replace(options, mitigations=(BASELINE,)))
@@ -113,24 +170,24 @@ def testbed_cases(options: Options) -> list[Planned]:
     ]
 
 
-def _rows(options: Options, profile: Profile) -> Iterator[Composition | Broken]:
+def _rows(options: Options, profile: Profile) -> Iterator[Row]:
     """The compositions of the table; the baseline is always one of them."""
     families = [plugin.name for plugin in plugins.discover(GROUPS["mitigation"])]
     names = options.mitigations or tuple(families)
-    rows: list[Composition | Broken] = []
+    rows: list[Row] = []
     for name in dict.fromkeys((BASELINE, *names)):
         if name in families:
-            rows += _family(name, profile, named=bool(options.mitigations))
+            rows += (Row.of(name, made) for made in _family(name, profile, named=bool(options.mitigations)))
         else:
-            rows.append(plugins.compose(name))
+            rows.append(Row.of(name, plugins.compose(name)))
     order = {stage: index for index, stage in enumerate(("none", "sampling", "post-hoc", "training"))}
-    yield from sorted(rows, key=lambda row: 9 if isinstance(row, Broken) else order.get(row.stage, 5))
+    yield from sorted(rows, key=lambda row: 9 if isinstance(row.made, Broken) else order.get(row.made.stage, 5))
 
 
 def _family(name: str, profile: Profile, *, named: bool) -> Iterable[Composition | Broken]:
     """The rows of a family that a profile has. Raises PluginFault where it is broken and the user `named` it."""
     default = plugins.published(name)
-    if isinstance(default, Part) and not (profile.every_setting or default.mitigation.reference_curve):
+    if isinstance(default, Part) and not (profile.every_setting or Composition((default,)).reference_curve):
         return [Composition((default,))]
     settings = plugins.family(name)
     if isinstance(settings, Broken):
@@ -152,12 +209,40 @@ def _testbed(name: str) -> tuple[str, Testbed]:
 
 
 def _queries(options: Options, profile: Profile, testbed: Testbed) -> tuple[tuple[str, Any], ...]:
-    """The queries by name, with those that the testbed needs; `outpaint` leads where it is among them."""
+    """The queries by name, with those that the testbed needs; `outpaint` leads where it is among them.
+
+    One that is broken and that nobody named is left out: it has a row of its own (see `_broken_queries`).
+    """
     installed = [plugin.name for plugin in plugins.discover(GROUPS["query"])]
     chosen = [*(profile.queries or installed), *testbed.queries]
     names = [name.strip() for name in options.queries.split(",")] if options.queries else chosen
     names = sorted(dict.fromkeys(names), key=lambda name: name != "outpaint")
-    return tuple((name, plugins.instance(GROUPS["query"], "query", name)) for name in names)
+    left_out = {fault.name.removeprefix("query-") for fault in _broken_queries(options, profile)}
+    return tuple((name, _query(name)) for name in names if name not in left_out)
+
+
+def _broken_queries(options: Options, profile: Profile) -> list[Broken]:
+    """The queries of other packages that nobody named and that cannot be used, where all installed ones are asked."""
+    if options.queries or profile.queries:
+        return []
+    broken: list[Broken] = []
+    for plugin in plugins.discover(GROUPS["query"]):
+        try:
+            _query(plugin.name)
+        except PluginFault as fault:
+            if plugin.own:
+                raise
+            broken.append(Broken(f"query-{plugin.name}", plugin.origin, str(fault.found)))
+    return broken
+
+
+def _query(name: str) -> Attack:
+    """The query of that name. Raises PluginFault."""
+    query = plugins.instance(GROUPS["query"], "query", name)
+    if not isinstance(query, Attack):
+        cure = "Subclass solidmark.api.Attack."
+        raise PluginFault(f"query {name}", type(query).__name__, "an Attack", cure)
+    return query
 
 
 def _solver(testbed: Testbed, name: str) -> Any:

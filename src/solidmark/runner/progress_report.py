@@ -41,7 +41,7 @@ def read_states(run: Path) -> list[WorkerState]:
     states = []
     for path in sorted((run / "progress").glob("*.json")):
         try:
-            states.append(json.loads(path.read_text()))
+            states.append(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             continue
     return states

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,24 +44,26 @@ class Session:
         """From pytest's options. Raises InvalidValue or UnknownName where they are wrong."""
         option = config.option
         options = Options(
-            profile=option.profile,
-            testbeds=tuple(option.testbed or ()),
-            mitigations=tuple(option.mitigation or ()),
-            seeds=option.seeds,
-            queries=option.queries,
-            solver=option.solver,
+            profile=option.solidmark_profile,
+            testbeds=tuple(option.solidmark_testbed or ()),
+            mitigations=tuple(option.solidmark_mitigation or ()),
+            seeds=option.solidmark_seeds,
+            queries=option.solidmark_queries,
+            solver=option.solidmark_solver,
         )
         _check(options)
-        if not 0 <= option.case_timeout < float("inf"):
+        if not 0 <= option.solidmark_case_timeout < float("inf"):
             raise InvalidValue(
-                "--case-timeout", f"{option.case_timeout}", "seconds, or 0 for no limit", "Choose such a limit."
+                "--case-timeout", f"{option.solidmark_case_timeout}", "seconds, or 0 for no limit", "Choose such a limit."
             )
         base = Path(config.invocation_params.dir) / "runs"
-        if option.resume is not None:
-            return cls(options, *_resume(base, option.resume), option.progress, option.case_timeout)
+        if option.solidmark_resume is not None:
+            return cls(
+                options, *_resume(base, option.solidmark_resume), option.solidmark_progress, option.solidmark_case_timeout
+            )
         stamp = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
-        run = (Path(config.invocation_params.dir) / option.run_dir) if option.run_dir else base / stamp
-        return cls(options, run, frozenset(), option.progress, option.case_timeout)
+        run = (Path(config.invocation_params.dir) / option.solidmark_run_dir) if option.solidmark_run_dir else base / stamp
+        return cls(options, run, frozenset(), option.solidmark_progress, option.solidmark_case_timeout)
 
     def to_json(self) -> str:
         """The session as one string, for a worker."""
@@ -88,7 +92,7 @@ class Session:
         """The cases of the run. The first use imports torch and the plugins; a controller never uses it."""
         from . import plan
 
-        return plan.cases(self.options)
+        return plan.cases(self.options, self.run if "PYTEST_XDIST_WORKER" in os.environ else None)
 
     @cached_property
     def planned_testbeds(self) -> list[Planned]:
@@ -109,9 +113,26 @@ class Session:
     def read_plan(self) -> dict[str, PlanEntry]:
         """The plan that `write_plan` wrote; empty before that."""
         try:
-            return dict(json.loads((self.run / "plan.json").read_text()))
+            return dict(json.loads((self.run / "plan.json").read_text(encoding="utf-8")))
         except (OSError, ValueError):
             return {}
+
+    def forget_plan(self) -> None:
+        """Remove what an earlier part of the run planned and gave up: both are made anew."""
+        for name in ("plan.json", "given_up.json"):
+            with suppress(OSError):
+                (self.run / name).unlink()
+
+    def write_given_up(self, slugs: Sequence[str]) -> None:
+        """Write `<run>/given_up.json`, cases that no worker shall begin again: some schedulers put back what kills it."""
+        records.write_text(self.run / "given_up.json", json.dumps(list(slugs)))
+
+    def is_given_up(self, slug: str) -> bool:
+        """Whether `write_given_up` has named a case."""
+        try:
+            return slug in json.loads((self.run / "given_up.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
 
     def markers(self) -> list[str]:
         """A line for each marker that selects: testbeds, families, stages."""
@@ -165,7 +186,7 @@ def _resume(base: Path, wanted: str) -> tuple[Path, frozenset[str]]:
     if not (run / "run.json").is_file():
         raise InvalidValue("--resume", str(run), "the folder of a run, with run.json", "Name one, or start a new run.")
     try:
-        version = json.loads((run / "run.json").read_text())["benchmark_version"]
+        version = json.loads((run / "run.json").read_text(encoding="utf-8"))["benchmark_version"]
     except (ValueError, KeyError, TypeError) as cause:
         raise DamagedFile(str(run / "run.json"), f"{cause}", "a run's provenance", "Start a new run.") from cause
     if version != records.BENCHMARK_VERSION:

@@ -197,6 +197,28 @@ class DenoisingLossBlock(TypedDict):
     trained: LossBlock
 
 
+class ContentScoreBlock(TypedDict):
+    """How content separates trained from held-out images; fewer than `least` of `images` cannot be certified."""
+
+    auroc: AreaBlock
+    images: int
+    rank_p: float
+    certified: ShareBlock
+    least: int
+
+
+class ContentBlock(TypedDict):
+    """Whether images are emitted: from their `own` caption (null where captions say nothing), or from `any`.
+
+    `evaluations` is what the pictures cost, nothing where they are `shared` with a query.
+    """
+
+    own: ContentScoreBlock | None
+    any: ContentScoreBlock
+    evaluations: WorkBlock
+    shared: bool
+
+
 class CostBlock(TypedDict):
     """What a case cost."""
 
@@ -266,7 +288,7 @@ class ProvenanceBlock(TypedDict, total=False):
     sources: dict[str, str]
     queries: dict[str, JsonValue]
     notes: list[str]
-    peak_bytes: int
+    peak_bytes: int | None
 
 
 class PerImageBlock(TypedDict):
@@ -328,6 +350,7 @@ class CaseNumbers(Heading):
     power: NotRequired[dict[str, IntervalBlock | None]]
     utility: NotRequired[UtilityBlock | None]
     denoising_loss: NotRequired[DenoisingLossBlock | None]
+    content: NotRequired[ContentBlock | None]
     cost: NotRequired[CostBlock | None]
     reported: NotRequired[ReportedBlock]
     provenance: NotRequired[ProvenanceBlock]

@@ -11,11 +11,24 @@ from dataclasses import asdict, dataclass, field
 
 from .numbers import Estimate, Share
 
-NUMBERS = ("queries", "power", "worst", "worst_service", "controls", "utility", "denoising_loss", "cost", "reported")
+NUMBERS = (
+    "queries",
+    "power",
+    "worst",
+    "worst_service",
+    "controls",
+    "utility",
+    "denoising_loss",
+    "content",
+    "cost",
+    "reported",
+)
 """The fields of a row that are null where it has no numbers."""
 
 NO_WORST = "its seeds were asked different queries, or their records are older than the worst case"
 NO_CLASS = "the captions of this testbed name no class, so none is asked for"
+NO_CONTENT = "its records are older than the content scores, or its query gives no pictures"
+NO_OWN = "captions say nothing on this testbed, so that no picture is an image's own"
 NO_LOSS = (
     "its weights are the baseline's, its network predicts another quantity, the mark leaves no centre, or its records are "
     "older than this number"
@@ -150,6 +163,27 @@ class DenoisingLoss:
 
 
 @dataclass(frozen=True)
+class ContentScore:
+    """How content separates trained from held-out images over seeds. Fewer than `least` images cannot be certified.
+
+    `rank_p` is the largest p-value of any seed.
+    """
+
+    auroc: Estimate
+    certified: Share
+    rank_p: float
+    least: int
+
+
+@dataclass(frozen=True)
+class Content:
+    """Whether images are emitted, from their own caption or from any; `own` is null where captions say nothing."""
+
+    own: ContentScore | None
+    any: ContentScore
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a row costs, a mean over seeds; `relative` is training and editing over the baseline's training.
 
@@ -243,6 +277,7 @@ class Row:
     controls: Controls | None = None
     utility: Utility | None = None
     denoising_loss: DenoisingLoss | None = None
+    content: Content | None = None
     cost: Cost | None = None
     reported: Reported | None = None
     seeds_missing: tuple[int, ...] = ()
@@ -287,6 +322,10 @@ class Row:
         """Why what is null is null, by the name of the field; parts of a field after a dot."""
         reasons = {name: self.reason for name in NUMBERS if getattr(self, name) is None}
         reasons |= {name: NO_WORST for name in ("worst", "worst_service") if self.ok and getattr(self, name) is None}
+        if self.ok and self.content is None:
+            reasons["content"] = NO_CONTENT
+        if self.content is not None and self.content.own is None:
+            reasons["content.own"] = NO_OWN
         if self.ok and self.denoising_loss is None:
             reasons["denoising_loss"] = NO_LOSS
         if self.utility is not None and self.utility.accuracy is None:

@@ -12,9 +12,10 @@ from types import FunctionType
 from typing import Any
 
 from .. import provenance
-from ..errors import NotApplicable, PluginFault, SolidmarkError
+from ..errors import NotApplicable, PluginFault, SolidmarkError, cleaned, said
 from ..mitigation import Mitigation
-from ..timeouts import TimeUp, at_most
+from ..mitigation.composition import Part
+from ..timeouts import at_most, interrupts, is_fault
 
 PATIENCE = 120.0
 """Seconds that one step of a check may take."""
@@ -37,15 +38,18 @@ class FaultLog:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Any exception inside is a fault of the step `name`, except NotApplicable, which is raised."""
-        try:
-            with at_most(PATIENCE):
-                yield
-        except NotApplicable:
-            raise
-        except SolidmarkError as error:
-            self.faults.append(f"{name}: {error}")
-        except (Exception, SystemExit, TimeUp) as error:
-            self.faults.append(f"{name}: {type(error).__name__}: {error}")
+        with interrupts():
+            try:
+                with at_most(PATIENCE):
+                    yield
+            except (NotApplicable, GeneratorExit):
+                raise
+            except SolidmarkError as error:
+                self.faults.append(cleaned(f"{name}: {error}"))
+            except BaseException as error:  # a plugin may even call sys.exit
+                if isinstance(error, KeyboardInterrupt) and not is_fault(error):
+                    raise
+                self.faults.append(f"{name}: {said(error)}")
 
     @contextmanager
     def kind(self, kind: str) -> Iterator[None]:
@@ -124,7 +128,11 @@ def check_settings(mitigation: Mitigation) -> None:
         raise PluginFault(where, f"{settings}", f"instances of {kind.__name__}", "Return a list of them.")
     if kind() not in settings and mitigation not in settings:
         raise PluginFault(where, f"{settings}", f"the published default {kind()} among them", "Add it.")
+    for setting in settings:
+        Part(kind.__name__, setting).checked()
+        check_json_round_trip(setting)
     if len({json.dumps(setting.parameters(), sort_keys=True) for setting in settings}) < len(settings):
         raise PluginFault(where, f"{settings}", "distinct parameters", "Leave the copy out.")
-    for setting in settings:
-        check_json_round_trip(setting)
+    again = list(type(mitigation)().settings())
+    if kind() != kind() or (mitigation == kind() and again != settings):
+        raise PluginFault(where, f"{settings}, then {again}", "the same settings each time", "Draw none of them at random.")

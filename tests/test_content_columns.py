@@ -1,0 +1,62 @@
+"""Columns of content: shown where records have it, with chance and count, and absent where none has."""
+
+import csv
+import io
+
+import pytest
+from record_samples import case, share
+from solidmark.reports import as_csv, markdown
+
+from solidmark.leaderboard import build_leaderboard
+
+
+def score(auroc, count):
+    limits = {"low": auroc - 0.1, "high": min(auroc + 0.1, 1.0)}
+    area = {"value": auroc, **limits, "chance": 0.5}
+    return {"auroc": area, "images": 64, "rank_p": 1e-9, "certified": share(count, 64), "least": 10}
+
+
+def shown(own=0.97, count=59):
+    work = {"forward": 16000, "backward": 0, "seconds": 4.0, "images": 320}
+    own_block = None if own is None else score(own, count)
+    return {"own": own_block, "any": score(0.9, 40), "evaluations": work, "shared": False}
+
+
+def rows(*records):
+    return list(csv.DictReader(io.StringIO(as_csv.render(build_leaderboard(records), []))))
+
+
+def test_content_stands_in_its_columns_with_chance_and_count():
+    (row,) = rows(case(content=shown()))
+    assert (row["content_own_auroc"], row["content_own_auroc_chance"]) == ("0.97", "0.5")
+    assert (row["content_own_certified_count"], row["content_own_certified_of"]) == ("59", "64")
+    assert row["content_any_auroc"] == "0.9"
+
+
+def test_seeds_are_averaged_and_counts_are_summed():
+    (row,) = rows(case(content=shown(0.9, 50), seed=0), case(content=shown(0.8, 30), seed=1))
+    assert float(row["content_own_auroc"]) == pytest.approx(0.85)
+    assert (row["content_own_certified_count"], row["content_own_certified_of"]) == ("80", "128")
+
+
+def test_records_without_content_have_no_columns_of_it():
+    assert not [name for name in rows(case())[0] if name.startswith("content")]
+
+
+def test_a_row_that_lacks_it_beside_one_that_has_it_is_empty_with_a_reason():
+    board = build_leaderboard([case(content=shown()), case("gni(scale=1.0)", 0.5, stage="sampling")])
+    (empty,) = [row for row in board.rows if row.family == "gni"]
+    assert "older than the content scores" in empty.reasons["content"]
+    assert rows(case(content=shown()), case("gni(scale=1.0)", 0.5, stage="sampling"))[1]["content_own_auroc"] == ""
+
+
+def test_without_captions_the_own_score_is_null_with_a_reason():
+    (row,) = build_leaderboard([case(content=shown(own=None))]).rows
+    assert "captions say nothing" in row.reasons["content.own"]
+    assert row.content.any.certified.count == 40
+
+
+def test_the_markdown_table_shows_the_own_score():
+    page = markdown.render(build_leaderboard([case(content=shown())]), [])
+    assert "| content" in page
+    assert "0.97" in page
