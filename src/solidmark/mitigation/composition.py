@@ -73,16 +73,16 @@ EXPECTED_VALUE = (
 def unfit(value: object) -> str | None:
     """Why no record can hold a parameter of this value, or None. Types are exact: a subclass may print as anything."""
     kind = type(value)
-    if kind is tuple:
-        if len(value) > LONGEST_VALUE:  # type: ignore[arg-type]
-            return f"a tuple of {len(value)} values"  # type: ignore[arg-type]
-        return next((reason for part in value if (reason := unfit(part)) is not None), None)  # type: ignore[attr-defined]
+    if isinstance(value, tuple) and kind is tuple:
+        if len(value) > LONGEST_VALUE:
+            return f"a tuple of {len(value)} values"
+        return next((reason for part in value if (reason := unfit(part)) is not None), None)
     if value is None or kind is bool:
         return None
-    if kind is int:
-        return None if abs(value) < LARGEST else "a whole number of 2**63 or more"  # type: ignore[arg-type]
-    if kind is float:
-        return None if math.isfinite(value) else repr(value)  # type: ignore[arg-type]
+    if isinstance(value, int) and kind is int:
+        return None if abs(value) < LARGEST else "a whole number of 2**63 or more"
+    if isinstance(value, float) and kind is float:
+        return None if math.isfinite(value) else repr(value)
     if kind is not str:
         return f"an object of type {kind.__name__}"
     text = str(value)
