@@ -8,15 +8,14 @@ that reports and the console can import it.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from .. import seeds
-from ..errors import InvalidValue, PluginFault, SolidmarkError, said
-from ..timeouts import end_copies, is_fault
+from ..errors import InvalidValue, PluginFault
 from .claims import Claim
+from .guard import plugin_code
 from .needs import Needs, Stage
 
 if TYPE_CHECKING:
@@ -231,17 +230,9 @@ class Wrapper:
         def guarded(*arguments: Any, **named: Any) -> Any:
             self.called.add(method)
             where, generators = f"mitigation {self.family}, {type(self).__name__}.{method}", seeds.Globals()
-            pid, counts = os.getpid(), getattr(self.model, "evaluations", None)
-            try:
+            counts = getattr(self.model, "evaluations", None)
+            with plugin_code(where, "a method that returns"):
                 returned = call(*arguments, **named)
-            except SolidmarkError:
-                raise
-            except BaseException as cause:
-                if not is_fault(cause):
-                    raise
-                raise PluginFault(where, said(cause), "a method that returns", "See the cause above.") from cause
-            finally:
-                end_copies(pid)
             if getattr(self.model, "evaluations", None) is not counts:
                 found, expected = "another count of the denoiser's evaluations", "the one that counts all of them"
                 raise PluginFault(where, found, expected, "Leave `model.evaluations` alone.")

@@ -7,7 +7,6 @@ work where the model is.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,11 @@ from torch import Tensor
 
 from .. import seeds
 from ..data import Examples, says_something
-from ..errors import PluginFault, SolidmarkError, said
+from ..errors import PluginFault
 from ..models import ReportedValue
-from ..timeouts import end_copies, is_fault
 from .base import Sampler, Trainer, WrapperContext, draws_elsewhere, overridden_hooks, stream_name, unused_overrides
 from .composition import Composition, Part
+from .guard import plugin_code
 from .handout import Data, HandedOut
 
 if TYPE_CHECKING:
@@ -169,17 +168,9 @@ class Hooks:
         return self._handed.setdefault(index, Data(part.mitigation.needs, part.family, **self._data))
 
     def _call(self, part: Part, hook: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        where, generators, pid = f"mitigation {part.label}, {hook}", seeds.Globals(), os.getpid()
-        try:
+        where, generators = f"mitigation {part.label}, {hook}", seeds.Globals()
+        with plugin_code(where, "a hook that returns"):
             returned = function(*arguments)
-        except SolidmarkError:
-            raise
-        except BaseException as cause:
-            if not is_fault(cause):
-                raise
-            raise PluginFault(where, said(cause), "a hook that returns", "See the cause above.") from cause
-        finally:
-            end_copies(pid)
         touched = [] if hook in SEEDED else generators.restore()
         if touched:
             raise draws_elsewhere(where, touched)

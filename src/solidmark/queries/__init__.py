@@ -7,7 +7,6 @@ adaptive.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -19,12 +18,12 @@ from torch import Tensor
 from .. import keys as key_rules
 from .. import marks, seeds
 from ..data import Examples
-from ..errors import InvalidValue, PluginFault, SolidmarkError, said
+from ..errors import InvalidValue, PluginFault
 from ..marks import Mark
+from ..mitigation.guard import plugin_code
 from ..models import Denoiser
 from ..progress import Progress, silent
 from ..sampling import Service, SolverConfig, noises
-from ..timeouts import end_copies, is_fault
 
 DECOY = 2
 """Side in pixels of the random block inside the image that is masked in addition to the mark."""
@@ -227,14 +226,5 @@ def ask(attack: Attack, audit: Audit) -> Answer:
 
 def _guard(where: str, asks: Callable[[], Answer]) -> Answer:
     """The answer; an exception of the query's own code becomes a PluginFault with its cause."""
-    pid = os.getpid()
-    try:
+    with plugin_code(where, "a query that answers"):
         return asks()
-    except SolidmarkError:
-        raise
-    except BaseException as cause:
-        if not is_fault(cause):
-            raise
-        raise PluginFault(where, said(cause), "a query that answers", "See the cause above.") from cause
-    finally:
-        end_copies(pid)
