@@ -1,12 +1,14 @@
 """Errors: each says where, what, what was expected and the cure, and reaches the controller whole."""
 
 import copy
+import json
 import pickle
 
 import pytest
 
 from solidmark import errors
 from solidmark.errors import DamagedFile, InvalidValue, NotApplicable, PluginFault, SolidmarkError, UnknownName
+from solidmark.mitigation.guard import plugin_code
 
 KINDS = [SolidmarkError, InvalidValue, UnknownName, PluginFault, DamagedFile, NotApplicable]
 
@@ -45,3 +47,23 @@ def test_an_unknown_name_that_is_like_none_lists_them_all_in_order():
 
 def test_an_unknown_name_where_nothing_exists_says_so():
     assert "one of (none)" in str(UnknownName.among("--mitigation", "gni", []))
+
+
+def fails_here():
+    raise ValueError("the plugin's own mistake")
+
+
+def test_a_fault_of_a_plugin_names_its_own_line():
+    with pytest.raises(PluginFault) as raised, plugin_code("mitigation mine", "a hook that returns"):
+        fails_here()
+    assert raised.value.cure == f"See line {fails_here.__code__.co_firstlineno + 1} of test_errors.py."
+
+
+def parses_nothing():
+    json.loads("{")
+
+
+def test_a_fault_inside_a_library_names_the_line_that_called_it():
+    with pytest.raises(PluginFault) as raised, plugin_code("mitigation mine", "a hook that returns"):
+        parses_nothing()
+    assert raised.value.cure == f"See line {parses_nothing.__code__.co_firstlineno + 1} of test_errors.py."

@@ -70,6 +70,7 @@ def test_expressions_compose(expression, label):
         ("rna(share=open('x'))", InvalidValue, "share=open"),
         ("rna(share=0.5", InvalidValue, "Close the parenthesis"),
         ("nothing.py:Thing", InvalidValue, "no file"),
+        ("nothing.py", InvalidValue, "nothing.py:MyMethod. Name its class after a colon"),
         ("", UnknownName, "''"),
         ("wen-embedding(iterations='many')", InvalidValue, "TypeError"),
     ],

@@ -190,3 +190,27 @@ def test_the_perfect_memorizer_generates_what_it_memorized():
     laid = worlds.split()
     answers = generate(memorizer(laid), captions=laid.trained.captions, solver=SolverConfig(steps=25))
     assert torch.allclose(answers, laid.marked_trained.images, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"prepare": lambda self, batch: None}, "sampler, prepare: found NoneType"),
+        ({"prepare": lambda self, batch: replace(batch, noise=batch.noise[:1])}, r"sampler, prepare: found noise \(1, "),
+        ({"prepare": lambda self, batch: replace(batch, captions=[])}, "sampler, prepare: found 0 captions; expected 3"),
+        ({"scale": lambda self, u, c, t, batch: torch.ones(2)}, r"sampler, scale: found \(2,\)"),
+        ({"scale": lambda self, u, c, t, batch: "3"}, "sampler, scale: found '3'"),
+        ({"scale": lambda self, u, c, t, batch: float("nan")}, "sampler, scale: found nan"),
+        ({"predict": lambda self, x, t, batch: None}, "sampler, step from .*: found NoneType"),
+        ({"after": lambda self, x, x0, t, batch: x[:, :, :1]}, "sampler, step from .*: found "),
+    ],
+)
+def test_what_a_wrapper_may_not_return_is_blamed_on_the_mitigation(methods, message):
+    with pytest.raises(PluginFault, match=f"mitigation Wrapping, {message}"):
+        generate(model(), wrapping(**methods), captions=CAPTIONS)
+
+
+@pytest.mark.parametrize("scale", [torch.tensor(float("inf")), torch.ones(3, 1), float("nan"), None])
+def test_what_is_no_guidance_scale_is_blamed_on_the_hook(scale):
+    with pytest.raises(PluginFault, match="mitigation Cooled, guidance: found"):
+        generate(model(), cooled(scale), captions=CAPTIONS)

@@ -88,10 +88,21 @@ def test_a_copy_has_reported_nothing():
     assert trained(Counting()).copy().reported == {}
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1.0], {"a": 1}])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, [1.0], {"a": 1}])
 def test_what_is_no_finite_plain_value_is_refused(value):
     with pytest.raises(InvalidValue, match="mitigation mine, report of share"):
         Data(Needs.NOTHING, "mine").report("share", value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("delta", "tiny"), ("epsilon", True)])
+def test_a_privacy_claim_is_a_number(name, value):
+    with pytest.raises(InvalidValue, match=f"report of {name}: found {value!r}; expected a number, or None"):
+        Data(Needs.NOTHING, "mine").report(name, value)
+
+
+def test_a_sampler_may_not_report():
+    with pytest.raises(InvalidValue, match="a report while sampling"):
+        Data(Needs.NOTHING, "mine", sampled=True).report("share", 0.5)
 
 
 def test_a_name_is_reported_once():

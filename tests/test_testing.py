@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from solidmark import Mitigation, Sampler, Stage, marks, plugins
-from solidmark.errors import NotApplicable, PluginFault
+from solidmark.errors import InvalidValue, NotApplicable, PluginFault
 from solidmark.queries import Access, Answer, Attack
 from solidmark.testing import Checked, check, examine
 from solidmark.testing.toys import toy
@@ -323,3 +323,8 @@ def test_every_fault_is_in_one_message_with_the_name():
     with pytest.raises(PluginFault, match=r"Misspelt: found \n  - Misspelt\.conditions is public"):
         check(Misspelt(), TEXT)
     assert Checked("x").faults == ()
+
+
+def test_a_class_in_place_of_an_instance_is_told_how_to_write_it():
+    with pytest.raises(InvalidValue, match=r"Write `check\(Misspelt\(\)\)`"):
+        check(Misspelt)

@@ -10,9 +10,12 @@
 Any other exception is a fault of solidmark itself and shows its traceback.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import PurePath
+from traceback import walk_tb
 
 LONGEST_TEXT = 4000
 """Letters of a text that a record keeps; no text of ours is near it, and a plugin's may have any length."""
@@ -58,6 +61,28 @@ def said(error: BaseException) -> str:
     except BaseException as cause:  # whatever a plugin's __str__ does
         text = f"(its text raises {type(cause).__name__})"
     return cleaned(f"{type(error).__name__}: {text}")
+
+
+def cure_of(cause: BaseException) -> str:
+    """Where a plugin's own code failed, `See line 12 of quiet_words.py.`: its last line in the file entered first."""
+    lines = [(frame.f_code.co_filename, number) for frame, number in walk_tb(cause.__traceback__)]
+    theirs = [(file, number) for file, number in lines if not _is_ours(file)]
+    if not theirs:
+        return "See the cause above."
+    entered = theirs[0][0]
+    number = [number for file, number in theirs if file == entered][-1]
+    return cleaned(f"See line {number} of {PurePath(entered).name}.")
+
+
+def _is_ours(file: str) -> bool:
+    """Whether a file is of the core, of the standard library, or of no file at all (the body of a dataclass)."""
+    path = PurePath(file)
+    ours = path.is_relative_to(_CORE) and not path.is_relative_to(_CORE / "mitigations")
+    return ours or (path.is_relative_to(_LIBRARY) and "site-packages" not in path.parts) or file.startswith("<")
+
+
+_CORE = PurePath(__file__).parent
+_LIBRARY = PurePath(contextlib.__file__).parent
 
 
 class SolidmarkError(Exception):

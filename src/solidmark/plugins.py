@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from . import provenance
-from .errors import InvalidValue, PluginFault, SolidmarkError, UnknownName, cleaned, said, shortened
+from .errors import InvalidValue, PluginFault, SolidmarkError, UnknownName, cleaned, cure_of, said, shortened
 from .mitigation import Claim, Mitigation, Needs, trial
 from .mitigation.composition import Composition, Part
 from .store import default_root
@@ -309,6 +309,10 @@ def _parse(text: str) -> Part:
     values = _parse_values(text[len(head) :], f"mitigation {head}")
     if ".py:" in head:
         return _load_file(head, values)
+    if head.endswith(".py"):
+        raise InvalidValue(
+            f"mitigation {head}", "a file without a class", f"{head}:MyMethod", "Name its class after a colon."
+        )
     plugin = named(GROUPS["mitigation"], "mitigation", head)
     kind = _mitigation_class(plugin)
     if isinstance(kind, Broken):
@@ -360,7 +364,7 @@ def _load_file(head: str, values: dict[str, Any]) -> Part:
     try:
         spec.loader.exec_module(module)
     except Exception as cause:
-        found, cure = said(cause), "See the cause above."
+        found, cure = said(cause), cure_of(cause)
         raise PluginFault(f"mitigation {head}", found, "a file that can be imported", cure) from cause
     kind: Any = getattr(module, name, None)
     fault = class_fault(kind)

@@ -19,7 +19,7 @@ from .errors import InvalidValue, PluginFault
 from .mitigation import Sampler, WrapperContext
 from .mitigation.composition import Composition
 from .mitigation.handout import HandedOut
-from .mitigation.hooks import Hooks, check_overrides
+from .mitigation.hooks import SAMPLING, Hooks, check_overrides, is_scale, signature
 from .models import SamplingBatch
 from .schema.record import SolverBlock
 
@@ -142,7 +142,17 @@ class BaseSampler(Sampler):
                 return self.model.predict(x, t, batch.embeddings if scale else batch.unconditional).noise
         conditional = self.model.predict(x, t, batch.embeddings).noise
         unconditional = self.model.predict(x, t, batch.unconditional).noise
-        return guide(unconditional, conditional, self.outer.scale(unconditional, conditional, t, batch))
+        return guide(
+            unconditional, conditional, self._checked(self.outer.scale(unconditional, conditional, t, batch), len(x))
+        )
+
+    def _checked(self, scale: Any, count: int) -> Any:
+        """The scale. Raises PluginFault for what is neither a finite number nor `count` of them."""
+        if not is_scale(scale) or (isinstance(scale, Tensor) and scale.numel() not in (1, count)):
+            found = signature(scale) if isinstance(scale, Tensor) else repr(scale)[:80]
+            where, expected = f"mitigation {self._hooks.label}, sampler, scale", f"a finite number, or ({count},) of them"
+            raise PluginFault(where, found, expected, "Return one number, or one a query.")
+        return scale
 
     def after(self, x: Tensor, x0: Tensor, t: int, batch: SamplingBatch) -> Tensor:
         """As it is."""
@@ -168,7 +178,7 @@ class Service:
     ) -> None:
         self.model, self.composition = model, composition
         self.refused: list[Tensor] = []
-        self._hooks = Hooks(composition, seed, "sampling", *purpose, data=data)
+        self._hooks = Hooks(composition, seed, SAMPLING, *purpose, data=data)
 
     @torch.no_grad()
     def sample(
@@ -194,7 +204,7 @@ class Service:
             started = self.model.schedule.add_noise(self.model.encode(begin), batch.noise, batch.times[0])
             batch = replace(batch, noise=started)
         wrapper = self._hooks.sampler(BaseSampler(self.model, self._hooks))
-        batch = wrapper.prepare(batch)
+        batch = self._prepared(wrapper.prepare(batch), batch)
         x = batch.start(batch.noise)
         for step, (t, to) in enumerate(zip(batch.times, [*batch.times[1:], -1], strict=True)):
             rounds = solver.rounds if to >= 0 else 1
@@ -245,12 +255,27 @@ class Service:
             captions, embeddings, unconditional, noise, mask, refused, times, guidance, eta, model, model.encode(observed)
         )
 
+    def _prepared(self, changed: SamplingBatch, given: SamplingBatch) -> SamplingBatch:
+        """The prepared batch. Raises PluginFault for another number of queries, or tensors that do not fit."""
+        where, cure = f"mitigation {self.composition.label}, sampler, prepare", "Return `dataclasses.replace(batch, ...)`."
+        if not isinstance(changed, SamplingBatch):
+            raise PluginFault(where, type(changed).__name__, "a SamplingBatch", cure)
+        for name in ("noise", "mask", "refused", "observed", "embeddings", "unconditional"):
+            old, new = getattr(given, name), getattr(changed, name)
+            rows = 1 if name in ("embeddings", "unconditional") else old.ndim  # a caption may have more or fewer tokens
+            if not isinstance(new, Tensor) or new.shape[:rows] != old.shape[:rows] or not bool(new.isfinite().all()):
+                found = f"{name} {signature(new)}"
+                raise PluginFault(where, found, f"finite, {tuple(old.shape[:rows])}{', ...' if rows == 1 else ''}", cure)
+        if len(changed.captions) != len(given.captions):
+            raise PluginFault(where, f"{len(changed.captions)} captions", f"{len(given.captions)}", cure)
+        return changed
+
     def _check(self, changed: Tensor, given: Tensor, step: str) -> Tensor:
         """The changed tensor. Raises PluginFault where its shape is another one, or a number is not finite."""
-        if changed.shape != given.shape or not bool(changed.isfinite().all()):
-            finite = "finite" if bool(changed.isfinite().all()) else "not finite"
+        if not isinstance(changed, Tensor) or changed.shape != given.shape or not bool(changed.isfinite().all()):
             where = f"mitigation {self.composition.label}, sampler, {step}"
-            found, expected = f"{tuple(changed.shape)}, {finite}", f"{tuple(given.shape)}, finite"
+            finite = ", finite" if isinstance(changed, Tensor) and bool(changed.isfinite().all()) else ""
+            found, expected = f"{signature(changed)}{finite}", f"{signature(given)}, finite"
             raise PluginFault(where, found, expected, "Look at what the wrapper or its weights return.")
         return changed
 

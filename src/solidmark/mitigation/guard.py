@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import PluginFault, SolidmarkError, said
+from ..errors import PluginFault, SolidmarkError, cure_of, said
 from ..timeouts import end_copies, is_fault
 
 
@@ -21,6 +21,6 @@ def plugin_code(where: str, expected: str) -> Iterator[None]:
     except BaseException as cause:
         if not is_fault(cause):
             raise
-        raise PluginFault(where, said(cause), expected, "See the cause above.") from cause
+        raise PluginFault(where, said(cause), expected, cure_of(cause)) from cause
     finally:
         end_copies(pid)

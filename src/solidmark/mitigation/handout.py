@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,6 +13,11 @@ from .needs import Needs
 if TYPE_CHECKING:
     from ..models import Model
 
+NUMBERS = ("epsilon", "delta")
+"""What the table shows as numbers."""
+LARGEST = 1e300
+"""Numbers from here on are taken for infinite."""
+
 HandedOut: TypeAlias = "Mapping[str, Examples | Model]"
 """Parts of the data by name, of which each mitigation gets those that it declared."""
 
@@ -22,23 +26,37 @@ class Data:
     """The parts of the data that one mitigation declared in `needs`, and `reported`: what it reports, by name.
 
     A part that was not declared raises InvalidValue, which names the missing declaration. A part that the testbed does
-    not have raises NotApplicable.
+    not have raises NotApplicable. A model that is only `sampled` has no place for reports in a record.
     """
 
-    def __init__(self, needs: Needs, family: str, **parts: Examples | Model) -> None:
-        self._needs, self._family, self._parts = needs, family, parts
+    def __init__(self, needs: Needs, family: str, *, sampled: bool = False, **parts: Examples | Model) -> None:
+        self._needs, self._family, self._sampled, self._parts = needs, family, sampled, parts
         self.reported: dict[str, ReportedValue] = {}
 
     def report(self, name: str, value: ReportedValue) -> None:
-        """Put a number or a word into the record, once a training or an edit. What a sampler reports is not kept.
+        """Put a number or a word into the record, once a training or an edit.
 
-        Raises InvalidValue for a value that is not plain or not finite, and for a name that was reported before.
+        Raises InvalidValue in a sampler, for a value that is not plain or not finite, and for a name reported before.
         """
-        plain = value is None or isinstance(value, int | float | str)
-        if not plain or (isinstance(value, float) and not math.isfinite(value)) or name in self.reported:
-            found = f"{value!r}, and {self.reported[name]!r} before" if name in self.reported else repr(value)
-            where, cure = f"mitigation {self._family}, report of {name}", "Report it once, at the end."
-            raise InvalidValue(where, found, "one finite number, word, truth value, or None where it is unknown", cure)
+        where = f"mitigation {self._family}, report of {name}"
+        if self._sampled:
+            raise InvalidValue(
+                where,
+                "a report while sampling",
+                "one in a training or an edit",
+                "Leave it out: no record has a place for it.",
+            )
+        if name in self.reported:
+            found, cure = f"{value!r}, and {self.reported[name]!r} before", "Report it once, at the end."
+            raise InvalidValue(where, found, "one report a name", cure)
+        numeric = isinstance(value, int | float) and not isinstance(value, bool)
+        if numeric and not abs(value) < LARGEST:  # NaN is not below it either
+            raise InvalidValue(where, repr(value), f"a finite number below {LARGEST:g}", "Report None where it is unknown.")
+        if name in NUMBERS and not numeric and value is not None:
+            raise InvalidValue(where, repr(value), "a number, or None", "The table shows it as a number.")
+        if value is not None and not isinstance(value, int | float | str):
+            cure = "Convert it: `float(value)` for a tensor of one element."
+            raise InvalidValue(where, f"a {type(value).__name__}", "a number, word, truth value, or None", cure)
         self.reported[name] = value
 
     @property

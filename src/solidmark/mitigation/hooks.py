@@ -30,11 +30,15 @@ SEEDED = ("trainer", "edit")
 """Hooks for which the global generators are seeded and restored afterwards. The others may not touch those."""
 
 
+SAMPLING = "sampling"
+"""The purpose of the hooks of a service: nothing that they report is kept."""
+
+
 class Hooks:
     """The overridden hooks of a composition at one stage. Random streams are keyed by seed, purpose, hook and class."""
 
     def __init__(self, composition: Composition, seed: int, *purpose: object, data: HandedOut | None = None) -> None:
-        self._parts = composition.parts
+        self._parts, self.label = composition.parts, composition.label
         self._data = data or {}
         self._seed, self._purpose = seed, purpose
         self._streams: dict[tuple[int, str], torch.Generator] = {}
@@ -103,8 +107,7 @@ class Hooks:
         """Fold `guidance` over the scale at this share of the steps."""
         for _, part in self._with("guidance"):
             changed = self._call(part, "guidance", part.mitigation.guidance, scale, step_fraction)
-            number = isinstance(changed, int | float) and math.isfinite(changed)
-            _require(part, "guidance", number or isinstance(changed, Tensor), repr(changed)[:80], "a finite number")
+            _require(part, "guidance", is_scale(changed), repr(changed)[:80], "a finite number, or finite numbers, (B,)")
             scale = changed
         return scale
 
@@ -165,7 +168,9 @@ class Hooks:
 
     def _data_of(self, index: int) -> Data:
         part = self._parts[index]
-        return self._handed.setdefault(index, Data(part.mitigation.needs, part.family, **self._data))
+        return self._handed.setdefault(
+            index, Data(part.mitigation.needs, part.family, sampled=self._purpose[:1] == (SAMPLING,), **self._data)
+        )
 
     def _call(self, part: Part, hook: str, function: Callable[..., Any], *arguments: Any) -> Any:
         where, generators = f"mitigation {part.label}, {hook}", seeds.Globals()
@@ -190,12 +195,20 @@ def _require(part: Part, hook: str, holds: bool, found: str, expected: str) -> N
 
 
 def _require_tensor(part: Part, hook: str, changed: Any, given: Tensor) -> None:
-    found = _signature(changed) if isinstance(changed, Tensor) else type(changed).__name__
-    fits = isinstance(changed, Tensor) and _signature(changed) == _signature(given)
-    _require(part, hook, fits, found, f"a tensor {_signature(given)}")
+    fits = isinstance(changed, Tensor) and signature(changed) == signature(given)
+    _require(part, hook, fits, signature(changed), f"a tensor {signature(given)}")
     _require(part, hook, bool(changed.isfinite().all()), "NaN or infinity", "finite numbers")
 
 
-def _signature(tensor: Tensor) -> str:
-    """Shape, type and device."""
+def is_scale(value: Any) -> bool:
+    """Whether a value is a guidance scale: a finite number, or a tensor of finite numbers, one or (B,) of them."""
+    if isinstance(value, Tensor):
+        return value.ndim <= 1 and bool(value.isfinite().all())
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def signature(tensor: Any) -> str:
+    """Shape, type and device of a tensor; of another object its class."""
+    if not isinstance(tensor, Tensor):
+        return type(tensor).__name__
     return f"{tuple(tensor.shape)} {tensor.dtype} on {tensor.device}"

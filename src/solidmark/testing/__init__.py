@@ -36,7 +36,7 @@ from torch import Tensor
 
 from .. import plugins, seeds
 from ..data import Examples
-from ..errors import NotApplicable, PluginFault
+from ..errors import InvalidValue, NotApplicable, PluginFault
 from ..measurement import answers
 from ..measurement.answers import Responses
 from ..measurement.measure import check_applicable
@@ -77,7 +77,12 @@ def check(thing: Mitigation | Attack, kinds: Sequence[str] = KINDS) -> Checked:
 
 
 def examine(thing: Mitigation | Attack, kinds: Sequence[str] = KINDS) -> Checked:
-    """The rules that a mitigation or a query breaks, and on which of these kinds of models it works."""
+    """The rules that a mitigation or a query breaks, and on which of these kinds of models it works.
+
+    Raises InvalidValue for a class.
+    """
+    if isinstance(thing, type):
+        raise InvalidValue(f"check({thing.__name__})", "a class", "an instance", f"Write `check({thing.__name__}())`.")
     log, settings = FaultLog(), Settings.now()
     torch.set_num_threads(1)  # toys are too small for more
     ours = Settings.now()
@@ -154,7 +159,7 @@ def _check_on_toy(mitigation: Mitigation, kind: str, device: str, log: FaultLog)
         state(watched) == state_before, "it keeps state in itself; state belongs into a wrapper, or into a local name"
     )
     if all(a.equal(b) for a, b in zip(first.tensors, baseline.tensors)) and not mitigation.control:
-        log.notes.append(f"{where}: nothing changed; in a run such a row is `inactive`")
+        log.notes.append(f"{where}: nothing changed; in a run such a row fails as inactive")
 
 
 def _compose(mitigation: Mitigation) -> Composition:

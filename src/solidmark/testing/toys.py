@@ -109,7 +109,8 @@ class ToySetup:
 
     def case(self, composition: Composition, attack: Attack | None = None) -> Case:
         """The case of one query."""
-        return Case("toy", self.testbed, composition, 0, (("outpaint", attack or Outpaint()),), SOLVER)
+        asked = attack or Outpaint()
+        return Case("toy", self.testbed, composition, 0, ((type(asked).__name__, asked),), SOLVER)
 
     def action(self, stage: Stage | None) -> Callable[[Composition], ActionResult]:
         """How a mitigation of this stage acts. One without a stage changes nothing, at sampling or elsewhere."""
