@@ -13,7 +13,7 @@ from solidmark.leaderboard import build_leaderboard
 def score(auroc, count):
     limits = {"low": auroc - 0.1, "high": min(auroc + 0.1, 1.0)}
     area = {"value": auroc, **limits, "chance": 0.5}
-    return {"auroc": area, "images": 64, "rank_p": 1e-9, "certified": share(count, 64), "least": 10}
+    return {"auroc": area, "images": 64, "permutation_p": 1e-9, "certified": share(count, 64), "least": 10}
 
 
 def shown(own=0.97, count=59):
@@ -60,3 +60,10 @@ def test_the_markdown_table_shows_the_own_score():
     page = markdown.render(build_leaderboard([case(content=shown())]), [])
     assert "| content" in page
     assert "0.97" in page
+
+
+def test_records_that_name_the_p_value_of_the_whole_as_before_are_read():
+    block = shown()
+    block["any"]["rank_p"] = block["any"].pop("permutation_p")
+    (row,) = build_leaderboard([case(content=block)]).rows
+    assert row.content.any.permutation_p == row.content.own.permutation_p == 1e-9

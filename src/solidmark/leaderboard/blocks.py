@@ -154,9 +154,14 @@ def _content_score(blocks: Sequence[ContentScoreBlock]) -> ContentScore:
     return ContentScore(
         auroc=area([block["auroc"] for block in blocks], [block["images"] for block in blocks]),
         certified=share([block["certified"] for block in blocks]),
-        rank_p=max(block["rank_p"] for block in blocks),
+        permutation_p=max(_whole_p(block) for block in blocks),
         least=blocks[0]["least"],
     )
+
+
+def _whole_p(block: ContentScoreBlock) -> float:
+    """The p-value of the whole, which older records call `rank_p`; 1 where there is none."""
+    return block.get("permutation_p", block.get("rank_p", 1.0))
 
 
 def cost(blocks: Sequence[CostBlock], peaks: Sequence[int | None]) -> Cost:

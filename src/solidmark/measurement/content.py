@@ -97,7 +97,7 @@ def _score(score: ContentScore) -> ContentScoreBlock:
     return {
         "auroc": {**scoring.interval(score.auroc), "chance": 0.5},
         "images": len(score.p),
-        "rank_p": score.rank_p,
+        "permutation_p": score.permutation_p,
         "certified": scoring.share(score.certified),
         "least": score.least,
     }

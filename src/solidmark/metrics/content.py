@@ -23,7 +23,7 @@ from scipy.spatial.distance import cdist
 
 from ..errors import InvalidValue
 from ..schema.numbers import Estimate, Share
-from . import scores
+from . import permutation, scores
 from .scores import Array
 
 NEIGHBOURS = 50
@@ -79,22 +79,25 @@ def least_certified(images: int, held_out: int, rate: float = RATE) -> int:
 
 @dataclass(frozen=True)
 class ContentScore:
-    """How one score separates trained from held-out images; `least` is the fewest images that could be certified."""
+    """How one score separates trained from held-out images; `least` is the fewest images that could be certified.
+
+    `permutation_p` is the one-sided p-value of the whole: that of the rank sum, under all ways to choose who was trained on.
+    """
 
     auroc: Estimate
-    rank_p: float
+    permutation_p: float
     certified: Share
     least: int
     p: Array
 
 
 def judge(trained: Array, held_out: Array, rate: float = RATE) -> ContentScore:
-    """The AUROC (chance 0.5), the one-sided p-value of the rank sum, and the certified images of a score, (N,) and (H,)."""
+    """The AUROC (chance 0.5), the permutation p-value of the rank sum, and the certified images of a score, (N,) and (H,)."""
     p = conformal_p(trained, held_out)
     count = int(certified(p, rate).sum())
     return ContentScore(
         auroc=scores.auroc(trained, held_out),
-        rank_p=float(stats.mannwhitneyu(trained, held_out, alternative="less").pvalue),
+        permutation_p=permutation.rank_sum_p(trained, held_out),
         certified=scores.proportion(count, len(p), chance=0.0),
         least=least_certified(len(trained), len(held_out), rate),
         p=p,

@@ -198,11 +198,15 @@ class DenoisingLossBlock(TypedDict):
 
 
 class ContentScoreBlock(TypedDict):
-    """How content separates trained from held-out images; fewer than `least` of `images` cannot be certified."""
+    """How content separates trained from held-out images; fewer than `least` of `images` cannot be certified.
+
+    `permutation_p` is that of the rank sum, one-sided; older records have it as `rank_p`, where ties were approximated.
+    """
 
     auroc: AreaBlock
     images: int
-    rank_p: float
+    permutation_p: NotRequired[float]
+    rank_p: NotRequired[float]
     certified: ShareBlock
     least: int
 

@@ -166,12 +166,12 @@ class DenoisingLoss:
 class ContentScore:
     """How content separates trained from held-out images over seeds. Fewer than `least` images cannot be certified.
 
-    `rank_p` is the largest p-value of any seed.
+    `permutation_p` is that of the rank sum, one-sided: the largest p-value of any seed.
     """
 
     auroc: Estimate
     certified: Share
-    rank_p: float
+    permutation_p: float
     least: int
 
 
