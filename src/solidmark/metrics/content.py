@@ -92,7 +92,7 @@ class ContentScore:
 
 
 def judge(trained: Array, held_out: Array, rate: float = RATE) -> ContentScore:
-    """The AUROC (chance 0.5), the permutation p-value of the rank sum, and the certified images of a score, (N,) and (H,)."""
+    """The AUROC (chance 0.5), the rank sum's permutation p-value, and the certified images of a score, (N,) and (H,)."""
     p = conformal_p(trained, held_out)
     count = int(certified(p, rate).sum())
     return ContentScore(
