@@ -109,7 +109,7 @@ def _difference(a: Curve, b: Curve, whole: Mapping[str, Array]) -> Estimate | No
 def _reason(pairs: int, apart: int) -> str:
     """How much the tests could separate."""
     if not pairs:
-        return f"fewer than {FEWEST} seeds in common: no two families can be distinguishing_labels"
+        return f"fewer than {FEWEST} seeds in common: no two families can be told apart"
     return f"{apart} of {pairs} pairs of families differ significantly"
 
 

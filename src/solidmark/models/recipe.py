@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ..errors import InvalidValue
@@ -32,8 +33,9 @@ class Recipe:
     timestep_power: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.train_steps < 1 or self.batch < 1 or self.learning_rate <= 0 or not 0 <= self.caption_dropout <= 1:
-            expected = "train_steps and batch of at least 1, a positive learning_rate, caption_dropout in [0, 1]"
+        counts = min(self.train_steps, self.batch) >= 1
+        if not (counts and 0 < self.learning_rate < math.inf and 0 <= self.caption_dropout <= 1):
+            expected = "train_steps and batch of at least 1, a positive finite learning_rate, caption_dropout in [0, 1]"
             raise InvalidValue("Recipe", repr(self), expected, "Correct the numbers.")
 
     def rate(self, step: int) -> float:
