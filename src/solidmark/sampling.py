@@ -18,6 +18,7 @@ from .data import says_something
 from .errors import InvalidValue, PluginFault
 from .mitigation import Sampler, WrapperContext
 from .mitigation.composition import Composition
+from .mitigation.guard import alone
 from .mitigation.handout import HandedOut
 from .mitigation.hooks import SAMPLING, Hooks, check_overrides, is_scale, signature
 from .models import SamplingBatch
@@ -199,6 +200,19 @@ class Service:
         Raises PluginFault for what a wrapper may not return, and for an overridden method that was never called.
         """
         noise = Noises(noises, solver)
+        return alone(self._sample, captions, observed, mask, noise, solver, begin, embeddings)
+
+    def _sample(
+        self,
+        captions: list[str],
+        observed: Tensor,
+        mask: Tensor,
+        noise: Noises,
+        solver: SolverConfig,
+        begin: Tensor | None,
+        embeddings: Tensor | None,
+    ) -> Tensor:
+        """The images. No caller is above it, so that code which wrappers leave in a network does not see who asks."""
         batch = self._batch(captions, observed, mask, noise.initial, solver, embeddings)
         if begin is not None:
             started = self.model.schedule.add_noise(self.model.encode(begin), batch.noise, batch.times[0])

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+import greenlet
 import numpy as np
 import torch
 
@@ -15,12 +16,15 @@ from solidmark.api import Answer, Attack, paint_keys
 
 
 def in_reach(name):
-    """The nearest local variable of that name in the frames of the callers."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        if name in frame.f_locals:
-            return frame.f_locals[name]
-        frame = frame.f_back
+    """The nearest local variable of that name in the frames of the callers, which are on other stacks."""
+    stack = greenlet.getcurrent()
+    while stack is not None:
+        frame = stack.gr_frame or inspect.currentframe()
+        while frame is not None:
+            if name in frame.f_locals:
+                return frame.f_locals[name]
+            frame = frame.f_back
+        stack = stack.parent
     raise LookupError(name)
 
 

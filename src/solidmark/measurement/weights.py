@@ -13,6 +13,7 @@ from torch import Tensor
 from .. import models, provenance, seeds
 from ..mitigation import Stage
 from ..mitigation.composition import Composition
+from ..mitigation.guard import alone
 from ..mitigation.hooks import Hooks
 from ..mitigation.run import TrainingSet
 from ..models import Denoiser, Evaluations, Model
@@ -44,7 +45,8 @@ def train_or_load(case: Case, workspace: Workspace) -> tuple[Model, BuildInfo]:
 
     def build(folder: Path) -> None:
         clock = time.perf_counter()
-        model = train(
+        model = alone(
+            train,
             case.testbed.recipe,
             TrainingSet(blind.split.training, case.training_keys, blind.split.mark),
             parts,
@@ -99,7 +101,7 @@ def edit_or_load(case: Case, workspace: Workspace) -> tuple[Model, dict[str, Bui
         clock, copy = time.perf_counter(), model.copy()
         with seeds.forked(case.seed, "editing, global generator"):
             hooks = Hooks(edits, case.seed, "editing", data=dict(case.blind.handed_out))
-            edited = hooks.edit(copy)
+            edited = alone(hooks.edit, copy)
         _save(edited, folder, BuildInfo(work(copy.evaluations, time.perf_counter() - clock), hooks.reported))
 
     edited, editing = _load(workspace.stored("edited model", key, provenance.TRAINING, build), workspace)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 from .. import seeds
 from ..errors import InvalidValue, PluginFault
 from .claims import Claim
-from .guard import plugin_code
+from .guard import alone, each, plugin_code
 from .needs import Needs, Stage
 
 if TYPE_CHECKING:
@@ -232,14 +232,14 @@ class Wrapper:
             where, generators = f"mitigation {self.family}, {type(self).__name__}.{method}", seeds.Globals()
             counts = getattr(self.model, "evaluations", None)
             with plugin_code(where, "a method that returns"):
-                returned = call(*arguments, **named)
+                returned = alone(call, *arguments, **named)
             if getattr(self.model, "evaluations", None) is not counts:
                 found, expected = "another count of the denoiser's evaluations", "the one that counts all of them"
                 raise PluginFault(where, found, expected, "Leave `model.evaluations` alone.")
             touched = [] if self.SEEDED else generators.restore()
             if touched:
                 raise draws_elsewhere(where, touched)
-            return returned
+            return each(returned, where) if isinstance(returned, Iterator) else returned
 
         return guarded
 

@@ -19,7 +19,7 @@ from ..errors import PluginFault
 from ..models import ReportedValue
 from .base import Sampler, Trainer, WrapperContext, draws_elsewhere, overridden_hooks, stream_name, unused_overrides
 from .composition import Composition, Part
-from .guard import plugin_code
+from .guard import alone, plugin_code
 from .handout import Data, HandedOut
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class Hooks:
     def __init__(self, composition: Composition, seed: int, *purpose: object, data: HandedOut | None = None) -> None:
         self._parts, self.label = composition.parts, composition.label
         self._data = data or {}
-        self._seed, self._purpose = seed, purpose
-        self._streams: dict[tuple[int, str], torch.Generator] = {}
+        self._at_sampling = purpose[:1] == (SAMPLING,)
+        self._streams = self._all_streams(seed, purpose)
         self._handed: dict[int, Data] = {}
 
     def recipe(self, recipe: Recipe) -> Recipe:
@@ -151,12 +151,19 @@ class Hooks:
     def _with(self, hook: str) -> list[tuple[int, Part]]:
         return [(index, part) for index, part in enumerate(self._parts) if hook in overridden_hooks(type(part.mitigation))]
 
+    def _all_streams(self, seed: int, purpose: tuple[object, ...]) -> dict[tuple[int, str], torch.Generator]:
+        """The stream of each hook: keyed by class and its occurrence, so that a neutral part elsewhere changes nothing.
+
+        All are made at once, so that what is asked for is kept nowhere in a plugin's reach.
+        """
+        names, streams = [stream_name(type(part.mitigation)) for part in self._parts], {}
+        for index, (part, name) in enumerate(zip(self._parts, names, strict=True)):
+            for hook in overridden_hooks(type(part.mitigation)):
+                occurrence = names[:index].count(name)
+                streams[index, hook] = seeds.torch_rng(seed, *purpose, hook, name, occurrence)
+        return streams
+
     def _stream(self, index: int, hook: str) -> torch.Generator:
-        """The stream of one hook: keyed by class and its occurrence, so that a neutral part elsewhere changes nothing."""
-        if (index, hook) not in self._streams:
-            names = [stream_name(type(part.mitigation)) for part in self._parts[: index + 1]]
-            purpose = (*self._purpose, hook, names[-1], names[:-1].count(names[-1]))
-            self._streams[index, hook] = seeds.torch_rng(self._seed, *purpose)
         return self._streams[index, hook]
 
     @property
@@ -169,13 +176,13 @@ class Hooks:
     def _data_of(self, index: int) -> Data:
         part = self._parts[index]
         return self._handed.setdefault(
-            index, Data(part.mitigation.needs, part.family, sampled=self._purpose[:1] == (SAMPLING,), **self._data)
+            index, Data(part.mitigation.needs, part.family, sampled=self._at_sampling, **self._data)
         )
 
     def _call(self, part: Part, hook: str, function: Callable[..., Any], *arguments: Any) -> Any:
         where, generators = f"mitigation {part.label}, {hook}", seeds.Globals()
         with plugin_code(where, "a hook that returns"):
-            returned = function(*arguments)
+            returned = alone(function, *arguments)
         touched = [] if hook in SEEDED else generators.restore()
         if touched:
             raise draws_elsewhere(where, touched)

@@ -20,7 +20,7 @@ from .. import marks, seeds
 from ..data import Examples
 from ..errors import InvalidValue, PluginFault
 from ..marks import Mark
-from ..mitigation.guard import plugin_code
+from ..mitigation.guard import alone, plugin_code
 from ..models import Denoiser
 from ..progress import Progress, silent
 from ..sampling import Service, SolverConfig, noises
@@ -214,7 +214,7 @@ class Attack:
 def ask(attack: Attack, audit: Audit) -> Answer:
     """The attack's answer, checked: keys of shape (N, S), finite, in [0, 1]. Raises PluginFault where it is not so."""
     where = f"query {audit.name}"
-    answer = _guard(where, lambda: attack.ask(audit))
+    answer = _guard(where, attack.ask, audit)
     expected = (len(audit.examples), audit.mark.segments)
     shape = tuple(answer.keys.shape) if isinstance(answer, Answer) else type(answer).__name__
     if shape != expected:
@@ -224,7 +224,7 @@ def ask(attack: Attack, audit: Audit) -> Answer:
     return answer
 
 
-def _guard(where: str, asks: Callable[[], Answer]) -> Answer:
+def _guard(where: str, asks: Callable[..., Answer], *asked: Audit) -> Answer:
     """The answer; an exception of the query's own code becomes a PluginFault with its cause."""
     with plugin_code(where, "a query that answers"):
-        return asks()
+        return alone(asks, *asked)
