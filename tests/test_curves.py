@@ -1,5 +1,7 @@
 """Curves of memorization against utility, and their distance from the reference of their stage."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from curve_samples import LOSSES, MEMORIES, Numbers, curve
@@ -22,6 +24,12 @@ def excess_of(family: Curve, noise: float = 0.0) -> Excess:
     """The family's excess over the reference."""
     (excess,) = excesses([curve("reference", seeds=len(family.seeds), noise=noise, seed=99), family])
     return excess
+
+
+def of_seeds(whole: Curve, count: int) -> Curve:
+    """The same curve of its first seeds alone."""
+    points = tuple(replace(p, losses=p.losses[:count], memories=p.memories[:count]) for p in whole.points)
+    return replace(whole, seeds=whole.seeds[:count], points=points)
 
 
 def shifted(by: float) -> Numbers:
@@ -168,6 +176,70 @@ def test_a_row_becomes_a_point_by_its_loss_against_the_baseline_of_its_seed() ->
     first, second = of(comparison, "x").points
     assert (first.mitigation, first.loss, first.memory) == ("none", 0.0, pytest.approx(0.88))
     assert (second.mitigation, second.loss, second.memory) == ("x(a=1)", pytest.approx(0.25), pytest.approx(0.5))
+
+
+def test_a_point_is_the_mean_over_its_seeds_and_keeps_each() -> None:
+    """Two seeds of different M and different accuracy of the baseline."""
+    baseline = [case(m=0.8, seed=0, utility=utility(200)), case(m=0.6, seed=1, utility=utility(100))]
+    rows = [case("x", m, seed, "training", utility=utility(50)) for seed, m in ((0, 0.5), (1, 0.1))]
+    first, second = of(compared(*baseline, *rows), "x").points
+    assert (first.memories, first.memory) == ((pytest.approx(0.8), pytest.approx(0.6)), pytest.approx(0.7))
+    assert (second.losses, second.loss) == ((pytest.approx(0.75), pytest.approx(0.5)), pytest.approx(0.625))
+    assert (second.memories, second.memory) == ((pytest.approx(0.5), pytest.approx(0.1)), pytest.approx(0.3))
+
+
+def test_a_curve_at_a_loss_is_the_frontier_of_the_means_with_the_jackknife_of_its_seeds() -> None:
+    family = curve("x", (0.8, 0.4), (0.0, 0.1), seeds=5, noise=0.1)
+    middle = np.mean([point.memories for point in family.points], axis=0)  # half way, by a coin flip a seed
+    interval = stats.ttest_1samp(middle, 0).confidence_interval()
+    found = family.at(0.05)
+    assert found is not None
+    assert (found.value, found.low, found.high, found.count) == pytest.approx((middle.mean(), *interval, 5))
+
+
+def test_the_frontiers_of_a_curve_leave_out_each_seed_in_turn() -> None:
+    family = curve("x", (0.8, 0.4), (0.0, 0.1), seeds=4, noise=0.1)
+    values = np.array(family.points[1].memories)
+    at = family.frontiers(np.array([0.1]), (0, 2, 3))[:, 0]
+    assert at == pytest.approx(
+        [values[[0, 2, 3]].mean(), values[[2, 3]].mean(), values[[0, 3]].mean(), values[[0, 2]].mean()]
+    )
+    assert family.frontiers(np.array([0.1]), (1,))[:, 0] == pytest.approx([values[1]])
+
+
+@pytest.mark.parametrize(("few", "many"), [(4, 8), (8, 4)])
+def test_an_excess_over_unequal_seeds_is_that_over_the_seeds_of_both(few: int, many: int) -> None:
+    family = curve("family", shifted(0.2), seeds=few, noise=0.05, seed=1)
+    (excess,) = excesses([curve("reference", seeds=many, noise=0.05, seed=2), family])
+    (alone,) = excesses([of_seeds(curve("reference", seeds=many, noise=0.05, seed=2), 4), of_seeds(family, 4)])
+    assert excess.seeds == alone.seeds == (0, 1, 2, 3)
+    assert excess.estimate == alone.estimate
+
+
+def test_a_line_goes_as_far_as_a_setting_has_lost() -> None:
+    line = curve("x", (0.8, 0.4), (0.0, 0.07), seeds=3).line()
+    assert [loss for loss, _ in line] == pytest.approx([0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07])
+    assert [m.value for _, m in line] == pytest.approx([0.8 - 0.4 * loss / 0.07 for loss, _ in line])
+    assert len(curve("x", (0.8, 0.4), (0.0, -0.1)).line()) == 2
+
+
+@pytest.mark.parametrize(
+    ("estimate", "p", "verdict"),
+    [
+        (Estimate(0.04, 0.03, 0.05, 0.01, count=8), 0.001, CurveVerdict.EQUAL),
+        (Estimate(-0.04, -0.05, -0.03, 0.01, count=8), 0.001, CurveVerdict.EQUAL),
+        (Estimate(0.04, 0.03, 0.0501, 0.01, count=8), 0.001, CurveVerdict.UNDECIDED),
+        (Estimate(0.2, 0.0, 0.4, 0.1, count=8), 0.001, CurveVerdict.UNDECIDED),
+        (Estimate(0.2, 0.001, 0.4, 0.1, count=8), 0.05, CurveVerdict.REAL),
+        (Estimate(0.2, 0.001, 0.4, 0.1, count=8), 0.0501, CurveVerdict.UNDECIDED),
+        (Estimate(-0.2, -0.4, -0.001, 0.1, count=8), 0.05, CurveVerdict.WORSE),
+        (Estimate(0.05, 0.001, 0.1, 0.02, count=8), 0.01, CurveVerdict.REAL),
+        (Estimate(0.0499, 0.001, 0.1, 0.02, count=8), 0.01, CurveVerdict.UNDECIDED),
+        (Estimate(0.2, 0.1, 0.3, 0.02, count=8), None, CurveVerdict.UNDECIDED),
+    ],
+)
+def test_a_verdict_at_the_ends_of_its_rules(estimate: Estimate, p: float | None, verdict: CurveVerdict) -> None:
+    assert judge(estimate, p)[0] is verdict
 
 
 def test_a_distance_loses_by_growing() -> None:

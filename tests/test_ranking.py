@@ -1,17 +1,19 @@
 """Ranking at matched utility: Holm's correction, groups that do not differ, ranges of ranks."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from curve_samples import curve
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from solidmark.leaderboard.curves import Curve
-from solidmark.leaderboard.paired import groups, holm
-from solidmark.leaderboard.ranking import Ranking, letter, ranking
+from solidmark.leaderboard.paired import groups, holm, p_value
+from solidmark.leaderboard.ranking import AT, Ranking, _difference, letter, ranking
 
 
 def at(family: str, matched: float, noise: float = 0.01, seeds: int = 8, seed: int = 0) -> Curve:
@@ -84,9 +86,47 @@ def test_the_setting_is_the_least_memory_among_those_that_lose_at_most_a_twentie
     assert family.setting == "a(0.03)"
 
 
-def test_only_seeds_of_both_are_compared() -> None:
-    ranking = ranked(at("a", 0.2, seeds=4), at("b", 0.6, seeds=8))
+@pytest.mark.parametrize(("few", "many"), [("less", "more"), ("more", "less")])
+def test_families_of_unequal_seeds_are_told_apart_in_the_right_order(few: str, many: str) -> None:
+    matched = {"less": 0.2, "more": 0.6}
+    ranking = ranked(at(few, matched[few], seeds=4, seed=1), at(many, matched[many], seeds=8, seed=2))
+    assert [(family.family, family.ranks) for family in ranking.families] == [("less", "1"), ("more", "2")]
     assert (ranking.pairs, ranking.apart) == (1, 1)
+
+
+@pytest.mark.parametrize("seeds", [4, 8])
+def test_the_difference_of_two_families_is_that_of_a_paired_t_test_over_the_seeds_of_both(seeds: int) -> None:
+    one, other = at("one", 0.2, 0.05, seeds=seeds, seed=1), at("other", 0.25, 0.05, seeds=8, seed=2)
+    whole = {curve.family: curve.frontiers(AT, curve.seeds)[:, 0] for curve in (one, other)}
+    difference = _difference(one, other, whole)
+    test = stats.ttest_rel(one.points[1].memories, other.points[1].memories[:seeds])
+    assert difference is not None
+    assert (difference.value, p_value(difference)) == pytest.approx((test._estimate, test.pvalue))
+    assert (difference.low, difference.high) == pytest.approx(test.confidence_interval())
+
+
+def test_families_without_a_seed_in_common_are_not_tested() -> None:
+    other = replace(at("b", 0.6, seeds=3), seeds=(5, 6, 7))
+    assert ranked(at("a", 0.2, seeds=3), other).pairs == 0
+
+
+def test_families_of_equal_memory_come_by_name() -> None:
+    assert [family.family for family in ranked(at("b", 0.5, noise=0), at("a", 0.5, noise=0)).families] == ["a", "b"]
+
+
+def test_the_reason_counts_what_could_be_tested_and_what_differs() -> None:
+    result = ranked(at("a", 0.2, seed=1), at("b", 0.6, seed=2), at("c", 0.6, seed=3))
+    assert result.reason == "2 of 3 pairs of families differ significantly"
+    assert ranked(at("a", 0.1, seeds=2), at("b", 0.7, seeds=2)).reason.endswith("no two families can be told apart")
+
+
+def test_a_written_ranking_has_its_families_with_their_ranks() -> None:
+    written = ranked(at("a", 0.2, seed=1), at("b", 0.6, seed=2)).to_json()
+    assert (written["axis"], written["measure"], written["pairs"], written["apart"]) == ("accuracy", "worst", 1, 1)
+    assert [(family["family"], family["ranks"], family["setting"]) for family in written["families"]] == [
+        ("a", "1", "a(0.05)"),
+        ("b", "2", "b(0.05)"),
+    ]
 
 
 def test_twins_rarely_differ() -> None:
@@ -99,7 +139,7 @@ def test_families_without_numbers_are_not_ranked() -> None:
     assert ranking([Curve("a", "training", False, False, "accuracy", "worst", reason="no room")]) is None
 
 
-@pytest.mark.parametrize(("number", "letters"), [(0, "a"), (25, "z"), (26, "aa"), (53, "bb")])
+@pytest.mark.parametrize(("number", "letters"), [(0, "a"), (25, "z"), (26, "aa"), (53, "bb"), (701, "zz"), (702, "aaa")])
 def test_groups_have_letters(number: int, letters: str) -> None:
     assert letter(number) == letters
 

@@ -559,3 +559,10 @@ def test_a_false_positive_rate_out_of_range_is_refused(rate):
 def test_a_proportion_of_nothing_is_refused():
     with pytest.raises(InvalidValue, match="N=0"):
         scores.proportion(0, 0, 0.5)
+
+
+@given(st.integers(1, 400), st.floats(0, 1), st.sampled_from([0.9, 0.95, 0.99]))
+def test_clopper_pearson_limits_are_those_of_scipys_search(of, share, confidence):
+    count = round(share * of)
+    expected = stats.binomtest(count, of).proportion_ci(confidence, method="exact")
+    assert scores.clopper_pearson(count, of, confidence) == pytest.approx((expected.low, expected.high), abs=1e-10)

@@ -213,8 +213,8 @@ def auroc(trained: Array, held_out: Array, confidence: float = 0.95) -> Estimate
     error = float(np.sqrt(beaten.var(ddof=1) / len(trained) + beaten_by.var(ddof=1) / len(held_out)))
     if error == 0:
         pairs = min(len(trained), len(held_out))
-        interval = stats.binomtest(round(value * pairs), pairs).proportion_ci(confidence, method="exact")
-        return Estimate(value, float(interval.low), float(interval.high), error)
+        low, high = clopper_pearson(round(value * pairs), pairs, confidence)
+        return Estimate(value, low, high, error)
     margin = stats.norm.ppf((1 + confidence) / 2) * error / (value * (1 - value))
     low, high = special.expit(special.logit(value) + np.array([-margin, margin])).tolist()
     return Estimate(value, low, high, error)
@@ -274,8 +274,20 @@ def proportion(count: int, of: int, chance: float) -> Share:
 
 
 def _share(count: int, of: int, chance: float) -> Share:
-    interval = stats.binomtest(count, of).proportion_ci(method="exact")
-    return Share(count, of, float(interval.low), float(interval.high), chance)
+    low, high = clopper_pearson(count, of)
+    return Share(count, of, low, high, chance)
+
+
+def clopper_pearson(count: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact limits of a probability that gave `count` of `of`: quantiles of beta distributions.
+
+    Source: Clopper and Pearson, The use of confidence or fiducial limits illustrated in the case of the binomial (1934).
+    """
+    assert 0 <= count <= of
+    tail = (1 - confidence) / 2
+    low = special.betaincinv(count, of - count + 1, tail) if count > 0 else 0.0
+    high = special.betaincinv(count + 1, of - count, 1 - tail) if count < of else 1.0
+    return float(low), float(high)
 
 
 def mean(values: Array, confidence: float = 0.95) -> Estimate:
