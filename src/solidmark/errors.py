@@ -75,13 +75,22 @@ def cure_of(cause: BaseException) -> str:
 
 
 def _is_ours(file: str) -> bool:
-    """Whether a file is of the core, of the standard library, or of no file at all (the body of a dataclass)."""
+    """Whether a file is of the core, of the standard library, or of no file at all (the body of a dataclass).
+
+    torch's file of decorators counts as ours: a function under @torch.no_grad() is entered through it.
+    """
     path = PurePath(file)
     ours = path.is_relative_to(_CORE) and not path.is_relative_to(_CORE / "mitigations")
-    return ours or (path.is_relative_to(_LIBRARY) and "site-packages" not in path.parts) or file.startswith("<")
+    return (
+        ours
+        or (path.is_relative_to(_LIBRARY) and "site-packages" not in path.parts)
+        or file.startswith("<")
+        or _DECORATORS in path.as_posix()
+    )
 
 
 _CORE = PurePath(__file__).parent
+_DECORATORS = "torch/utils/_contextlib.py"
 _LIBRARY = PurePath(contextlib.__file__).parent
 
 

@@ -1,0 +1,12 @@
+"""Any diffusers pipeline, as it is: it outpaints images although nothing in it knows of outpainting. Read `held` first.
+
+`ask` gives a pipeline's answers to many images, `held` makes one call outpaint, `modern` makes a class of 2023 run today.
+None of them needs diffusers itself; only `load` and `modern` import it. design/pipelines.md says why it is done so.
+"""
+
+from .age import modern, old_imports
+from .asking import Answers, ask
+from .counting import Counts
+from .holding import Held, held
+
+__all__ = ["Answers", "Counts", "Held", "ask", "held", "modern", "old_imports"]
