@@ -21,7 +21,7 @@ LAYERS = (
     ("metrics", "mitigation", "split"),
     ("findings", "sampling", "training", "plugins"),
     ("queries", "testbed", "leaderboard"),
-    ("measurement", "api"),
+    ("measurement", "api", "collection"),
     ("experiments", "runner"),
     ("testing", "cli", "pytest_plugin"),
     ("__main__",),
@@ -113,7 +113,7 @@ def test_no_method_or_testbed_is_named_in_the_core():
 
 def test_only_models_and_what_needs_a_trained_model_import_torch_at_the_top():
     """After a record is written nothing needs torch."""
-    code = "import sys, solidmark.leaderboard.render, solidmark.__main__; print('torch' in sys.modules)"
+    code = "import sys, solidmark.leaderboard.render, solidmark.collection.marking, solidmark.__main__; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -131,6 +131,7 @@ def test_every_file_of_the_folders_is_in_the_installed_package():
     )  # fmt: skip
     packages = {
         "cli",
+        "collection",
         "leaderboard",
         "measurement",
         "metrics",

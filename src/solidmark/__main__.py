@@ -1,4 +1,4 @@
-"""The console script: `solidmark report`, `new`, `plugins`, `doctor`, `store`. Only `plugins` and `doctor` need torch."""
+"""The console script: `solidmark report`, `new`, `mark`, `plugins`, `doctor`, `store`. Torch is imported where needed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from . import plugins
+from .cli import collection
 from .errors import InvalidValue, SolidmarkError
 from .store import Store, default_root
 
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--json", action="store_true", help="for scripts")
     listing.set_defaults(command=_plugins)
     commands.add_parser("doctor", help="check versions, devices, store and plugins").set_defaults(command=_doctor)
+    collection.add(commands)
     _store_parser(commands.add_parser("store", help="the store of trained models"))
     return parser
 

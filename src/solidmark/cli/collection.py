@@ -1,0 +1,103 @@
+"""The commands of a data owner: `solidmark mark`, and what asks a model for the marked images later."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import InvalidValue
+
+PASSPHRASE = "SOLIDMARK_PASSPHRASE"
+SHOWN = 10
+"""Files that were left out and are named on the console; the manifest has all."""
+
+
+def add(commands: Any) -> None:
+    """Add the commands to those of the console script."""
+    mark = commands.add_parser("mark", help="mark a folder of images, so that their memorization can be proven later")
+    mark.add_argument(
+        "images", type=Path, metavar="IMAGES", help="folder, with metadata.csv, metadata.jsonl or .txt captions"
+    )
+    mark.add_argument("out", type=Path, metavar="OUT", help="new folder for the marked images: hand this out")
+    mark.add_argument("--ledger", type=Path, metavar="DIR", help="new folder for the secret ledger (default: OUT.ledger)")
+    mark.add_argument("--hold-out", type=float, default=0.5, metavar="SHARE", help="kept back as controls (default 0.5)")
+    mark.add_argument("--size", type=int, metavar="PIXELS", help="scale and crop to a square first, as the training will")
+    mark.add_argument("--keys", type=int, default=8, metavar="N", help="gray segments of a border (default 8)")
+    mark.add_argument("--thickness", type=int, metavar="PIXELS", help="of the border (default: a sixteenth of the image)")
+    mark.add_argument("--inside", action="store_true", help="replace the image's own border instead of enlarging it")
+    mark.add_argument("--caption-column", metavar="NAME", help="of the table (default: text, caption or prompt)")
+    mark.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    mark.add_argument("--encrypt", action="store_true", help=f"seal the ledger with a passphrase ({PASSPHRASE})")
+    _passphrase_file(mark)
+    mark.set_defaults(command=_mark)
+
+
+def _passphrase_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--passphrase-file", type=Path, metavar="FILE", help=f"else {PASSPHRASE}, else you are asked")
+
+
+def _mark(options: argparse.Namespace) -> int:
+    from ..collection.marking import HELD_OUT, mark
+    from ..collection.painting import Style
+
+    folder = options.ledger or options.out.with_name(f"{options.out.name}.ledger")
+    made = mark(
+        options.images,
+        options.out,
+        folder,
+        Style(options.keys, options.thickness, options.inside, options.size),
+        hold_out=options.hold_out,
+        caption_column=options.caption_column,
+        passphrase=passphrase(options) if options.encrypt else None,
+        workers=options.workers,
+        progress=_progress(),
+    )
+    trained, held = (sum(row.split == part for row in made.ledger.rows) for part in ("trained", "held-out"))
+    copies = sum(row.copy_of is not None for row in made.ledger.rows)
+    print(f"{trained} images are marked in {options.out}: hand this folder out")
+    print(f"{held} are held out in {folder / HELD_OUT}: nobody may train on them")
+    if copies:
+        print(f"{copies} are copies of others: they share their keys, and are asked and counted once")
+    if made.uncaptioned:
+        print(f"{made.uncaptioned} have no caption: a model is asked for them without one")
+    print(f"commitment {made.ledger.commitment}\n  publish {folder / 'commitment.json'} before anybody trains")
+    print(f"keep {folder} secret: whoever has it can forge answers")
+    return _left_out(made.left_out)
+
+
+def _left_out(left_out: Mapping[str, str]) -> int:
+    """Name what was left out; 1 if anything was."""
+    for file, reason in list(left_out.items())[:SHOWN]:
+        print(f"solidmark mark: {file} was left out: {reason}", file=sys.stderr)
+    if len(left_out) > SHOWN:
+        print(f"solidmark mark: {len(left_out) - SHOWN} more were left out: see manifest.json", file=sys.stderr)
+    return 1 if left_out else 0
+
+
+def passphrase(options: argparse.Namespace) -> str:
+    """From the file, the environment, or the console. Raises InvalidValue where there is none."""
+    if options.passphrase_file is not None:
+        try:
+            return str(options.passphrase_file.read_text(encoding="utf-8")).rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as cause:
+            raise InvalidValue("--passphrase-file", f"{cause}", "a file with a passphrase", "Give another.") from cause
+    if stated := os.environ.get(PASSPHRASE):
+        return stated
+    if not sys.stdin.isatty():
+        raise InvalidValue("passphrase", "none", f"one in {PASSPHRASE} or in --passphrase-file", "Give it.")
+    return getpass.getpass("passphrase of the ledger: ")
+
+
+def _progress() -> Callable[[str, int, int], None]:
+    """Shows progress on a terminal, and nothing elsewhere."""
+
+    def show(action: str, done: int, of: int) -> None:
+        if sys.stderr.isatty() and (done % 20 == 0 or done == of):
+            print(f"\r{action} {done} of {of}", end="\n" if done == of else "", file=sys.stderr, flush=True)
+
+    return show

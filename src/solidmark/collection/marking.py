@@ -1,0 +1,191 @@
+"""Marking: a folder of images becomes a folder to hand out, a folder that is held out, and a ledger. Read `mark` first.
+
+OUT/                     marked images as PNG and metadata.jsonl (the `imagefolder` convention): hand this out
+LEDGER/                  secret: ledger, manifest and commitment (see ledger.py)
+LEDGER/held_out/         the held-out images, marked, with their metadata.jsonl: for nobody, until they are asked
+LEDGER/marking.jsonl     while it lasts (see journal.py)
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from .. import records
+from ..errors import InvalidValue
+from ..progress import Progress, silent
+from . import ledger, plan, pool, sources
+from .journal import NAME, Journal
+from .ledger import Head, Ledger, Part, Row
+from .painting import Painted, Style, Task
+from .sources import Sources
+
+HELD_OUT = "held_out"
+LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Marked:
+    """What a marking gave: the ledger, why images were left out, and how many have no caption."""
+
+    ledger: Ledger
+    left_out: dict[str, str]
+    uncaptioned: int
+
+
+def mark(
+    images: Path,
+    out: Path,
+    folder: Path,
+    style: Style,
+    *,
+    hold_out: float = 0.5,
+    caption_column: str | None = None,
+    passphrase: str | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> Marked:
+    """Mark every image below `images` into `out`, and write the ledger into `folder`.
+
+    Run again after an interruption it goes on; it never writes into folders that another marking has filled. Raises
+    InvalidValue, before anything is written, for folders, options or captions that will not do.
+    """
+    _check(images, out, folder, style, hold_out)
+    found = sources.find(images, caption_column)
+    folders: dict[Part, Path] = {"trained": out, "held-out": folder / HELD_OUT}
+    with _alone(folder):
+        _check_free(out, folder, found, images)
+        options = {"style": asdict(style), "hold_out": hold_out, "sources": found.digest}
+        with Journal(folder, options, passphrase) as journal:
+            tasks = plan.tasks(found, images, folders, style, hold_out, journal.secret)
+            done = _finish(tasks, journal, workers, progress)
+            if all(one.reason for one in done):
+                journal.remove()
+                raise _nothing(tasks[done[0].number], done[0].reason)
+            made = Ledger(_head(journal, style, hold_out), tuple(_rows(found, tasks, done)))
+            _write_tables(found, made, folders)
+            left_out = {**found.left_out, **{tasks[one.number].file: one.reason for one in done if one.reason}}
+            ledger.save(folder, made, passphrase, left_out)
+            journal.remove()
+    return Marked(made, left_out, found.uncaptioned)
+
+
+def _nothing(task: Task, reason: str) -> InvalidValue:
+    found = f"no image that can be marked (such as {task.file}: {reason})"
+    return InvalidValue("solidmark mark", found, "one or more", "Look at the images.")
+
+
+def _check(images: Path, out: Path, folder: Path, style: Style, hold_out: float) -> None:
+    if not 0 <= hold_out < 1:
+        raise InvalidValue("--hold-out", hold_out, "a share in [0, 1)", "Half of the images is 0.5.")
+    for name, number in (("--keys", style.segments), ("--thickness", style.thickness), ("--size", style.size)):
+        if number is not None and number < 1:
+            raise InvalidValue(name, number, "at least 1", "Give a whole number of pixels or keys.")
+    sources.relation(images, out)
+    sources.relation(images, folder)
+    sources.relation(out, folder)
+
+
+def _check_free(out: Path, folder: Path, found: Sources, images: Path) -> None:
+    """Whether the folders are ours to write, and large enough."""
+    fresh = not (folder / NAME).exists()
+    for place in (out, folder):
+        filled = place.exists() and any(path.name != LOCK for path in place.iterdir())
+        if fresh and filled:
+            cure = "Choose another folder; nothing is ever overwritten."
+            raise InvalidValue(str(place), "a folder that is not empty", "a new folder", cure)
+    needed = sum((images / image.file).stat().st_size for image in found.images)
+    free = shutil.disk_usage(folder).free
+    if fresh and free < needed:
+        found_text = f"{free / 1e6:.0f} MB free"
+        cure = "Free some space, or choose another disk."
+        raise InvalidValue(str(out), found_text, f"at least {needed / 1e6:.0f} MB, what the images take", cure)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The folder of the ledger, which is made, for this process alone."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as cause:
+        raise InvalidValue(str(folder), f"{cause}", "a folder that can be written", "Choose another folder.") from cause
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as cause:
+        found = "a marking that another process is at"
+        raise InvalidValue(str(folder), found, "a folder of its own", "Wait for it, or choose another.") from cause
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _finish(tasks: list[Task], journal: Journal, workers: int | None, progress: Progress) -> list[Painted]:
+    """Paint what is not painted yet: all outcomes, in order."""
+    done = {number: one for number, one in journal.done.items() if one.reason or _stands(tasks[number], one)}
+    left = [task for task in tasks if task.number not in done]
+    plan.sweep(left)
+    for painted in pool.painted(left, pool.default_workers(len(left)) if workers is None else workers):
+        journal.add(painted)
+        done[painted.number] = painted
+        progress("marking", len(done), len(tasks))
+    return [done[number] for number in sorted(done)]
+
+
+def _stands(task: Task, painted: Painted) -> bool:
+    return task.target.is_file() and task.target.stat().st_size == painted.size
+
+
+def _head(journal: Journal, style: Style, hold_out: float) -> Head:
+    return Head(
+        secret=journal.secret.hex(),
+        salt=journal.salt.hex(),
+        hold_out=hold_out,
+        segments=style.segments,
+        inside=style.inside,
+        size=style.size,
+        created=journal.created,
+        version=metadata.version("solidmark"),
+    )
+
+
+def _rows(found: Sources, tasks: list[Task], done: list[Painted]) -> Iterator[Row]:
+    """The rows of all images that were not left out, in order."""
+    first: dict[str, int] = {}
+    for number, painted in enumerate(one for one in done if not one.reason):
+        task = tasks[painted.number]
+        yield Row(
+            number=number,
+            source=task.file,
+            source_sha256=task.sha256,
+            marked=task.marked,
+            marked_sha256=painted.sha256,
+            split=task.split,
+            caption=found.images[painted.number].columns[found.caption_column],
+            keys=task.keys,
+            height=painted.height,
+            width=painted.width,
+            thickness=painted.thickness,
+            colour=painted.colour,
+            copy_of=first.get(task.sha256),
+            done=painted.done,
+        )
+        first.setdefault(task.sha256, number)
+
+
+def _write_tables(found: Sources, made: Ledger, folders: dict[Part, Path]) -> None:
+    """`metadata.jsonl` of each split: the columns as they were, under the names of the marked files."""
+    columns = {image.file: image.columns for image in found.images}
+    for part, folder in folders.items():
+        rows = [{"file_name": row.marked, **columns[row.source]} for row in made.rows if row.split == part]
+        if rows:
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            records.write_text(folder / "metadata.jsonl", lines)
