@@ -63,7 +63,8 @@ def mark(
     with _alone(folder):
         _check_free(out, folder, found, images)
         options = {"style": asdict(style), "hold_out": hold_out, "sources": found.digest}
-        with Journal(folder, options, passphrase) as journal:
+        journal = Journal(folder, options, passphrase)
+        with journal.lines:
             tasks = plan.tasks(found, images, folders, style, hold_out, journal.secret)
             done = _finish(tasks, journal, workers, progress)
             if all(one.reason for one in done):

@@ -23,7 +23,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import InvalidValue, cleaned
 from .layouts import Pixels
@@ -54,7 +54,7 @@ def decode(data: bytes, where: str, size: int | None = None) -> tuple[Pixels, st
         raise
     except Image.DecompressionBombError as cause:
         raise InvalidValue(where, f"{cause}", f"at most {LARGEST:,} pixels", "Scale the image down.") from cause
-    except Image.UnidentifiedImageError as cause:
+    except UnidentifiedImageError as cause:
         expected = f"one of {', '.join(FORMATS)}"
         raise InvalidValue(where, "a file that is no image of a known format", expected, "Convert it to PNG.") from cause
     except MemoryError:
@@ -105,7 +105,7 @@ def _opaque(image: Image.Image) -> tuple[Image.Image, list[str]]:
     gray = image.mode in ("1", "L", "LA")
     if image.has_transparency_data:
         clear = image.convert("RGBA")
-        if clear.getextrema()[3][0] < 255:  # type: ignore[index]  # of four channels, the last is alpha
+        if np.asarray(clear)[..., 3].min() < 255:
             white = Image.new("RGBA", clear.size, "white")
             laid = Image.alpha_composite(white, clear).convert("RGB")
             return (laid.convert("L") if gray else laid), ["laid on white"]

@@ -23,7 +23,7 @@ def seal(plain: bytes, passphrase: str) -> bytes:
     salt, nonce = secrets.token_bytes(16), secrets.token_bytes(12)
     head = {"schema": SCHEMA, "kdf": "scrypt", **COST, "salt": salt.hex(), "nonce": nonce.hex()}
     line = json.dumps(head, sort_keys=True).encode()
-    return line + b"\n" + _cipher(passphrase, salt).encrypt(nonce, plain, line)
+    return line + b"\n" + bytes(_cipher(passphrase, salt).encrypt(nonce, plain, line))
 
 
 def unseal(sealed: bytes, passphrase: str, where: str) -> bytes:
