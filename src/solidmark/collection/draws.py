@@ -23,7 +23,8 @@ def fresh() -> bytes:
 
 def keys_of(secret: bytes, sha256: str, segments: int) -> Keys:
     """(S,) keys of an image, uniform on [0, 1]."""
-    return keys.draw(1, segments, np.random.default_rng(_number(secret, "keys", sha256)))[0]
+    drawn: Keys = keys.draw(1, segments, np.random.default_rng(_number(secret, "keys", sha256)))
+    return drawn.reshape(segments)
 
 
 def held_out(secret: bytes, images: Iterable[str], share: float) -> set[str]:

@@ -65,7 +65,8 @@ def paint(task: Task) -> Painted:
         if hashlib.sha256(data).hexdigest() != task.sha256:
             raise InvalidValue(task.file, "other bytes than a moment ago", "a file at rest", "Mark it again.")
         picture, done = pictures.decode(data, task.file, task.style.size)
-        layout = fitting(*picture.shape[:2], task.style.segments, task.style.thickness, inside=task.style.inside)
+        height, width = picture.shape[:2]
+        layout = fitting(height, width, task.style.segments, task.style.thickness, inside=task.style.inside)
     except InvalidValue as bad:
         return Painted(task.number, reason=f"found {bad.found}; expected {bad.expected}. {bad.cure}")
     except OSError as cause:
