@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from solidmark.leaderboard import Curve, Excess, Leaderboard, MatchedComparison, Row, TestbedFacts
-from solidmark.leaderboard.curves import AXES
+from solidmark.leaderboard.measures import AXES
 from solidmark.mitigation import Stage as Stages
 
 from . import matched_table

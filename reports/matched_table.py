@@ -16,8 +16,9 @@ from solidmark.leaderboard import (
     Row,
     TestbedFacts,
 )
-from solidmark.leaderboard.curves import AXES, MATCHED
+from solidmark.leaderboard.curves import MATCHED
 from solidmark.leaderboard.excess import EQUAL, WIDEST, too_few
+from solidmark.leaderboard.measures import AXES
 
 from .columns import spans
 from .table import EMPTY, OVER_SEEDS, PLAIN, SIGNED, TEXT, TIMES, Column, with_interval

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from solidmark.leaderboard import Curve, Estimate, Row
-from solidmark.leaderboard.curves import MATCHED, reach
+from solidmark.leaderboard.curves import MATCHED
 from solidmark.leaderboard.excess import WIDEST
+from solidmark.leaderboard.measures import reach
 
 from .drawing import INKS, Drawing, canvas, style, svg, tip
 from .table import with_interval

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from scipy import stats
@@ -26,8 +27,15 @@ def estimate(value: float, error: float = 0.01, images: int = 64) -> Record:
 
 def share(count: int, of: int, chance: float = 0.0) -> Record:
     """{count of low high chance} with the Clopper-Pearson interval."""
+    low, high = exact_limits(count, of)
+    return {"count": count, "of": of, "low": low, "high": high, "chance": chance}
+
+
+@cache
+def exact_limits(count: int, of: int) -> tuple[float, float]:
+    """The Clopper-Pearson interval; kept, for a sum of tests asks for the same ones."""
     interval = stats.binomtest(count, of).proportion_ci()
-    return {"count": count, "of": of, "low": float(interval.low), "high": float(interval.high), "chance": chance}
+    return float(interval.low), float(interval.high)
 
 
 def scored(m: float = 0.88, error: float = 0.01, images: int = 64, epsilon: float = 13.0) -> Record:
@@ -63,6 +71,21 @@ def worst(queries: Record) -> Record | None:
     best = max(queries, key=lambda name: queries[name]["memorization"]["value"])
     scores = {name: queries[best][name] for name in ("memorization", "certified", "epsilon")}
     return {**scores, "chosen": {name: float(name == best) for name in queries}, "queries": len(queries)}
+
+
+def content(
+    own: float | None, emitted: float, certified: tuple[int, int] = (40, 40), images: int = 64, error: float = 0.03
+) -> Record:
+    """The content block: AUROC from the own caption (None: there is none) and from any, and how many are certified."""
+
+    def score(area: float, count: int) -> Record:
+        limits = {"low": max(area - 2 * error, 0.0), "high": min(area + 2 * error, 1.0)}
+        block = {"value": area, **limits, "chance": 0.5}
+        return {"auroc": block, "images": images, "rank_p": 0.001, "certified": share(count, images), "least": 10}
+
+    work = {"forward": 16000, "backward": 0, "seconds": 4.0, "images": 320}
+    own_score = None if own is None else score(own, certified[0])
+    return {"own": own_score, "any": score(emitted, certified[1]), "evaluations": work, "shared": False}
 
 
 def utility(right: int | None = 164) -> Record:

@@ -12,9 +12,10 @@ from scipy import stats
 
 from solidmark.errors import InvalidValue
 from solidmark.leaderboard import Estimate, build_leaderboard
-from solidmark.leaderboard.curves import AXES, Curve, Point, frontier
+from solidmark.leaderboard.curves import Curve, Point, frontier
 from solidmark.leaderboard.excess import EQUAL, CurveVerdict, Excess, between, excesses, judge
 from solidmark.leaderboard.matched import MatchedComparison
+from solidmark.leaderboard.measures import AXES
 from solidmark.leaderboard.paired import jackknife, p_value
 
 AT = np.linspace(0, 0.5, 11)

@@ -34,6 +34,7 @@ from .incidents import Incident
 from .matched import MatchedComparison
 from .outcomes import Outcome
 from .ranking import RankedFamily, Ranking
+from .yardsticks import JointVerdict
 
 __all__ = [
     "NO_CLAIM",
@@ -56,6 +57,7 @@ __all__ = [
     "Excess",
     "Finding",
     "Incident",
+    "JointVerdict",
     "Leaderboard",
     "Marks",
     "MatchedComparison",

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 
 from ..errors import InvalidValue
 from ..schema.numbers import Estimate
-from ..schema.row import NO_CLASS, NO_WORST, Attempt, Row, Worst
+from ..schema.row import NO_CLASS, Row
+from .measures import Axis, Measure
 from .paired import Array, jackknife
 
 DRAWN = np.linspace(0.0, 0.5, 51)
@@ -26,69 +26,6 @@ DRAWN = np.linspace(0.0, 0.5, 51)
 
 MATCHED = 0.05
 """Utility is matched at a relative loss of at most this, against the baseline."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A kind of utility: its name in a row, in words, and whether less is better."""
-
-    name: str
-    title: str
-    falling: bool = False
-
-    def of(self, attempt: Attempt) -> float | None:
-        """The utility of one seed."""
-        return attempt.frechet if self.falling else attempt.accuracy
-
-    def losses(self, values: Array, baseline: Array) -> Array:
-        """Relative losses against the baseline; negative where a row is more useful."""
-        return values / baseline - 1 if self.falling else 1 - values / baseline
-
-
-AXES = (Axis("accuracy", "accuracy"), Axis("frechet", "Fréchet distance", falling=True))
-
-
-WorstField = Literal["worst", "worst_service"]
-"""The two worst cases of a row and of a seed: over all queries, and over those that go through the service alone."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """Which memorization is compared with utility: of the worst case over queries, or of the leading query.
-
-    `attribute` is the field of a seed that has it.
-    """
-
-    name: str
-    title: str
-    attribute: Literal["worst", "worst_service", "memorization"]
-
-    def of(self, attempt: Attempt) -> float | None:
-        """The memorization of one seed; by its size where it is shown to lie below 0, for avoidance gives keys away too."""
-        estimate: Estimate | None = getattr(attempt, self.attribute)
-        if estimate is None:
-            return None
-        return abs(estimate.value) if estimate.limits[1] < 0 else estimate.value
-
-    def within(self, stage: str) -> Measure:
-        """The same for rows of a stage: what acts at sampling guards a service, so its worst case goes through that.
-
-        What the weights behind it hold is the baseline's by construction.
-        """
-        return replace(self, attribute=reach(stage)) if self.name == "worst" else self
-
-    def queries(self, row: Row) -> frozenset[str]:
-        """The queries that a row's worst case is taken over; empty where it has none."""
-        worst: Worst | None = getattr(row, self.attribute)
-        return frozenset(worst.chosen) if worst is not None else frozenset()
-
-
-def reach(stage: str) -> WorstField:
-    """The worst case that rows of a stage are judged by: `worst_service` where a part acts at sampling, else `worst`."""
-    return "worst_service" if "sampling" in stage.split("+") else "worst"
-
-
-MEASURES = (Measure("worst", "M*", "worst"), Measure("lead", "M", "memorization"))
 
 
 @dataclass(frozen=True)
@@ -213,7 +150,7 @@ def _curve(members: Sequence[Row], baseline: Row | None, axis: Axis, measure: Me
     complete, seeds, left_out = _complete(members, baseline, axis, measure)
     if not complete or not seeds:
         return replace(empty, left_out=left_out, reason="; ".join(dict.fromkeys(left_out.values())) or "no seed in common")
-    utility = _each_seed(baseline, seeds, axis)
+    utility = axis.over(baseline, seeds)
     points = tuple(_point(row, seeds, utility, axis, measure) for row in (baseline, *complete))
     return replace(empty, seeds=seeds, points=points, left_out=left_out)
 
@@ -233,8 +170,8 @@ def _complete(
 
 def _point(row: Row, seeds: Sequence[int], utility: Array, axis: Axis, measure: Measure) -> Point:
     """A row as a point; `utility` is the baseline's of each seed."""
-    losses = axis.losses(_each_seed(row, seeds, axis), utility)
-    return Point(row.mitigation, tuple(map(float, losses)), tuple(map(float, _each_seed(row, seeds, measure))))
+    losses = axis.losses(axis.over(row, seeds), utility)
+    return Point(row.mitigation, tuple(map(float, losses)), tuple(map(float, measure.over(row, seeds))))
 
 
 def _unusable(row: Row, baseline: Row, axis: Axis, measure: Measure) -> str:
@@ -243,11 +180,8 @@ def _unusable(row: Row, baseline: Row, axis: Axis, measure: Measure) -> str:
         return row.reason or row.status
     if any(axis.of(attempt) is None for attempt in row.attempts):
         return NO_CLASS
-    starred = measure.name == "worst"
-    if any(measure.of(attempt) is None for attempt in row.attempts) or (starred and not measure.queries(row)):
-        return NO_WORST
-    if starred and measure.queries(row) != measure.queries(baseline):
-        return "it was asked other queries than the baseline"
+    if why := measure.lacking(row, baseline):
+        return why
     if row is baseline and not all(axis.of(attempt) for attempt in row.attempts):
         return f"its {axis.title} is 0, so that there is no relative loss"
     return ""
@@ -257,8 +191,3 @@ def _paired_seeds(rows: Sequence[Row], baseline: Row) -> set[int]:
     """The seeds of the baseline that keep most of a family: seeds times settings that have all of them."""
     offered = [{*row.seeds} & {*baseline.seeds} for row in rows]
     return max(offered, key=lambda seeds: len(seeds) * sum(seeds <= more for more in offered), default=set())
-
-
-def _each_seed(row: Row, seeds: Sequence[int], quantity: Axis | Measure) -> Array:
-    values = {attempt.seed: quantity.of(attempt) for attempt in row.attempts}
-    return np.array([values[seed] for seed in seeds], dtype=np.float64)

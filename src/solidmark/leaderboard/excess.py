@@ -78,7 +78,11 @@ def between(family: Curve, reference: Curve) -> Estimate | None:
 def excesses(curves: Sequence[Curve]) -> list[Excess]:
     """Each family with each reference of its stages; all curves of one testbed, axis and measure."""
     pairs = [(curve, reference) for curve in curves if not curve.reference for reference in _references(curve, curves)]
-    unjudged = [_excess_over(curve, reference) for curve, reference in pairs]
+    return judged([_excess_over(curve, reference) for curve, reference in pairs])
+
+
+def judged(unjudged: Sequence[Excess]) -> list[Excess]:
+    """The excesses of one testbed, axis and measure with their verdicts, corrected for being so many."""
     raw = [p_value(excess.estimate) if excess.estimate is not None else None for excess in unjudged]
     tested = [index for index, p in enumerate(raw) if p is not None]
     adjusted = dict(zip(tested, holm([p for p in raw if p is not None]), strict=True))

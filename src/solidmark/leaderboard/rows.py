@@ -13,6 +13,7 @@ from dataclasses import replace
 from ..schema.numbers import Estimate
 from ..schema.record import (
     CaseRecord,
+    ContentScoreBlock,
     CrashRecord,
     QueryBlock,
     ReportedBlock,
@@ -23,11 +24,15 @@ from ..schema.record import (
 from ..schema.row import Attempt, Cost, Row, Worst
 from . import aggregate, blocks
 from .aggregate import of_all
+from .disagreement import disagreement
 from .incidents import reason
 from .reported import summarize_reports
 
 SILENT: ReportedBlock = {"training": {}, "editing": {}, "sampling": {}}
 """What a record reports that is older than reports."""
+
+EVEN = 0.5
+"""The AUROC of what tells nothing."""
 
 STAGES = ("none", "training", "sampling", "post-hoc")
 
@@ -146,7 +151,7 @@ def _worst(each: Sequence[WorstBlock | None]) -> Worst | None:
 
 
 def _attempt(record: CaseRecord) -> Attempt:
-    utility = record.get("utility")
+    utility, content = record.get("utility"), record.get("content")
     return Attempt(
         seed=record.get("seed"),
         status=record["status"],
@@ -156,6 +161,8 @@ def _attempt(record: CaseRecord) -> Attempt:
         memorization=_memorization(next(iter((record.get("queries") or {}).values()), None)),
         worst=_memorization(record.get("worst")),
         worst_service=_memorization(record.get("worst_service")),
+        content_own=_separation(content["own"]) if content else None,
+        content_any=_separation(content["any"]) if content else None,
         accuracy=_accuracy(utility) if utility else None,
         frechet=utility["frechet"]["value"] if utility else None,
     )
@@ -169,6 +176,14 @@ def _accuracy(utility: UtilityBlock) -> float | None:
 def _memorization(block: QueryBlock | WorstBlock | None) -> Estimate | None:
     """M of one seed, of a query or of the worst case."""
     return aggregate.number([block["memorization"]], [block["memorization"]["images"]]) if block else None
+
+
+def _separation(block: ContentScoreBlock | None) -> Estimate | None:
+    """The AUROC of one seed by one content score."""
+    if block is None:
+        return None
+    area = block["auroc"]
+    return Estimate(area["value"], area["low"], area["high"], chance=EVEN, count=block["images"])
 
 
 def _is_reference(record: CaseRecord) -> bool:
@@ -192,18 +207,19 @@ def _stage_of(family: str, records: Iterable[CaseRecord]) -> str:
 
 
 def _add_comparisons(rows: Sequence[Row]) -> list[Row]:
-    """Each row with what only its neighbours say: seeds that it lacks, and its cost over the baseline's."""
+    """Each row with what its neighbours say: seeds that it lacks, its relative cost, how its yardsticks differ."""
     seeds: dict[tuple[str, str], set[int]] = {}
-    baselines: dict[tuple[str, str], Cost] = {}
+    baselines: dict[tuple[str, str], Row] = {}
     for row in rows:
         seeds.setdefault(_ground(row), set()).update(row.seeds)
-        if row.baseline and row.cost is not None:
-            baselines.setdefault(_ground(row), row.cost)
+        if row.baseline and row.ok:
+            baselines.setdefault(_ground(row), row)
     return [
         replace(
             row,
             seeds_missing=tuple(sorted(seeds[_ground(row)] - set(row.seeds))) if row.seeds else (),
             cost=_relative(row.cost, baselines.get(_ground(row))),
+            disagreement=disagreement(row, baselines.get(_ground(row))),
         )
         for row in rows
     ]
@@ -214,10 +230,10 @@ def _ground(row: Row) -> tuple[str, str]:
     return row.testbed, str(row.solver)
 
 
-def _relative(cost: Cost | None, baseline: Cost | None) -> Cost | None:
-    if cost is None or baseline is None:
+def _relative(cost: Cost | None, baseline: Row | None) -> Cost | None:
+    if cost is None or baseline is None or baseline.cost is None:
         return cost
-    training, sampling = baseline.training.evaluations, baseline.sampling.per_image
+    training, sampling = baseline.cost.training.evaluations, baseline.cost.sampling.per_image
     return replace(
         cost,
         relative=(cost.training.evaluations + cost.editing.evaluations) / training if training else None,

@@ -29,6 +29,7 @@ NO_WORST = "its seeds were asked different queries, or their records are older t
 NO_CLASS = "the captions of this testbed name no class, so none is asked for"
 NO_CONTENT = "its records are older than the content scores, or its query gives no pictures"
 NO_OWN = "captions say nothing on this testbed, so that no picture is an image's own"
+AGREE = "both yardsticks say the same of it"
 NO_LOSS = (
     "its weights are the baseline's, its network predicts another quantity, the mark leaves no centre, or its records are "
     "older than this number"
@@ -232,8 +233,8 @@ class Reported:
 class Attempt:
     """One seed of a row: what became of it. `memorization` is that of the leading query, also where a control failed.
 
-    `worst`, `worst_service` (over the queries that go through the service alone), `accuracy` and `frechet` are what
-    curves are made of; null where the record has no such number.
+    `worst`, `worst_service` (over the queries that go through the service alone), `content_own` and `content_any` (AUROC
+    of content), `accuracy` and `frechet` are what curves are made of; null where the record has no such number.
     """
 
     seed: int | None
@@ -244,6 +245,8 @@ class Attempt:
     memorization: Estimate | None
     worst: Estimate | None = None
     worst_service: Estimate | None = None
+    content_own: Estimate | None = None
+    content_any: Estimate | None = None
     accuracy: float | None = None
     frechet: float | None = None
 
@@ -253,7 +256,8 @@ class Row:
     """A mitigation at one setting on one testbed, over its seeds. Numbers are null unless every seed is ok.
 
     `reference_curve` says that its family is the reference of its stage, `fidelity` how faithful it is to what was
-    published; null in records older than that. `order` is the place of its setting in the plan.
+    published; null in records older than that. `order` is the place of its setting in the plan. `disagreement` says in words
+    how keys and content differ, where they do.
     """
 
     testbed: str
@@ -278,6 +282,7 @@ class Row:
     utility: Utility | None = None
     denoising_loss: DenoisingLoss | None = None
     content: Content | None = None
+    disagreement: str | None = None
     cost: Cost | None = None
     reported: Reported | None = None
     seeds_missing: tuple[int, ...] = ()
@@ -324,6 +329,8 @@ class Row:
         reasons |= {name: NO_WORST for name in ("worst", "worst_service") if self.ok and getattr(self, name) is None}
         if self.ok and self.content is None:
             reasons["content"] = NO_CONTENT
+        if self.disagreement is None:
+            reasons["disagreement"] = AGREE if self.content is not None else reasons["content"]
         if self.content is not None and self.content.own is None:
             reasons["content.own"] = NO_OWN
         if self.ok and self.denoising_loss is None:

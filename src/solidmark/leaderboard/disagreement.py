@@ -1,0 +1,93 @@
+"""Disagreement: what a row says where its two yardsticks differ, keys and content, in words.
+
+    unlinked, not forgotten            its own caption gives little of an image, another caption much
+    content outlives the keys          little is left of the keys, most of the content
+    remembered, too faint to certify   keys are certified and content is above chance, but few images by content
+
+Read from the top, the first that applies is said; a row that applies to none agrees. Content here is 2 AUROC - 1, and what
+is compared with the baseline is a share of the baseline's own number in the same yardstick, never one yardstick with the
+other. Thresholds were set on rows of `digits`, seeds 0 to 2 (design/two_yardsticks.md).
+"""
+
+from __future__ import annotations
+
+from ..schema.row import Content, ContentScore, Row, Scored, Worst
+from .measures import reach, recalled
+
+UNLINKED = "unlinked, not forgotten"
+OUTLIVES = "content outlives the keys"
+FAINT = "remembered, too faint to certify"
+
+GLOSSARY = {
+    UNLINKED: "The caption of an image no longer gives it, but the caption of another one does: the link from caption to "
+    "image is cut, and the image is still in the model.",
+    OUTLIVES: "Pictures still show the trained images, while little is left of their keys: sharp gray is blurred or "
+    "repelled sooner than a picture is.",
+    FAINT: "Keys prove that images are remembered. Content as a whole lies above chance as well, but too little for a proof "
+    "image by image: the p-value of a key can be as small as it will, a rank among held-out images cannot.",
+}
+"""What each phrase means, for a reader."""
+
+LINKED = 2 / 3
+"""Own captions give little where their content is at most this share of that of any caption."""
+
+KEYS_LEFT, CONTENT_LEFT = 0.5, 0.75
+"""Content outlives the keys where M is at most the first, and content at least the second share of the baseline's."""
+
+CERTIFIED = 0.05
+"""Keys certify where at least this share of the images is certified, which a false-discovery rate of 5 % rarely gives."""
+
+FAINT_SHARE = 0.5
+"""Content is too faint where it certifies at most this share of the images that keys certify."""
+
+
+def disagreement(row: Row, baseline: Row | None) -> str | None:
+    """The phrase for a row; None where both yardsticks say the same, or one of them was not measured.
+
+    What is compared with the baseline needs one with content; the baseline itself is compared with nothing.
+    """
+    keys = _judged_by(row)
+    if row.content is None or keys is None:
+        return None
+    if _unlinked(row.content):
+        return UNLINKED
+    if baseline is not None and not row.baseline and _outlives(row, baseline):
+        return OUTLIVES
+    return FAINT if _faint(keys, row.content) else None
+
+
+def _judged_by(row: Row) -> Scored | Worst | None:
+    """The keys by which a row is judged: the worst case over queries, or the leading one where there is none."""
+    return getattr(row, reach(row.stage)) or row.lead
+
+
+def _unlinked(content: Content) -> bool:
+    if content.own is None:
+        return False
+    own, other = content.own.auroc, content.any.auroc
+    apart = other.limits[0] > max(own.limits[1], other.chance or 0.5)
+    return apart and max(recalled(own), 0.0) <= LINKED * recalled(other)
+
+
+def _outlives(row: Row, baseline: Row) -> bool:
+    keys, keys_before = _judged_by(row), _judged_by(baseline)
+    if keys is None or keys_before is None or row.content is None or baseline.content is None:
+        return False
+    before = max(recalled(score.auroc) for score in _scores(baseline.content))
+    most = max(_scores(row.content), key=lambda score: score.auroc.value)
+    left = recalled(keys.memorization) <= KEYS_LEFT * recalled(keys_before.memorization)
+    return left and _above_chance(most) and recalled(most.auroc) >= CONTENT_LEFT * before
+
+
+def _faint(keys: Scored | Worst, content: Content) -> bool:
+    most = max(score.certified.share for score in _scores(content))
+    certified = keys.certified.share
+    return certified >= CERTIFIED and most <= FAINT_SHARE * certified and any(map(_above_chance, _scores(content)))
+
+
+def _scores(content: Content) -> list[ContentScore]:
+    return [score for score in (content.own, content.any) if score is not None]
+
+
+def _above_chance(score: ContentScore) -> bool:
+    return score.auroc.limits[0] > (score.auroc.chance or 0.5)
