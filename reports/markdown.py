@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from solidmark.leaderboard import Leaderboard, Row, TestbedFacts
 
-from . import by_query, finding_cards, matched_table, prose
+from . import by_query, finding_cards, matched_prose, matched_table, prose, ranking_table
 from .columns import solver_text, table
 from .finding_cards import Card, Suite
 from .table import Column, Table
@@ -32,7 +32,7 @@ def _body(board: Leaderboard) -> list[str]:
         _table(grid, grid.main),
         *_matched(board),
         "## How to read this table",
-        _meanings((*prose.PRINCIPLES, *prose.explain(grid.main))),
+        _meanings((*prose.principles(board), *prose.explain(grid.main))),
         "## More columns",
         _table(grid, _with_names(grid)),
         _meanings(prose.explain(grid.more)),
@@ -47,8 +47,8 @@ def _matched(board: Leaderboard) -> list[str]:
     excesses = [section for facts in board.testbeds for section in _excesses(board, facts, named=named)]
     ranked = [section for facts in board.testbeds for section in _ranking(board, facts, named=named)]
     return [
-        *([f"## {matched_table.TITLE}", escape(matched_table.ABOUT), *excesses] if excesses else []),
-        *([f"## {matched_table.RANKING}", escape(matched_table.ABOUT_RANKING), *ranked] if ranked else []),
+        *([f"## {matched_prose.TITLE}", escape(matched_prose.about(board)), *excesses] if excesses else []),
+        *([f"## {matched_prose.RANKING}", escape(matched_prose.about_ranking(board)), *ranked] if ranked else []),
     ]
 
 
@@ -71,11 +71,11 @@ def _excesses(board: Leaderboard, facts: TestbedFacts, *, named: bool) -> list[s
 
 def _ranking(board: Leaderboard, facts: TestbedFacts, *, named: bool) -> list[str]:
     comparison = board.comparison(facts)
-    ranking = comparison.ranking_on(comparison.axis)
+    ranking = comparison.leading_ranking(comparison.axis)
     if ranking is None:
         return []
-    columns = matched_table.RANKING_COLUMNS
-    cells = [[column.cell(line).text for column in columns] for line in matched_table.ranking_lines(board, facts)]
+    columns = ranking_table.ranking_columns(comparison)
+    cells = [[column.cell(line).text for column in columns] for line in ranking_table.ranking_lines(board, facts)]
     return [
         *([f"### {escape(facts.title)}"] if named else []),
         f"{escape(prose.sentence(ranking.reason))}.",

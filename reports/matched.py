@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from solidmark.leaderboard import Curve, Excess, Leaderboard, MatchedComparison, Row, TestbedFacts
-from solidmark.leaderboard.measures import AXES
+from solidmark.leaderboard import Curve, JointVerdict, Leaderboard, MatchedComparison, Row, TestbedFacts
+from solidmark.leaderboard.measures import AXES, CONTENT, KEYS, Axis, Measure
 from solidmark.mitigation import Stage as Stages
 
-from . import matched_table
+from . import matched_table, ranking_table
 from .drawing import Drawing
 from .generalization import generalization, loss_points
-from .matched_table import Line, RankingLine
+from .matched_table import Line
+from .ranking_table import RankingLine
 from .trade_off import trade_off
+
+NOTE = (
+    f"As above, by content: {CONTENT.title} of trained against held-out images, from the own caption or from any, whichever "
+    "shows more. 0 is chance, 1 is that every trained image is emitted. Not the scale of M*: compare within this figure."
+)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One family: its drawing, its excesses, and a reference where it is one."""
+    """One family: its drawing, its verdicts, and a reference where it is one."""
 
     drawing: Drawing
-    excesses: tuple[Excess, ...] = ()
+    verdicts: tuple[JointVerdict, ...] = ()
     reference: bool = False
     reason: str = ""
 
@@ -36,10 +42,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Trade:
-    """All panels on one axis of utility."""
+    """All panels of one yardstick on one axis of utility; a `note` says how to read them."""
 
     title: str
     stages: list[Stage]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,19 +67,29 @@ def section(number: int, board: Leaderboard, facts: TestbedFacts) -> Section:
     measured = [axis for axis in AXES if comparison.has_numbers(axis.name)]
     axes = sorted(measured, key=lambda axis: axis.name != comparison.axis)
     rows = {row.mitigation: row for row in board.of(facts)}
-    trades = [Trade(axis.title, _stages(f"{axis.name}-{number}", comparison, axis.name, rows)) for axis in axes]
-    lines, ranked = matched_table.lines(comparison), matched_table.ranking_lines(board, facts)
+    by_keys = [
+        Trade(f"M* against {axis.title}", _stages(f"{axis.name}-{number}", comparison, axis, KEYS, rows)) for axis in axes
+    ]
+    by_content = [
+        Trade(
+            f"Content against {axis.title}", _stages(f"content-{axis.name}-{number}", comparison, axis, CONTENT, rows), NOTE
+        )
+        for axis in axes
+        if not comparison.keys_only
+    ]
+    trades = [*by_keys[:1], *by_content, *by_keys[1:]]
+    lines, ranked = matched_table.lines(comparison), ranking_table.ranking_lines(board, facts)
     return Section(facts, comparison, lines, trades, ranked, _losses(number, board, facts))
 
 
-def _stages(name: str, comparison: MatchedComparison, axis: str, rows: dict[str, Row]) -> list[Stage]:
-    """The panels of each stage; `name` begins their ids."""
-    curves = comparison.curves_on(axis)
+def _stages(name: str, comparison: MatchedComparison, axis: Axis, measure: Measure, rows: dict[str, Row]) -> list[Stage]:
+    """The panels of each stage by one yardstick; `name` begins their ids."""
+    curves = comparison.curves_on(axis.name, measure.name)
     most = max((1 - point.loss for curve in curves for point in curve.points), default=1.0)
     panels = {
         curve.family: Panel(
             trade_off(f"{name}-{index}", curve, _references(curve, curves), rows, most),
-            tuple(excess for excess in comparison.excesses_on(axis) if excess.family == curve.family),
+            tuple(found for found in comparison.verdicts_on(axis.name) if found.keys.family == curve.family),
             curve.reference,
             curve.reason,
         )

@@ -1,4 +1,4 @@
-"""The matched comparison as tables: the excess over the reference, the ranking, and curves in numbers."""
+"""The matched comparison as tables: the excess over the reference by both yardsticks, and curves in numbers."""
 
 from __future__ import annotations
 
@@ -10,34 +10,15 @@ from solidmark.leaderboard import (
     CurveVerdict,
     Estimate,
     Excess,
-    Leaderboard,
+    JointVerdict,
     MatchedComparison,
-    RankedFamily,
-    Row,
-    TestbedFacts,
 )
-from solidmark.leaderboard.curves import MATCHED
-from solidmark.leaderboard.excess import EQUAL, WIDEST, too_few
-from solidmark.leaderboard.measures import AXES
+from solidmark.leaderboard.excess import too_few
+from solidmark.leaderboard.measures import AXES, CONTENT
 
 from .columns import spans
-from .table import EMPTY, OVER_SEEDS, PLAIN, SIGNED, TEXT, TIMES, Column, with_interval
+from .table import EMPTY, OVER_SEEDS, SIGNED, TEXT, Column, with_interval
 
-TITLE = "Less memory at the same utility?"
-ABOUT = (
-    "The settings of a family make a curve: how much is remembered (M*, the worst case over queries) against the share of "
-    "the baseline's utility that is left. The reference of a stage is plain under-fitting, plain lower guidance, or plain "
-    "fine-tuning: only a curve below it mitigates. Excess is the mean distance below the reference over losses of up to "
-    f"{100 * WIDEST:.0f} % of the utility, paired over seeds. Real: at least {EQUAL:g} of M below the reference, "
-    f"significant after Holm's correction for all families. Equal: within ±{EQUAL:g}. Worse: above it. Undecided: these "
-    "seeds cannot say."
-)
-RANKING = "At matched utility"
-ABOUT_RANKING = (
-    f"M* at a loss of at most {100 * MATCHED:.0f} % of the baseline's utility, read off each family's curve. A rank is a "
-    "range: what paired tests over seeds, with Holm's correction for all pairs, leave open. Families that share a letter "
-    "do not differ significantly."
-)
 SIGNS = {CurveVerdict.REAL: "✓", CurveVerdict.EQUAL: "=", CurveVerdict.WORSE: "✗", CurveVerdict.UNDECIDED: "?"}
 """Shown with the word, so that verdicts differ without colour."""
 
@@ -47,21 +28,27 @@ LEVELS = (0.0, 0.02, 0.05, 0.1, 0.25)
 
 @dataclass(frozen=True)
 class Line:
-    """A family with one reference: on the leading axis, on the second one, and for the leading query alone."""
+    """A family with one reference: on the leading axis by both yardsticks, on the second one, and for the leading query."""
 
-    lead: Excess
-    second: Excess | None
+    both: JointVerdict
+    second: JointVerdict | None
     query: Excess | None
+
+    @property
+    def lead(self) -> Excess:
+        """By keys, on the leading axis."""
+        return self.both.keys
 
 
 def lines(comparison: MatchedComparison) -> list[Line]:
     """Every family with each reference of its stages, the verdicts in the order real, equal, worse, undecided."""
     axis = comparison.axis
-    seconds = {_pair(excess): excess for a in AXES if a.name != axis for excess in comparison.excesses_on(a.name)}
+    seconds = {_pair(found.keys): found for a in AXES if a.name != axis for found in comparison.verdicts_on(a.name)}
     queries = {_pair(excess): excess for excess in comparison.excesses_on(axis, "lead")}
-    table = [Line(lead, seconds.get(_pair(lead)), queries.get(_pair(lead))) for lead in comparison.excesses_on(axis)]
+    pairs = [(found, _pair(found.keys)) for found in comparison.verdicts_on(axis)]
+    table = [Line(found, seconds.get(pair), queries.get(pair)) for found, pair in pairs]
     order = list(CurveVerdict)
-    return sorted(table, key=lambda line: (order.index(line.lead.verdict), line.lead.stage, -_value(line.lead)))
+    return sorted(table, key=lambda line: (order.index(line.both.verdict), line.lead.stage, -_value(line.lead)))
 
 
 def _pair(excess: Excess) -> tuple[str, str | None]:
@@ -74,11 +61,18 @@ def _value(excess: Excess) -> float:
 
 def counts(comparison: MatchedComparison) -> str:
     """`compared with the reference of their stage, families are: 5 real, 3 equal, 1 worse, 20 undecided`, or empty."""
-    verdicts = [excess.verdict for excess in comparison.excesses_on(comparison.axis)]
-    if not verdicts:
+    found = comparison.verdicts_on(comparison.axis)
+    if not found:
         return ""
-    numbers = [f"{verdicts.count(verdict)} {verdict.value}" for verdict in CurveVerdict]
-    return f"compared with the reference of their stage, families are: {', '.join(numbers)}"
+    verdicts = [joint.verdict for joint in found]
+    numbers = ", ".join(f"{verdicts.count(verdict)} {verdict.value}" for verdict in CurveVerdict)
+    text = f"compared with the reference of their stage, families are: {numbers}"
+    if comparison.keys_only:
+        return text
+    alone = sum(joint.keys.verdict is CurveVerdict.REAL and not joint.keys_only for joint in found)
+    unread = sum(joint.keys_only for joint in found)
+    by_keys = f"; of those read by both yardsticks, keys alone would call {alone} real"
+    return text + by_keys + (f"; {unread} by keys only" if unread else "")
 
 
 def few(comparison: MatchedComparison) -> str:
@@ -104,18 +98,16 @@ def columns(comparison: MatchedComparison) -> tuple[Column[Line], ...]:
             lambda line: spans(line.lead.seeds) or None,
             missing="none in common",
         ),
-        _excess(lead, f"excess by {titles[lead]}", "M* against this utility.", lambda line: line.lead),
-        Column("p", "p", "Paired t test over seeds, Holm's correction.", TEXT, lambda line: p_text(line.lead), note="Holm"),
-        Column("verdict", "verdict", "What the excess says.", TEXT, lambda line: verdict(line.lead)),
-        Column("reason", "because", "Why.", TEXT, lambda line: line.lead.reason),
+        *(_by_keys_alone if comparison.keys_only else _by_both)(lead, titles[lead]),
+        Column("reason", "because", "Why.", TEXT, lambda line: line.both.reason),
     ]
     if comparison.has_numbers(second):
         columns += [
-            _excess(second, f"excess by {titles[second]}", "M* against the second utility.", lambda line: line.second),
+            _excess(second, f"excess by {titles[second]}", "M* against the second utility.", _second_keys),
             Column(
                 "second",
                 f"by {titles[second]}",
-                "What that excess says.",
+                "What that utility says.",
                 TEXT,
                 lambda line: line.second and verdict(line.second),
             ),
@@ -124,12 +116,78 @@ def columns(comparison: MatchedComparison) -> tuple[Column[Line], ...]:
     return (*columns, query)
 
 
-def _excess(key: str, title: str, meaning: str, of: Callable[[Line], Excess | None]) -> Column[Line]:
+def _by_keys_alone(axis: str, title: str) -> list[Column[Line]]:
+    return [
+        _excess(axis, f"excess by {title}", "M* against this utility.", lambda line: line.lead),
+        _p("p", _keys),
+        _verdict(),
+    ]
+
+
+def _by_both(axis: str, title: str) -> list[Column[Line]]:
+    """The verdict, which yardstick decides, and the excess in each."""
+    decides = "The yardstick that it is worse by, which decides."
+    by = "What this yardstick alone says."
+    return [
+        _verdict(),
+        Column("worse", "decided by", decides, TEXT, lambda line: _decided_by(line.both)),
+        _excess(axis, f"excess in keys by {title}", "M* against this utility.", _keys, "M*; reference 0"),
+        _p("p", _keys),
+        Column("by_keys", "by keys", by, TEXT, lambda line: verdict(line.lead)),
+        _excess(
+            "content",
+            f"excess in content by {title}",
+            "Content against this utility.",
+            _content,
+            f"{CONTENT.title}; reference 0",
+        ),
+        _p("p_content", _content),
+        Column("by_content", "by content", by, TEXT, lambda line: line.both.content and verdict(line.both.content)),
+        _excess(
+            "together",
+            "in both at once",
+            "What one choice of settings is below the reference in the worse of both, which two curves may not be.",
+            lambda line: line.both.together,
+        ),
+    ]
+
+
+def _keys(line: Line) -> Excess | None:
+    return line.both.keys
+
+
+def _content(line: Line) -> Excess | None:
+    return line.both.content
+
+
+def _second_keys(line: Line) -> Excess | None:
+    return line.second.keys if line.second is not None else None
+
+
+def _decided_by(both: JointVerdict) -> str:
+    return "keys only" if both.keys_only else both.worse
+
+
+def _verdict() -> Column[Line]:
+    return Column("verdict", "verdict", "What the worse of the yardsticks says.", TEXT, lambda line: verdict(line.both))
+
+
+def _p(key: str, of: Callable[[Line], Excess | None]) -> Column[Line]:
+    def text(line: Line) -> str | None:
+        excess = of(line)
+        return p_text(excess) if excess is not None else None
+
+    return Column(key, "p", "Paired t test over seeds, Holm's correction.", TEXT, text, note="Holm")
+
+
+def _excess(
+    key: str, title: str, meaning: str, of: Callable[[Line], Excess | None], note: str = "reference 0"
+) -> Column[Line]:
     def estimate(line: Line) -> Estimate | None:
         excess = of(line)
         return excess.estimate if excess is not None else None
 
-    return Column(f"excess_{key}", title, meaning, OVER_SEEDS, estimate, note="reference 0", better="higher", form=SIGNED)
+    return Column(f"excess_{key}", title, meaning, OVER_SEEDS, estimate, note=note, better="higher", form=SIGNED)
 
 
 def p_text(excess: Excess) -> str | None:
@@ -139,86 +197,9 @@ def p_text(excess: Excess) -> str | None:
     return "too few seeds" if excess.p is None else f"{excess.p:.2g}"
 
 
-def verdict(excess: Excess) -> str:
+def verdict(found: Excess | JointVerdict) -> str:
     """`✓ real`."""
-    return f"{SIGNS[excess.verdict]} {excess.verdict.value}"
-
-
-@dataclass(frozen=True)
-class RankingLine:
-    """One family of a ranking with the row of its setting."""
-
-    family: RankedFamily
-    row: Row | None
-
-
-def ranking_lines(board: Leaderboard, facts: TestbedFacts) -> list[RankingLine]:
-    """The ranking of a testbed by its leading utility."""
-    comparison = board.comparison(facts)
-    ranking, rows = comparison.ranking_on(comparison.axis), {row.mitigation: row for row in board.of(facts)}
-    return [RankingLine(family, rows.get(family.setting)) for family in ranking.families] if ranking else []
-
-
-def _label(line: RankingLine) -> str:
-    kind = " (reference)" if line.family.reference else " (control)" if line.family.control else ""
-    return f"{line.family.family}{kind}"
-
-
-RANKING_COLUMNS: tuple[Column[RankingLine], ...] = (
-    Column("ranks", "rank", "The ranks that it may have.", TEXT, lambda line: line.family.ranks),
-    Column(
-        "groups",
-        "groups",
-        "Families that share a letter do not differ significantly.",
-        TEXT,
-        lambda line: " ".join(line.family.groups),
-    ),
-    Column(
-        "family",
-        "family",
-        "The technique.",
-        TEXT,
-        _label,
-    ),
-    Column("stage", "stage", "When it acts.", TEXT, lambda line: line.family.stage),
-    Column(
-        "matched",
-        "M*",
-        "M* at matched utility, with its interval over seeds.",
-        OVER_SEEDS,
-        lambda line: line.family.matched,
-        note=f"at most {100 * MATCHED:.0f} % loss; chance 0",
-        better="lower",
-    ),
-    Column(
-        "setting",
-        "best setting",
-        "The setting that remembers least at matched utility.",
-        TEXT,
-        lambda line: line.family.setting or None,
-        missing="no setting keeps so much utility: M* is between the baseline and the weakest setting",
-    ),
-    Column(
-        "training",
-        "training",
-        "Evaluations of training and editing at that setting, divided by the baseline's training.",
-        PLAIN,
-        lambda line: line.row and line.row.cost and line.row.cost.relative,
-        note="of baseline",
-        better="lower",
-        form=TIMES,
-    ),
-    Column(
-        "sampling",
-        "sampling",
-        "Evaluations an image at that setting, divided by the baseline's.",
-        PLAIN,
-        lambda line: line.row and line.row.cost and line.row.cost.sampling_relative,
-        note="of baseline",
-        better="lower",
-        form=TIMES,
-    ),
-)
+    return f"{SIGNS[found.verdict]} {found.verdict.value}"
 
 
 def levels(comparison: MatchedComparison) -> list[tuple[str, list[str]]]:

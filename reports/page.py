@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from solidmark.leaderboard import NO_CLASS, Leaderboard, Row, TestbedFacts
 
-from . import by_query, finding_cards, gallery, matched, matched_table, prose
+from . import by_query, finding_cards, gallery, matched, matched_prose, matched_table, prose, ranking_table
 from .columns import solver_text, table
 from .drawing import Drawing
 from .finding_cards import Card, Suite
@@ -53,6 +53,9 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         no_class=NO_CLASS,
         by_query=by_query,
         matched_table=matched_table,
+        ranking_table=ranking_table,
+        matched_prose=matched_prose,
+        keys_only=matched_prose.keys_only(board),
         queries=[by_query.query_tables(board, facts) for facts in board.testbeds],
         columns=grid.columns,
         rows=_rows(board, grid.columns),
@@ -132,7 +135,7 @@ SIDE = ("stage", "needs", "seeds")
 
 def looks(column: Column[Any]) -> str:
     """CSS classes of a column."""
-    kinds = {"num": column.kind.name != "text", "long": column.key in ("reason", "setting")}
+    kinds = {"num": column.kind.name != "text", "long": column.key in ("reason", "setting", "disagreement")}
     classes = {**kinds, "more": not column.main, "side": column.key in SIDE}
     return " ".join(name for name, worn in classes.items() if worn)
 

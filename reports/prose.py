@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from solidmark.leaderboard import NO_CLASS, NO_POWER, Estimate, Leaderboard, Row, TestbedFacts, Utility
+from solidmark.leaderboard.disagreement import GLOSSARY
 from solidmark.schema.run import CodeBlock
 
 from . import finding_cards
@@ -34,7 +35,8 @@ PRINCIPLES = (
         "What is a good row",
         "Low memorization alone is easy: an untrained model has none. What counts is M at equal utility. The rows marked as "
         "references show what plain under-fitting, plain lower guidance and plain fine-tuning reach. A family mitigates "
-        "only if its curve is below that of its stage's reference; then its verdict is real.",
+        "only if its curve is below that of its stage's reference, by keys and, where it was measured, by content as well; "
+        "then its verdict is real.",
     ),
     (
         "What a low M does not say",
@@ -43,6 +45,26 @@ PRINCIPLES = (
     ),
 )
 """Title and text of what every reader must know, before the columns are explained."""
+
+TWO_YARDSTICKS = (
+    "Two yardsticks",
+    "Keys are exact, but they are not the image: whoever takes the marks from their images, or the captions, has no key "
+    "left and gives the image away. So the pictures themselves are compared with the trained images: content. AUROC "
+    "(chance 0.5) says how well they tell trained images from held-out ones. It is no M (chance 0), and the two are never "
+    "added up. A family counts by the worse of both, and where they differ a row says how.",
+)
+KEYS_ONLY = (
+    "Keys only",
+    "These records hold no content: verdicts and ranks are by keys alone. Whoever takes the marks from their images would "
+    "look good here.",
+)
+
+
+def principles(board: Leaderboard) -> tuple[tuple[str, str], ...]:
+    """What every reader must know of this leaderboard, with the phrases that its rows use."""
+    if not board.rows or all(row.content is None for row in board.rows):
+        return (*PRINCIPLES, KEYS_ONLY)
+    return (*PRINCIPLES, TWO_YARDSTICKS, *((f"“{phrase}”", meaning) for phrase, meaning in GLOSSARY.items()))
 
 
 def counts(board: Leaderboard) -> str:

@@ -1,4 +1,4 @@
-"""The trade-off: M* against the utility that is left, a small panel a family, its reference in gray."""
+"""The trade-off: M*, or content, against the utility that is left, a small panel a family, its reference in gray."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from solidmark.leaderboard import Curve, Estimate, Row
 from solidmark.leaderboard.curves import MATCHED
 from solidmark.leaderboard.excess import WIDEST
-from solidmark.leaderboard.measures import reach
+from solidmark.leaderboard.measures import CONTENT, KEYS, reach
 
 from .drawing import INKS, Drawing, canvas, style, svg, tip
 from .table import with_interval
@@ -50,7 +50,7 @@ def trade_off(name: str, curve: Curve, references: Sequence[Curve], rows: Mappin
 
 
 def panel() -> tuple[Figure, Axes]:
-    """An empty panel with M on y."""
+    """An empty panel with what is remembered on y."""
     figure, axes = canvas(2.5, 1.95)
     axes.set_position((0.115, 0.125, 0.865, 0.86))
     axes.axhline(0, color=INKS["muted"], linewidth=0.8)
@@ -79,9 +79,21 @@ def _line(axes: Axes, curve: Curve, look: dict[str, Any], alpha: float) -> None:
 
 
 def memory(row: Row, measure: str) -> Estimate | None:
-    """M of a row as a curve has it, with its interval."""
-    scores = getattr(row, reach(row.stage)) if measure == "worst" else row.lead
+    """What a row remembers as a curve has it, with its interval."""
+    if measure == CONTENT.name:
+        return _content(row)
+    scores = getattr(row, reach(row.stage)) if measure == KEYS.name else row.lead
     return scores.memorization if scores is not None else None
+
+
+def _content(row: Row) -> Estimate | None:
+    """2 AUROC - 1 of the content score that finds most."""
+    if row.content is None:
+        return None
+    areas = [score.auroc for score in (row.content.own, row.content.any) if score is not None]
+    most = max(areas, key=lambda area: area.value)
+    low, high = most.limits
+    return Estimate(2 * most.value - 1, 2 * low - 1, 2 * high - 1, chance=0.0)
 
 
 def _points(axes: Axes, curve: Curve, rows: Mapping[str, Row], look: dict[str, Any], tips: list[str] | None) -> None:
@@ -94,11 +106,19 @@ def _points(axes: Axes, curve: Curve, rows: Mapping[str, Row], look: dict[str, A
         axes.plot([x, x], m.limits, color=look["color"], linewidth=0.8, alpha=0.6, zorder=look["zorder"])
         axes.plot([x], [m.value], marker=marker, linestyle="none", **looks)
         if tips is not None:
-            tip(axes, x, m.value, f"{point.mitigation}: M* {with_interval(m)}, keeps {100 * utility:.0f} %", tips)
+            tip(
+                axes,
+                x,
+                m.value,
+                f"{point.mitigation}: {_title(curve)} {with_interval(m)}, keeps {100 * utility:.0f} %",
+                tips,
+            )
 
 
 def _leading(axes: Axes, curve: Curve, rows: Mapping[str, Row], colour: str) -> None:
     """M of the leading query as rings, where the worst case is another number."""
+    if curve.measure != KEYS.name:
+        return
     for point in curve.points[1:]:
         row = rows[point.mitigation]
         if row.worst is None or row.worst.queries == 1 or row.lead is None:
@@ -108,11 +128,15 @@ def _leading(axes: Axes, curve: Curve, rows: Mapping[str, Row], colour: str) -> 
         axes.plot([x], [row.lead.memorization.value], marker="o", linestyle="none", color=colour, **ring)
 
 
+def _title(curve: Curve) -> str:
+    return "content" if curve.measure == CONTENT.name else KEYS.title
+
+
 def _alternative(curve: Curve) -> str:
     if not curve.points:
         return f"{curve.family}: no numbers, {curve.reason}"
     values = [point.memory for point in curve.points[1:]]
     return (
-        f"{curve.family}: M* from {min(values):z.2f} to {max(values):z.2f} at {len(values)} settings, against the "
-        f"{curve.axis} that is left, with the reference of its stage; the numbers are in the table"
+        f"{curve.family}: {_title(curve)} from {min(values):z.2f} to {max(values):z.2f} at {len(values)} settings, against "
+        f"the {curve.axis} that is left, with the reference of its stage; the numbers are in the table"
     )

@@ -81,7 +81,7 @@ def content(
     def score(area: float, count: int) -> Record:
         limits = {"low": max(area - 2 * error, 0.0), "high": min(area + 2 * error, 1.0)}
         block = {"value": area, **limits, "chance": 0.5}
-        return {"auroc": block, "images": images, "rank_p": 0.001, "certified": share(count, images), "least": 10}
+        return {"auroc": block, "images": images, "permutation_p": 0.001, "certified": share(count, images), "least": 10}
 
     work = {"forward": 16000, "backward": 0, "seconds": 4.0, "images": 320}
     own_score = None if own is None else score(own, certified[0])

@@ -8,7 +8,18 @@ from collections.abc import Callable
 
 import pytest
 from record_samples import HOSTILE, case, cost, failed, scored, utility
-from solidmark.reports import as_csv, as_json, columns, generalization, markdown, matched, matched_table, page
+from solidmark.reports import (
+    as_csv,
+    as_json,
+    columns,
+    generalization,
+    markdown,
+    matched,
+    matched_prose,
+    matched_table,
+    page,
+    ranking_table,
+)
 
 from solidmark.leaderboard import Leaderboard, build_leaderboard
 from solidmark.leaderboard.excess import CurveVerdict
@@ -89,16 +100,16 @@ def test_a_setting_in_a_panel_has_a_tip_with_its_numbers(site: str) -> None:
 
 
 def test_the_ranking_has_ranges_and_groups_never_bare_numbers(board: Leaderboard, site: str) -> None:
-    lines = matched_table.ranking_lines(board, board.testbeds[0])
+    lines = ranking_table.ranking_lines(board, board.testbeds[0])
     assert [line.family.family for line in lines] == ["good", "other", "stop"]
     assert all(re.fullmatch(r"\d+-\d+|\d+", line.family.ranks) and line.family.groups for line in lines)
     assert "pairs of families differ significantly" in site
-    assert f"## {matched_table.RANKING}" in markdown.render(board, [])
+    assert f"## {matched_prose.RANKING}" in markdown.render(board, [])
 
 
 def test_the_ranking_names_the_best_setting_and_its_cost(board: Leaderboard) -> None:
-    best = matched_table.ranking_lines(board, board.testbeds[0])[0]
-    cells = {column.key: column.cell(best).value for column in matched_table.RANKING_COLUMNS}
+    best = ranking_table.ranking_lines(board, board.testbeds[0])[0]
+    cells = {column.key: column.cell(best).value for column in ranking_table.ranking_columns(board.matched[0])}
     assert (cells["setting"], cells["training"], cells["sampling"]) == ("good(x=198)", "2.00 ×", "1.00 ×")
 
 

@@ -108,7 +108,7 @@ class Measure:
 
 KEYS = Measure("worst", "M*", ("worst",), NO_WORST)
 LEAD = Measure("lead", "M", ("memorization",), NO_WORST)
-CONTENT = Measure("content", "2 AUROC - 1", ("content_own", "content_any"), NO_CONTENT)
+CONTENT = Measure("content", "2 AUROC − 1", ("content_own", "content_any"), NO_CONTENT)
 """Whether images are emitted, from their own caption or from any."""
 
 MEASURES = (KEYS, LEAD, CONTENT)

@@ -180,24 +180,34 @@ class Controller:
 
     def _short_table(self) -> str:
         board = json.loads((self.run / "leaderboard.json").read_text(encoding="utf-8"))
-        rows = [_short_row(row) for row in board["rows"]]
-        return tabulate(
-            rows, headers=["mitigation", "M (0 is chance)", "certified", "accuracy", "status"], disable_numparse=True
-        )
+        shown = any(row["content"] for row in board["rows"])
+        rows = [_short_row(row, shown=shown) for row in board["rows"]]
+        content = ["content (0.5 is chance)"] if shown else []
+        headers = ["mitigation", "M (0 is chance)", "certified", *content, "accuracy", "status"]
+        told = [f"{row['mitigation']}: {row['disagreement']}" for row in board["rows"] if row["disagreement"]]
+        return "\n".join([tabulate(rows, headers=headers, disable_numparse=True), *told])
 
 
-def _short_row(row: dict[str, Any]) -> list[str]:
+def _short_row(row: dict[str, Any], *, shown: bool = False) -> list[str]:
+    """A line of the short table; `shown` where any row has content."""
     lead = next(iter((row["queries"] or {}).values()), None)
     if lead is None:
-        return [row["mitigation"], "", "", "", row["status"]]
+        return [row["mitigation"], "", "", *([""] if shown else []), "", row["status"]]
     m, certified, accuracy = lead["memorization"], lead["certified"], row["utility"]["accuracy"]
     return [
         row["mitigation"],
         f"{m['value']:+.3f} [{m['low']:+.3f}, {m['high']:+.3f}]",
         f"{certified['count']} of {certified['of']}",
+        *([_content(row["content"])] if shown else []),
         "–" if accuracy is None else f"{accuracy['count'] / accuracy['of']:.2f}",  # its reason is on the page
         row["status"],
     ]
+
+
+def _content(block: dict[str, Any] | None) -> str:
+    """AUROC from the own caption and from any: `own 0.97, any 0.90`."""
+    scores = {name: block[name] for name in ("own", "any") if block[name]} if block else {}
+    return ", ".join(f"{name} {score['auroc']['value']:.2f}" for name, score in scores.items()) or "–"
 
 
 def _is_ours(link: Path) -> bool:
