@@ -1,0 +1,172 @@
+"""Load a pipeline from its folder, with the class and the call of a stranger's file. Nothing is downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..errors import InvalidValue, NotApplicable, PluginFault, UnknownName, cure_of, said
+from ..provenance import code_digest
+from .age import modern, old_imports
+from .calls import Call
+from .identity import INDEX, Identity, components, folder_digest, identity, read_index
+from .quiet import quiet
+
+LIBRARIES = ("diffusers", "transformers")
+"""Whose classes an index may name. Any other would be code of the folder."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A pipeline in evaluation mode, the call that replaces the plain one, and the revision of its folder."""
+
+    pipe: Any
+    call: Call | None
+    revision: str
+
+    @property
+    def identity(self) -> Identity:
+        """See `identity`."""
+        return identity(self.pipe, self.call, self.revision)
+
+
+def load(
+    folder: str | Path,
+    *,
+    pipeline_class: str | None = None,
+    call: str | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+) -> Loaded:
+    """The pipeline in a folder that `save_pretrained` wrote.
+
+    `pipeline_class` and `call` are written `file.py:Name`: a subclass of the folder's pipeline, and a function
+    call(pipe, captions, **options). The file may import its neighbours, and names of 2023. Raises InvalidValue for a
+    path or name that does not exist, DamagedFile for an index that leads outside, NotApplicable for a folder with code
+    of its own or without safetensors, PluginFault for a stranger's file that fails.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        cure = "Nothing is downloaded: give a folder that `save_pretrained` wrote, or the snapshot that you downloaded."
+        raise InvalidValue("pipeline", f"no folder {str(folder)!r}", "a folder on this machine", cure)
+    index = read_index(path)
+    _check_safe(path, index)
+    chosen = modern(_class(index) if pipeline_class is None else _kind(pipeline_class))
+    function = None if call is None else _function(call)
+    with quiet():
+        torch = importlib.import_module("torch")
+        pipe = _loaded(chosen, path, getattr(torch, dtype)).to(device)
+    return Loaded(pipe, function, folder_digest(path))
+
+
+def _loaded(kind: Any, path: Path, dtype: Any) -> Any:
+    try:
+        return kind.from_pretrained(path, torch_dtype=dtype, local_files_only=True, use_safetensors=True)
+    except Exception as cause:
+        expected = f"a folder that {kind.__name__}.from_pretrained loads, with safetensors"
+        cure = "Save the pipeline anew with save_pretrained, or name its class."
+        raise NotApplicable(f"pipeline {path.name}", said(cause), expected, cure) from cause
+
+
+def _check_safe(path: Path, index: dict[str, Any]) -> None:
+    """Raise NotApplicable for a folder that brings code, or whose index names classes of another library."""
+    cure = "Read that code, and give the class of the pipeline as pipeline_class='file.py:Class'."
+    where = f"pipeline {path.name}"
+    brought = sorted(one.relative_to(path).as_posix() for one in path.rglob("*.py"))
+    if brought:
+        raise NotApplicable(where, f"code of its own, {brought[0]}", "weights, configurations and vocabulary", cure)
+    with quiet():
+        known = importlib.import_module("diffusers.pipelines")  # their own parts are named by their folder there
+    for name in components(path, index):
+        library = str(index[name][0])
+        if library not in LIBRARIES and not hasattr(known, library):
+            raise NotApplicable(where, f"{name} of {library!r}", f"parts of {' and '.join(LIBRARIES)}", cure)
+
+
+def _class(index: dict[str, Any]) -> type:
+    """The class that the folder names. Raises UnknownName where diffusers has none of that name."""
+    name = str(index.get("_class_name"))
+    with quiet():
+        diffusers = importlib.import_module("diffusers")
+        kind = getattr(diffusers, name, None)
+    if not isinstance(kind, type):
+        near = [one for one in dir(diffusers) if one.endswith("Pipeline")]
+        error = UnknownName.among(f"{INDEX}, class of the pipeline", name, near)
+        raise UnknownName(error.where, error.found, "a pipeline of diffusers", "Give it as pipeline_class='file.py:Class'.")
+    return kind
+
+
+def _kind(spec: str) -> type:
+    kind = _from_file(spec, "class")
+    if not isinstance(kind, type) or not hasattr(kind, "from_pretrained"):
+        raise InvalidValue(f"class {spec}", repr(kind), "a class of a diffusers pipeline", "Name such a class.")
+    return kind
+
+
+def _function(spec: str) -> Call:
+    function = _from_file(spec, "call")
+    if not callable(function) or isinstance(function, type):
+        raise InvalidValue(f"call {spec}", repr(function), "a function", "Write call(pipe, captions, **options).")
+    made: Call = function
+    return made
+
+
+def _from_file(spec: str, kind: str) -> Any:
+    """What a file has under a name, `file.py:Name`. Raises InvalidValue, or PluginFault where its import fails."""
+    file, colon, name = spec.rpartition(":")
+    path = Path(file)
+    if not colon or path.suffix != ".py" or not name.isidentifier():
+        raise InvalidValue(f"pipeline {kind}", repr(spec), "file.py:Name", "Write the file, a colon and the name.")
+    if not path.is_file():
+        raise InvalidValue(f"pipeline {kind}", f"no file {file!r}", "a Python file", "Give its path.")
+    module = _imported(path)
+    if not hasattr(module, name):
+        names = [one for one in vars(module) if not one.startswith("_")]
+        raise UnknownName.among(f"{kind} of {path.name}", name, names)
+    return getattr(module, name)
+
+
+def _imported(path: Path) -> ModuleType:
+    """The module of a file; once for each text that it has."""
+    unique = f"solidmark_pipeline_{path.stem}_{_digest_of(path)}"
+    if unique in sys.modules:
+        return sys.modules[unique]
+    spec = importlib.util.spec_from_file_location(unique, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[unique] = module
+    try:
+        with old_imports(), quiet(), _neighbours(path.parent):
+            spec.loader.exec_module(module)
+    except Exception as cause:
+        del sys.modules[unique]
+        raise PluginFault(f"file {path.name}", said(cause), "a file that can be imported", cure_of(cause)) from cause
+    return module
+
+
+def _digest_of(path: Path) -> str:
+    """The first digits of where a file is and what it computes. Raises PluginFault where it is no Python."""
+    try:
+        place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+        return f"{place}_{code_digest(path.read_bytes())[:8]}"
+    except (SyntaxError, ValueError) as cause:
+        raise PluginFault(f"file {path.name}", said(cause), "Python", "Repair the file.") from cause
+
+
+@contextmanager
+def _neighbours(folder: Path) -> Iterator[None]:
+    """Inside, files of this folder can be imported by their names."""
+    sys.path.insert(0, str(folder.resolve()))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder.resolve()))
