@@ -52,7 +52,7 @@ def test_a_row_that_lacks_it_beside_one_that_has_it_is_empty_with_a_reason():
 
 def test_without_captions_the_own_score_is_null_with_a_reason():
     (row,) = build_leaderboard([case(content=shown(own=None))]).rows
-    assert "captions say nothing" in row.reasons["content.own"]
+    assert "say nothing or are shared" in row.reasons["content.own"]
     assert row.content.any.certified.count == 40
 
 

@@ -6,7 +6,7 @@ import pytest
 from worlds import composed, digits
 
 from solidmark import Mitigation, Sampler, Stage, plugins
-from solidmark.measurement import answers, content
+from solidmark.measurement import answers, content, measure
 from solidmark.measurement.case import Case, Workspace
 from solidmark.models.memorizer import Memorizer
 from solidmark.queries.by_content import ByContent
@@ -50,19 +50,39 @@ def workspace(tmp_path_factory):
     return Workspace(Store(tmp_path_factory.mktemp("store")))
 
 
+def read(case, model, workspace):
+    return content.measure_content(case, answers.ask_plainly(case, model, workspace))
+
+
 def test_what_is_remembered_is_emitted_from_its_own_caption_and_from_any(memorizer, workspace):
-    found = content.measure_content(case(), memorizer, workspace, {})
+    found = read(case(), memorizer, workspace)
     assert (found.own.auroc.value, found.any.auroc.value) == (pytest.approx(1.0), pytest.approx(1.0))
     assert found.certified.all()
-    assert not found.shared
 
 
-def test_a_query_that_was_put_anyway_is_read_and_costs_nothing(memorizer, workspace):
-    asked = {"caption-only": answers.ask_query(case(), "caption-only", memorizer, workspace)}
+def test_one_sampling_run_serves_content_caption_only_and_keys_by_content(memorizer, workspace):
+    run = 8 * 2 * len(TESTBED.split(0).queried)  # steps, guidance, images
     before = memorizer.evaluations.copy()
-    block = content.as_block(content.measure_content(case(), memorizer, workspace, asked))
-    assert block["shared"] is True
-    assert memorizer.evaluations == before
+    asked = measure._ask_all(case(), memorizer, workspace)
+    content.measure_content(case(), asked.plain)
+    assert memorizer.evaluations.since(before).forward == 2 * run  # one to outpaint, one to generate
+    assert asked.responses["caption-only"] is asked.plain
+    assert asked.responses["by-content"].evaluations.forward == 0
+
+
+@pytest.mark.parametrize("queries", [QUERIES[:1], QUERIES[1:2], QUERIES[::2], QUERIES[::-1]])
+def test_whatever_is_asked_in_whatever_order_one_plain_generation_is_made(queries, memorizer, workspace):
+    asked = replace(case(), queries=queries)
+    runs, before = 1 + ("outpaint" in dict(queries)) + (queries[0][0] == "by-content"), memorizer.evaluations.copy()
+    measure._ask_all(asked, memorizer, workspace)
+    assert memorizer.evaluations.since(before).forward == runs * 8 * 2 * len(TESTBED.split(0).queried)
+
+
+def test_pictures_that_are_shared_are_those_that_the_query_would_have_made(memorizer, workspace):
+    plain = answers.ask_plainly(case(), memorizer, workspace)
+    shared, alone = (answers.ask_query(case(), "by-content", memorizer, workspace, plain=one) for one in (plain, None))
+    assert (shared.keys == alone.keys).all()
+    assert shared.refused.shape == alone.refused.shape
 
 
 def test_who_takes_the_marks_from_their_images_is_convicted_and_nobody_else(memorizer, workspace):
@@ -70,8 +90,7 @@ def test_who_takes_the_marks_from_their_images_is_convicted_and_nobody_else(memo
     faults = {}
     for name, washing in (("honest", case()), ("washer", case(Washer()))):
         lead = answers.ask_query(washing, "outpaint", memorizer, workspace)
-        shown = content.measure_content(washing, memorizer, workspace, {})
-        faults[name] = content.fault(washing, shown, truth, lead, honest)
+        faults[name] = content.fault(washing, read(washing, memorizer, workspace), truth, lead, honest)
     assert faults["honest"] == []
     assert "16 of 16 images are certified by their content" in faults["washer"][0]
 
@@ -99,6 +118,13 @@ def test_without_captions_no_picture_is_an_image_s_own(workspace):
     plain = Case(
         "plain", replace(testbed, trained=16, held_out=64, generated=16), composed(), 0, QUERIES, SolverConfig(steps=8)
     )
-    found = content.measure_content(plain, Memorizer(plain.truth.marked_trained), workspace, {})
+    found = read(plain, Memorizer(plain.truth.marked_trained), workspace)
     assert found.own is None
     assert found.any.certified.of == 16
+
+
+def test_a_caption_that_images_share_makes_no_picture_an_image_s_own():
+    split = TESTBED.split(0)
+    assert content.has_own_captions(split)
+    shared = [caption.split()[0] for caption in split.trained.captions]
+    assert not content.has_own_captions(replace(split, trained=replace(split.trained, captions=shared)))

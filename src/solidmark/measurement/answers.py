@@ -22,7 +22,8 @@ from ..mitigation import Needs, Stage
 from ..mitigation.composition import Composition
 from ..models import Denoiser, Evaluations
 from ..models.memorizer import Memorizer
-from ..queries import Access, Answer, Attack, Audit, ask
+from ..queries import Access, Answer, Attack, Audit, Pictures, ask
+from ..queries.caption_only import CaptionOnly
 from ..sampling import Service, noises
 from ..schema.numbers import Estimate
 from ..schema.record import NegativeBlock, RefusedQueryBlock, RefusedShareBlock, SamplingReportBlock, WorkBlock
@@ -60,8 +61,19 @@ class Responses:
         return self.keys[self.count :]
 
 
-def ask_query(case: Case, name: str, model: Denoiser, workspace: Workspace, blind: BlindSplit | None = None) -> Responses:
-    """Put one query of the case to a model, which may not be changed by it, about the case's split or another."""
+def ask_query(
+    case: Case,
+    name: str,
+    model: Denoiser,
+    workspace: Workspace,
+    blind: BlindSplit | None = None,
+    plain: Responses | None = None,
+) -> Responses:
+    """Put one query of the case to a model, which may not be changed by it, about the case's split or another.
+
+    `plain` are the responses of a query that generated plainly from the same captions through the same service, whose
+    pictures this one may read.
+    """
     attack, blind = case.attack(name), blind or case.blind
     split, parts = blind.split, _sampling_parts(case, attack)
     service = Service(model, parts, case.seed, name, data=dict(blind.handed_out))
@@ -76,6 +88,7 @@ def ask_query(case: Case, name: str, model: Denoiser, workspace: Workspace, blin
         others=_others(case, blind),
         budget=attack.cost(case.solver),
         progress=workspace.progress,
+        pictures=_pictures(plain) if attack.access is Access.BLACK_BOX else None,
     )
     before, began, clock = weights.fingerprint(model), model.evaluations.copy(), time.perf_counter()
     with seeds.forked(case.seed, "asking, global generator", name):
@@ -86,6 +99,12 @@ def ask_query(case: Case, name: str, model: Denoiser, workspace: Workspace, blin
     if attack.access is Access.WHITE_BOX:
         _within_budget(name, evaluations, len(audit.examples), audit.budget)
     return _responses(answer, split, audit, evaluations, seconds)
+
+
+def _pictures(plain: Responses | None) -> Pictures | None:
+    if plain is None or plain.images is None or plain.refused is None:
+        return None
+    return Pictures(plain.images, torch.from_numpy(plain.refused[0]))
 
 
 def _sampling_parts(case: Case, attack: Attack) -> Composition:
@@ -118,13 +137,24 @@ def _responses(answer: Answer, split: Split, audit: Audit, evaluations: Evaluati
     return Responses(predicted, count, looks, evaluations, seconds, answer.images, audit.keys.double().numpy(), refused)
 
 
-def ask_or_load(case: Case, name: str, model: Denoiser, workspace: Workspace) -> Responses:
+def ask_or_load(case: Case, name: str, model: Denoiser, workspace: Workspace, plain: Responses | None = None) -> Responses:
     """The answers to a query; from the store where it has access to weights that were asked so before.
 
-    What acts at sampling alone leaves the weights as they are, so that its rows share these answers.
+    What acts at sampling alone leaves the weights as they are, so that its rows share these answers. `plain` as in
+    `ask_query`.
     """
-    asks = ask_query if case.attack(name).access is Access.BLACK_BOX else ask_cached
-    return asks(case, name, model, workspace)
+    if case.attack(name).access is Access.WHITE_BOX:
+        return ask_cached(case, name, model, workspace)
+    return ask_query(case, name, model, workspace, plain=plain)
+
+
+PLAIN = "caption-only"
+"""The query whose pictures are one plain generation from the caption of every image."""
+
+
+def ask_plainly(case: Case, model: Denoiser, workspace: Workspace) -> Responses:
+    """One plain generation from every caption, trained and held-out mixed, through the mitigation's sampler."""
+    return ask_query(replace(case, queries=((PLAIN, CaptionOnly()),)), PLAIN, model, workspace)
 
 
 def ask_cached(case: Case, name: str, model: Denoiser, workspace: Workspace) -> Responses:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,27 +12,20 @@ from torch import Tensor
 from ..metrics import content, scores, scoring
 from ..metrics.content import ContentScore
 from ..metrics.scores import Array
-from ..models import Denoiser
-from ..queries.caption_only import CaptionOnly
 from ..schema.record import ContentBlock, ContentScoreBlock
 from ..split import Split
-from . import answers, weights
+from . import weights
 from .answers import Responses
-from .case import Case, Workspace
-
-QUERY = "caption-only"
-"""The query whose pictures are read: one plain generation from the caption of every image."""
+from .case import Case
 
 
 @dataclass(frozen=True)
 class Content:
-    """Both scores of the images that a row answers for; `own` is None where captions say nothing."""
+    """Both scores of the images that a row answers for; `own` is None where no caption is an image's own."""
 
     own: ContentScore | None
     any: ContentScore
     responses: Responses
-    shared: bool
-    """Whether the pictures are those of a query that was put anyway, so that they cost nothing."""
 
     @property
     def certified(self) -> NDArray[np.bool_]:
@@ -42,23 +34,22 @@ class Content:
         return found if self.own is None else found | content.certified(self.own.p)
 
 
-def measure_content(case: Case, model: Denoiser, workspace: Workspace, responses: Mapping[str, Responses]) -> Content | None:
-    """The content of a case, from the pictures of `caption-only`, which is put where it was not; None without pictures."""
-    shared = QUERY in responses
-    asked = responses[QUERY] if shared else _generate(case, model, workspace)
-    if asked.images is None:
+def measure_content(case: Case, plain: Responses) -> Content | None:
+    """The content of a case, from the pictures of one plain generation from every caption; None without pictures."""
+    if plain.images is None:
         return None
     split, target = case.blind.split, case.groups["target"]
-    ratios = content.ratios(*(_content(split, images) for images in (asked.images, split.queried.images, _spare(split))))
+    ratios = content.ratios(*(_content(split, images) for images in (plain.images, split.queried.images, _spare(split))))
     count = len(split.trained)
     least = ratios.min(axis=0)
-    own = content.judge(np.diag(ratios)[target], np.diag(ratios)[count:]) if split.captioned else None
-    return Content(own, content.judge(least[target], least[count:]), asked, shared)
+    own = content.judge(np.diag(ratios)[target], np.diag(ratios)[count:]) if has_own_captions(split) else None
+    return Content(own, content.judge(least[target], least[count:]), plain)
 
 
-def _generate(case: Case, model: Denoiser, workspace: Workspace) -> Responses:
-    """One plain generation from every caption, trained and held-out mixed, through the mitigation's sampler."""
-    return answers.ask_query(replace(case, queries=((QUERY, CaptionOnly()),)), QUERY, model, workspace)
+def has_own_captions(split: Split) -> bool:
+    """Whether every image has a caption that is no other's, so that a picture can be an image's own."""
+    captions = split.queried.captions
+    return split.captioned and len(set(captions)) == len(captions)
 
 
 def _spare(split: Split) -> Tensor:
@@ -80,8 +71,8 @@ def fault(case: Case, found: Content | None, truth: Split, lead: Responses, base
     return [] if message is None else [message]
 
 
-def as_block(found: Content | None) -> ContentBlock | None:
-    """The `content` block of a record."""
+def as_block(found: Content | None, *, shared: bool) -> ContentBlock | None:
+    """The `content` block of a record; `shared` where its pictures are those of a query that was put anyway."""
     if found is None:
         return None
     work, images = weights.work(found.responses.evaluations, found.responses.seconds), len(found.responses.keys)
@@ -89,7 +80,7 @@ def as_block(found: Content | None) -> ContentBlock | None:
         "own": None if found.own is None else _score(found.own),
         "any": _score(found.any),
         "evaluations": {**work, "images": images},
-        "shared": found.shared,
+        "shared": shared,
     }
 
 

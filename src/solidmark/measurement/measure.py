@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,27 +48,27 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
     case = replace(case)  # a copy caches its split, and frees it at the end
     check_applicable(case.composition, case.blind.split)
     model, builds = weights.edit_or_load(case, workspace)
-    responses, not_applicable, broken = _ask_all(case, model, workspace)
-    shown = content.measure_content(case, model, workspace, responses)
+    asked = _ask_all(case, model, workspace)
+    responses, shown = asked.responses, content.measure_content(case, asked.plain)
     generated = answers.generate(case, model, workspace)
     power, baseline = answers.measure_power(case, workspace), answers.ask_baseline(case, workspace)
     truth = case.truth  # no plugin runs any more: from here on the true keys may be used
     washed = content.fault(case, shown, truth, responses[case.leading], baseline)
-    further = [*broken.values(), *washed]
+    further = [*asked.broken.values(), *washed]
     checked = _controls(case, truth, responses, baseline, power, further, no_op=_no_op(case, builds))
     delta = _claimed_delta(builds, len(case.groups["target"]))
     return {
         **_heading(case),
         "status": "ok" if checked["sound"] else "failed_check",
         "queries": {name: _scores(case, truth, name, found, delta) for name, found in responses.items()},
-        "not_applicable": not_applicable | broken,
+        "not_applicable": asked.not_applicable | asked.broken,
         "worst": _worst(case, truth, responses, delta),
         "worst_service": _worst(case, truth, _through_service(case, responses), delta),
         "controls": checked,
         "power": _power(power),
         "utility": utility.as_block(judge(case, truth, generated)),
         "denoising_loss": _denoising_loss(case, model, truth),
-        "content": content.as_block(shown),
+        "content": content.as_block(shown, shared=answers.PLAIN in responses),
         "cost": {"training": builds["training"].cost, "editing": builds["editing"].cost, "sampling": generated.cost},
         "reported": {
             "training": builds["training"].reported,
@@ -119,23 +119,33 @@ def check_applicable(composition: Composition, split: Split) -> None:
             raise NotApplicable(f"mitigation {part.family}", "a testbed without captions", "captions to act on", cure)
 
 
-def _ask_all(case: Case, model: Model, workspace: Workspace) -> tuple[dict[str, Responses], dict[str, str], dict[str, str]]:
-    """The answers to each query, why others do not apply, and what others did wrong; the leading one raises."""
-    responses: dict[str, Responses] = {}
-    not_applicable: dict[str, str] = {}
-    broken: dict[str, str] = {}
-    for name, _ in case.queries:
+@dataclass(frozen=True)
+class Asked:
+    """The answers to each query, why others do not apply, and what others did wrong; and one plain generation."""
+
+    responses: dict[str, Responses]
+    plain: Responses
+    not_applicable: dict[str, str]
+    broken: dict[str, str]
+
+
+def _ask_all(case: Case, model: Model, workspace: Workspace) -> Asked:
+    """Put all queries. A fault of the leading one, or of plain generation, raises.
+
+    Plain generation is put once, for content and for every query that reads its pictures.
+    """
+    responses = {case.leading: answers.ask_or_load(case, case.leading, model, workspace)}
+    plain = responses.get(answers.PLAIN) or answers.ask_plainly(case, model, workspace)
+    asked = Asked(responses, plain, {}, {})
+    for name, _ in case.queries[1:]:
         try:
-            responses[name] = answers.ask_or_load(case, name, model, workspace)
+            is_plain = name == answers.PLAIN
+            responses[name] = plain if is_plain else answers.ask_or_load(case, name, model, workspace, plain)
         except NotApplicable as reason:
-            if not responses:
-                raise
-            not_applicable[name] = str(reason)
+            asked.not_applicable[name] = str(reason)
         except PluginFault as fault:
-            if not responses:
-                raise
-            broken[name] = str(fault)
-    return responses, not_applicable, broken
+            asked.broken[name] = str(fault)
+    return asked
 
 
 def _controls(

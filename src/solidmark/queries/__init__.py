@@ -49,12 +49,21 @@ class _Request:
     service: Service | None = None
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """One plain generation for each image of an audit: (N, C, H, W) in [0, 1], and which were refused, (N,) booleans."""
+
+    images: Tensor
+    refused: Tensor
+
+
 @dataclass
 class Audit:
     """All that a query may use: N images whose mark is blank, their captions, the mark, the solver, and the service.
 
     `others` are marked images of the same kind that the query does not ask about and whose keys are not secret: an
-    auditor may own similar data. `decoy_errors` collects the mean |answer - truth| over the decoy block, (N,) for each
+    auditor may own similar data. `pictures` are what plain generation gave for the audit's captions, where that was done for
+    another query; `generate` then gives them again. `decoy_errors` collects the mean |answer - truth| over the decoy block, (N,) for each
     outpainting. `refused` collects which images the service refused, (N,) booleans for each round of sampling. `spent`
     counts denoiser evaluations an image, at their cost without mitigation; `budget` is its limit.
     """
@@ -69,6 +78,7 @@ class Audit:
     others: Examples | None = None
     budget: float = float("inf")
     progress: Progress = silent
+    pictures: Pictures | None = None
     decoy_errors: list[Tensor] = field(default_factory=list)
     refused: list[Tensor] = field(default_factory=list)
     spent: float = 0.0
@@ -131,7 +141,15 @@ class Audit:
         return answers
 
     def generate(self, captions: Sequence[str] | None = None, draw: int = 0) -> Tensor:
-        """Images generated from captions alone, the mask covering all pixels, (N, C, H, W) in [0, 1]."""
+        """Images generated from captions alone, the mask covering all pixels, (N, C, H, W) in [0, 1].
+
+        A case generates once: every query through the service that asks for the first draw of the audit's own captions
+        gets the same pictures.
+        """
+        if self.pictures is not None and captions is None and draw == 0:
+            self.spend(self.solver.evaluations)
+            self.refused.append(self.pictures.refused.clone())
+            return self.pictures.images.clone()
         return self._sample(_Request(captions, torch.ones_like(self.mask), draw))
 
     def read(self, answers: Tensor) -> Tensor:

@@ -61,11 +61,14 @@ class Profile:
     """Whether a model is trained without marks as well, to measure what marks cost."""
 
 
-MAIN_QUERIES = ("outpaint", "outpaint-weights", "image-only", "caption-only", "average")
+QUICK_QUERIES = ("outpaint", "caption-only")
+"""Plain generation is done for content anyway, so that `caption-only` costs nothing; and who notices that an image is asked
+for, and answers otherwise, is seen."""
+MAIN_QUERIES = (*QUICK_QUERIES, "by-content", "outpaint-weights", "image-only", "average")
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", (0,), False, ("outpaint",), testbed="digits-quick", unmarked=False),
+        Profile("quick", (0,), False, QUICK_QUERIES, testbed="digits-quick", unmarked=False),
         Profile("standard", (0, 1, 2), True, MAIN_QUERIES),
         Profile("full", tuple(range(8)), True, None, experiments=True),
     )

@@ -28,7 +28,7 @@ NUMBERS = (
 NO_WORST = "its seeds were asked different queries, or their records are older than the worst case"
 NO_CLASS = "the captions of this testbed name no class, so none is asked for"
 NO_CONTENT = "its records are older than the content scores, or its query gives no pictures"
-NO_OWN = "captions say nothing on this testbed, so that no picture is an image's own"
+NO_OWN = "captions on this testbed say nothing or are shared by images, so that no picture is an image's own"
 AGREE = "both yardsticks say the same of it"
 NO_LOSS = (
     "its weights are the baseline's, its network predicts another quantity, the mark leaves no centre, or its records are "
