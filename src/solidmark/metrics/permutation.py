@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
@@ -22,7 +24,7 @@ def rank_sum_p(trained: Array, held_out: Array) -> float:
     tied = len(np.unique(np.concatenate([trained, held_out]))) < len(trained) + len(held_out)
     if tied and len(trained) * len(held_out) <= ENUMERATED:
         return _enumerated(trained, held_out)
-    method = "asymptotic" if tied else "exact"
+    method: Literal["asymptotic", "exact"] = "asymptotic" if tied else "exact"
     p = float(stats.mannwhitneyu(trained, held_out, alternative="less", method=method).pvalue)
     return max(p, float(np.exp(-_log_ways(len(trained), len(held_out)))))
 

@@ -62,10 +62,10 @@ class Audit:
     """All that a query may use: N images whose mark is blank, their captions, the mark, the solver, and the service.
 
     `others` are marked images of the same kind that the query does not ask about and whose keys are not secret: an
-    auditor may own similar data. `pictures` are what plain generation gave for the audit's captions, where that was done for
-    another query; `generate` then gives them again. `decoy_errors` collects the mean |answer - truth| over the decoy block, (N,) for each
-    outpainting. `refused` collects which images the service refused, (N,) booleans for each round of sampling. `spent`
-    counts denoiser evaluations an image, at their cost without mitigation; `budget` is its limit.
+    auditor may own similar data. `pictures` are what plain generation gave for the audit's captions where it was done
+    before; `generate` then gives them again. `decoy_errors` collects the mean |answer - truth| over the decoy block, (N,)
+    for each outpainting. `refused` collects which images the service refused, (N,) booleans for each round of sampling.
+    `spent` counts denoiser evaluations an image, at their cost without mitigation; `budget` is its limit.
     """
 
     examples: Examples
