@@ -9,13 +9,14 @@ import pytest
 from record_samples import case, failed, utility
 
 from solidmark.leaderboard import build_leaderboard
-from solidmark.runner.controller import Controller, _short_row
+from solidmark.runner.controller import Controller
+from solidmark.runner.ending import short_row as row_of_table
 from solidmark.runner.options import Options
 from solidmark.runner.session import Session
 
 
 def short_row(record):
-    return _short_row(build_leaderboard([record]).to_json()["rows"][0])
+    return row_of_table(build_leaderboard([record]).to_json()["rows"][0])
 
 
 def test_a_row_of_the_short_table_has_interval_count_and_status():
@@ -32,14 +33,16 @@ def test_a_row_without_numbers_has_its_status_alone():
 
 @pytest.fixture
 def controller(tmp_path):
-    config = SimpleNamespace(invocation_params=SimpleNamespace(args=()))
+    config = SimpleNamespace(
+        invocation_params=SimpleNamespace(args=()), pluginmanager=SimpleNamespace(get_plugin=lambda name: None)
+    )
     return Controller(Session(Options(), tmp_path / "runs" / "mine", progress="off"), config)
 
 
 def point(controller):
     """The controller at its first record: where `runs/latest` points."""
     (controller.run / "records").mkdir(parents=True)
-    (controller.run / "records" / "main.jsonl").write_text("")
+    (controller.run / "records" / "main.jsonl").write_text("\n")
     controller._point_latest()
     link = controller.run.parent / "latest"
     return os.readlink(link) if link.is_symlink() else None

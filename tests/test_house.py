@@ -140,6 +140,7 @@ def test_every_file_of_the_folders_is_in_the_installed_package():
         "models",
         "pipelines",
         "queries",
+        "records",
         "runner",
         "schema",
         "testing",

@@ -62,9 +62,13 @@ def _store_parser(parser: argparse.ArgumentParser) -> None:
 def _report(options: argparse.Namespace) -> int:
     from .leaderboard.render import render
 
-    for path in render(options.runs, options.into):
+    rendered = render(options.runs, options.into)
+    for path in rendered.written:
         print(path)
-    return 0
+    faults = [*rendered.damaged, *rendered.faults]
+    for fault in faults:
+        print(f"solidmark: {fault}", file=sys.stderr)
+    return 1 if faults else 0
 
 
 def _new(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import hashlib
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -224,7 +225,7 @@ def class_fault(kind: Any) -> str | None:
     dataclass = getattr(kind, "__dataclass_params__", None)
     if dataclass is None or not dataclass.frozen:
         return f"{kind.__name__} is not a frozen dataclass; write @dataclass(frozen=True) above it"
-    declared = [name for name, note in vars(kind).get("__annotations__", {}).items() if "ClassVar" not in str(note)]
+    declared = [name for name, note in _annotations(kind).items() if "ClassVar" not in str(note)]
     if declared and "__dataclass_fields__" not in vars(kind):
         return f"{kind.__name__} has fields {', '.join(declared)} but no @dataclass(frozen=True) above it"
     if kind.parameters is not Mitigation.parameters:
@@ -241,6 +242,15 @@ def class_fault(kind: Any) -> str | None:
     if not (isinstance(kind.claims, tuple) and all(isinstance(claim, str | Claim) for claim in kind.claims)):
         return f"{kind.__name__} has claims of {type(kind.claims).__name__}; expected a tuple of Claim or sentences"
     return None
+
+
+def _annotations(kind: type) -> Mapping[str, Any]:
+    """A class's own annotations. From Python 3.14 on they are made when asked for, and may name what is not there."""
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format, get_annotations
+
+        return get_annotations(kind, format=Format.STRING)
+    return inspect.get_annotations(kind)
 
 
 def _make_part(name: str, mitigation: Mitigation, plugin: Plugin) -> Part:

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from .runner.session import Session
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
+RESTARTS = "1000000"
+"""Limit of replaced workers, as xdist reads it; the controller stops a run whose workers end before any case."""
+CONTROLLER = "solidmark-controller"
+ANY_CASE: pytest.StashKey[bool] = pytest.StashKey()
+"""Whether -k and -m chose any case, done or not."""
 OURS = re.compile(r"^def test_\w+\(\s*measured\b", re.MULTILINE)
 """A test that asks for our fixture `measured`: what `test_memorization.py` has in the benchmark, and nobody else has."""
 
@@ -41,15 +46,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         how.setdefault("dest", f"solidmark_{name.replace('-', '_')}")
         group.addoption(f"{PREFIX}{name}", help=f"{text}; in the benchmark's own runs also --{name}", **how)
 
-    option("profile", "quick (default), standard (3 seeds, all settings) or full", default="quick", metavar="NAME")
+    option("profile", "quick (default), standard (3 seeds, all settings) or full", metavar="NAME")
     option("testbed", "testbed to use; repeat for more (default: digits or digits-quick)", action="append", metavar="NAME")
     option("mitigation", "'rna', 'rna(share=0.5)', 'rna+gni' or file.py:Class; repeatable", action="append", metavar="EXPR")
     option("seeds", "seeds, as 0,1,2 or 0-7", metavar="LIST")
     option("queries", "queries to ask, as outpaint,average", metavar="LIST")
     solver = "solver of the queries: fast (default), paper or ddim; its old name is --protocol"
-    option("solver", solver, default="fast", metavar="NAME")
+    option("solver", solver, metavar="NAME")
     option("run-dir", "folder of this run (default: runs/<time>-<id>)", metavar="DIR")
-    option("resume", "go on with the last run, or with the one in DIR", nargs="?", const="last", metavar="DIR")
+    resume = "go on with the last run, or with the one in DIR, by the options that it began with"
+    option("resume", resume, nargs="?", const="last", metavar="DIR")
     limit = "a case that takes longer ends with status timeout (default 7200; 0: no limit)"
     option("case-timeout", limit, type=float, default=7200.0, metavar="SECONDS")
     failing = "a finding whose verdict is `fails` fails its test"
@@ -103,27 +109,37 @@ def _inside_benchmark(target: str, here: Path) -> bool:
     return OURS.search(text) is not None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """A worker may be replaced as often as it takes: each case can end two, and xdist's own limit would end the run."""
+    if getattr(config.option, "maxworkerrestart", "0") is None and is_benchmark(config):
+        config.option.maxworkerrestart = RESTARTS
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Create the session: on the controller from the options, on a worker from what the controller sent."""
     if not is_benchmark(config):
         return
+    from .records import check_writable
     from .runner.controller import Controller
     from .runner.session import Session
-    from .store import Store, default_root
+    from .store import PARTS, Store, default_root
 
     try:
         received = getattr(config, "workerinput", {}).get("solidmark")
         session = Session.from_json(received) if received else Session.from_options(config)
         if not received and not config.option.collectonly:
-            Store(default_root())  # a store that cannot be is reported once, before anything runs
+            root = Store(default_root()).root  # a store that cannot be is reported once, before anything runs
+            check_writable(root, PARTS, "store", "Free some space, or set SOLIDMARK_STORE to a folder that can be written.")
     except SolidmarkError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[SESSION] = session
+    config.option.keyword, config.option.markexpr = session.selection.keyword, session.selection.markers
     for marker in session.markers():
         config.addinivalue_line("markers", marker)
     if not received and not config.option.collectonly:
-        config.pluginmanager.register(Controller(session, config), "solidmark-controller")
+        config.pluginmanager.register(Controller(session, config), CONTROLLER)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -154,11 +170,16 @@ def _marks(case: Planned) -> list[pytest.MarkDecorator]:
     return [getattr(pytest.mark, name) for name in names if not name.startswith("_")]  # pytest has no such marks
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out cases that are done (the controller's list) or not wanted, and deal the others to the workers."""
+    """Of the cases that -k and -m chose, leave out those that are done (the controller's list) or not wanted.
+
+    The others are dealt to the workers.
+    """
     session = config.stash.get(SESSION, None)
     if session is None:
         return
+    config.stash[ANY_CASE] = bool(items)
     chosen: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     for item in items:
@@ -195,7 +216,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     ours = config.stash.get(SESSION, None)
     first = getattr(config, "workerinput", {}).get("workerid", "gw0") == "gw0"
-    if ours is not None and first and session.items and not config.option.collectonly:
+    if ours is not None and first and config.stash.get(ANY_CASE, False) and not config.option.collectonly:
         ours.write_plan([item.nodeid.partition("[")[2].removesuffix("]") for item in session.items])
 
 
@@ -258,6 +279,7 @@ def pytest_configure_node(node: Any) -> None:
     session = node.config.stash.get(SESSION, None)
     if session is not None:
         node.workerinput["solidmark"] = session.to_json()
+        node.workerinput["solidmark_records"] = node.config.pluginmanager.get_plugin(CONTROLLER).announce(node.gateway.id)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -265,7 +287,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Leave out a case that was given up because it kills its worker, though the scheduler has put it back."""
     session, case = item.config.stash.get(SESSION, None), planned_case(item)
     if session is not None and case is not None and session.is_given_up(case.slug):
-        pytest.skip("given up: it ended its worker")
+        if hasattr(item.config, "workerinput"):
+            pytest.skip("given up: it ended its worker")
+        pytest.fail(
+            "left out: it has ended the process of the run twice; --resume tries again, and so does -n 1", pytrace=False
+        )
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:

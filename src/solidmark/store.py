@@ -33,6 +33,8 @@ from .progress import Progress, silent
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+PARTS = ("objects", "locks", "tmp", "quarantine")
+"""The folders of a store."""
 
 DISK_REFUSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
 """Faults of a disk that a user can repair; any other OSError is a fault of the code that builds the entry."""
@@ -94,7 +96,7 @@ class Store:
         self.notes: list[str] = []
         self._verified: set[str] = set()
         try:
-            for part in ("objects", "locks", "tmp", "quarantine"):
+            for part in PARTS:
                 (root / part).mkdir(parents=True, exist_ok=True)
         except OSError as cause:
             cure = "Set SOLIDMARK_STORE to a folder that can be written."

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
 
 AFTER = 1.5
 """What cannot be interrupted (a kernel, a blocked signal) ends its process after so many times the limit."""
@@ -107,19 +106,54 @@ def end_copies(pid: int) -> None:
 def exit_after(seconds: float, note: Path, name: str) -> Iterator[None]:
     """End this process where what is inside takes longer than AFTER times `seconds`, leaving `name` and its stack in `note`.
 
-    A thread of C does it, so that nothing in Python can prevent it. Only for a process that is replaced when it ends.
+    A thread of C does it, so that nothing in Python can prevent it. Only for a process that is replaced when it ends; for
+    any other, and without a limit, `seconds` is 0. The note is there while this lasts, whoever ends the process.
     """
-    if not seconds:
-        yield
-        return
     note.parent.mkdir(parents=True, exist_ok=True)
     with note.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        _arm(file, name, AFTER * seconds)
+        file.write(f"{name}\n{os.getpid()}\n")
+        file.flush()
+        if seconds:
+            faulthandler.dump_traceback_later(AFTER * seconds, exit=True, file=file)
         try:
             yield
         finally:
-            faulthandler.cancel_dump_traceback_later()
-    note.unlink(missing_ok=True)
+            if seconds:
+                faulthandler.cancel_dump_traceback_later()
+            note.unlink(missing_ok=True)
+
+
+def forget(folder: Path, name: str) -> None:
+    """Remove the note of a name, whose end is known."""
+    for note in folder.glob("*.txt"):
+        if note.read_text(encoding="utf-8", errors="replace").partition("\n")[0] == name:
+            note.unlink(missing_ok=True)
+
+
+def unended(folder: Path) -> list[str]:
+    """The names in notes of `exit_after` whose processes are gone; these notes are removed."""
+    names = []
+    for note in sorted(folder.glob("*.txt")):
+        try:
+            name, pid = note.read_text(encoding="utf-8", errors="replace").splitlines()[:2]
+            alive = _lives(int(pid))
+        except (OSError, ValueError):  # torn: it was begun, and nobody knows what
+            name, alive = "", False
+        if not alive:
+            note.unlink(missing_ok=True)
+            names += [name] if name else []
+    return names
+
+
+def _lives(pid: int) -> bool:
+    """Whether there is a process of this number. One that ended, and that nobody has waited for, is none."""
+    try:
+        os.kill(pid, 0)
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2][:4]
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
 
 
 def last_location(note: Path, name: str) -> str | None:
@@ -134,12 +168,6 @@ def last_location(note: Path, name: str) -> str | None:
         return None
     file, _, tail = lines[0].removeprefix('File "').partition('"')
     return f"{Path(file).name}{tail}"
-
-
-def _arm(file: TextIO, name: str, seconds: float) -> None:
-    file.write(f"{name}\n")
-    file.flush()
-    faulthandler.dump_traceback_later(seconds, exit=True, file=file)
 
 
 def _location(frame: FrameType | None) -> str:

@@ -3,37 +3,53 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import plugins
-from ..errors import DamagedFile, PluginFault
-from ..records import read, write_text
+from ..errors import DamagedFile, PluginFault, SolidmarkError
+from ..records import Reading, read, write_text
 from ..schema.record import Record
 from ..schema.run import RunFile
 from .build import Leaderboard, build_leaderboard
 
 
-def render(runs: Sequence[Path], into: Path | None = None) -> list[Path]:
+@dataclass(frozen=True)
+class Rendered:
+    """A leaderboard and the pages that show it.
+
+    `faults` says which pages could not be written, `damaged` which lines of records were set aside; `recorded` are the
+    cases that have a record.
+    """
+
+    board: Leaderboard
+    written: list[Path]
+    faults: list[str]
+    damaged: list[str]
+    recorded: frozenset[str]
+
+
+def render(runs: Sequence[Path], into: Path | None = None) -> Rendered:
     """Write `leaderboard.<name>` for every report plugin into `into`, by default the first run's folder.
 
-    Reports are pure functions of records: the same records give the same bytes. Raises PluginFault where
-    a renderer fails, after all others have written.
+    Reports are pure functions of records: the same records give the same bytes. A page that fails keeps no other from
+    being written.
     """
-    board, folder = load_leaderboard(runs), into or runs[0]
+    reading, folder = read_runs(runs), into or runs[0]
+    board = _board(reading, runs[0])
     written: list[Path] = []
-    faults: list[PluginFault] = []
+    faults: list[str] = []
     for plugin in plugins.discover(plugins.REPORTS):
+        path = folder / f"leaderboard.{plugin.name}"
         try:
-            text = _run_renderer(plugin, board, runs)
-        except PluginFault as fault:
-            faults.append(fault)
-            continue
-        written.append(folder / f"leaderboard.{plugin.name}")
-        write_text(written[-1], text)
-    if faults:
-        raise faults[0]
-    return written
+            write_text(path, _run_renderer(plugin, board, runs))
+            written.append(path)
+        except SolidmarkError as fault:
+            faults.append(f"page not written: {fault}")
+    recorded = frozenset(record["case_id"] for record in reading.records)
+    return Rendered(board, written, faults, reading.damaged, recorded)
 
 
 def _run_renderer(plugin: plugins.Plugin, board: Leaderboard, runs: Sequence[Path]) -> str:
@@ -49,13 +65,29 @@ def _run_renderer(plugin: plugins.Plugin, board: Leaderboard, runs: Sequence[Pat
 
 def load_leaderboard(runs: Sequence[Path]) -> Leaderboard:
     """The leaderboard of all records of all runs."""
-    records: list[Record] = []
-    notes: list[str] = []
+    return _board(read_runs(runs), runs[0])
+
+
+def read_runs(runs: Sequence[Path]) -> Reading:
+    """All records of all runs, with what was noted of them and while they were measured."""
+    found = Reading([], [], [])
     for run in runs:
-        more, remarks = read(run)
-        records += more
-        notes += [*remarks, *(note for record in more for note in _notes(record))]
-    return build_leaderboard(records, list(dict.fromkeys(notes)), provenance(runs[0]))
+        reading = read(run)
+        found.records.extend(reading.records)
+        found.notes.extend([*reading.notes, *(note for record in reading.records for note in _notes(record))])
+        found.damaged.extend(f"set aside in {run}: {damage}" for damage in reading.damaged)
+    return found
+
+
+def _board(reading: Reading, first: Path) -> Leaderboard:
+    """The leaderboard with notes on all that was left out; whole folders of a machine are on no page."""
+    notes, facts = [*reading.notes], RunFile()
+    notes += [re.sub(r"^set aside in .*?: (?=records/)", "set aside: ", damage) for damage in reading.damaged]
+    try:
+        facts = provenance(first)
+    except DamagedFile as damage:
+        notes.append(f"{damage}")
+    return build_leaderboard(reading.records, list(dict.fromkeys(notes)), facts)
 
 
 def _notes(record: Record) -> list[str]:
@@ -69,4 +101,4 @@ def provenance(run: Path) -> RunFile:
     try:
         return RunFile(**json.loads(path.read_text())) if path.exists() else RunFile()
     except (ValueError, TypeError) as cause:
-        raise DamagedFile(str(path), f"{cause}", "a run's provenance", "Remove the file.") from cause
+        raise DamagedFile(path.name, f"{cause}", "a run's provenance", "Remove the file.") from cause

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tabulate import tabulate
 
 from .. import plugins, provenance, records, timeouts
 from ..errors import SolidmarkError
+from ..records import announced
 from ..schema.run import SCHEMA, PlanEntry, RunFile
 from . import devices
+from .ending import Ending
+from .latest import point_latest
 from .progress_report import Ticker, read_states, summary, time_left
+from .resume import command
 from .session import Session
+
+RECORDS: pytest.StashKey[str] = pytest.StashKey()
+"""The name of the file of this process's records."""
+
+IDLE_ENDS = 20
+"""So many workers in turn may end without any case having ended; then none will ever start."""
+
+PARTS = ("records", "per_image", "progress", "hangs")
+"""Folders of a run that its workers write."""
 
 
 class Controller:
@@ -29,12 +42,12 @@ class Controller:
         self._finished: set[str] = set()
         self._crashes: dict[str, int] = {}
         self._given_up: list[str] = []
-        self._pointed = False
+        self._pointed, self._before = False, 0
         self._unmeasured: list[str] = []
-        self._began = 0.0
+        self._began, self._idle_ends = 0.0, 0
         self._writer = records.Writer(self.run, "controller")
-        self._written: list[Path] = []
-        self._fault: str | None = None
+        self._ending = Ending()
+        self._names = frozenset({self._writer.name})
         terminal = os.isatty(1) if session.progress == "auto" else False
         self._ticker = Ticker(10 if terminal else 30, self._say) if session.progress != "off" else None
 
@@ -45,10 +58,16 @@ class Controller:
         except SolidmarkError as error:
             raise pytest.UsageError(str(error)) from error
         try:
+            records.check_writable(self.run, PARTS, "--run-dir")
+            self._before, self._names = self._size(), self._names | announced.existing(self.run)
             self._write_provenance(gpus)
+            self.config.stash[RECORDS] = self.announce("main")
+            self._note_unended()
+            self.session.forget_plan()
+            if self._given_up:
+                self.session.write_given_up(self._given_up)
         except SolidmarkError as error:
-            raise pytest.UsageError(f"--run-dir: {error}") from error
-        self.session.forget_plan()
+            raise pytest.UsageError(str(error)) from error
         if self._ticker is not None:
             self._ticker.start()
 
@@ -62,6 +81,7 @@ class Controller:
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "profile": self.session.options.profile,
             "options": asdict(self.session.options),
+            "selection": asdict(self.session.selection),
             "gpus": gpus,
         }
         path = self.run / "run.json"
@@ -69,26 +89,48 @@ class Controller:
             path = self.run / f"run-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
         records.write_text(path, json.dumps(facts, indent=1))
 
-    def _point_latest(self) -> None:
-        """Point `runs/latest` here, once there is a record: a run that measured nothing hides no earlier one.
+    def announce(self, worker: str) -> str:
+        """A name for the file of a worker's records, noted before the worker can write: no other file counts."""
+        name = announced.fresh_name(worker)
+        self._names |= {name}
+        with suppress(SolidmarkError):  # a full disk is told where a record would be lost; the end writes it again
+            announced.write(self.run, self._names)
+        return name
 
-        A link or folder of that name that no run of ours has made is left as it is.
+    def _note_unended(self) -> None:
+        """Record each case that an earlier part of the run began and did not end, since its process was ended.
+
+        Without workers it would end the next part as well, so that every second time it is left out.
         """
-        if self._pointed or not any((self.run / "records").glob("*.jsonl")):
-            return
-        self._pointed = True
-        link = self.run.parent / "latest"
-        if os.path.lexists(link) and not _is_ours(link):
-            return
-        draft = link.with_name(f".latest.{os.getpid()}")
-        try:
-            draft.symlink_to(self.run.name, target_is_directory=True)
-            os.replace(draft, link)
-        except OSError:
-            return  # a file system without links: the path is printed anyway
+        plan = self.session.read_plan()
+        for slug in timeouts.unended(self.run / "hangs"):
+            identity = self._identity(slug, plan)
+            if identity["case_id"] in self.session.done:  # it ended, and its process died before the note was removed
+                continue
+            attempt = records.attempt(self.run, identity["case_id"])
+            reason = "the process of the run ended in this case"
+            self._writer.write({**identity, "event": "crash", "status": "crashed", "attempt": attempt, "reason": reason})
+            if attempt % 2 == 0 and not getattr(self.config.option, "numprocesses", None):
+                self._given_up.append(slug)
+
+    def _identity(self, slug: str, plan: Mapping[str, PlanEntry]) -> PlanEntry:
+        """What is known of a planned case, without its weight."""
+        entry = plan.get(slug, {"event": "crash", "case_id": slug, "slug": slug, "order": 0})
+        return {name: value for name, value in entry.items() if name != "weight"}  # type: ignore[return-value]
+
+    def _size(self) -> int:
+        """Bytes of all records so far."""
+        return sum(path.stat().st_size for path in (self.run / "records").glob("*.jsonl"))
+
+    def _point_latest(self) -> None:
+        """Point `runs/latest` here at the first new record: a run that measured nothing hides no earlier one."""
+        if not self._pointed and self._size() > self._before:
+            self._pointed = True
+            point_latest(self.run)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note that a case has ended; one that is tried again has not."""
+        self._idle_ends = 0
         self._point_latest()
         if str(report.outcome) != "rerun" and (report.when in ("call", "???") or report.outcome != "passed"):
             self._finished.add(_slug(report.nodeid))
@@ -113,9 +155,7 @@ class Controller:
         """Record that a worker was killed, and try its case once more; not where it hung, nor where it is killed again."""
         slug = _slug(crashitem)
         self._crashes[slug] = self._crashes.get(slug, 0) + 1
-        unplanned: PlanEntry = {"event": "crash", "case_id": slug, "slug": slug, "order": 0}
-        identity = self.session.read_plan().get(slug, unplanned)
-        identity.pop("weight", None)
+        identity = self._identity(slug, self.session.read_plan())
         hang = self._hang(slug)
         retried = self._crashes[slug] == 1 and hang is None and _try_again(sched, crashitem)
         outcome = "tried again" if retried else f"given up after {self._crashes[slug]} of at most 2 attempts"
@@ -142,85 +182,62 @@ class Controller:
                 note.unlink()
                 seconds = timeouts.AFTER * self.session.case_timeout
                 return f"no end after {seconds:g} s, nor a way to interrupt it, at {location}"
+        timeouts.forget(self.run / "hangs", slug)
         return None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """A worker that has ended has no progress. Where worker after worker ends before any case has, so does the run."""
+        with suppress(OSError):
+            (self.run / "progress" / f"{node.gateway.id}.json").unlink()
+        self._idle_ends += error is not None
+        if self._idle_ends > IDLE_ENDS:
+            manager = self.config.pluginmanager.get_plugin("dsession")
+            manager.shouldstop = f"{self._idle_ends} workers in turn ended before any case: {error}"
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Render the leaderboard from the records of the run. A run that left cases unmeasured never ends with 0."""
+        """Render the leaderboard from the records of the run.
+
+        A run that left cases unmeasured, or could not write a page, never ends with 0; one that goes on, and finds
+        all done, does.
+        """
         if self._ticker is not None:
             self._ticker.stop()
-        self._unmeasured = sorted((set(self.session.read_plan()) | set(self._crashes)) - self._finished)
-        if self._unmeasured and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        plan = self.session.read_plan()
+        self._unmeasured = sorted((set(plan) | set(self._crashes)) - self._finished)
         self._point_latest()
-        if not (self.run / "records").is_dir():
-            return
-        from ..leaderboard.render import render  # not before there is something to render: it imports scipy and matplotlib
+        if any((self.run / "records").glob("*.jsonl*")):
+            with suppress(SolidmarkError):
+                announced.write(self.run, self._names)
+            self._ending = Ending.of(self.run)
+            lost = self._ending.lost(self._finished, plan)
+            self._ending.faults += [f"measured, and its record cannot be read: {slug}" for slug in lost]
+        if self.session.found_all_done() and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            session.exitstatus = pytest.ExitCode.OK
+        if (self._unmeasured or self._ending.faults) and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if session.exitstatus == pytest.ExitCode.INTERNAL_ERROR and reporter is not None:  # pytest then has no summary
+            self._summarize(reporter, session.exitstatus)
 
-        try:
-            self._written = render([self.run])
-        except SolidmarkError as error:
-            self._fault = str(error)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+        """Write what was not measured, how to go on, a short table, and the path of the page."""
+        self._summarize(terminalreporter, exitstatus)
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Write what was not measured, a short table, and the path of the page."""
-        if not self._written and self._fault is None and not self._unmeasured:
+    def _summarize(self, reporter: pytest.TerminalReporter, exitstatus: int) -> None:
+        stopped = bool(self._unmeasured) or exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+        lines = self._ending.lines()
+        if not lines and not stopped:
             return
-        terminalreporter.section("solidmark")
+        reporter.section("solidmark")
         if self._unmeasured:
-            terminalreporter.write_line(f"not measured, since the run ended before: {', '.join(self._unmeasured)}")
-        if not self._written and self._fault is None:
-            return
-        if self._fault is not None:
-            terminalreporter.write_line(self._fault)
-            return
-        terminalreporter.write_line(self._short_table())
-        page = next((path for path in self._written if path.suffix == ".html"), self._written[0])
-        terminalreporter.write_line(f"\nleaderboard: {page}")
-
-    def _short_table(self) -> str:
-        board = json.loads((self.run / "leaderboard.json").read_text(encoding="utf-8"))
-        shown = any(row["content"] for row in board["rows"])
-        rows = [_short_row(row, shown=shown) for row in board["rows"]]
-        content = ["content (0.5 is chance)"] if shown else []
-        headers = ["mitigation", "M (0 is chance)", "certified", *content, "accuracy", "status"]
-        told = [f"{row['mitigation']}: {row['disagreement']}" for row in board["rows"] if row["disagreement"]]
-        return "\n".join([tabulate(rows, headers=headers, disable_numparse=True), *told])
-
-
-def _short_row(row: dict[str, Any], *, shown: bool = False) -> list[str]:
-    """A line of the short table; `shown` where any row has content."""
-    lead = next(iter((row["queries"] or {}).values()), None)
-    if lead is None:
-        return [row["mitigation"], "", "", *([""] if shown else []), "", row["status"]]
-    m, certified, accuracy = lead["memorization"], lead["certified"], row["utility"]["accuracy"]
-    return [
-        row["mitigation"],
-        f"{m['value']:+.3f} [{m['low']:+.3f}, {m['high']:+.3f}]",
-        f"{certified['count']} of {certified['of']}",
-        *([_content(row["content"])] if shown else []),
-        "–" if accuracy is None else f"{accuracy['count'] / accuracy['of']:.2f}",  # its reason is on the page
-        row["status"],
-    ]
-
-
-def _content(block: dict[str, Any] | None) -> str:
-    """AUROC from the own caption and from any: `own 0.97, any 0.90`."""
-    scores = {name: block[name] for name in ("own", "any") if block[name]} if block else {}
-    return ", ".join(f"{name} {score['auroc']['value']:.2f}" for name, score in scores.items()) or "–"
-
-
-def _is_ours(link: Path) -> bool:
-    """Whether `latest` is a link to a run: to a folder with our run.json, or to one of the name of a run that is gone."""
-    if not link.is_symlink():
-        return False
-    target = Path(os.readlink(link))
-    if not link.exists():
-        return re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{6}", str(target)) is not None
-    try:
-        return "benchmark_version" in json.loads((link / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        return False
+            reporter.write_line(f"not measured, since the run ended before: {', '.join(self._unmeasured)}")
+        for line in lines:
+            reporter.write_line(line)
+        if stopped and (self.run / "run.json").exists():
+            where = self.config.invocation_params
+            reporter.write_line(f"\ngo on with: {command(where.args, self.run, Path(where.dir))}")
 
 
 def _try_again(sched: Any, nodeid: str) -> bool:

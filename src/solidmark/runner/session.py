@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import plugins, records
-from ..errors import DamagedFile, InvalidValue, UnknownName
+from ..errors import InvalidValue, UnknownName
 from .options import Options
+from .resume import Earlier, Selection
 
 if TYPE_CHECKING:
     import pytest
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 CASE_TIMEOUT = 7200.0
 """Seconds that a case may take by default: what takes longer on a small testbed hangs."""
-DONE = ("ok", "failed_check", "unsupported")
-"""Statuses that --resume does not measure again; errors and crashes are."""
 
 
 @dataclass(frozen=True)
@@ -38,32 +37,31 @@ class Session:
     done: frozenset[str] = frozenset()
     progress: str = "auto"
     case_timeout: float = CASE_TIMEOUT
+    selection: Selection = Selection()
 
     @classmethod
     def from_options(cls, config: pytest.Config) -> Session:
         """From pytest's options. Raises InvalidValue or UnknownName where they are wrong."""
-        option = config.option
-        options = Options(
-            profile=option.solidmark_profile,
-            testbeds=tuple(option.solidmark_testbed or ()),
-            mitigations=tuple(option.solidmark_mitigation or ()),
-            seeds=option.solidmark_seeds,
-            queries=option.solidmark_queries,
-            solver=option.solidmark_solver,
-        )
+        option, here = config.option, Path(config.invocation_params.dir)
+        limit = option.solidmark_case_timeout
+        if not 0 <= limit < float("inf"):
+            raise InvalidValue("--case-timeout", f"{limit}", "seconds, or 0 for no limit", "Choose such a limit.")
+        given, chosen = _given(option), Selection(option.keyword, option.markexpr)
+        if option.solidmark_resume is None:
+            options = Options(**given)
+            _check(options)
+            stamp = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+            run = here / (option.solidmark_run_dir or Path("runs") / stamp)
+            return cls(options, run, frozenset(), option.solidmark_progress, limit, chosen)
+        earlier = Earlier.read(here / "runs", option.solidmark_resume)
+        named = option.solidmark_run_dir
+        if named and (here / named).resolve() != earlier.run.resolve():
+            cure = "Leave --run-dir out: a run goes on in its folder."
+            raise InvalidValue("--resume", f"--run-dir {named}", f"{earlier.run}", cure)
+        options = earlier.go_on(given)
         _check(options)
-        if not 0 <= option.solidmark_case_timeout < float("inf"):
-            raise InvalidValue(
-                "--case-timeout", f"{option.solidmark_case_timeout}", "seconds, or 0 for no limit", "Choose such a limit."
-            )
-        base = Path(config.invocation_params.dir) / "runs"
-        if option.solidmark_resume is not None:
-            return cls(
-                options, *_resume(base, option.solidmark_resume), option.solidmark_progress, option.solidmark_case_timeout
-            )
-        stamp = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
-        run = (Path(config.invocation_params.dir) / option.solidmark_run_dir) if option.solidmark_run_dir else base / stamp
-        return cls(options, run, frozenset(), option.solidmark_progress, option.solidmark_case_timeout)
+        chosen = Selection(chosen.keyword or earlier.selection.keyword, chosen.markers or earlier.selection.markers)
+        return cls(options, earlier.run, earlier.done, option.solidmark_progress, limit, chosen)
 
     def to_json(self) -> str:
         """The session as one string, for a worker."""
@@ -74,6 +72,7 @@ class Session:
                 "done": sorted(self.done),
                 "progress": self.progress,
                 "case_timeout": self.case_timeout,
+                "selection": asdict(self.selection),
             }
         )
 
@@ -85,7 +84,8 @@ class Session:
             name: tuple(part) if isinstance(part, list) else part for name, part in value["options"].items()
         }
         done = frozenset(value["done"])
-        return cls(Options(**options), Path(value["run"]), done, value["progress"], value["case_timeout"])
+        chosen = Selection(**value["selection"])
+        return cls(Options(**options), Path(value["run"]), done, value["progress"], value["case_timeout"], chosen)
 
     @cached_property
     def planned(self) -> list[Planned]:
@@ -117,11 +117,15 @@ class Session:
         except (OSError, ValueError):
             return {}
 
+    def found_all_done(self) -> bool:
+        """Whether the plan that `write_plan` wrote has nothing left to do, since an earlier part of the run did it."""
+        return bool(self.done) and (self.run / "plan.json").exists() and not self.read_plan()
+
     def forget_plan(self) -> None:
-        """Remove what an earlier part of the run planned and gave up: both are made anew."""
-        for name in ("plan.json", "given_up.json"):
+        """Remove what an earlier part of the run planned, gave up, and said of its progress: all are made anew."""
+        for path in (self.run / "plan.json", self.run / "given_up.json", *(self.run / "progress").glob("*.json")):
             with suppress(OSError):
-                (self.run / name).unlink()
+                path.unlink()
 
     def write_given_up(self, slugs: Sequence[str]) -> None:
         """Write `<run>/given_up.json`, cases that no worker shall begin again: some schedulers put back what kills it."""
@@ -163,6 +167,19 @@ def _families(expression: str) -> list[str]:
     return [f"{Path(h.rpartition(':')[0]).stem}.{h.rpartition(':')[2]}" if ".py:" in h else h for h in heads]
 
 
+def _given(option: Any) -> dict[str, Any]:
+    """What the user wrote, without defaults."""
+    written = {
+        "profile": option.solidmark_profile,
+        "testbeds": tuple(option.solidmark_testbed or ()) or None,
+        "mitigations": tuple(option.solidmark_mitigation or ()) or None,
+        "seeds": option.solidmark_seeds,
+        "queries": option.solidmark_queries,
+        "solver": option.solidmark_solver,
+    }
+    return {name: value for name, value in written.items() if value is not None}
+
+
 def _check(options: Options) -> None:
     """Raise for mistakes of the user before any worker starts; no plugin is loaded that the user did not name."""
     options.seed_list()
@@ -178,20 +195,3 @@ def _check(options: Options) -> None:
     for expression in options.mitigations:
         if expression not in families:
             plugins.compose(expression)
-
-
-def _resume(base: Path, wanted: str) -> tuple[Path, frozenset[str]]:
-    """The folder of the run to go on with, and the identities of the cases that are done there."""
-    run = (base / "latest").resolve() if wanted == "last" else (base.parent / wanted)
-    if not (run / "run.json").is_file():
-        raise InvalidValue("--resume", str(run), "the folder of a run, with run.json", "Name one, or start a new run.")
-    try:
-        version = json.loads((run / "run.json").read_text(encoding="utf-8"))["benchmark_version"]
-    except (ValueError, KeyError, TypeError) as cause:
-        raise DamagedFile(str(run / "run.json"), f"{cause}", "a run's provenance", "Start a new run.") from cause
-    if version != records.BENCHMARK_VERSION:
-        cure = "Start a new run: numbers of different versions are not mixed."
-        raise InvalidValue("--resume", f"benchmark version {version}", f"version {records.BENCHMARK_VERSION}", cure)
-    written = records.read(run)[0] if (run / "records").is_dir() else []
-    done = {record["case_id"] for record in records.latest(written) if record["status"] in DONE}
-    return run, frozenset(done)

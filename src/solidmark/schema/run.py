@@ -46,13 +46,17 @@ class RunProvenance(TypedDict, total=False):
 
 
 class RunFile(RunProvenance, total=False):
-    """The provenance of a run with its options; runs of schema 1 have `wish` for `options`."""
+    """The provenance of a run with its options; runs of schema 1 have `wish` for `options`.
+
+    `selection` is what pytest's own -k and -m chose, where they did.
+    """
 
     schema: str
     benchmark_version: int
     started: str
     profile: str
     options: dict[str, JsonValue]
+    selection: dict[str, str]
     gpus: int
 
 
