@@ -192,7 +192,7 @@ class Controller:
             (self.run / "progress" / f"{node.gateway.id}.json").unlink()
         self._idle_ends += error is not None
         if self._idle_ends > IDLE_ENDS:
-            manager = self.config.pluginmanager.get_plugin("dsession")
+            manager: Any = self.config.pluginmanager.get_plugin("dsession")
             manager.shouldstop = f"{self._idle_ends} workers in turn ended before any case: {error}"
 
     @pytest.hookimpl(trylast=True)
