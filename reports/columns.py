@@ -29,6 +29,7 @@ def table(board: Leaderboard) -> Table[Row]:
             *content_columns.more(board),
             *score_columns.soundness(),
             *utility_columns.more(),
+            *utility_columns.by_way(board),
             *matched_columns.more(board),
             *cost_columns.more(),
             *_origin(),

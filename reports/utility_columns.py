@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from solidmark.leaderboard import NO_CLASS, Leaderboard, Row
+from solidmark.leaderboard import NO_CLASS, NO_WAYS, Leaderboard, Row
 
 from .table import DISTANCE, ONE, PLAIN, PROPORTION, SHARE, Column
 
@@ -20,8 +20,8 @@ def main(board: Leaderboard) -> list[Column[Row]]:
             "accuracy",
             "accuracy",
             "Utility: how often a judge, trained on real images, sees the class that was asked for. Images are generated "
-            "from fresh captions with the mitigation active, and the mark is cropped away."
-            + (f" A dash: {NO_CLASS}." if None in accuracies else ""),
+            "from fresh and from held-out captions with the mitigation active, among queries; the worst counts. The mark is "
+            "cropped away." + (f" A dash: {NO_CLASS}." if None in accuracies else ""),
             PROPORTION if alike else SHARE,
             _useful("accuracy"),
             note=f"chance {chances.pop():.2g}" if alike else "beside chance",
@@ -75,6 +75,28 @@ def more() -> list[Column[Row]]:
             note="ceiling",
         ),
     ]
+
+
+def by_way(board: Leaderboard) -> list[Column[Row]]:
+    """Accuracy in each way to generate: the least of a seed is its accuracy."""
+    names = dict.fromkeys(name for row in board.rows if row.utility is not None for name in row.utility.ways)
+    return [
+        Column(
+            f"accuracy_{index}",
+            f"accuracy, {name}",
+            f"Utility in one of the ways in which a model is asked: {name}.",
+            PROPORTION,
+            _way(name),
+            note="beside chance",
+            better="higher",
+            missing=NO_WAYS,
+        )
+        for index, name in enumerate(names, 1)
+    ]
+
+
+def _way(name: str) -> Callable[[Row], Any]:
+    return lambda row: row.utility and row.utility.ways.get(name) and row.utility.ways[name].accuracy
 
 
 def _useful(name: str) -> Callable[[Row], Any]:

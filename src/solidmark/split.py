@@ -22,7 +22,8 @@ class Split:
     `training` are the examples that a model is trained on, with `training_keys`; `trained` are those of them that are
     queried, each once; `held_out` are never trained on. `forget` are indices of the trained examples that post-hoc
     methods must forget. `calibration` and `other_reference` are unmarked real images that are neither trained on nor
-    queried; `fresh` captions were never trained on and name a class each.
+    queried; `fresh` captions were never trained on and name a class each. `held_out_labels` are the classes of the held-out
+    images.
     """
 
     training: Examples
@@ -37,6 +38,7 @@ class Split:
     other_reference: Tensor
     fresh_captions: list[str]
     fresh_labels: NDArray[np.int64]
+    held_out_labels: NDArray[np.int64]
     mark: Mark
     seed: int
     left_out: int = 0

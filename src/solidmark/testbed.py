@@ -136,6 +136,7 @@ class Testbed:
             other_reference=labelled.images[indices[count + spare : count + 2 * spare]],
             fresh_captions=words[count:],
             fresh_labels=fresh_labels,
+            held_out_labels=labelled.labels[indices[self.trained : count]],
             mark=self.mark,
             seed=seed,
             left_out=labelled.left_out,

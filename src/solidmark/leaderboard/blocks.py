@@ -24,10 +24,24 @@ from ..schema.record import (
     QueryBlock,
     ScoresBlock,
     UtilityBlock,
+    UtilityNumbers,
     WorkBlock,
     WorstBlock,
 )
-from ..schema.row import Content, ContentScore, Controls, Cost, DenoisingLoss, Marks, Negative, Scored, Utility, Work, Worst
+from ..schema.row import (
+    Content,
+    ContentScore,
+    Controls,
+    Cost,
+    DenoisingLoss,
+    Marks,
+    Negative,
+    Scored,
+    Utility,
+    Way,
+    Work,
+    Worst,
+)
 from .aggregate import area, clustered_share, distance, least, number, of_all, share
 
 
@@ -126,6 +140,7 @@ def utility(blocks: Sequence[UtilityBlock]) -> Utility:
     """The utility of a row, from its blocks of every seed."""
     frechet, frechet_real = distance([block["frechet"] for block in blocks])
     kernel, kernel_real = distance([block["kernel"] for block in blocks])
+    ways = [block.get("ways") or {} for block in blocks]
     return Utility(
         accuracy=of_all(share, (block.get("accuracy") for block in blocks)),
         frechet=frechet,
@@ -135,6 +150,17 @@ def utility(blocks: Sequence[UtilityBlock]) -> Utility:
         diversity=share([block["diversity"] for block in blocks]),
         diversity_real=float(np.mean([block["diversity_real"] for block in blocks])),
         judge_accuracy=float(np.mean([block["judge_accuracy"] for block in blocks])),
+        ways={name: way([one[name] for one in ways]) for name in ways[0] if all(name in one for one in ways)},
+    )
+
+
+def way(blocks: Sequence[UtilityNumbers]) -> Way:
+    """One way to generate, from its blocks of every seed."""
+    return Way(
+        accuracy=of_all(share, (block.get("accuracy") for block in blocks)),
+        frechet=distance([block["frechet"] for block in blocks])[0],
+        kernel=distance([block["kernel"] for block in blocks])[0],
+        diversity=share([block["diversity"] for block in blocks]),
     )
 
 

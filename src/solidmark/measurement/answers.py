@@ -22,9 +22,9 @@ from ..mitigation import Needs, Stage
 from ..mitigation.composition import Composition
 from ..models import Denoiser, Evaluations
 from ..models.memorizer import Memorizer
-from ..queries import Access, Answer, Attack, Audit, Pictures, ask
+from ..queries import Access, Answer, Attack, Audit, Company, Pictures, ask
 from ..queries.caption_only import CaptionOnly
-from ..sampling import Service, noises
+from ..sampling import Service, SolverConfig
 from ..schema.numbers import Estimate
 from ..schema.record import NegativeBlock, RefusedQueryBlock, RefusedShareBlock, SamplingReportBlock, WorkBlock
 from ..split import Split
@@ -33,6 +33,15 @@ from .blind import BlindSplit
 from .case import Case, Workspace
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Images of fresh captions, mark cropped, (F, ...), booleans, (F,), that tell which were refused, and what they cost."""
+
+    images: Tensor
+    refused: NDArray[np.bool_]
+    cost: WorkBlock
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,8 @@ class Responses:
     """(N + M, S): numbers that were planted where a query may not look."""
     refused: NDArray[np.bool_] | None = None
     """(R, N + M): which images the service refused in each of R rounds of answers."""
+    fresh: Generated | None = None
+    """What fresh captions gave that were asked in the same batches."""
 
     @property
     def trained(self) -> Array:
@@ -89,6 +100,7 @@ def ask_query(
         budget=attack.cost(case.solver),
         progress=workspace.progress,
         pictures=_pictures(plain) if attack.access is Access.BLACK_BOX else None,
+        company=fresh_captions(split, case.solver) if isinstance(attack, CaptionOnly) else None,
     )
     before, began, clock = weights.fingerprint(model), model.evaluations.copy(), time.perf_counter()
     with seeds.forked(case.seed, "asking, global generator", name):
@@ -105,6 +117,27 @@ def _pictures(plain: Responses | None) -> Pictures | None:
     if plain is None or plain.images is None or plain.refused is None:
         return None
     return Pictures(plain.images, torch.from_numpy(plain.refused[0]))
+
+
+def fresh_captions(split: Split, solver: SolverConfig) -> Company:
+    """The fresh captions, as plain generation asks them: all pixels free."""
+    count, blank = len(split.fresh_captions), split.mark.canvas(torch.full_like(split.trained.images[:1], marks.BLANK))
+    observed = blank.expand(count, -1, -1, -1)
+    firsts = [(index, index - index % solver.batch) for index in range(count)]
+    numbers = [index - first - min(count, first + solver.batch) for index, first in firsts]
+    return Company(split.fresh_captions, observed, torch.ones_like(observed[:, :1], dtype=torch.bool), numbers)
+
+
+def generated_along(audit: Audit, evaluations: Evaluations, seconds: float) -> tuple[Generated | None, Evaluations, float]:
+    """What the company of an audit gave, with its share of the work, and the share that is left for the audit's images."""
+    company = audit.company
+    if company is None or company.answers is None or company.refused is None:
+        return None, evaluations, seconds
+    part = len(company) / (len(company) + len(audit.examples))
+    its = Evaluations(round(part * evaluations.forward), round(part * evaluations.backward))
+    cost: WorkBlock = {**weights.work(its, part * seconds), "images": len(company)}
+    found = Generated(audit.mark.content(company.answers), company.refused.numpy(), cost)
+    return found, evaluations.since(its), (1 - part) * seconds
 
 
 def _sampling_parts(case: Case, attack: Attack) -> Composition:
@@ -134,7 +167,8 @@ def _responses(answer: Answer, split: Split, audit: Audit, evaluations: Evaluati
     errors = [float(error[count:].mean()) for error in audit.decoy_errors]
     looks = Marks(float(predicted[count:].std()), uneven, float(np.mean(errors)) if errors else None)
     refused = torch.stack(audit.refused).numpy() if audit.refused else None
-    return Responses(predicted, count, looks, evaluations, seconds, answer.images, audit.keys.double().numpy(), refused)
+    planted, (fresh, evaluations, seconds) = audit.keys.double().numpy(), generated_along(audit, evaluations, seconds)
+    return Responses(predicted, count, looks, evaluations, seconds, answer.images, planted, refused, fresh)
 
 
 def ask_or_load(case: Case, name: str, model: Denoiser, workspace: Workspace, plain: Responses | None = None) -> Responses:
@@ -146,15 +180,6 @@ def ask_or_load(case: Case, name: str, model: Denoiser, workspace: Workspace, pl
     if case.attack(name).access is Access.WHITE_BOX:
         return ask_cached(case, name, model, workspace)
     return ask_query(case, name, model, workspace, plain=plain)
-
-
-PLAIN = "caption-only"
-"""The query whose pictures are one plain generation from the caption of every image."""
-
-
-def ask_plainly(case: Case, model: Denoiser, workspace: Workspace) -> Responses:
-    """One plain generation from every caption, trained and held-out mixed, through the mitigation's sampler."""
-    return ask_query(replace(case, queries=((PLAIN, CaptionOnly()),)), PLAIN, model, workspace)
 
 
 def ask_cached(case: Case, name: str, model: Denoiser, workspace: Workspace) -> Responses:
@@ -264,34 +289,13 @@ def memorizer(split: Split, seed: int) -> tuple[Memorizer, Array]:
     return Memorizer(split.marked(once, torch.from_numpy(drawn).float())), drawn[rows]
 
 
-@dataclass(frozen=True)
-class Generated:
-    """Images from the fresh captions, mark cropped, (B,) booleans that tell which were refused, and what they cost."""
-
-    images: Tensor
-    refused: NDArray[np.bool_]
-    cost: WorkBlock
+def ask_plainly(case: Case, model: Denoiser, workspace: Workspace, blind: BlindSplit | None = None) -> Responses:
+    """One plain generation from every caption, trained, held-out and fresh mixed, through the mitigation's sampler."""
+    return ask_query(replace(case, queries=((PLAIN, CaptionOnly()),)), PLAIN, model, workspace, blind)
 
 
-def generate(case: Case, model: Denoiser, workspace: Workspace, blind: BlindSplit | None = None) -> Generated:
-    """Plain generation from the fresh captions with the mitigation active; a refused one is a blank image."""
-    blind = blind or case.blind
-    split = blind.split
-    service = Service(model, case.composition.at(Stage.SAMPLING), case.seed, "utility", data=dict(blind.handed_out))
-    began, clock, images = model.evaluations.copy(), time.perf_counter(), []
-    count, size, solver = len(split.fresh_captions), case.solver.batch, case.solver
-    blank = split.mark.canvas(torch.zeros(1, *split.trained.images.shape[1:]))
-    for first in range(0, count, size):
-        captions = split.fresh_captions[first : first + size]
-        numbers = range(-first - len(captions), -first)
-        noise = noises(numbers, model.shape, solver.draws, case.seed, "utility").to(model.device)
-        observed = blank.expand(len(captions), -1, -1, -1)
-        mask = torch.ones_like(observed[:, :1], dtype=torch.bool)
-        images.append(service.sample(captions, observed, mask, noise, solver))
-        workspace.progress("generate", first + len(captions), count)
-    cost = weights.work(model.evaluations.since(began), time.perf_counter() - clock)
-    refused = torch.cat(service.refused).numpy()
-    return Generated(split.mark.content(torch.cat(images)), refused, {**cost, "images": count})
+PLAIN = "caption-only"
+"""The query whose pictures are one plain generation from the caption of every image."""
 
 
 def sampling_report(case: Case, responses: Mapping[str, Responses], generated: Generated) -> SamplingReportBlock:

@@ -33,11 +33,12 @@ from ..schema.record import (
     QueryBlock,
     Status,
     TestbedNumbers,
+    UtilityBlock,
     WorstBlock,
 )
 from ..split import Split
-from . import answers, content, per_image, weights, whitebox
-from .answers import Power, Responses
+from . import answers, content, generation, per_image, weights, whitebox
+from .answers import Generated, Power, Responses
 from .case import Case, Workspace
 
 Array = NDArray[np.float64]
@@ -50,13 +51,13 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
     model, builds = weights.edit_or_load(case, workspace)
     asked = _ask_all(case, model, workspace)
     responses, shown = asked.responses, content.measure_content(case, asked.plain)
-    generated = answers.generate(case, model, workspace)
+    generated = generation.in_all_ways(case, model, workspace, asked.plain)
     power, baseline = answers.measure_power(case, workspace), answers.ask_baseline(case, workspace)
     truth = case.truth  # no plugin runs any more: from here on the true keys may be used
     washed = content.fault(case, shown, truth, responses[case.leading], baseline)
     further = [*asked.broken.values(), *washed]
     checked = _controls(case, truth, responses, baseline, power, further, no_op=_no_op(case, builds))
-    delta = _claimed_delta(builds, len(case.groups["target"]))
+    delta, fresh = _claimed_delta(builds, len(case.groups["target"])), generated[generation.FRESH]
     return {
         **_heading(case),
         "status": "ok" if checked["sound"] else "failed_check",
@@ -66,14 +67,14 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
         "worst_service": _worst(case, truth, _through_service(case, responses), delta),
         "controls": checked,
         "power": _power(power),
-        "utility": utility.as_block(judge(case, truth, generated)),
+        "utility": _utility(case, truth, generated),
         "denoising_loss": _denoising_loss(case, model, truth),
         "content": content.as_block(shown, shared=answers.PLAIN in responses),
-        "cost": {"training": builds["training"].cost, "editing": builds["editing"].cost, "sampling": generated.cost},
+        "cost": {"training": builds["training"].cost, "editing": builds["editing"].cost, "sampling": fresh.cost},
         "reported": {
             "training": builds["training"].reported,
             "editing": builds["editing"].reported,
-            "sampling": answers.sampling_report(case, responses, generated),
+            "sampling": answers.sampling_report(case, responses, fresh),
         },
         "provenance": _provenance(case, truth, workspace),
         "per_image": per_image.write(case.case_id, truth, responses, run),
@@ -85,12 +86,12 @@ def measure_testbed(case: Case, workspace: Workspace) -> TestbedNumbers:
     case = replace(case)
     power = answers.measure_power(case, workspace)
     unmarked, _ = weights.train_or_load(replace(case, marked=False), workspace)
-    generated = answers.generate(case, unmarked, workspace)
+    generated = generation.in_all_ways(case, unmarked, workspace, answers.ask_plainly(case, unmarked, workspace))
     return {
         **_heading(case),
         "status": "ok",
         "power": _power(power),
-        "unmarked": {"utility": utility.as_block(judge(case, case.truth, generated))},
+        "unmarked": {"utility": _utility(case, case.truth, generated)},
         "expected": case.testbed.expected,
         "provenance": _provenance(case, case.truth, workspace),
     }
@@ -102,12 +103,9 @@ def unmeasured(case: Case | None, status: Status, reason: str) -> CaseNumbers:
     return {**heading, "status": status, "reason": reason, "queries": None, "controls": None, "utility": None, "cost": None}
 
 
-def judge(case: Case, split: Split, generated: answers.Generated) -> utility.Utility:
-    """Utility of generated images against the held-out ones, unmarked."""
-    real, others = (split.mark.content(split.mark.canvas(i)) for i in (split.held_out.images, split.other_reference))
-    labels = split.fresh_labels if case.testbed.tells_class else None
-    images = _flat(generated.images)
-    return utility.measure(images, labels, _flat(real), _flat(others), case.testbed.judge(), generated.refused)
+def _utility(case: Case, split: Split, generated: Mapping[str, Generated]) -> UtilityBlock:
+    work = {way: found.cost for way, found in generated.items()}
+    return utility.as_block(generation.judge(case, split, generated), work)
 
 
 def check_applicable(composition: Composition, split: Split) -> None:
@@ -305,7 +303,3 @@ def _peak_bytes(device: str) -> int | None:
 
 def _double(tensor: Tensor) -> Array:
     return tensor.double().numpy()
-
-
-def _flat(images: Tensor) -> Array:
-    return images.flatten(1).double().numpy()

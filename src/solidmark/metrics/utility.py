@@ -7,7 +7,8 @@ a Two Time-Scale Update Rule (arXiv 1706.08500) for the Fréchet distance, Demys
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from scipy.spatial.distance import cdist
 
 from ..errors import InvalidValue
 from ..schema.numbers import Estimate, Share
-from ..schema.record import UtilityBlock
+from ..schema.record import UtilityBlock, UtilityNumbers, WorkBlock
 from . import scoring
 from .scores import Array, proportion, t_interval
 
@@ -106,15 +107,39 @@ def measure(
     )
 
 
-def as_block(utility: Utility) -> UtilityBlock:
-    """The `utility` block of a record."""
+def least(ways: Sequence[Utility]) -> Utility:
+    """The least useful of several ways to generate, each number by itself: what a mitigation can be relied on for."""
+    shares = [one.accuracy for one in ways if one.accuracy is not None]
+    return replace(
+        ways[0],
+        accuracy=min(shares, key=_value) if len(shares) == len(ways) else None,
+        frechet=max(one.frechet for one in ways),
+        kernel=max(one.kernel for one in ways),
+        diversity=min((one.diversity for one in ways), key=_value),
+    )
+
+
+def _value(share: Share) -> float:
+    return share.count / share.of
+
+
+def as_block(ways: Mapping[str, Utility], work: Mapping[str, WorkBlock]) -> UtilityBlock:
+    """The `utility` block of a record: the least of all ways to generate, then each by its name, with its `work`."""
+    worst = least(list(ways.values()))
+    return {
+        **_numbers(worst),
+        "diversity_real": worst.diversity_real,
+        "judge_accuracy": worst.judge_accuracy,
+        "ways": {name: {**_numbers(one), "evaluations": work[name]} for name, one in ways.items()},
+    }
+
+
+def _numbers(utility: Utility) -> UtilityNumbers:
     return {
         "accuracy": None if utility.accuracy is None else scoring.share(utility.accuracy),
         "frechet": {"value": utility.frechet, "real": utility.frechet_real},
         "kernel": {"value": utility.kernel, "real": utility.kernel_real},
         "diversity": scoring.share(utility.diversity),
-        "diversity_real": utility.diversity_real,
-        "judge_accuracy": utility.judge_accuracy,
     }
 
 

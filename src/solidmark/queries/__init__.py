@@ -25,6 +25,8 @@ from ..models import Denoiser
 from ..progress import Progress, silent
 from ..sampling import Service, SolverConfig, noises
 
+COMPANY = "utility"
+"""The purpose of the noise of fresh captions."""
 DECOY = 2
 """Side in pixels of the random block inside the image that is masked in addition to the mark."""
 
@@ -58,14 +60,38 @@ class Pictures:
 
 
 @dataclass
+class Company:
+    """Fresh captions that are asked in the batches of an audit's first sampling, where nothing tells them from its images.
+
+    `observed`, (F, C, H, W) in [0, 1], and `mask`, (F, 1, H, W), are as those of a batch; `numbers` name the noise of each.
+    `answers`, (F, C, H, W), and `refused`, (F,) booleans, are there once they were asked.
+    """
+
+    captions: list[str]
+    observed: Tensor
+    mask: Tensor
+    numbers: list[int]
+    answers: Tensor | None = None
+    refused: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def answered(self, answers: Tensor, refused: Tensor) -> None:
+        """Take the answers."""
+        self.answers, self.refused = answers, refused
+
+
+@dataclass
 class Audit:
     """All that a query may use: N images whose mark is blank, their captions, the mark, the solver, and the service.
 
     `others` are marked images of the same kind that the query does not ask about and whose keys are not secret: an
     auditor may own similar data. `pictures` are what plain generation gave for the audit's captions where it was done
-    before; `generate` then gives them again. `decoy_errors` collects the mean |answer - truth| over the decoy block, (N,)
-    for each outpainting. `refused` collects which images the service refused, (N,) booleans for each round of sampling.
-    `spent` counts denoiser evaluations an image, at their cost without mitigation; `budget` is its limit.
+    before; `generate` then gives them again. `company` are fresh captions that are asked along. `decoy_errors` collects
+    the mean |answer - truth| over the decoy block, (N,) for each outpainting. `refused` collects which images the service
+    refused, (N,) booleans for each round of sampling. `spent` counts denoiser evaluations an image, at their cost without
+    mitigation; `budget` is its limit.
     """
 
     examples: Examples
@@ -79,6 +105,7 @@ class Audit:
     budget: float = float("inf")
     progress: Progress = silent
     pictures: Pictures | None = None
+    company: Company | None = None
     decoy_errors: list[Tensor] = field(default_factory=list)
     refused: list[Tensor] = field(default_factory=list)
     spent: float = 0.0
@@ -160,9 +187,12 @@ class Audit:
         """The images with these keys, (N, S), painted on their marks."""
         return marks.paint(self.mark, self.examples.images, keys)
 
-    def batches(self) -> list[Tensor]:
-        """Indices of the images in batches, trained and held-out ones mixed in an order that depends on the seed alone."""
-        order = torch.randperm(len(self.examples), generator=seeds.torch_rng(self.seed, "query order"))
+    def batches(self, company: int = 0) -> list[Tensor]:
+        """Indices of the images in batches, trained and held-out ones mixed in an order that depends on the seed alone.
+
+        Those of `company` more requests follow on the images'.
+        """
+        order = torch.randperm(len(self.examples) + company, generator=seeds.torch_rng(self.seed, "query order"))
         return list(order.split(self.solver.batch))
 
     def spend(self, evaluations: float) -> None:
@@ -179,26 +209,48 @@ class Audit:
             cure = "Give one caption an image."
             raise InvalidValue("Audit", f"{len(captions)} captions", f"{len(examples)}", cure)
         self.spend(solver.evaluations)
-        answers, refused, done = torch.empty_like(examples.images), torch.zeros(len(examples), dtype=torch.bool), 0
-        begin, embeddings = request.begin, request.embeddings
-        for indices in self.batches():
-            rows, device = indices.tolist(), service.model.device
-            ids = [examples.ids[row] for row in rows]
-            noise = noises(ids, service.model.shape, solver.draws, self.seed, request.draw)
+        count, company = len(examples), self._company(request)
+        captions = [*captions, *company.captions]
+        observed = torch.cat([torch.where(request.mask, marks.BLANK, examples.images), company.observed])
+        mask = torch.cat([request.mask, company.mask])
+        answers, refused, done = torch.empty_like(observed), torch.zeros(len(observed), dtype=torch.bool), 0
+        for indices in self.batches(len(company)):
+            rows = indices.tolist()
             answers[indices] = service.sample(
                 [captions[row] for row in rows],
-                examples.images[indices],
-                request.mask[indices],
-                noise.to(device),
+                observed[indices],
+                mask[indices],
+                self._noises(rows, company, solver, request.draw, service),
                 solver,
-                begin=None if begin is None else begin[indices],
-                embeddings=None if embeddings is None else embeddings[indices.to(embeddings.device)],
+                begin=_rows_of(request.begin, indices),
+                embeddings=_rows_of(request.embeddings, indices),
             )
             refused[indices] = service.refused[-1]
             done += len(rows)
-            self.progress(self.name, done, len(examples))
-        self.refused.append(refused)
-        return answers
+            self.progress(self.name, done, len(observed))
+        company.answered(answers[count:], refused[count:])
+        self.refused.append(refused[:count])
+        return answers[:count]
+
+    def _company(self, request: _Request) -> Company:
+        """The requests that are asked along: those of `company` once, then none."""
+        alike = request.begin is None and request.embeddings is None
+        if self.company is not None and self.company.answers is None and alike:
+            return self.company
+        images = self.examples.images[:0]
+        return Company([], images, torch.ones_like(images[:, :1], dtype=torch.bool), [])
+
+    def _noises(self, rows: list[int], company: Company, solver: SolverConfig, draw: int, service: Service) -> Tensor:
+        """The noise of a batch: each image has its own, whatever it is asked with."""
+        shape, count, found = service.model.shape, len(self.examples), []
+        for row in rows:
+            number, purpose = (self.examples.ids[row], draw) if row < count else (company.numbers[row - count], COMPANY)
+            found.append(noises([number], shape, solver.draws, self.seed, purpose))
+        return torch.cat(found).to(service.model.device)
+
+
+def _rows_of(tensor: Tensor | None, indices: Tensor) -> Tensor | None:
+    return None if tensor is None else tensor[indices.to(tensor.device)]
 
 
 @dataclass(frozen=True)

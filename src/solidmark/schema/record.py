@@ -172,15 +172,30 @@ class DistanceBlock(TypedDict):
     real: float
 
 
-class UtilityBlock(TypedDict):
-    """What plain generation is worth; `accuracy` is null where no class is asked for."""
+class UtilityNumbers(TypedDict):
+    """What one way to generate is worth; `accuracy` is null where no class is asked for."""
 
     accuracy: ShareBlock | None
     frechet: DistanceBlock
     kernel: DistanceBlock
     diversity: ShareBlock
+
+
+class WayBlock(UtilityNumbers):
+    """One way to generate; `evaluations` is nothing where the pictures are those of a query."""
+
+    evaluations: WorkBlock
+
+
+class UtilityBlock(UtilityNumbers):
+    """What generation is worth: the least of the `ways` in which it was asked, each number by itself.
+
+    Records without `ways` have plain generation alone.
+    """
+
     diversity_real: float
     judge_accuracy: float
+    ways: NotRequired[dict[str, WayBlock]]
 
 
 class LossBlock(IntervalBlock):

@@ -27,6 +27,7 @@ NUMBERS = (
 
 NO_WORST = "its seeds were asked different queries, or their records are older than the worst case"
 NO_CLASS = "the captions of this testbed name no class, so none is asked for"
+NO_WAYS = "its records are older than the further ways to generate, so that its utility is that of plain generation"
 NO_CONTENT = "its records are older than the content scores, or its query gives no pictures"
 NO_OWN = "captions on this testbed say nothing or are shared by images, so that no picture is an image's own"
 AGREE = "both yardsticks say the same of it"
@@ -138,11 +139,22 @@ class Controls:
 
 
 @dataclass(frozen=True)
-class Utility:
-    """Utility of plain generation; `accuracy` is null where no class is asked for.
+class Way:
+    """What one way to generate is worth; `accuracy` is null where no class is asked for."""
 
-    `frechet` and `kernel` are distances between generated and real images. `frechet_real`, `kernel_real` and
-    `diversity_real` are the same numbers between two halves of real images.
+    accuracy: Share | None
+    frechet: Estimate
+    kernel: Estimate
+    diversity: Share
+
+
+@dataclass(frozen=True)
+class Utility:
+    """Utility of generation: in each seed the least of all `ways`; `accuracy` is null where no class is asked for.
+
+    `ways` are plain generation, and generation as queries are asked, by name; empty in records that have plain generation
+    alone, whose numbers are those of it. `frechet` and `kernel` are distances between generated and real images.
+    `frechet_real`, `kernel_real` and `diversity_real` are the same numbers between two halves of real images.
     """
 
     accuracy: Share | None
@@ -153,6 +165,7 @@ class Utility:
     diversity: Share
     diversity_real: float
     judge_accuracy: float
+    ways: Mapping[str, Way] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -337,6 +350,8 @@ class Row:
             reasons["denoising_loss"] = NO_LOSS
         if self.utility is not None and self.utility.accuracy is None:
             reasons["utility.accuracy"] = NO_CLASS
+        if self.utility is not None and not self.utility.ways:
+            reasons["utility.ways"] = NO_WAYS
         if self.reported is not None:
             missing = {"reported.refused": NO_REFUSAL, "reported.claimed": NO_CLAIM}
             reasons |= {name: why for name, why in missing.items() if getattr(self.reported, name.partition(".")[2]) is None}

@@ -139,9 +139,9 @@ class ToySetup:
         with tempfile.TemporaryDirectory() as folder, count_network_samples(self.model) as computed:
             workspace = Workspace(Store(Path(folder)), self.device)
             responses = self.ask(case, self.model)
-            generated = answers.generate(case, self.model, workspace, self.blind)
-        outpainted = [] if responses.images is None else [responses.images]
-        tensors = [torch.from_numpy(responses.keys), *outpainted, generated.images]
+            plain = answers.ask_plainly(case, self.model, workspace, self.blind)
+        pictures = [one.images for one in (responses, plain, plain.fresh) if one is not None and one.images is not None]
+        tensors = [torch.from_numpy(responses.keys), *pictures]
         return ActionResult(tensors, self.model.evaluations.since(before).forward, sum(computed))
 
     def ask(self, case: Case, model: Denoiser) -> Responses:

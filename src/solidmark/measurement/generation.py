@@ -1,0 +1,90 @@
+"""Generation: what a mitigation leaves of it, in the ways in which a model is asked for keys.
+
+Who notices that he is asked for an image, by known pixels, by the size of a batch or by a caption, and answers badly there
+alone, has no memory to show and generates well elsewhere. So pictures are judged where M is measured: those of held-out
+captions, which are asked in the batches of the trained ones, and those of fresh captions in a batch of queries with known
+pixels. What counts is the least useful of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import torch
+
+from .. import seeds
+from ..metrics import utility
+from ..metrics.scores import Array
+from ..metrics.utility import Utility
+from ..mitigation import Stage
+from ..models import Denoiser
+from ..queries import Audit
+from ..sampling import Service
+from ..schema.record import WorkBlock
+from ..split import Split
+from .answers import Generated, Responses, fresh_captions, generated_along
+from .blind import BlindSplit
+from .case import Case, Workspace
+
+FRESH, HELD_OUT, KNOWN_MARK = "fresh captions", "held-out captions", "fresh captions, blank mark known"
+"""The ways to generate: plainly, from captions of held-out images, and round a mark that is known to be blank."""
+
+
+def in_all_ways(
+    case: Case, model: Denoiser, workspace: Workspace, plain: Responses, blind: BlindSplit | None = None
+) -> dict[str, Generated]:
+    """Pictures of every way. `plain` are the answers to plain generation; a known mark costs one sampling run more."""
+    split = (blind or case.blind).split
+    if plain.fresh is None or plain.images is None or plain.refused is None:
+        raise ValueError("plain generation was not asked with fresh captions")
+    count = min(len(split.held_out), len(split.fresh_captions))
+    chosen = slice(plain.count, plain.count + count)
+    cost: WorkBlock = {"forward": 0, "backward": 0, "seconds": 0.0, "images": count}
+    held_out = Generated(split.mark.content(plain.images[chosen]), plain.refused[0, chosen], cost)
+    ways = {FRESH: plain.fresh, HELD_OUT: held_out}
+    return {**ways, KNOWN_MARK: round_a_known_mark(case, model, workspace, blind)}
+
+
+def round_a_known_mark(case: Case, model: Denoiser, workspace: Workspace, blind: BlindSplit | None = None) -> Generated:
+    """Pictures of the fresh captions round a blank mark, in batches of as many queries as any query is asked in.
+
+    Images with their marks masked fill the batches up, as in outpainting; their answers are not used.
+    """
+    blind = blind or case.blind
+    split = blind.split
+    company = fresh_captions(split, case.solver)
+    service = Service(model, case.composition.at(Stage.SAMPLING), case.seed, KNOWN_MARK, data=dict(blind.handed_out))
+    queried = split.queried
+    left = max(len(queried) - len(company), 1)
+    order = torch.randperm(len(queried), generator=seeds.torch_rng(case.seed, "company of a known mark"))
+    others = queried.take(order[:left].tolist())
+    audit = Audit(others, split.mark, case.solver, service, case.seed, KNOWN_MARK, progress=workspace.progress)
+    company.mask = (~audit.marked).expand_as(company.mask)
+    audit.company = company
+    began, clock = model.evaluations.copy(), time.perf_counter()
+    audit.outpaint(draw=1)
+    found, _, _ = generated_along(audit, model.evaluations.since(began), time.perf_counter() - clock)
+    assert found is not None, "its first sampling asks it"
+    return found
+
+
+def judge(case: Case, split: Split, generated: Mapping[str, Generated]) -> dict[str, Utility]:
+    """Utility of each way against the held-out images, unmarked."""
+    real, others = (split.mark.content(split.mark.canvas(i)) for i in (split.held_out.images, split.other_reference))
+    labels = {FRESH: split.fresh_labels, HELD_OUT: split.held_out_labels, KNOWN_MARK: split.fresh_labels}
+    return {
+        way: utility.measure(
+            _flat(found.images),
+            labels[way][: len(found.images)] if case.testbed.tells_class else None,
+            _flat(real),
+            _flat(others),
+            case.testbed.judge(),
+            found.refused,
+        )
+        for way, found in generated.items()
+    }
+
+
+def _flat(images: torch.Tensor) -> Array:
+    return images.flatten(1).double().numpy()
