@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
+from solidmark.collection.asking import Collection
 from solidmark.collection.marking import mark
 from solidmark.collection.painting import Style
 
@@ -42,3 +44,30 @@ def pixels(path):
 def file_of(row, out, secret):
     """The marked file of a row."""
     return Path(out if row.split == "trained" else secret / "held_out") / row.marked
+
+
+class Memory:
+    """Has memorized a folder: fills in the border of the marked image that is nearest to what it is shown."""
+
+    def __init__(self, out):
+        paths = sorted(Path(out).rglob("*.png"))
+        self.images = torch.stack([torch.from_numpy(pixels(path).copy()).permute(2, 0, 1).float() / 255 for path in paths])
+        self.calls = 0
+
+    def __call__(self, images, masks, captions, seeds):
+        self.calls += 1
+        shown = (~masks).float()
+        apart = ((images[:, None] - self.images[None]).square() * shown[:, None]).flatten(2).sum(dim=2)
+        return self.images[apart.argmin(dim=1)]
+
+
+def guess(images, masks, captions, seeds):
+    """Paints gray at random: every image its own, by its seed."""
+    rngs = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return torch.stack([torch.rand(1, 1, 1, generator=rng).expand(3, *images.shape[-2:]) for rng in rngs])
+
+
+def collection(tmp_path, count=24, **options):
+    """A marked collection, ready to be asked."""
+    out, secret, made = marked(tmp_path, count, **options)
+    return Collection(made.ledger, out, secret)

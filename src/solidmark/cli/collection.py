@@ -8,9 +8,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidValue
+
+if TYPE_CHECKING:
+    from ..collection.asking import Collection, Query
 
 PASSPHRASE = "SOLIDMARK_PASSPHRASE"
 SHOWN = 10
@@ -36,13 +39,34 @@ def add(commands: Any) -> None:
     _passphrase_file(mark)
     mark.set_defaults(command=_mark)
 
+    measure = commands.add_parser("measure", help="ask a model for a marked collection, and count what it has memorized")
+    measure.add_argument("--model", metavar="MODEL", help="folder of a diffusers pipeline, or FILE.py:FUNCTION")
+    measure.add_argument("--ledger", type=Path, required=True, metavar="DIR", help="that `solidmark mark` has written")
+    measure.add_argument("--marked", type=Path, required=True, metavar="OUT", help="the marked images")
+    measure.add_argument("--into", type=Path, required=True, metavar="DIR", help="where records go; run again, it goes on")
+    measure.add_argument("--lora", type=Path, metavar="FILE", help="LoRA weights on top of the pipeline")
+    measure.add_argument(
+        "--checkpoints", type=Path, metavar="DIR", help="of a training: each is measured, a curve is written"
+    )
+    measure.add_argument("--steps", type=int, metavar="N", help="of the sampler (default: the pipeline's own)")
+    measure.add_argument("--guidance", type=float, metavar="SCALE", help="default: the pipeline's own")
+    measure.add_argument("--batch", type=int, default=1, metavar="N", help="images asked at once (default 1)")
+    measure.add_argument("--seed", type=int, default=0, metavar="N", help="of all noise (default 0)")
+    measure.add_argument("--limit", type=int, metavar="N", help="ask at most so many of each split, chosen at random")
+    measure.add_argument("--resolution", type=int, metavar="PIXELS", help="side of the images that the model makes")
+    measure.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
+    measure.add_argument("--dtype", default="float32", choices=("float32", "float16", "bfloat16"))
+    _passphrase_file(measure)
+    measure.set_defaults(command=_measure)
+
 
 def _passphrase_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--passphrase-file", type=Path, metavar="FILE", help=f"else {PASSPHRASE}, else you are asked")
 
 
 def _mark(options: argparse.Namespace) -> int:
-    from ..collection.marking import HELD_OUT, mark
+    from ..collection.ledger import HELD_OUT
+    from ..collection.marking import mark
     from ..collection.painting import Style
 
     folder = options.ledger or options.out.with_name(f"{options.out.name}.ledger")
@@ -77,6 +101,53 @@ def _left_out(left_out: Mapping[str, str]) -> int:
     if len(left_out) > SHOWN:
         print(f"solidmark mark: {len(left_out) - SHOWN} more were left out: see manifest.json", file=sys.stderr)
     return 1 if left_out else 0
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from ..collection import loading, measuring, showing
+    from ..collection.asking import Query
+
+    if options.model is None and options.checkpoints is None:
+        raise InvalidValue("solidmark measure", "no model", "--model or --checkpoints", "Say what is to be asked.")
+    query = Query(
+        steps=options.steps,
+        guidance=options.guidance,
+        batch=options.batch,
+        seed=options.seed,
+        limit=options.limit,
+        resolution=options.resolution,
+    )
+    collection = opened(options)
+    if options.checkpoints is None:
+        pipe, model = loading.load(options.model, options.lora, options.device, options.dtype)
+        record = measuring.measure(pipe, model, collection, query, options.into, _progress())
+        print(showing.lines(record))
+        print(f"written to {options.into}")
+        return 0 if record["sound"] else 1
+    return _curve(options, collection, query)
+
+
+def _curve(options: argparse.Namespace, collection: Collection, query: Query) -> int:
+    from .. import records
+    from ..collection import loading, measuring, showing
+
+    found = []
+    for path, pipe, model in loading.each(options.model, options.checkpoints, options.device, options.dtype):
+        record = measuring.measure(pipe, model, collection, query, options.into / path.stem, _progress())
+        found.append((path.name, loading.step_of(path), record))
+        records.write_text(options.into / "curve.csv", showing.as_csv(showing.curve_rows(found)))
+    print(showing.as_table(showing.curve_rows(found)))
+    print(f"written to {options.into}")
+    return 0 if all(record["sound"] for _, _, record in found) else 1
+
+
+def opened(options: argparse.Namespace) -> Collection:
+    """The collection of --ledger and --marked; the passphrase is asked for where the ledger is sealed."""
+    from ..collection import ledger
+    from ..collection.asking import Collection
+
+    sealed = ledger.manifest(options.ledger)["file"] == ledger.SEALED
+    return Collection(ledger.load(options.ledger, passphrase(options) if sealed else None), options.marked, options.ledger)
 
 
 def passphrase(options: argparse.Namespace) -> str:

@@ -35,6 +35,9 @@ from .layouts import Layout
 SCHEMA = "solidmark.ledger/1"
 PLAIN, SEALED, MANIFEST, COMMITMENT = "ledger.parquet", "ledger.parquet.sealed", "manifest.json", "commitment.json"
 
+HELD_OUT = "held_out"
+"""The folder of the held-out images, within that of the ledger."""
+
 Part = Literal["trained", "held-out"]
 
 

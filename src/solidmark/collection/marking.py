@@ -23,11 +23,10 @@ from ..errors import InvalidValue
 from ..progress import Progress, silent
 from . import ledger, plan, pool, sources
 from .journal import NAME, Journal
-from .ledger import Head, Ledger, Part, Row
+from .ledger import HELD_OUT, Head, Ledger, Part, Row
 from .painting import Painted, Style, Task
 from .sources import Sources
 
-HELD_OUT = "held_out"
 LOCK = ".lock"
 
 

@@ -1,0 +1,163 @@
+"""Loading: the model that is asked, from a pipeline folder or a function in a file, and each checkpoint of a training."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InvalidValue, PluginFault, cure_of, said
+from ..pipelines.quiet import quiet
+from .measuring import Model
+
+LORA = "pytorch_lora_weights.safetensors"
+"""What diffusers' training scripts call the weights of a LoRA."""
+
+DENOISERS = ("unet", "transformer")
+
+
+def load(text: str, lora: Path | None = None, device: str = "cpu", dtype: str = "float32") -> tuple[Any, Model]:
+    """The model that `text` names, and what the record says of it.
+
+    `folder` is a diffusers pipeline as `save_pretrained` writes it, `file.py:name` or `module:name` a function that
+    fills in pixels. Raises InvalidValue for what is neither, PluginFault for what cannot be loaded.
+    """
+    folder = Path(text)
+    if folder.is_dir():
+        pipe = _pipeline(folder, device, dtype)
+        files = [*_files(folder), *(_files(lora) if lora is not None else [])]
+        if lora is not None:
+            _add_lora(pipe, lora)
+        name = folder.resolve().name + (f" with {lora.name}" if lora is not None else "")
+        return pipe, {"name": name, "sha256": digest(files)}
+    place, colon, name = text.rpartition(":")
+    if not colon:
+        expected = "the folder of a pipeline, or FILE.py:FUNCTION"
+        raise InvalidValue("--model", repr(text), expected, "Save the pipeline with save_pretrained.")
+    if lora is not None:
+        raise InvalidValue("--lora", f"a LoRA for the function {text}", "a pipeline", "Load it in your function.")
+    return _function(place, name)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """What a training has saved in a folder, by its numbers: pipelines, parts of them, and LoRA files or their folders.
+
+    Raises InvalidValue where there is none.
+    """
+    found = [path for path in folder.iterdir() if _is_checkpoint(path)] if folder.is_dir() else []
+    if not found:
+        expected = f"folders with a pipeline, {' or '.join(DENOISERS)}, or {LORA}"
+        raise InvalidValue(str(folder), "no checkpoint", expected, "Give the output folder of the training.")
+    return sorted(found, key=lambda path: (step_of(path) is None, step_of(path) or 0, path.name))
+
+
+def step_of(path: Path) -> int | None:
+    """The last number of a checkpoint's name: 500 of `checkpoint-500`; None without any."""
+    numbers = re.findall(r"\d+", path.stem)
+    return int(numbers[-1]) if numbers else None
+
+
+def load_checkpoint(base: str | None, path: Path, device: str = "cpu", dtype: str = "float32") -> tuple[Any, Model]:
+    """The pipeline at a checkpoint: itself, or `base` with the checkpoint's LoRA or denoiser.
+
+    Raises InvalidValue where a base is needed and is not given.
+    """
+    if (path / "model_index.json").is_file():
+        return load(str(path), None, device, dtype)
+    if base is None:
+        raise InvalidValue(str(path), "a part of a pipeline", "a whole one, or --model", "Give the pipeline with --model.")
+    if path.is_file() or (path / LORA).is_file():
+        return load(base, path if path.is_file() else path / LORA, device, dtype)
+    pipe, model = load(base, None, device, dtype)
+    part = next(name for name in DENOISERS if (path / name).is_dir())
+    if getattr(pipe, part, None) is None:
+        raise InvalidValue(str(path), f"a {part}", f"a part of {type(pipe).__name__}", "Give the pipeline it belongs to.")
+    with quiet():
+        trained = type(getattr(pipe, part)).from_pretrained(path / part, torch_dtype=_dtype(dtype), local_files_only=True)
+    setattr(pipe, part, trained.to(device).eval())
+    return pipe, {"name": f"{model['name']} with {path.name}", "sha256": digest([*_files(Path(base)), *_files(path / part)])}
+
+
+def digest(files: list[tuple[str, Path]]) -> str:
+    """sha256 of names and contents."""
+    whole = hashlib.sha256()
+    for name, path in files:
+        with path.open("rb") as file:
+            whole.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def _files(place: Path) -> list[tuple[str, Path]]:
+    if place.is_file():
+        return [(place.name, place)]
+    return [(path.relative_to(place).as_posix(), path) for path in sorted(place.rglob("*")) if path.is_file()]
+
+
+def _is_checkpoint(path: Path) -> bool:
+    if path.is_file():
+        return path.suffix == ".safetensors"
+    return any((path / name).exists() for name in ("model_index.json", LORA, *DENOISERS))
+
+
+def _dtype(name: str) -> torch.dtype:
+    return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[name]
+
+
+def _pipeline(folder: Path, device: str, dtype: str) -> Any:
+    with quiet():
+        import diffusers
+
+        try:
+            pipe: Any = diffusers.DiffusionPipeline.from_pretrained(folder, torch_dtype=_dtype(dtype), local_files_only=True)
+            return pipe.to(device)
+        except Exception as cause:  # whatever a damaged or foreign folder makes it raise
+            cure = "Give a folder that save_pretrained has written."
+            raise InvalidValue(str(folder), said(cause), "a pipeline of diffusers", cure) from cause
+
+
+def _add_lora(pipe: Any, lora: Path) -> None:
+    with quiet():
+        try:
+            pipe.load_lora_weights(lora.parent, weight_name=lora.name)
+        except Exception as cause:
+            raise InvalidValue(str(lora), said(cause), "LoRA weights of this pipeline", "Give those of it.") from cause
+
+
+def _function(place: str, name: str) -> tuple[Any, Model]:
+    where, path = f"--model {place}:{name}", Path(place)
+    try:
+        module = _module(path) if path.suffix == ".py" else importlib.import_module(place)
+    except FileNotFoundError as cause:
+        raise InvalidValue(where, f"no file {place}", "a Python file", "Give its path.") from cause
+    except Exception as cause:
+        raise PluginFault(where, said(cause), "a module that can be imported", cure_of(cause)) from cause
+    fill = getattr(module, name, None)
+    if not callable(fill):
+        expected = "a function fill(images, masks, captions, seeds)"
+        raise InvalidValue(where, f"{name} = {fill!r}", expected, "Name the function after the colon.")
+    return fill, {"name": f"{path.stem}:{name}", "sha256": digest(_files(path)) if path.suffix == ".py" else None}
+
+
+def _module(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    spec = importlib.util.spec_from_file_location(f"solidmark_model_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def each(base: str | None, folder: Path, device: str, dtype: str) -> Iterator[tuple[Path, Any, Model]]:
+    """Every checkpoint of a folder with its model, one at a time."""
+    for path in checkpoints(folder):
+        yield path, *load_checkpoint(base, path, device, dtype)
