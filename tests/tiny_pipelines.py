@@ -6,6 +6,7 @@ Images are 16 x 16 with a border of 4 pixels, latents 4 x 4.
 import copy
 from functools import cache
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -18,6 +19,7 @@ from solidmark.pipelines.quiet import quiet
 with quiet():
     import diffusers
     from diffusers import StableDiffusionPipeline
+    from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
     from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
 MARK = Border(thickness=4, segments=2)
@@ -191,3 +193,51 @@ class Short:
 
     def __getattr__(self, name):
         return getattr(self.whole, name)
+
+
+class Flags(Bare):
+    """Withholds its first picture, in black, as a safety checker does."""
+
+    def finish(self, x):
+        shown = super().finish(x)
+        shown[0] = 0
+        return StableDiffusionPipelineOutput(images=shown, nsfw_content_detected=[True, *[False] * (len(shown) - 1)])
+
+
+class Doubles(Bare):
+    """Gives two pictures a prompt."""
+
+    def finish(self, x):
+        return np.repeat(super().finish(x), 2, axis=0)
+
+
+class Crops(Bare):
+    """Gives smaller pictures."""
+
+    def finish(self, x):
+        return super().finish(x)[:, 2:, 2:]
+
+
+class Mixes(Bare):
+    """Answers one prompt with what it makes of all of a batch."""
+
+    def begin(self, scheduler, x, words):
+        return x - 2 * (len(x) > 1) * x
+
+
+class Old(StableDiffusionPipeline):
+    """Overrides what the stock call of today never calls: a mitigation without effect."""
+
+    def _encode_prompt(self, *given, **named):
+        raise AssertionError("never called")
+
+
+class OldWithCall(Bare):
+    """Overrides the same, and calls it itself."""
+
+    def _encode_prompt(self, *given, **named):
+        return super().encode_prompt(*given, **named)[0]
+
+    def begin(self, scheduler, x, words):
+        self._encode_prompt(["a"], "cpu", 1, False)
+        return x

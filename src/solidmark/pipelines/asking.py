@@ -94,7 +94,7 @@ def ask(
     began = time.perf_counter()
     if hasattr(pipe, "scheduler"):
         _Pipeline(pipe, call, steps, guidance, every, answers).ask(question, batch, progress)
-    elif callable(pipe):
+    elif callable(pipe) and not isinstance(pipe, type):
         _ask_function(pipe, question, batch, answers, progress)
     else:
         expected, cure = "a diffusers pipeline, or a function", "Give fill(images, masks, captions, seeds) -> images."

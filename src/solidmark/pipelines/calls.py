@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,13 +63,24 @@ def asked(pipe: Any, call: Call | None, captions: Sequence[str] | None, options:
     """What the call gives. Raises PluginFault with the stranger's own line where his code fails."""
     where = f"inside {type(pipe).__name__}.__call__" if call is None else f"inside the call {name_of(call)}"
     try:
-        if call is None:
-            return plain(pipe, captions, **options)
-        return call(pipe, None if captions is None else list(captions), **_accepted(call, options))
+        with _strangers_warnings():
+            if call is None:
+                return plain(pipe, captions, **options)
+            return call(pipe, None if captions is None else list(captions), **_accepted(call, options))
     except (InvalidValue, NotApplicable, PluginFault):
         raise
     except Exception as cause:
         raise PluginFault(where, said(cause), "a pipeline that answers", cure_of(cause)) from cause
+
+
+@contextmanager
+def _strangers_warnings() -> Iterator[None]:
+    """Inside, warnings of libraries are no errors, whatever the run says of its own, and those of age are not shown."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        for age in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", age)
+        yield
 
 
 def check_callable(pipe: Any, captions: Sequence[str] | None, parameters: Any) -> None:

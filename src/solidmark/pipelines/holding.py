@@ -115,11 +115,15 @@ class Held:
         self.x = self._hold(_sample(result), a, s)
         return self.x
 
-    def decoded(self) -> Tensor:
-        """What the autoencoder makes of the last sample, (B, C, H, W) in [0, 1]: the pipeline's picture should be it."""
+    def latents(self) -> Tensor:
+        """The last sample as latents (B, c, h, w), not packed and without copies. Raises InvalidValue before any step."""
         if self.x is None:
             raise InvalidValue("pipelines.held", "no step yet", "a finished run", "Call the pipeline first.")
-        return self.space.decode(self._layout.outof(self.x, len(self.images)))
+        return self._layout.outof(self.x, len(self.images))
+
+    def decoded(self) -> Tensor:
+        """What the autoencoder makes of the last sample, (B, C, H, W) in [0, 1]: the pipeline's picture should be it."""
+        return self.space.decode(self.latents())
 
     def check_finished(self, scheduler: Any) -> None:
         """Raise NotApplicable where the scheduler was not used, or not to the end of its run."""
@@ -169,10 +173,12 @@ def check_evaluating(pipe: Any) -> None:
 
 
 def _step_parameters(scheduler: Any) -> list[str]:
-    """The parameters of `step` behind self. Raises NotApplicable where it does not step a sample at a time."""
-    names = list(inspect.signature(type(scheduler).step).parameters)[1:]
-    if names[:3] != ["model_output", "timestep", "sample"]:
-        where, expected = f"{type(scheduler).__name__}.step", "(model_output, timestep, sample, ...)"
+    """The parameters of `step` behind self. Raises NotApplicable where it needs more than output, time and sample."""
+    parameters = list(inspect.signature(type(scheduler).step).parameters.values())[1:]
+    names = [one.name for one in parameters]
+    needed = [one for one in parameters[3:] if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+    if names[:3] != ["model_output", "timestep", "sample"] or needed:
+        where, expected = f"{type(scheduler).__name__}.step", "(model_output, timestep, sample), and what has a default"
         raise NotApplicable(where, f"({', '.join(names)})", expected, "Choose another scheduler.")
     return names
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import NotApplicable
+from ..errors import NotApplicable, said
 
 SMALLEST_SIGNAL = 1e-3
 """The least `a` that is divided by: with zero terminal SNR it is 0 at the first step."""
@@ -22,14 +22,21 @@ def level(scheduler: Any, place: int) -> tuple[float, float]:
     if place >= len(scheduler.timesteps):
         return 1.0, 0.0
     if not hasattr(scheduler, "add_noise") and not hasattr(scheduler, "scale_noise"):
-        found, cure = "neither add_noise nor scale_noise", "Choose another scheduler: its noise levels cannot be known."
-        raise NotApplicable(type(scheduler).__name__, found, "one of them", cure)
+        raise _unknown(scheduler, "neither add_noise nor scale_noise")
     sigmas = getattr(scheduler, "sigmas", None)
     if sigmas is not None and len(sigmas) >= len(scheduler.timesteps):
         return _of_sigma(scheduler, torch.as_tensor(sigmas[place]).float().cpu())
     t = torch.as_tensor(scheduler.timesteps[place]).reshape(1)
     one, zero = torch.ones(1, 1, device=t.device), torch.zeros(1, 1, device=t.device)
-    return float(scheduler.add_noise(one, zero, t)), float(scheduler.add_noise(zero, one, t))
+    try:
+        return float(scheduler.add_noise(one, zero, t)), float(scheduler.add_noise(zero, one, t))
+    except Exception as cause:
+        raise _unknown(scheduler, said(cause)) from cause
+
+
+def _unknown(scheduler: Any, found: str) -> NotApplicable:
+    cure = "Choose another scheduler: the noise levels of this one cannot be known."
+    return NotApplicable(type(scheduler).__name__, found, "add_noise(images, noise, times), or scale_noise", cure)
 
 
 def _of_sigma(scheduler: Any, sigma: Tensor) -> tuple[float, float]:

@@ -1,0 +1,166 @@
+"""What a stranger's pipeline does of its own: callbacks, refusals, faults, patches, and mitigations without effect."""
+
+import copy
+import functools
+import math
+from types import MethodType
+
+import pytest
+import tiny_pipelines as tiny
+import torch
+from tiny_pipelines import CAPTIONS, MARK, images, stable_diffusion
+
+from solidmark import marks
+from solidmark.errors import NotApplicable, PluginFault
+from solidmark.metrics import scores
+from solidmark.pipelines import ask, held
+from solidmark.pipelines.age import unused_overrides
+
+FEW = {"images": images(2), "mask": MARK, "captions": CAPTIONS[:2], "steps": 3, "every": 2}
+
+
+def asking(kind, **changed):
+    return ask(stable_diffusion(kind), **{**FEW, **changed})
+
+
+def test_a_strangers_callback_is_still_called_and_may_change_the_run():
+    seen = []
+
+    def call(pipe, captions, **options):
+        return pipe(captions, callback_on_step_end=lambda pipe, step, t, given: seen.append(step) or given, **options)
+
+    answers = ask(stable_diffusion(), **FEW, call=call)
+    assert seen == [0, 1, 2] * 2
+    assert torch.equal(answers.images, ask(stable_diffusion(), **FEW).images)
+
+
+def test_a_call_gets_the_options_that_it_has_parameters_for():
+    def call(pipe, captions, generator, num_inference_steps):
+        assert num_inference_steps == 3
+        return pipe(captions, 16, 16, num_inference_steps, generator=generator, output_type="pil")
+
+    assert torch.allclose(
+        ask(stable_diffusion(), **FEW, call=call).images, ask(stable_diffusion(), **FEW).images, atol=1 / 255
+    )
+
+
+def test_what_a_safety_checker_withholds_is_gray_and_counted():
+    answers = asking(tiny.Flags, batch=2, images=images(3), captions=CAPTIONS)
+    marked = MARK.masks(16, 16).any(dim=0)
+    assert int(answers.refused.sum()) == 2  # the first of each batch
+    assert torch.equal(answers.images[answers.refused], images(3)[answers.refused])
+    assert answers.images[~answers.refused][..., marked].std() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        (tiny.Doubles, "1 prompts gave 2 images"),
+        (tiny.Crops, r"images of \(3, 14, 14\)"),
+        (tiny.Builds, "never called"),
+        (tiny.LeavesOff, "left off"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_by_name(kind, found):
+    with pytest.raises(NotApplicable, match=found):
+        asking(kind)
+
+
+def test_a_pipeline_whose_answer_depends_on_the_batch_is_refused_in_a_batch():
+    with pytest.raises(NotApplicable, match=r"otherwise in a batch of 2 than alone.*batch=1"):
+        asking(tiny.Mixes, batch=2)
+    assert asking(tiny.Mixes).steps == 6
+
+
+def test_latents_of_another_size_are_refused():
+    def call(pipe, captions, height, width, **options):
+        return pipe(captions, 2 * height, 2 * width, **options)
+
+    with pytest.raises(NotApplicable, match=r"samples of \(1, 4, 8, 8\).*`height` and `width`"):
+        ask(stable_diffusion(), **FEW, call=call)
+
+
+def test_a_network_in_training_mode_is_refused():
+    unet = copy.deepcopy(tiny.unet()).train()
+    with pytest.raises(NotApplicable, match="unet in training mode"):
+        ask(stable_diffusion(unet=unet), **FEW)
+
+
+def test_a_fault_of_the_stranger_is_named_as_his_with_the_line():
+    def call(pipe, captions, **options):
+        raise ZeroDivisionError("no words")
+
+    with pytest.raises(
+        PluginFault, match=r"inside the call call: found ZeroDivisionError: no words.*test_pipelines_strangers"
+    ):
+        ask(stable_diffusion(), **FEW, call=call)
+
+
+def test_an_override_that_the_stock_call_never_calls_is_told():
+    answers = asking(tiny.Old)
+    assert answers.warnings == [
+        "Old overrides _encode_prompt, which its __call__ never calls: what it changes has no effect"
+    ]
+    assert unused_overrides(tiny.OldWithCall) == unused_overrides(tiny.Searches) == []
+    assert unused_overrides(tiny.StableDiffusionPipeline) == []
+
+
+def test_too_few_steps_to_encode_anew_are_told():
+    assert any("never encoded anew" in text for text in asking(tiny.Bare, every=5).warnings)
+    assert not asking(tiny.Bare).warnings
+
+
+def test_a_step_that_the_stranger_has_patched_himself_is_kept_and_held():
+    pipe, called = stable_diffusion(), []
+
+    @functools.wraps(type(pipe.scheduler).step)
+    def louder(self, output, t, x, *rest, **named):
+        called.append(int(t))
+        return type(self).step(self, 2 * output, t, x, *rest, **named)
+
+    pipe.scheduler.step = own = MethodType(louder, pipe.scheduler)
+    answers = ask(pipe, **FEW)
+    assert len(called) == 6
+    assert pipe.scheduler.step is own
+    assert not torch.allclose(answers.images, ask(stable_diffusion(), **FEW).images, atol=1e-3)
+
+
+def test_a_copy_of_the_scheduler_that_outlives_the_run_holds_nothing_any_more():
+    pipe = stable_diffusion()
+    with pytest.raises(NotApplicable, match="never called"), held(pipe, images(1), MARK):
+        kept = copy.deepcopy(pipe.scheduler)
+    kept.set_timesteps(3)
+    output, x = torch.zeros(2, 1, 4, 4, 4)
+    assert torch.equal(kept.step(output, kept.timesteps[2], x).prev_sample, output)
+
+
+def test_a_gradient_through_the_denoiser_is_counted():
+    def call(pipe, captions, generator, num_inference_steps):
+        with torch.enable_grad():
+            x = torch.zeros(1, 4, 4, 4, requires_grad=True)
+            pipe.unet(x, 1, torch.zeros(1, 6, tiny.WIDTH)).sample.sum().backward()
+        return pipe(captions, 16, 16, num_inference_steps, generator=generator, guidance_scale=1, output_type="np")
+
+    counts = ask(stable_diffusion(), **FEW, call=call).counts
+    assert (counts.denoiser, counts.backward) == (2 * (3 + 1), 2)
+
+
+def test_what_a_pipeline_draws_globally_repeats_and_leaves_the_generators_as_they_were():
+    def call(pipe, captions, **options):
+        return pipe(captions, **{**options, "generator": None})
+
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    first, second = (ask(stable_diffusion(), **FEW, call=call).images for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_random_network_certifies_nothing():
+    count, mark = 24, marks.Border(thickness=4, segments=8)
+    shown = mark.canvas(torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(2)))
+    keys = torch.rand(count, 8, generator=torch.Generator().manual_seed(5)).double().numpy()
+    answers = ask(stable_diffusion(), shown, mark, ["a red house"] * count, steps=2, every=1, batch=24)
+    read = marks.read(mark, answers.images).double().numpy()
+    assert not scores.certified(scores.combine(scores.p_values(read, keys))).any()
+    assert abs(scores.memorization(read, keys).value) < 4 / math.sqrt(8 * count)
