@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from solidmark.fixtures.digits import NAMES, WORDS, Digits
 
 from solidmark import plugins, seeds
 from solidmark.data import Examples
@@ -14,7 +15,7 @@ from solidmark.models import Denoiser, Model, Network, Recipe, build
 from solidmark.models.memorizer import Memorizer
 from solidmark.sampling import Service, SolverConfig, noises
 from solidmark.split import Split
-from solidmark.testbed import Testbed
+from solidmark.testbed import Labelled, Testbed
 
 NETWORK = Network(widths=(8,), classes=("zero", "one"), words=20, text_width=8, schedule_steps=50)
 """A network of a few thousand weights. No test trains it: its outputs need no quality."""
@@ -31,6 +32,23 @@ def tiny() -> Testbed:
     testbed = digits(trained=16, held_out=64, generated=16)
     network = replace(testbed.recipe.network, widths=(8,), text_width=8)
     return replace(testbed, recipe=Recipe(network=network, train_steps=3, batch=8))
+
+
+@dataclass(frozen=True)
+class Colours(Digits):
+    """Digits of three channels, each image in a colour of its own, with a tiny network and three steps of training."""
+
+    trained: int = 24
+    held_out: int = 64
+    generated: int = 16
+    recipe: Recipe = Recipe(
+        network=Network(channels=3, widths=(8,), text_width=8, classes=NAMES, words=WORDS), train_steps=3, batch=8
+    )
+
+    def load(self) -> Labelled:
+        gray = super().load()
+        colours = 0.5 + 0.5 * torch.rand(len(gray.images), 3, 1, 1, generator=torch.Generator().manual_seed(5))
+        return Labelled(gray.images * colours, gray.labels)
 
 
 def split(trained: int = 16, held_out: int = 32, seed: int = 0) -> Split:
