@@ -152,6 +152,21 @@ def test_workers_are_dealt_over_the_gpus():
     assert "CUDA_VISIBLE_DEVICES" not in devices.worker_environment(0, [], 2, {})
 
 
+@pytest.mark.parametrize(("cores", "count", "threads"), [(4, 2, 2), (16, 3, 5), (2, 4, 1), (8, 1, 8), (8, 0, 8)])
+def test_a_worker_has_its_share_of_the_cores(monkeypatch, cores, count, threads):
+    monkeypatch.setattr(devices, "usable_cores", lambda: cores)
+    assert devices.worker_environment(0, [], count, {})["OMP_NUM_THREADS"] == str(threads)
+    assert devices.workers([], each=3) == cores
+
+
+def test_the_cores_are_those_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda pid: {1, 5, 7}, raising=False)
+    assert devices.usable_cores() == 3
+    monkeypatch.delattr(devices.os, "sched_getaffinity")
+    monkeypatch.setattr(devices.os, "cpu_count", lambda: None)
+    assert devices.usable_cores() == 1
+
+
 def test_what_the_caller_sets_wins():
     assert "OMP_NUM_THREADS" not in devices.worker_environment(0, [], 2, {"OMP_NUM_THREADS": "7"})
 

@@ -136,3 +136,95 @@ def test_a_source_digest_changes_with_the_module():
     rna, gni = (plugins.published(name).source for name in ("rna", "gni"))
     assert rna.startswith("solidmark ")
     assert rna != gni
+
+
+@pytest.mark.parametrize(
+    ("expression", "label", "numbers"),
+    [
+        ("digits", "digits", (64, 256, 0.25)),
+        ("digits(trained=256)", "digits(trained=256)", (256, 256, 0.25)),
+        ("digits( held_out=99,trained = 9 )", "digits(held_out=99, trained=9)", (9, 99, 0.25)),
+        ("digits(forget_share=0.5)", "digits(forget_share=0.5)", (64, 256, 0.5)),
+        ("digits-quick()", "digits-quick", (64, 64, 0.25)),
+    ],
+)
+def test_a_testbed_takes_parameters_by_name(expression, label, numbers):
+    found, testbed = plugins.testbed(expression)
+    assert (found, (testbed.trained, testbed.held_out, testbed.forget_share)) == (label, numbers)
+
+
+@pytest.mark.parametrize(
+    ("expression", "error", "message"),
+    [
+        ("digit", UnknownName, "testbed: found 'digit'.*Did you mean 'digits'"),
+        ("digits(train=9)", UnknownName, "parameter of testbed digits: found 'train'.*Did you mean 'trained'"),
+        ("digits(trained=9", InvalidValue, "Close the parenthesis"),
+        ("digits(9)", InvalidValue, "testbed digits: found .*name=value"),
+        ("digits(trained=2)", InvalidValue, "Digits: found trained=2"),
+        ("digits(trained='many')", PluginFault, "testbed digits: found TypeError"),
+    ],
+)
+def test_a_testbed_that_cannot_be_made_says_why(expression, error, message):
+    with pytest.raises(error, match=message):
+        plugins.testbed(expression)
+
+
+def test_parts_are_cut_at_each_plus_outside_of_parentheses():
+    parts = plugins.compose("esd(weights='u') + rna(share=0.5)+none").parts
+    assert [part.label for part in parts] == ["esd(updates=60, weights='u')", "rna(share=0.5)", "none"]
+    assert plugins._split("a(x='1+2')+b") == ["a(x='1+2')", "b"]
+
+
+def test_a_part_is_remade_as_it_was_planned_with_lists_as_tuples():
+    planned = [dict(plugins.compose("rna(share=0.5)").parts[0].parameters)]
+    made = plugins.remade("rna", planned)
+    assert made == plugins.compose("rna(share=0.5)")
+    assert plugins._tuples([1, [2, "a"]]) == (1, (2, "a"))
+    broken = plugins.remade("rna", [{"share": -1.0, "probability": 1.0}])
+    assert isinstance(broken, Broken)
+    assert "share" in broken.reason
+    assert broken.origin.startswith("planned by another process as [{'share': -1.0")
+
+
+@pytest.mark.parametrize(("own", "most"), [(True, 200), (False, 50)])
+def test_a_family_has_as_many_settings_as_a_family_may_have(monkeypatch, own, most):
+    @dataclasses.dataclass(frozen=True)
+    class Many(Mitigation):
+        number: int = 0
+        count: int = most
+
+        def settings(self):
+            return [Many(number) for number in range(type(self).count)]
+
+    made = dataclasses.replace(plugin(lambda: Many), distribution="solidmark" if own else "dist")
+    monkeypatch.setattr(plugins, "named", lambda *names: made)
+    monkeypatch.setattr(plugins, "load", lambda one: Many)
+    assert len(plugins.family("many")) == most
+    Many.count = most + 1
+    assert f"more than {most}" in plugins.family("many").reason
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"needs": 3}, "needs = 3"),
+        ({"reference": None}, "reference = None"),
+        ({"control": 1}, "control = 1"),
+        ({"reference_curve": "no"}, "reference_curve = 'no'"),
+        ({"stream": 5}, "stream = 5"),
+        ({"claims": ["gone"]}, "claims of list"),
+        ({"claims": (1,)}, "claims of tuple"),
+        ({"parameters": lambda self: {}}, "overrides parameters()"),
+    ],
+)
+def test_a_class_that_states_what_it_may_not_is_refused(changed, reason):
+    kind = dataclasses.dataclass(frozen=True)(type("Stating", (Mitigation,), changed))
+    assert reason in plugins.class_fault(kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"), [("a", True), ("A-1.b_c", True), ("1a", True), ("-a", False), ("a b", False), ("ä", False)]
+)
+def test_a_name_begins_with_a_letter_or_digit_and_has_no_space(name, fits):
+    kind = plugins._mitigation_class(plugin(lambda: type(plugins.published("rna").mitigation), name=name))
+    assert isinstance(kind, Broken) is not fits
