@@ -83,9 +83,13 @@ def test_the_time_that_an_inner_limit_took_is_taken_off_the_outer_one(inner):
 
 def test_an_outer_limit_that_ran_out_inside_rings_at_once():
     with pytest.raises(TimeUp, match=r"no end after 0\.02 s"), at_most(0.02):
-        with at_most(30):
-            busy(0.05)
-        time.sleep(10)
+        late_inside()
+
+
+def late_inside():
+    with at_most(30):
+        busy(0.05)
+    time.sleep(10)
 
 
 def busy(seconds):
