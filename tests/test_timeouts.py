@@ -1,5 +1,6 @@
 """Timeouts: code that hangs is interrupted, or its process is ended, and its line is reported."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -110,13 +111,15 @@ def test_a_process_is_left_alone_before_so_many_times_its_limit(tmp_path, monkey
     armed_for = []
     monkeypatch.setattr(timeouts.faulthandler, "dump_traceback_later", lambda seconds, **named: armed_for.append(seconds))
     with timeouts.exit_after(times, tmp_path / "deep" / "note", "case"):
-        assert (tmp_path / "deep" / "note").read_text() == "case\n"
+        assert (tmp_path / "deep" / "note").read_text().splitlines() == ["case", str(os.getpid())]
     assert armed_for == [pytest.approx(1.5 * times)]
 
 
-def test_zero_is_no_limit_for_a_process_either(tmp_path):
+def test_zero_is_no_limit_for_a_process_and_leaves_its_note_while_it_lasts(tmp_path, monkeypatch):
+    monkeypatch.setattr(timeouts.faulthandler, "dump_traceback_later", lambda *given, **named: pytest.fail("a limit"))
     with timeouts.exit_after(0, tmp_path / "note", "case"):
-        assert list(tmp_path.iterdir()) == []
+        assert (tmp_path / "note").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_keyboard_interrupt_is_the_user_s_where_a_signal_came_and_else_the_plugin_s():
