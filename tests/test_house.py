@@ -113,7 +113,7 @@ def test_no_method_or_testbed_is_named_in_the_core():
 
 def test_only_models_and_what_needs_a_trained_model_import_torch_at_the_top():
     """After a record is written nothing needs torch."""
-    free = "solidmark.leaderboard.render, solidmark.collection.marking, solidmark.__main__"
+    free = "solidmark.leaderboard.render, solidmark.collection.marking, solidmark.collection.verifying, solidmark.__main__"
     code = f"import sys, {free}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

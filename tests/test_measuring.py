@@ -12,7 +12,7 @@ import torch
 from collections_toys import Memory, collection, folder_of, guess, marked, pixels
 
 from solidmark.__main__ import main
-from solidmark.collection import asking, draws, measuring, verdict
+from solidmark.collection import asking, draws, ledger, measuring, verdict
 from solidmark.collection.asking import Query
 from solidmark.errors import DamagedFile, InvalidValue, PluginFault
 
@@ -153,7 +153,7 @@ def test_a_model_gets_a_blank_border_a_mask_the_captions_and_a_seed_an_image(fou
 
 
 def test_trained_and_held_out_images_are_mixed(found):
-    parts = [row.split for row in asking.rows_to_ask(found.ledger, None)]
+    parts = [row.split for row in ledger.rows_to_ask(found.ledger, None)]
     assert 5 < sum(before != after for before, after in pairwise(parts)) < 47
 
 

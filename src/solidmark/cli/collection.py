@@ -14,6 +14,7 @@ from ..errors import InvalidValue
 
 if TYPE_CHECKING:
     from ..collection.asking import Collection, Query
+    from ..collection.ledger import Ledger
 
 PASSPHRASE = "SOLIDMARK_PASSPHRASE"
 SHOWN = 10
@@ -58,6 +59,20 @@ def add(commands: Any) -> None:
     measure.add_argument("--dtype", default="float32", choices=("float32", "float16", "bfloat16"))
     _passphrase_file(measure)
     measure.set_defaults(command=_measure)
+
+    certify = commands.add_parser("certify", help="write a certificate of a measurement, which others can check")
+    certify.add_argument("measured", type=Path, metavar="RECORD", help="folder that `solidmark measure` has written")
+    certify.add_argument("--ledger", type=Path, required=True, metavar="DIR")
+    certify.add_argument("--into", type=Path, metavar="DIR", help="new folder (default: RECORD/certificate)")
+    _passphrase_file(certify)
+    certify.set_defaults(command=_certify)
+    verify = commands.add_parser("verify", help="check a certificate with the ledger")
+    verify.add_argument("certificate", type=Path, metavar="CERTIFICATE", help="folder of a certificate")
+    verify.add_argument("--ledger", type=Path, required=True, metavar="DIR")
+    verify.add_argument("--marked", type=Path, metavar="OUT", help="compare pictures with the marked images, too")
+    verify.add_argument("--commitment", type=Path, metavar="FILE", help="the commitment.json that was published")
+    _passphrase_file(verify)
+    verify.set_defaults(command=_verify)
 
 
 def _passphrase_file(parser: argparse.ArgumentParser) -> None:
@@ -141,13 +156,41 @@ def _curve(options: argparse.Namespace, collection: Collection, query: Query) ->
     return 0 if all(record["sound"] for _, _, record in found) else 1
 
 
+def _certify(options: argparse.Namespace) -> int:
+    from ..collection import certificate
+
+    measured = _folder(options.measured)
+    out = options.into or measured / "certificate"
+    made = certificate.certify(measured, _ledger(options), out)
+    print(f"{made['statement']}\nwritten to {out}\ndigest {made['digest']}")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from ..collection import verifying
+
+    found = verifying.verify(_folder(options.certificate), _ledger(options), options.marked, options.commitment)
+    print(verifying.told(found))
+    return 0 if all(check.sound for check in found) else 1
+
+
+def _folder(path: Path) -> Path:
+    """The folder of a file that was named instead of it."""
+    return path.parent if path.is_file() else path
+
+
 def opened(options: argparse.Namespace) -> Collection:
     """The collection of --ledger and --marked; the passphrase is asked for where the ledger is sealed."""
-    from ..collection import ledger
     from ..collection.asking import Collection
 
+    return Collection(_ledger(options), options.marked, options.ledger)
+
+
+def _ledger(options: argparse.Namespace) -> Ledger:
+    from ..collection import ledger
+
     sealed = ledger.manifest(options.ledger)["file"] == ledger.SEALED
-    return Collection(ledger.load(options.ledger, passphrase(options) if sealed else None), options.marked, options.ledger)
+    return ledger.load(options.ledger, passphrase(options) if sealed else None)
 
 
 def passphrase(options: argparse.Namespace) -> str:

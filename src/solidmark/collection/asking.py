@@ -21,7 +21,7 @@ from .. import pipelines
 from ..errors import DamagedFile, InvalidValue
 from ..keys import Keys
 from ..progress import Progress, silent
-from . import pictures
+from . import ledger, pictures
 from .layouts import Layout, Pixels
 from .ledger import HELD_OUT, Ledger, Row
 
@@ -82,19 +82,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Group:
-    """The answers to one group with the pictures, which are as large as the marked ones; what the model's door warns of."""
+    """The answers to one group, with the pictures as asked and as answered, and what the model's door warns of.
+
+    Pictures are as large as the marked ones.
+    """
 
     answers: list[Answer]
-    pictures: list[Pixels]
+    asked: list[Pixels]
+    answered: list[Pixels]
     warnings: list[str]
-
-
-def rows_to_ask(ledger: Ledger, limit: int | None) -> list[Row]:
-    """The rows of both splits that are asked, at most `limit` of each, in an order that tells nothing of split or name."""
-    chosen: list[Row] = []
-    for part in ("trained", "held-out"):
-        chosen += sorted(ledger.asked(part), key=lambda row: row.marked_sha256)[:limit]
-    return sorted(chosen, key=lambda row: (row.height, row.width, row.thickness, row.marked_sha256))
 
 
 def groups(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
@@ -117,7 +113,7 @@ def ask_all(
     pipe: Any, collection: Collection, query: Query, done: Callable[[int], bool], progress: Progress = silent
 ) -> Iterator[Group]:
     """The answers to every group of which `done` does not say that it has been asked, by its place."""
-    rows, asked = rows_to_ask(collection.ledger, query.limit), 0
+    rows, asked = ledger.rows_to_ask(collection.ledger, query.limit), 0
     for place, group in enumerate(groups(rows, query.batch * CALLS)):
         if not done(place):
             yield ask(pipe, collection, group, query)
@@ -128,9 +124,9 @@ def ask_all(
 def ask(pipe: Any, collection: Collection, group: Sequence[Row], query: Query) -> Group:
     """The answers to rows of one layout: blank borders go in, and what the model makes of them is read."""
     layout = collection.ledger.layout(group[0])
-    blank = torch.stack([_tensor(pictures.as_colour(as_asked(collection.read(row), layout))) for row in group])
+    asked = [pictures.as_colour(layout.canvas(layout.inner(collection.read(row)))) for row in group]
     mask = torch.from_numpy(layout.region()).expand(len(group), 1, -1, -1)
-    images, masks = _resized(blank, mask, query.resolution)
+    images, masks = _resized(torch.stack([_tensor(picture) for picture in asked]), mask, query.resolution)
     answers = pipelines.ask(
         pipe,
         images,
@@ -149,14 +145,10 @@ def ask(pipe: Any, collection: Collection, group: Sequence[Row], query: Query) -
             Answer(row.number, tuple(layout.read(picture).tolist()), bool(refused))
             for row, picture, refused in zip(group, shown, answers.refused, strict=True)
         ],
+        asked,
         shown,
         list(answers.warnings),
     )
-
-
-def as_asked(picture: Pixels, layout: Layout) -> Pixels:
-    """The marked picture with a blank border, as a model gets it."""
-    return layout.canvas(picture if layout.inside else picture[layout.content])
 
 
 def predictions(answers: Sequence[Answer]) -> Keys:

@@ -56,6 +56,10 @@ class Layout:
         blank[self.content] = image[self.content] if self.inside else image
         return blank
 
+    def inner(self, marked: Pixels) -> Pixels:
+        """Of a marked picture, the image that `canvas` takes."""
+        return marked if self.inside else marked[self.content]
+
     def paint(self, canvas: Pixels, keys: NDArray[np.float64]) -> Pixels:
         """The canvas with key s, (S,) in [0, 1], as the gray of segment s."""
         painted = canvas.copy()

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -107,6 +107,14 @@ class Ledger:
 def keys_of(rows: Sequence[Row]) -> Keys:
     """(N, S)."""
     return np.array([row.keys for row in rows], dtype=np.float64)
+
+
+def rows_to_ask(ledger: Ledger, limit: int | None = None) -> list[Row]:
+    """The rows of both splits that are asked, at most `limit` of each, in an order that tells nothing of split or name."""
+    chosen: list[Row] = []
+    for part in get_args(Part):
+        chosen += sorted(ledger.asked(part), key=lambda row: row.marked_sha256)[:limit]
+    return sorted(chosen, key=lambda row: (row.height, row.width, row.thickness, row.marked_sha256))
 
 
 def save(folder: Path, ledger: Ledger, passphrase: str | None = None, left_out: Mapping[str, str] | None = None) -> None:

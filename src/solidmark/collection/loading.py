@@ -15,7 +15,7 @@ import torch
 
 from ..errors import InvalidValue, PluginFault, cure_of, said
 from ..pipelines.quiet import quiet
-from .measuring import Model
+from .outcome import Model
 
 LORA = "pytorch_lora_weights.safetensors"
 """What diffusers' training scripts call the weights of a LoRA."""

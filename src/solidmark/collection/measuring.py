@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from typing_extensions import TypedDict
 
 from .. import records
 from ..errors import InvalidValue
@@ -32,40 +31,9 @@ from . import asking, pictures, verdict
 from .asking import Answer, Collection, Group, Query
 from .ledger import Row, keys_of, write_private
 from .lines import Lines
-from .verdict import Verdict
+from .outcome import ANSWERS, ASKED, RECORD, SCHEMA, TABLE, CollectionRecord, Model
 
-SCHEMA = "solidmark.collection/1"
 LIBRARIES = ("solidmark", "torch", "diffusers", "numpy", "scipy", "pillow")
-
-
-class Model(TypedDict):
-    """Which model was asked: its name, and a sha256 of its files where it has some."""
-
-    name: str
-    sha256: str | None
-
-
-class AskedBlock(TypedDict):
-    """Counts of images asked, of those refused, and of keys an image."""
-
-    trained: int
-    held_out: int
-    refused: int
-    keys: int
-
-
-class CollectionRecord(Verdict):
-    """A measurement of a collection; `certified` are numbers of rows of the ledger with the given commitment."""
-
-    schema: str
-    model: Model
-    query: dict[str, Any]
-    commitment: str
-    asked: AskedBlock
-    certified: list[int]
-    warnings: list[str]
-    versions: dict[str, str]
-    per_image_sha256: str
 
 
 def measure(
@@ -86,7 +54,7 @@ def measure(
             lines.add(entry)
             lines.entries.append(json.loads(json.dumps(entry)))
         record = _record(lines, collection)
-    records.write_text(into / "record.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    records.write_text(into / RECORD, json.dumps(record, indent=1, allow_nan=False) + "\n")
     return record
 
 
@@ -98,9 +66,10 @@ def _keep_pictures(group: Group, collection: Collection, into: Path) -> None:
     """Store the answers that may be certified: no image with a larger p-value than the rate ever is."""
     rows = [collection.ledger.rows[answer.number] for answer in group.answers]
     p = verdict.p_values(asking.predictions(group.answers), keys_of(rows))
-    for row, one, picture in zip(rows, p, group.pictures, strict=True):
+    for row, one, asked, answered in zip(rows, p, group.asked, group.answered, strict=True):
         if one <= verdict.RATE and row.split == "trained":
-            records.write_bytes(into / "answers" / f"{row.number}.png", pictures.encode(picture))
+            records.write_bytes(into / ASKED / f"{row.number}.png", pictures.encode(asked))
+            records.write_bytes(into / ANSWERS / f"{row.number}.png", pictures.encode(answered))
 
 
 def _record(lines: Lines, collection: Collection) -> CollectionRecord:
@@ -132,7 +101,7 @@ def _record(lines: Lines, collection: Collection) -> CollectionRecord:
         "certified": certified,
         "warnings": list(dict.fromkeys(text for entry in lines.entries for text in entry["warnings"])),
         "versions": lines.head["versions"],
-        "per_image_sha256": _write_table(into / "per_image.parquet", rows, answers, p, set(certified)),
+        "per_image_sha256": _write_table(into / TABLE, rows, answers, p, set(certified)),
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from .measuring import CollectionRecord
+from .outcome import CollectionRecord
 from .verdict import Verdict
 
 COLUMNS = (

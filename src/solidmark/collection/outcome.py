@@ -1,0 +1,42 @@
+"""The outcome of a measurement: what its record holds, and the names of its files. Free of torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from .verdict import Verdict
+
+SCHEMA = "solidmark.collection/1"
+RECORD, TABLE, ASKED, ANSWERS = "record.json", "per_image.parquet", "asked", "answers"
+
+
+class Model(TypedDict):
+    """Which model was asked: its name, and a sha256 of its files where it has some."""
+
+    name: str
+    sha256: str | None
+
+
+class AskedBlock(TypedDict):
+    """Counts of images asked, of those refused, and of keys an image."""
+
+    trained: int
+    held_out: int
+    refused: int
+    keys: int
+
+
+class CollectionRecord(Verdict):
+    """A measurement of a collection; `certified` are numbers of rows of the ledger with the given commitment."""
+
+    schema: str
+    model: Model
+    query: dict[str, Any]
+    commitment: str
+    asked: AskedBlock
+    certified: list[int]
+    warnings: list[str]
+    versions: dict[str, str]
+    per_image_sha256: str
