@@ -4,6 +4,7 @@ import functools
 import inspect
 import json
 import shutil
+import sys
 
 import diffusers
 import pytest
@@ -66,6 +67,16 @@ def test_a_class_and_a_call_of_2023_run_today(folder, old_file):
     answers = ask(loaded.pipe, images(), MARK, CAPTIONS, steps=3, call=loaded.call)
     assert torch.equal(answers.images, ask(load(folder).pipe, images(), MARK, CAPTIONS, steps=3, guidance=3.0).images)
     assert type(loaded.pipe).__name__ == "Local"
+
+
+def test_two_folders_with_neighbours_of_one_name_do_not_mix(folder, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "optim_utils.py").write_text(f"NAME = {name!r}\n")
+        (tmp_path / name / "own.py").write_text("from optim_utils import NAME\n\ndef call():\n    return NAME\n")
+    found = [load(folder, call=f"{tmp_path / name / 'own.py'}:call").call() for name in ("one", "two")]
+    assert found == ["one", "two"]
+    assert "optim_utils" not in sys.modules
 
 
 def test_modern_adds_what_an_old_class_lacks_and_leaves_others_as_they_are(old_file):

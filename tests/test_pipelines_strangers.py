@@ -3,11 +3,13 @@
 import copy
 import functools
 import math
+import sys
 from types import MethodType
 
 import pytest
 import tiny_pipelines as tiny
 import torch
+from diffusers import StableDiffusionPipeline
 from tiny_pipelines import CAPTIONS, MARK, images, stable_diffusion
 
 from solidmark import marks
@@ -50,6 +52,11 @@ def test_what_a_safety_checker_withholds_is_gray_and_counted():
     assert int(answers.refused.sum()) == 2  # the first of each batch
     assert torch.equal(answers.images[answers.refused], images(3)[answers.refused])
     assert answers.images[~answers.refused][..., marked].std() > 0.01
+
+
+def test_a_stranger_who_exits_loses_his_row_alone():
+    with pytest.raises(PluginFault, match="SystemExit"):
+        ask(lambda shown, masks, captions, seeds: sys.exit(3), images(), MARK, CAPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -134,15 +141,16 @@ def test_a_copy_of_the_scheduler_that_outlives_the_run_holds_nothing_any_more():
     assert torch.equal(kept.step(output, kept.timesteps[2], x).prev_sample, output)
 
 
-def test_a_gradient_through_the_denoiser_is_counted():
-    def call(pipe, captions, generator, num_inference_steps):
-        with torch.enable_grad():
-            x = torch.zeros(1, 4, 4, 4, requires_grad=True)
-            pipe.unet(x, 1, torch.zeros(1, 6, tiny.WIDTH)).sample.sum().backward()
-        return pipe(captions, 16, 16, num_inference_steps, generator=generator, guidance_scale=1, output_type="np")
+def test_a_mitigation_of_two_calls_is_asked_by_a_call_and_its_search_is_counted():
+    def call(pipe, captions, **options):
+        words = pipe.improved(captions)
+        return StableDiffusionPipeline.__call__(pipe, prompt_embeds=words, guidance_scale=1, **options)
 
-    counts = ask(stable_diffusion(), **FEW, call=call).counts
-    assert (counts.denoiser, counts.backward) == (2 * (3 + 1), 2)
+    answers = ask(stable_diffusion(tiny.TwoCalls), **FEW, call=call)
+    plain = ask(stable_diffusion(), **FEW, guidance=1)
+    assert (answers.counts.denoiser, answers.counts.backward) == (2 * (3 + 3), 2 * 3)
+    assert not torch.allclose(answers.images, plain.images, atol=1e-4)
+    assert not answers.warnings
 
 
 def test_what_a_pipeline_draws_globally_repeats_and_leaves_the_generators_as_they_were():

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from .. import seeds
-from ..errors import InvalidValue, NotApplicable, PluginFault, cure_of, said
+from ..errors import InvalidValue, NotApplicable
 from ..marks import BLANK, Mark
 from ..progress import Progress, silent
 from .age import unused_overrides
-from .calls import Call, Shown, asked, name_of, options, read_shown
+from .calls import Call, Shown, asked, name_of, options, read_shown, strangers_code
 from .counting import Counts, counted
 from .holding import EVERY, Held, as_mask, held
 
@@ -199,12 +199,8 @@ def _ask_function(fill: Fill, question: _Question, batch: int, answers: Answers,
         part = question.part(rows)
         captions = None if part.captions is None else list(part.captions)
         drawn = [seeds.torch_seed(part.seed, "pipeline", "x_T", one) for one in part.ids]
-        try:
-            with seeds.forked(part.seed, "pipeline", *part.ids):
-                result = fill(part.images.clone(), part.mask.clone(), captions, drawn)
-        except Exception as cause:
-            where, expected = f"inside {name_of(fill)}", "images (B, C, H, W)"
-            raise PluginFault(where, said(cause), expected, cure_of(cause)) from cause
+        with seeds.forked(part.seed, "pipeline", *part.ids), strangers_code(f"inside {name_of(fill)}"):
+            result = fill(part.images.clone(), part.mask.clone(), captions, drawn)
         shown = read_shown(result, part.images, name_of(fill))
         question.put(rows, shown, answers)
         errors += _given_errors(part, shown)

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InvalidValue, NotApplicable, PluginFault, cure_of, said
+from ..errors import InvalidValue, NotApplicable, PluginFault, SolidmarkError, cure_of, said
+from ..timeouts import is_fault
 from .counting import modules
 
 Call = Callable[..., Any]
@@ -62,25 +63,30 @@ def plain(pipe: Any, captions: Sequence[str] | None, **options: Any) -> Any:
 def asked(pipe: Any, call: Call | None, captions: Sequence[str] | None, options: dict[str, Any]) -> Any:
     """What the call gives. Raises PluginFault with the stranger's own line where his code fails."""
     where = f"inside {type(pipe).__name__}.__call__" if call is None else f"inside the call {name_of(call)}"
-    try:
-        with _strangers_warnings():
-            if call is None:
-                return plain(pipe, captions, **options)
-            return call(pipe, None if captions is None else list(captions), **_accepted(call, options))
-    except (InvalidValue, NotApplicable, PluginFault):
-        raise
-    except Exception as cause:
-        raise PluginFault(where, said(cause), "a pipeline that answers", cure_of(cause)) from cause
+    with strangers_code(where):
+        if call is None:
+            return plain(pipe, captions, **options)
+        return call(pipe, None if captions is None else list(captions), **_accepted(call, options))
 
 
 @contextmanager
-def _strangers_warnings() -> Iterator[None]:
-    """Inside, warnings of libraries are no errors, whatever the run says of its own, and those of age are not shown."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        for age in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
-            warnings.simplefilter("ignore", age)
-        yield
+def strangers_code(where: str) -> Iterator[None]:
+    """Inside, what a stranger's code raises becomes a PluginFault with its line; errors of ours pass through.
+
+    Warnings of libraries are no errors, whatever the run says of its own, and those of age are not shown.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            for age in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+                warnings.simplefilter("ignore", age)
+            yield
+    except SolidmarkError:
+        raise
+    except BaseException as cause:  # published files even call sys.exit
+        if not is_fault(cause):
+            raise
+        raise PluginFault(where, said(cause), "a model that answers", cure_of(cause)) from cause
 
 
 def check_callable(pipe: Any, captions: Sequence[str] | None, parameters: Any) -> None:

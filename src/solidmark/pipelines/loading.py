@@ -13,12 +13,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import InvalidValue, NotApplicable, PluginFault, UnknownName, cure_of, said
+from ..errors import InvalidValue, NotApplicable, PluginFault, UnknownName, said
 from ..provenance import code_digest
 from .age import modern, old_imports
-from .calls import Call
+from .calls import Call, strangers_code
 from .identity import INDEX, Identity, components, folder_digest, identity, read_index
 from .quiet import quiet
+
+OURS = "solidmark_pipeline_"
+"""How the module of a stranger's file is named, so that it is no other's."""
 
 LIBRARIES = ("diffusers", "transformers")
 """Whose classes an index may name. Any other would be code of the folder."""
@@ -136,7 +139,7 @@ def _from_file(spec: str, kind: str) -> Any:
 
 def _imported(path: Path) -> ModuleType:
     """The module of a file; once for each text that it has."""
-    unique = f"solidmark_pipeline_{path.stem}_{_digest_of(path)}"
+    unique = f"{OURS}{path.stem}_{_digest_of(path)}"
     if unique in sys.modules:
         return sys.modules[unique]
     spec = importlib.util.spec_from_file_location(unique, path)
@@ -145,11 +148,11 @@ def _imported(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[unique] = module
     try:
-        with old_imports(), quiet(), _neighbours(path.parent):
+        with old_imports(), quiet(), _neighbours(path.parent), strangers_code(f"file {path.name}"):
             spec.loader.exec_module(module)
-    except Exception as cause:
+    except PluginFault:
         del sys.modules[unique]
-        raise PluginFault(f"file {path.name}", said(cause), "a file that can be imported", cure_of(cause)) from cause
+        raise
     return module
 
 
@@ -164,9 +167,17 @@ def _digest_of(path: Path) -> str:
 
 @contextmanager
 def _neighbours(folder: Path) -> Iterator[None]:
-    """Inside, files of this folder can be imported by their names."""
-    sys.path.insert(0, str(folder.resolve()))
+    """Inside, files of this folder can be imported by their names.
+
+    Afterwards they are forgotten: many published folders have an `optim_utils`, each another.
+    """
+    place, before = str(folder.resolve()), set(sys.modules)
+    sys.path.insert(0, place)
     try:
         yield
     finally:
-        sys.path.remove(str(folder.resolve()))
+        sys.path.remove(place)
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).is_relative_to(place) and not name.startswith(OURS):
+                del sys.modules[name]
