@@ -57,8 +57,8 @@ def test_every_public_name_is_there():
 
 
 def test_the_six_plain_names_are_those_of_the_package():
-    assert all(getattr(solidmark, name) is getattr(api, name) for name in solidmark.__all__)
-    assert set(solidmark.__all__) == {"Claim", "Mitigation", "Needs", "Sampler", "Stage", "Trainer"}
+    assert all(getattr(solidmark, name) is getattr(api, name) for name in set(solidmark.__all__) - {"Measure"})
+    assert set(solidmark.__all__) == {"Claim", "Measure", "Mitigation", "Needs", "Sampler", "Stage", "Trainer"}
 
 
 @pytest.mark.parametrize(("section", "names"), SECTIONS.items())

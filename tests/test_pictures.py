@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from solidmark.collection import pictures
 from solidmark.collection.pictures import decode, encode
 from solidmark.errors import InvalidValue
+
+
+def test_the_design_note_has_the_table_of_the_module():
+    table = [line for line in pictures.__doc__.splitlines() if line.startswith("|")]
+    note = (Path(__file__).parents[1] / "design" / "collection.md").read_text()
+    assert len(table) > 10
+    assert "\n".join(table) in note
 
 
 def saved(image, kind="PNG", **options):

@@ -1,30 +1,23 @@
 """solidmark: which mitigations really stop an image diffusion model from memorizing its training images.
 
-A plain mitigation needs these names alone; `solidmark.api` has all others that a plugin may import. They are loaded when
-they are asked for: pytest imports this package in every project of an environment, and NumPy takes a tenth of a second.
+A plain mitigation needs these names alone; `solidmark.api` has all others that a plugin may import. `Measure` is for
+training loops; it is imported when it is asked for, because it needs torch.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING, Any
 
-from typing import TYPE_CHECKING
+from .mitigation import Mitigation, Needs, Sampler, Stage, Trainer
+from .mitigation.claims import Claim
 
 if TYPE_CHECKING:
-    from .mitigation import Mitigation, Needs, Sampler, Stage, Trainer
-    from .mitigation.claims import Claim
+    from .collection.loop import Measure
 
-__all__ = ["Claim", "Mitigation", "Needs", "Sampler", "Stage", "Trainer"]
-
-
-def __getattr__(name: str) -> object:
-    """One of these names, at its first use."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import mitigation
-
-    globals()[name] = found = getattr(mitigation, name)
-    return found
+__all__ = ["Claim", "Measure", "Mitigation", "Needs", "Sampler", "Stage", "Trainer"]
 
 
-def __dir__() -> list[str]:
-    """The names, loaded or not."""
-    return sorted({*globals(), *__all__})
+def __getattr__(name: str) -> Any:
+    if name == "Measure":
+        from .collection.loop import Measure
+
+        return Measure
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

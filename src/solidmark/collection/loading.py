@@ -126,6 +126,8 @@ def _add_lora(pipe: Any, lora: Path) -> None:
     with quiet():
         try:
             pipe.load_lora_weights(lora.parent, weight_name=lora.name)
+            if not pipe.get_active_adapters():
+                raise ValueError("no layer of this pipeline takes them")
         except Exception as cause:
             raise InvalidValue(str(lora), said(cause), "LoRA weights of this pipeline", "Give those of it.") from cause
 
