@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from solidmark.leaderboard import Leaderboard, Row, TestbedFacts
+
+CONTENT = "content"
+"""What stands for a query in the rows of content."""
 
 FOLDERS = ("per_image", "items")
 """Where the files of a run are, in newer runs and in older ones."""
@@ -27,9 +30,40 @@ SIGHTS = (0.75, 0.5, 0.25, 0.0)
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
+REMEMBERED = 0.05
+"""Tiles of the memory map up to this p-value are drawn."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile of a picture: its place and size in percent of it, and its p-value."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The picture that was generated from an image's caption, the mark cropped, and its memory map.
+
+    `tiles` are those that are nearer to their image than all but 5 % of held-out images are in the same place, of `count`.
+    """
+
+    uri: str
+    tiles: tuple[Tile, ...]
+    count: int
+    side: int
+
+
 @dataclass(frozen=True)
 class Picture:
-    """One image: `stages` are pairs of a name and a data URI; keys and predictions lie in [0, 1]."""
+    """One image: `stages` are pairs of a name and a data URI; keys and predictions lie in [0, 1].
+
+    `generated` is None in files that are older than it.
+    """
 
     caption: str
     trained: bool
@@ -37,6 +71,7 @@ class Picture:
     keys: tuple[float, ...]
     predictions: tuple[float, ...]
     combined_p: float
+    generated: Generated | None = None
 
     @property
     def distance(self) -> float:
@@ -85,16 +120,39 @@ def _wall(row: Row, runs: Sequence[Path]) -> Wall:
 def _pictures(path: Path, query: str) -> tuple[Picture, ...]:
     import pandas as pd
 
-    images = pd.read_parquet(path)
-    images = images[(images["query"] == query) & images["as_answered"].notna()]
+    everything = pd.read_parquet(path)
+    images = everything[(everything["query"] == query) & everything["as_answered"].notna()]
+    generated = _generated(everything)
     return tuple(
-        _picture(image)
+        _picture(image, generated)
         for trained, count in SHOWN.items()
         for image in images[images["trained"] == trained].head(count).to_dict("records")
     )
 
 
-def _picture(image: dict[Any, Any]) -> Picture:
+def _generated(everything: Any) -> dict[int, Generated]:
+    """The generated pictures by the number of their image; none in older files."""
+    if "as_generated" not in everything:
+        return {}
+    rows = everything[(everything["query"] == CONTENT) & everything["as_generated"].notna()].to_dict("records")
+    return {int(row["image"]): _map(row) for row in rows}
+
+
+def _map(row: dict[Any, Any]) -> Generated:
+    """The picture of a row of content with the tiles that it remembers."""
+    content, side, p = row["as_generated"], int(row["tile"]), [float(each) for each in row["tile_p"]]
+    uri = _data_uri(content)
+    width, height = (int.from_bytes(content[start : start + 4]) for start in (16, 20))  # of the header of any PNG
+    columns, across, down = max(width // side, 1), 100 * side / width, 100 * side / height
+    tiles = (
+        Tile(across * (index % columns), down * (index // columns), across, down, each)
+        for index, each in enumerate(p)
+        if each <= REMEMBERED
+    )
+    return Generated(uri, tuple(tiles), len(p), side)
+
+
+def _picture(image: dict[Any, Any], generated: Mapping[int, Generated]) -> Picture:
     stages = {"as trained": image["as_trained"], "as asked": image["as_asked"], "as answered": image["as_answered"]}
     if not image["trained"]:
         stages = {"with its mark": stages.pop("as trained"), **stages}
@@ -105,6 +163,7 @@ def _picture(image: dict[Any, Any]) -> Picture:
         keys=tuple(float(key) for key in image["key"]),
         predictions=tuple(float(key) for key in image["prediction"]),
         combined_p=float(image["combined_p"]),
+        generated=generated.get(image.get("image", -1)),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from solidmark.leaderboard import Claimed, DenoisingLoss, Estimate, Refused, Scored, Share, Worst
+from solidmark.leaderboard import Claimed, ContentScore, DenoisingLoss, Estimate, MemoryMap, Refused, Scored, Share, Worst
 
 Flat = str | int | float | None
 Subject = TypeVar("Subject")
@@ -80,6 +80,19 @@ def _loss(loss: DenoisingLoss, form: str) -> Cell:
     return replace(cell, comparison=f"trained {form.format(loss.trained)}", flat={**cell.flat, "_trained": loss.trained})
 
 
+def _separation(score: ContentScore, form: str) -> Cell:
+    cell, found = _number(score.auroc, form), score.certified
+    told = {"_permutation_p": score.permutation_p, "_certified_count": found.count, "_certified_of": found.of}
+    text = f"p {score.permutation_p:.2g}, {found.count} of {found.of}"
+    return replace(cell, comparison=text, flat={**cell.flat, **told})
+
+
+def _mapped(found: MemoryMap, form: str) -> Cell:
+    cell = _over_seeds(found.trained, form)
+    flat = {**cell.flat, "_held_out": found.held_out.value, "_tile": found.tile}
+    return replace(cell, comparison=f"held out {form.format(found.held_out.value)}", flat=flat)
+
+
 def _bound(scores: Scored | Worst, form: str) -> Cell:
     bound = scores.epsilon.value
     return Cell(f"≥ {form.format(bound)}", order=bound, flat={"_low": bound, "_confidence": scores.epsilon_confidence})
@@ -133,6 +146,12 @@ NUMBER = Kind("number", ("", "_low", "_high", "_chance"), _number)
 OVER_SEEDS = Kind("number", ("", "_low", "_high"), _over_seeds)
 DISTANCE = Kind("distance", ("", "_low", "_high", "_real"), _distance)
 LOSS = Kind("loss", ("", "_low", "_high", "_trained"), _loss)
+SEPARATION = Kind(
+    "separation",
+    ("", "_low", "_high", "_chance", "_permutation_p", "_certified_count", "_certified_of"),
+    _separation,
+)
+MAPPED = Kind("map", ("", "_low", "_high", "_held_out", "_tile"), _mapped)
 BOUND = Kind("bound", ("_low", "_confidence"), _bound)
 SHARE = Kind("share", SHARE_FIELDS, _share)
 PROPORTION = Kind("share", SHARE_FIELDS, _proportion)

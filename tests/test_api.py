@@ -22,6 +22,7 @@ SECTIONS = {
     "Training": "Recipe Run",
     "Editing a trained model": "NoisedBatch draw_noised_batch follow_direction global_norm gradients minimize_loss",
     "Queries": "Access Answer Attack Audit",
+    "Distances": "Distance Surroundings",
     "Testbeds and marks": "Blocks Border Labelled Mark Patch Testbed draw_keys paint_keys read_keys",
     "Randomness": "numpy_rng torch_rng",
     "Errors": "InvalidValue NotApplicable PluginFault SolidmarkError",

@@ -67,3 +67,42 @@ def test_records_that_name_the_p_value_of_the_whole_as_before_are_read():
     block["any"]["rank_p"] = block["any"].pop("permutation_p")
     (row,) = build_leaderboard([case(content=block)]).rows
     assert row.content.any.permutation_p == row.content.own.permutation_p == 1e-9
+
+
+def measured(**changed):
+    """What a record has today."""
+    tiles, low = ({"value": value, "low": value - 0.1, "high": value + 0.1} for value in (0.6, 0.04))
+    shares = {"trained": tiles, "held_out": low, "images": 64, "held_out_images": 256}
+    by_l2, by_none = {"own": score(0.8, 9), "any": score(0.7, 0)}, {"own": None, "any": None, "reason": "no weights"}
+    new = {"map": {"tile": 4, "picture": "own", **shares}, "distances": {"l2": by_l2, "sscd": by_none}}
+    return {**shown(), "block": score(0.85, 12), **new, **changed}
+
+
+def test_block_map_and_other_distances_have_columns_of_their_own():
+    (row,) = rows(case(content=measured()))
+    assert (row["content_block_auroc"], row["content_block_auroc_permutation_p"]) == ("0.85", "1e-09")
+    assert (row["content_map"], row["content_map_held_out"], row["content_map_tile"]) == ("0.6", "0.04", "4")
+    assert (row["content_l2_own_auroc"], row["content_l2_own_auroc_certified_count"]) == ("0.8", "9")
+    assert (row["content_l2_any_auroc"], row["content_l2_any_auroc_chance"]) == ("0.7", "0.5")
+    assert row["content_own_permutation_p"] == "1e-09"
+    assert not [name for name in row if name.startswith("content_sscd")]
+
+
+def test_a_distance_without_weights_is_null_with_its_reason():
+    (row,) = build_leaderboard([case(content=measured())]).rows
+    assert row.reasons["content.distances.sscd"] == "no weights"
+    assert row.to_json()["content"]["distances"]["sscd"]["any"] is None
+
+
+def test_records_from_before_block_and_map_say_why_they_lack_them():
+    (row,) = build_leaderboard([case(content=shown())]).rows
+    assert "older" in row.reasons["content.block"]
+    assert "older" in row.reasons["content.map"]
+    assert not [name for name in rows(case(content=shown()))[0] if name.startswith(("content_block", "content_map"))]
+
+
+def test_a_seed_without_a_distance_takes_it_from_the_row_and_the_map_is_averaged():
+    other = measured(map={**measured()["map"], "trained": {"value": 0.8, "low": 0.7, "high": 0.9}}, distances={})
+    (row,) = build_leaderboard([case(content=measured(), seed=0), case(content=other, seed=1)]).rows
+    assert row.content.distances == {}
+    assert row.content.map.trained.value == pytest.approx(0.7)

@@ -1,13 +1,20 @@
 """Content of a case: what the perfect memorizer emits, and who takes the marks from their images."""
 
+import sys
+import time
 from dataclasses import dataclass, replace
 
+import numpy as np
+import pandas as pd
 import pytest
 from worlds import composed, digits
 
-from solidmark import Mitigation, Sampler, Stage, plugins
-from solidmark.measurement import answers, content, measure
+from solidmark import Mitigation, Sampler, Stage, plugins, queries
+from solidmark.measurement import answers, content, distances, measure, per_image
 from solidmark.measurement.case import Case, Workspace
+from solidmark.measurement.content_block import as_block
+from solidmark.metrics.distances import Distance
+from solidmark.metrics.features import judge_features
 from solidmark.models.memorizer import Memorizer
 from solidmark.queries.by_content import ByContent
 from solidmark.queries.caption_only import CaptionOnly
@@ -51,7 +58,7 @@ def workspace(tmp_path_factory):
 
 
 def read(case, model, workspace):
-    return content.measure_content(case, answers.ask_plainly(case, model, workspace))
+    return content.measure_content(case, answers.ask_plainly(case, model, workspace), {})
 
 
 def test_what_is_remembered_is_emitted_from_its_own_caption_and_from_any(memorizer, workspace):
@@ -64,17 +71,17 @@ def test_one_sampling_run_serves_content_caption_only_and_keys_by_content(memori
     run = 8 * 2 * len(TESTBED.split(0).queried)  # steps, guidance, images
     before = memorizer.evaluations.copy()
     asked = measure._ask_all(case(), memorizer, workspace)
-    content.measure_content(case(), asked.plain)
+    content.measure_content(case(), asked.plain, asked.responses)
     fresh = 8 * 2 * len(TESTBED.split(0).fresh_captions)  # asked in the batches of the second
     assert memorizer.evaluations.since(before).forward == 2 * run + fresh  # one to outpaint, one to generate
     assert asked.responses["caption-only"] is asked.plain
     assert asked.responses["by-content"].evaluations.forward == 0
 
 
-@pytest.mark.parametrize("queries", [QUERIES[:1], QUERIES[1:2], QUERIES[::2], QUERIES[::-1]])
-def test_whatever_is_asked_in_whatever_order_one_plain_generation_is_made(queries, memorizer, workspace):
-    asked = replace(case(), queries=queries)
-    runs, before = 1 + ("outpaint" in dict(queries)) + (queries[0][0] == "by-content"), memorizer.evaluations.copy()
+@pytest.mark.parametrize("asks", [QUERIES[:1], QUERIES[1:2], QUERIES[::2], QUERIES[::-1]])
+def test_whatever_is_asked_in_whatever_order_one_plain_generation_is_made(asks, memorizer, workspace):
+    asked = replace(case(), queries=asks)
+    runs, before = 1 + ("outpaint" in dict(asks)) + (asks[0][0] == "by-content"), memorizer.evaluations.copy()
     measure._ask_all(asked, memorizer, workspace)
     assert memorizer.evaluations.since(before).forward == runs * 8 * 2 * len(TESTBED.split(0).queried)
 
@@ -122,6 +129,115 @@ def test_without_captions_no_picture_is_an_image_s_own(workspace):
     found = read(plain, Memorizer(plain.truth.marked_trained), workspace)
     assert found.own is None
     assert found.any.certified.of == 16
+    block = as_block(found, {}, shared=False)
+    assert (block["own"], block["block"], block["map"]["picture"]) == (None, None, "any")
+
+
+@pytest.fixture(scope="module")
+def whole(memorizer, workspace):
+    asked = measure._ask_all(case(), memorizer, workspace)
+    return content.measure_content(case(), asked.plain, asked.responses), asked
+
+
+def test_what_is_remembered_comes_back_in_the_block_and_in_every_tile(whole):
+    found, _ = whole
+    assert found.block.auroc.value > 0.9
+    assert found.block.certified.of == 16
+    assert found.map.trained.value > 0.9
+    assert found.map.held_out.value < 0.06
+    assert found.tiles.shape == (208, 4)
+
+
+def test_the_block_is_where_the_model_was_asked_to_fill_in(whole):
+    found, asked = whole
+    answered = TESTBED.split(0).mark.content(asked.responses["outpaint"].images).double().numpy()
+    changed = np.abs(answered - found.views.images)[:, 0] > 1e-6
+    marked = TESTBED.split(0).mark_masks.any(dim=0)
+    freed = np.stack([queries.decoy(0, number, marked)[2:-2, 2:-2].numpy() for number in TESTBED.split(0).queried.ids])
+    assert freed.sum(axis=(1, 2)).tolist() == [4] * 208
+    assert not (changed & ~freed).any()
+
+
+def test_every_installed_distance_finds_what_is_remembered_but_one_without_weights(whole, monkeypatch):
+    monkeypatch.delenv("SOLIDMARK_SSCD", raising=False)
+    found = distances.measure_distances(whole[0].views, judge_features(TESTBED.judge()), 0)
+    assert set(found) == {"shift", "l2", "features", "hash", "sscd"}
+    assert {name: one.own.auroc.value > 0.95 for name, one in found.items() if not one.reason} == dict.fromkeys(
+        ("shift", "l2", "features", "hash"), True
+    )
+    assert "SOLIDMARK_SSCD" in found["sscd"].reason
+    assert distances.described(found)["shift"] == {"class": "Shift", "pixels": 1}
+
+
+def test_scores_and_maps_are_kept_for_each_image(whole, tmp_path):
+    found, asked = whole
+    said = per_image.write("case", TESTBED.split(0), asked.responses, tmp_path, found)
+    table = pd.read_parquet(tmp_path / said["path"])
+    rows = table[table["query"] == "content"]
+    assert (said["rows"], len(rows)) == (4 * 208, 208)
+    assert rows["content_own_p"].to_numpy()[:16] == pytest.approx(found.own.p)
+    assert [len(p) for p in rows["tile_p"]] == [4] * 208
+    assert rows["as_generated"].notna().sum() == 9
+
+
+@dataclass(frozen=True)
+class Stranger(Distance):
+    """A distance of somebody else's, which does one thing or another."""
+
+    does: str = "nothing"
+
+    def between(self, pictures, images, around):
+        if self.does == "cheats":
+            return np.arange(len(images)) + np.zeros((len(pictures), 1))  # the first images are the trained ones, it hopes
+        acts = {
+            "raises": lambda: {}["key"],
+            "exits": lambda: sys.exit(3),
+            "writes": lambda: images.fill(0),
+            "hangs": lambda: time.sleep(60),
+            "shape": lambda: np.zeros(3),
+            "nan": lambda: np.full((len(pictures), len(images)), np.nan),
+        }
+        return acts[self.does]()
+
+
+def install(monkeypatch, does):
+    plugin = plugins.Plugin("stranger", "x:y", "other", "1", None)
+    monkeypatch.setattr(plugins, "discover", lambda group: (plugin,))
+    monkeypatch.setattr(plugins, "instance", lambda *names: Stranger(does))
+
+
+FAULTS = {
+    "raises": "KeyError",
+    "exits": "SystemExit",
+    "writes": "read-only",
+    "hangs": "no end",
+    "shape": "(3,)",
+    "nan": "NaN",
+}
+
+
+@pytest.mark.parametrize("does", FAULTS)
+def test_a_distance_that_breaks_is_named_and_costs_nobody_else(does, whole, monkeypatch):
+    install(monkeypatch, does)
+    monkeypatch.setattr(distances, "PATIENCE", 0.2)
+    (found,) = distances.measure_distances(whole[0].views, None, 0).values()
+    assert found.any is None
+    assert found.reason.startswith("distance stranger")
+    assert FAULTS[does] in found.reason
+
+
+def test_a_distance_does_not_learn_from_the_order_who_was_trained_on(whole, monkeypatch):
+    install(monkeypatch, "cheats")
+    (found,) = distances.measure_distances(whole[0].views, None, 0).values()
+    assert found.own.permutation_p > 0.01
+    assert found.own.certified.count == 0
+
+
+def test_a_plugin_that_is_no_distance_is_named(whole, monkeypatch):
+    install(monkeypatch, "nothing")
+    monkeypatch.setattr(plugins, "instance", lambda *names: "a word")
+    (found,) = distances.measure_distances(whole[0].views, None, 0).values()
+    assert "distance stranger: found str" in found.reason
 
 
 def test_a_caption_that_images_share_makes_no_picture_an_image_s_own():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 from record_samples import HOSTILE, case, crash, failed, of_testbed, scored, utility
 from solidmark.reports import as_csv, as_json, columns, forest, gallery, markdown, page, prose, table
 
@@ -313,6 +314,21 @@ def test_the_gallery_reads_the_folder_of_older_runs(tmp_path: Path) -> None:
     (tmp_path / "per_image").rename(tmp_path / "items")
     board = build_leaderboard([case()])
     assert len(gallery.walls(board, board.testbeds[0], [tmp_path])[0].pictures) == 2
+
+
+def test_the_gallery_draws_the_tiles_that_come_back_over_the_generated_picture(tmp_path: Path) -> None:
+    per_image(tmp_path, case()["case_id"])
+    path = next((tmp_path / "per_image").iterdir())
+    buffer = io.BytesIO()
+    Image.new("L", (12, 8)).save(buffer, format="PNG")
+    p = [0.5, 0.01, 1.0, 0.2, 0.3, 0.05]
+    shown = {"query": "content", "image": 0, "tile": 4, "tile_p": p, "as_generated": buffer.getvalue()}
+    old = pd.read_parquet(path).assign(image=[0, 1])
+    pd.concat([old, pd.DataFrame([shown])]).to_parquet(path)
+    board = build_leaderboard([case()])
+    picture = gallery.walls(board, board.testbeds[0], [tmp_path])[0].pictures[0].generated
+    assert [(round(tile.left), tile.top, tile.p) for tile in picture.tiles] == [(33, 0.0, 0.01), (67, 50.0, 0.05)]
+    assert "2 of 6 tiles remembered" in page.render(board, [tmp_path])
 
 
 def test_the_gallery_says_that_a_file_is_missing(tmp_path: Path) -> None:

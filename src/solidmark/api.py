@@ -28,6 +28,9 @@ a loss, `follow_direction` takes any direction; `gradients` and `global_norm` he
 **Queries.** A query is a frozen dataclass, a subclass of `Attack`, that states its `Access` and makes an `Answer` from an
 `Audit`.
 
+**Distances.** A distance is a frozen dataclass, a subclass of `Distance`, that says how far pictures are from images; it may
+calibrate with its `Surroundings`.
+
 **Testbeds and marks.** A testbed is a frozen dataclass, a subclass of `Testbed`, that loads `Labelled` images. A `Mark` is
 a `Border`, a `Patch`, or its `Blocks`. `draw_keys` draws keys, `paint_keys` paints them, `read_keys` reads them.
 
@@ -44,6 +47,7 @@ from .keys import draw as draw_keys
 from .marks import Blocks, Border, Mark, Patch
 from .marks import paint as paint_keys
 from .marks import read as read_keys
+from .metrics.distances import Distance, Surroundings
 from .mitigation import Claim, Mitigation, Needs, Sampler, Scale, Stage, Trainer
 from .mitigation.composition import Composition
 from .mitigation.handout import Data
@@ -90,6 +94,7 @@ __all__ = [
     "Composition",
     "Data",
     "Denoiser",
+    "Distance",
     "Evaluations",
     "Examples",
     "InvalidValue",
@@ -116,6 +121,7 @@ __all__ = [
     "SolidmarkError",
     "SolverConfig",
     "Stage",
+    "Surroundings",
     "Testbed",
     "Trainer",
     "draw_keys",

@@ -30,7 +30,12 @@ from .mitigation.composition import Composition, Part
 from .store import default_root
 from .timeouts import at_most, end_copies, interrupts, is_fault
 
-GROUPS = {"mitigation": "solidmark.mitigations", "testbed": "solidmark.testbeds", "query": "solidmark.queries"}
+GROUPS = {
+    "mitigation": "solidmark.mitigations",
+    "testbed": "solidmark.testbeds",
+    "query": "solidmark.queries",
+    "distance": "solidmark.distances",
+}
 REPORTS = "solidmark.reports"
 FORBIDDEN = {"nan", "null", "na", "n/a", "none.none", ""}
 """Names that spreadsheets and readers of tables take for a missing value."""

@@ -3,9 +3,11 @@
 from ..findings import Finding, Series
 from ..schema.numbers import Estimate, Share
 from ..schema.row import (
+    NO_BLOCK,
     NO_CLAIM,
     NO_CLASS,
     NO_CONTENT,
+    NO_MAP,
     NO_OWN,
     NO_POWER,
     NO_REFUSAL,
@@ -14,11 +16,13 @@ from ..schema.row import (
     Attempt,
     Claimed,
     Content,
+    ContentDistance,
     ContentScore,
     Controls,
     Cost,
     DenoisingLoss,
     Marks,
+    MemoryMap,
     Negative,
     Refused,
     Reported,
@@ -38,9 +42,11 @@ from .ranking import RankedFamily, Ranking
 from .yardsticks import JointVerdict
 
 __all__ = [
+    "NO_BLOCK",
     "NO_CLAIM",
     "NO_CLASS",
     "NO_CONTENT",
+    "NO_MAP",
     "NO_OWN",
     "NO_POWER",
     "NO_REFUSAL",
@@ -49,6 +55,7 @@ __all__ = [
     "Attempt",
     "Claimed",
     "Content",
+    "ContentDistance",
     "ContentScore",
     "Controls",
     "Cost",
@@ -63,6 +70,7 @@ __all__ = [
     "Leaderboard",
     "Marks",
     "MatchedComparison",
+    "MemoryMap",
     "Negative",
     "Outcome",
     "RankedFamily",

@@ -13,12 +13,14 @@ import numpy as np
 from ..schema.numbers import Estimate
 from ..schema.record import (
     ContentBlock,
+    ContentDistanceBlock,
     ContentScoreBlock,
     ControlsBlock,
     CostBlock,
     DenoisingLossBlock,
     EpsilonBlock,
     IntervalBlock,
+    MapBlock,
     MarksBlock,
     NegativeBlock,
     QueryBlock,
@@ -30,11 +32,13 @@ from ..schema.record import (
 )
 from ..schema.row import (
     Content,
+    ContentDistance,
     ContentScore,
     Controls,
     Cost,
     DenoisingLoss,
     Marks,
+    MemoryMap,
     Negative,
     Scored,
     Utility,
@@ -172,8 +176,30 @@ def denoising_loss(blocks: Sequence[DenoisingLossBlock]) -> DenoisingLoss:
 
 def content(blocks: Sequence[ContentBlock]) -> Content:
     """The content scores of a row, from its blocks of every seed."""
-    scores = of_all(_content_score, (block["own"] for block in blocks))
-    return Content(scores, _content_score([block["any"] for block in blocks]))
+    names = [name for name in blocks[0].get("distances", {}) if all(name in block.get("distances", {}) for block in blocks)]
+    return Content(
+        own=of_all(_content_score, (block["own"] for block in blocks)),
+        any=_content_score([block["any"] for block in blocks]),
+        block=of_all(_content_score, (block.get("block") for block in blocks)),
+        map=of_all(_memory_map, (block.get("map") for block in blocks)),
+        distances={name: _content_distance([block["distances"][name] for block in blocks]) for name in names},
+    )
+
+
+def _memory_map(blocks: Sequence[MapBlock]) -> MemoryMap:
+    return MemoryMap(
+        tile=blocks[0]["tile"],
+        trained=number([block["trained"] for block in blocks], [block["images"] for block in blocks]),
+        held_out=number([block["held_out"] for block in blocks], [block["held_out_images"] for block in blocks]),
+    )
+
+
+def _content_distance(blocks: Sequence[ContentDistanceBlock]) -> ContentDistance:
+    return ContentDistance(
+        own=of_all(_content_score, (block["own"] for block in blocks)),
+        any=of_all(_content_score, (block["any"] for block in blocks)),
+        reason="; ".join(dict.fromkeys(block["reason"] for block in blocks if block.get("reason"))),
+    )
 
 
 def _content_score(blocks: Sequence[ContentScoreBlock]) -> ContentScore:

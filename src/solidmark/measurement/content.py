@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,41 +10,80 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..metrics import content, scores, scoring
+from .. import queries
+from ..metrics import content, patches, scores
 from ..metrics.content import ContentScore
+from ..metrics.patches import MemoryMap
 from ..metrics.scores import Array
-from ..schema.record import ContentBlock, ContentScoreBlock
 from ..split import Split
-from . import weights
 from .answers import Responses
 from .case import Case
+from .distances import Views
+
+LEADING = "outpaint"
+"""The query that frees a block of each image beside its mark."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """Both scores of the images that a row answers for; `own` is None where no caption is an image's own."""
+    """The scores of the images that a row answers for, and their memory map.
+
+    `own` is None where no caption is an image's own, `block` where nothing was outpainted or no block fits. `each` has the
+    scores of all images by name, (N,), and `tiles` those of their tiles, (N, T), trained images first; `shown` is the
+    picture that an image's map is of, its own or the nearest one, (N,).
+    """
 
     own: ContentScore | None
     any: ContentScore
+    block: ContentScore | None
+    map: MemoryMap
+    views: Views
     responses: Responses
+    each: Mapping[str, Array]
+    tiles: Array
+    shown: NDArray[np.intp]
 
     @property
     def certified(self) -> NDArray[np.bool_]:
-        """(N,): images that either score certifies."""
-        found = content.certified(self.any.p)
-        return found if self.own is None else found | content.certified(self.own.p)
+        """(N,): images that any of the scores certifies."""
+        found = [content.certified(score.p) for score in (self.own, self.any, self.block) if score is not None]
+        return np.asarray(np.any(found, axis=0))
 
 
-def measure_content(case: Case, plain: Responses) -> Content | None:
-    """The content of a case, from the pictures of one plain generation from every caption; None without pictures."""
+def measure_content(case: Case, plain: Responses, responses: Mapping[str, Responses]) -> Content | None:
+    """The content of a case, from one plain generation from every caption; None without pictures.
+
+    The blocks are those of the outpainting, where it is among the responses.
+    """
     if plain.images is None:
         return None
-    split, target = case.blind.split, case.groups["target"]
-    ratios = content.ratios(*(_content(split, images) for images in (plain.images, split.queried.images, _spare(split))))
-    count = len(split.trained)
-    least = ratios.min(axis=0)
-    own = content.judge(np.diag(ratios)[target], np.diag(ratios)[count:]) if has_own_captions(split) else None
-    return Content(own, content.judge(least[target], least[count:]), plain)
+    views = _views(case, plain.images)
+    flat = (each.reshape(len(each), -1) for each in (views.pictures, views.images, views.spare))
+    ratios = content.ratios(*flat)
+    each = {"own": np.diag(ratios)} if views.paired else {}
+    each["any"], blocks = ratios.min(axis=0), _block_scores(case, views, responses.get(LEADING))
+    each |= {} if blocks is None else {"block": blocks}
+    shown = np.arange(len(ratios)) if views.paired else ratios.argmin(axis=0)
+    tiles = patches.tile_scores(views.pictures[shown], views.images, views.spare)
+    found = {name: views.judge(one) for name, one in each.items()}
+    return Content(
+        own=found.get("own"),
+        any=found["any"],
+        block=found.get("block"),
+        map=patches.memory_map(tiles[views.target], tiles[views.count :]),
+        views=views,
+        responses=plain,
+        each=each,
+        tiles=tiles,
+        shown=shown,
+    )
+
+
+def _views(case: Case, pictures: Tensor) -> Views:
+    split = case.blind.split
+    spare = split.mark.canvas(torch.cat([split.calibration.images, split.other_reference]))
+    shown, real, others = (_content(split, images) for images in (pictures, split.queried.images, spare))
+    return Views(shown, real, others, len(split.trained), case.groups["target"], has_own_captions(split))
 
 
 def has_own_captions(split: Split) -> bool:
@@ -52,13 +92,22 @@ def has_own_captions(split: Split) -> bool:
     return split.captioned and len(set(captions)) == len(captions)
 
 
-def _spare(split: Split) -> Tensor:
-    """Real images that are neither trained on nor queried, on a blank canvas."""
-    return split.mark.canvas(torch.cat([split.calibration.images, split.other_reference]))
+def _block_scores(case: Case, views: Views, outpainted: Responses | None) -> Array | None:
+    """The scores of the blocks that an outpainting freed, (N,)."""
+    if outpainted is None or outpainted.images is None:
+        return None
+    split = case.blind.split
+    marked = split.mark_masks.any(dim=0)
+    freed = torch.stack([queries.decoy(case.seed, number, marked) for number in split.queried.ids])
+    blocks = _content(split, freed[:, None].float())[:, 0] == 1
+    if not blocks.any(axis=(1, 2)).all():
+        return None
+    return patches.block_scores(_content(split, outpainted.images), views.images, views.spare, blocks)
 
 
 def _content(split: Split, canvases: Tensor) -> Array:
-    return split.mark.content(canvases).flatten(1).double().numpy()
+    """(N, C, H, W) without the mark."""
+    return split.mark.content(canvases).double().numpy()
 
 
 def fault(case: Case, found: Content | None, truth: Split, lead: Responses, baseline: Responses) -> list[str]:
@@ -69,26 +118,3 @@ def fault(case: Case, found: Content | None, truth: Split, lead: Responses, base
     remembered = scores.memorization(baseline.trained[target], keys[target]).value
     message = content.washed(found.certified, lead.trained[target], keys[target], remembered)
     return [] if message is None else [message]
-
-
-def as_block(found: Content | None, *, shared: bool) -> ContentBlock | None:
-    """The `content` block of a record; `shared` where its pictures are those of a query that was put anyway."""
-    if found is None:
-        return None
-    work, images = weights.work(found.responses.evaluations, found.responses.seconds), len(found.responses.keys)
-    return {
-        "own": None if found.own is None else _score(found.own),
-        "any": _score(found.any),
-        "evaluations": {**work, "images": images},
-        "shared": shared,
-    }
-
-
-def _score(score: ContentScore) -> ContentScoreBlock:
-    return {
-        "auroc": {**scoring.interval(score.auroc), "chance": 0.5},
-        "images": len(score.p),
-        "permutation_p": score.permutation_p,
-        "certified": scoring.share(score.certified),
-        "least": score.least,
-    }

@@ -18,6 +18,7 @@ from torch import Tensor
 from .. import provenance, records
 from ..errors import NotApplicable, PluginFault
 from ..metrics import controls, scoring, utility, worst_case
+from ..metrics.features import judge_features
 from ..mitigation import Needs, Stage, overridden_hooks
 from ..mitigation.composition import Composition
 from ..models import Model
@@ -37,9 +38,11 @@ from ..schema.record import (
     WorstBlock,
 )
 from ..split import Split
-from . import answers, content, generation, per_image, weights, whitebox
+from . import answers, content, content_block, distances, generation, per_image, weights, whitebox
 from .answers import Generated, Power, Responses
 from .case import Case, Workspace
+from .content import Content
+from .distances import Beside
 
 Array = NDArray[np.float64]
 
@@ -50,9 +53,10 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
     check_applicable(case.composition, case.blind.split)
     model, builds = weights.edit_or_load(case, workspace)
     asked = _ask_all(case, model, workspace)
-    responses, shown = asked.responses, content.measure_content(case, asked.plain)
+    responses, shown = asked.responses, content.measure_content(case, asked.plain, asked.responses)
     generated = generation.in_all_ways(case, model, workspace, asked.plain)
     power, baseline = answers.measure_power(case, workspace), answers.ask_baseline(case, workspace)
+    beside = _beside(case, shown)
     truth = case.truth  # no plugin runs any more: from here on the true keys may be used
     washed = content.fault(case, shown, truth, responses[case.leading], baseline)
     further = [*asked.broken.values(), *washed]
@@ -69,15 +73,15 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
         "power": _power(power),
         "utility": _utility(case, truth, generated),
         "denoising_loss": _denoising_loss(case, model, truth),
-        "content": content.as_block(shown, shared=answers.PLAIN in responses),
+        "content": content_block.as_block(shown, beside, shared=answers.PLAIN in responses),
         "cost": {"training": builds["training"].cost, "editing": builds["editing"].cost, "sampling": fresh.cost},
         "reported": {
             "training": builds["training"].reported,
             "editing": builds["editing"].reported,
             "sampling": answers.sampling_report(case, responses, fresh),
         },
-        "provenance": _provenance(case, truth, workspace),
-        "per_image": per_image.write(case.case_id, truth, responses, run),
+        "provenance": {**_provenance(case, truth, workspace), "distances": distances.described(beside)},
+        "per_image": per_image.write(case.case_id, truth, responses, run, shown),
     }
 
 
@@ -144,6 +148,12 @@ def _ask_all(case: Case, model: Model, workspace: Workspace) -> Asked:
         except PluginFault as fault:
             asked.broken[name] = str(fault)
     return asked
+
+
+def _beside(case: Case, shown: Content | None) -> dict[str, Beside]:
+    """What the installed distances find in the same pictures."""
+    features = judge_features(case.testbed.judge())
+    return {} if shown is None else distances.measure_distances(shown.views, features, case.seed)
 
 
 def _controls(

@@ -71,6 +71,13 @@ def feature_cosine(generated: Array, content: Array, features: Features) -> Arra
     return np.asarray((_directions(generated, features) * _directions(content, features)).sum(axis=1).clip(-1, 1))
 
 
+def feature_distances(pictures: Array, images: Array, features: Features) -> Array:
+    """1 - cosine of the features of each of P pictures and each of N images, (P, N) in [0, 2]."""
+    for each in (pictures, images):
+        _check_images(each, "copy_metrics.feature_distances")
+    return np.asarray(1 - (_directions(pictures, features) @ _directions(images, features).T).clip(-1, 1))
+
+
 def perceptual_hash_distance(generated: Array, content: Array, sizes: Sequence[int] = HASH_SIZES) -> Array:
     """Share of differing bits of each pair's perceptual hashes, (N,) in [0, 1], averaged over hash `sizes`.
 
@@ -84,6 +91,15 @@ def perceptual_hash_distance(generated: Array, content: Array, sizes: Sequence[i
         )
     pairs = zip(*([_hashes(image, sizes) for image in images] for images in (generated, content)), strict=True)
     return np.array([np.mean([(a != b).mean() for a, b in zip(*pair, strict=True)]) for pair in pairs])
+
+
+def perceptual_hash_distances(pictures: Array, images: Array, sizes: Sequence[int] = HASH_SIZES) -> Array:
+    """The same of each of P pictures and each of N images, (P, N)."""
+    for each in (pictures, images):
+        _check_images(each, "copy_metrics.perceptual_hash_distances")
+    left, right = ([_hashes(image, sizes) for image in each] for each in (pictures, images))
+    apart = [cdist(_bits(left, index), _bits(right, index), "hamming") for index in range(len(sizes))]
+    return np.asarray(np.mean(apart, axis=0))
 
 
 def dcr(generated: Array, training: Array, features: Features | None = None) -> Array:
@@ -215,6 +231,11 @@ def _hashes(image: Array, sizes: Sequence[int]) -> list[NDArray[np.bool_]]:
     levels = (image * 255).round().astype(np.uint8)
     picture = Image.fromarray(levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0))
     return [np.asarray(imagehash.phash(picture, hash_size=size).hash) for size in sizes]
+
+
+def _bits(hashes: Sequence[Sequence[NDArray[np.bool_]]], index: int) -> Array:
+    """One hash of every image, (N, bits)."""
+    return np.array([each[index].ravel() for each in hashes], dtype=np.float64)
 
 
 def _check_pairs(generated: Array, content: Array, where: str) -> None:

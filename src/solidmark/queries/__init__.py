@@ -31,6 +31,17 @@ DECOY = 2
 """Side in pixels of the random block inside the image that is masked in addition to the mark."""
 
 
+def decoy(seed: int, number: int, marked: Tensor) -> Tensor:
+    """A block of unmarked pixels, drawn for the image of this number, (H, W) booleans; empty where none fits."""
+    fits = (~marked).unfold(0, DECOY, 1).unfold(1, DECOY, 1).flatten(2).all(dim=2).nonzero()
+    block = torch.zeros_like(marked)
+    if len(fits):
+        rng = seeds.torch_rng(seed, "decoy", number)
+        top, left = fits[int(torch.randint(len(fits), (), generator=rng))].tolist()
+        block[top : top + DECOY, left : left + DECOY] = True
+    return block
+
+
 class Access(Enum):
     """How a query reaches the model: `black-box` by the mitigation's sampler, as a user does, `white-box` by the weights."""
 
@@ -132,17 +143,7 @@ class Audit:
     def mask(self) -> Tensor:
         """The pixels that the model fills in, (N, 1, H, W) booleans: the mark, and a decoy block for each image."""
         marked = self.marked
-        return torch.stack([(marked | self._decoy(number, marked))[None] for number in self.examples.ids])
-
-    def _decoy(self, number: int, marked: Tensor) -> Tensor:
-        """A block of unmarked pixels, drawn for this image."""
-        fits = (~marked).unfold(0, DECOY, 1).unfold(1, DECOY, 1).flatten(2).all(dim=2).nonzero()
-        block = torch.zeros_like(marked)
-        if len(fits):
-            rng = seeds.torch_rng(self.seed, "decoy", number)
-            top, left = fits[int(torch.randint(len(fits), (), generator=rng))].tolist()
-            block[top : top + DECOY, left : left + DECOY] = True
-        return block
+        return torch.stack([(marked | decoy(self.seed, number, marked))[None] for number in self.examples.ids])
 
     def outpaint(
         self,

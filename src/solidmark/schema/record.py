@@ -226,14 +226,40 @@ class ContentScoreBlock(TypedDict):
     least: int
 
 
-class ContentBlock(TypedDict):
-    """Whether images are emitted: from their `own` caption (null where captions say nothing), or from `any`.
+class MapBlock(TypedDict):
+    """The memory map: the share of square tiles of `tile` pixels a side with p <= 0.05, of trained and of held-out images.
 
-    `evaluations` is what the pictures cost, nothing where they are `shared` with a query.
+    It is read from the `picture` of an image's own caption, or from the nearest of any.
+    """
+
+    tile: Positive
+    picture: Literal["own", "any"]
+    trained: IntervalBlock
+    held_out: IntervalBlock
+    images: Positive
+    held_out_images: Positive
+
+
+class ContentDistanceBlock(TypedDict):
+    """The same pictures, read by another distance; without numbers there is a `reason`."""
+
+    own: ContentScoreBlock | None
+    any: ContentScoreBlock | None
+    reason: NotRequired[str]
+
+
+class ContentBlock(TypedDict):
+    """Whether images are emitted: from their `own` caption (null where it is not theirs alone), or from `any`.
+
+    `block` is the block that outpainting frees beside the mark; null where none was. `distances` are what other distances
+    find, by name. `evaluations` is what the pictures cost, nothing where they are `shared` with a query.
     """
 
     own: ContentScoreBlock | None
     any: ContentScoreBlock
+    block: NotRequired[ContentScoreBlock | None]
+    map: NotRequired[MapBlock]
+    distances: NotRequired[dict[str, ContentDistanceBlock]]
     evaluations: WorkBlock
     shared: bool
 
@@ -306,6 +332,7 @@ class ProvenanceBlock(TypedDict, total=False):
     testbed: dict[str, JsonValue]
     sources: dict[str, str]
     queries: dict[str, JsonValue]
+    distances: dict[str, JsonValue]
     notes: list[str]
     peak_bytes: int | None
 

@@ -30,6 +30,8 @@ NO_CLASS = "the captions of this testbed name no class, so none is asked for"
 NO_WAYS = "its records are older than the further ways to generate, so that its utility is that of plain generation"
 NO_CONTENT = "its records are older than the content scores, or its query gives no pictures"
 NO_OWN = "captions on this testbed say nothing or are shared by images, so that no picture is an image's own"
+NO_BLOCK = "its records are older than this number, `outpaint` was not asked, or no block fits beside the mark"
+NO_MAP = "its records are older than this number"
 AGREE = "both yardsticks say the same of it"
 NO_LOSS = (
     "its weights are the baseline's, its network predicts another quantity, the mark leaves no centre, or its records are "
@@ -190,11 +192,46 @@ class ContentScore:
 
 
 @dataclass(frozen=True)
+class MemoryMap:
+    """The share of square tiles of `tile` pixels a side with p <= 0.05, of trained and of held-out images."""
+
+    tile: int
+    trained: Estimate
+    held_out: Estimate
+
+
+@dataclass(frozen=True)
+class ContentDistance:
+    """What another distance finds in the same pictures; without numbers there is a `reason`."""
+
+    own: ContentScore | None
+    any: ContentScore | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Content:
-    """Whether images are emitted, from their own caption or from any; `own` is null where captions say nothing."""
+    """Whether images are emitted, from their own caption or from any; `own` is null where captions are not theirs alone.
+
+    `block` is the block that outpainting frees beside the mark, `map` the memory map; null where they were not recorded or
+    do not exist. `distances` are what other distances find, by name.
+    """
 
     own: ContentScore | None
     any: ContentScore
+    block: ContentScore | None = None
+    map: MemoryMap | None = None
+    distances: Mapping[str, ContentDistance] = field(default_factory=dict)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why what is null is null, by the name of the field."""
+        missing = {"own": NO_OWN, "block": NO_BLOCK, "map": NO_MAP}
+        reasons = {name: why for name, why in missing.items() if getattr(self, name) is None}
+        for name, one in self.distances.items():
+            reasons |= {f"distances.{name}": one.reason} if one.any is None else {}
+            reasons |= {f"distances.{name}.own": NO_OWN} if one.any is not None and one.own is None else {}
+        return reasons
 
 
 @dataclass(frozen=True)
@@ -344,8 +381,8 @@ class Row:
             reasons["content"] = NO_CONTENT
         if self.disagreement is None:
             reasons["disagreement"] = AGREE if self.content is not None else reasons["content"]
-        if self.content is not None and self.content.own is None:
-            reasons["content.own"] = NO_OWN
+        if self.content is not None:
+            reasons |= {f"content.{name}": why for name, why in self.content.reasons.items()}
         if self.ok and self.denoising_loss is None:
             reasons["denoising_loss"] = NO_LOSS
         if self.utility is not None and self.utility.accuracy is None:
