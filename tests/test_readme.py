@@ -8,6 +8,8 @@ import pytest
 from strangers import World, metadata
 from test_house import LAYERS
 
+from solidmark import __main__ as console
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -89,6 +91,7 @@ def test_the_list_of_mitigations_names_every_family_and_file():
 
 
 def test_options_that_the_readme_names_exist(world):
-    help_text = world.run("--help").output
+    commands = next(action.choices for action in console.parser()._actions if action.choices)
+    help_text = world.run("--help").output + "".join(command.format_help() for command in commands.values())
     named = set(re.findall(r"--[a-z][a-z-]+", README)) - {"--collect-only", "--pyargs", "--help"}
     assert not [option for option in named if option not in help_text]
