@@ -14,7 +14,7 @@ from solidmark import Mitigation, Needs, Sampler, plugins
 from solidmark.metrics import controls, scores, scoring
 from solidmark.mitigation import WrapperContext
 from solidmark.mitigation.composition import Composition
-from solidmark.models import Schedule
+from solidmark.models import Schedule, ScheduleConfig
 from solidmark.queries import Audit, ask
 from solidmark.queries.outpaint import Outpaint
 from solidmark.sampling import Service, SolverConfig
@@ -154,7 +154,9 @@ def pushed(mitigation, x, images, scale=3.0, conditional=2.0, caption=1.0):
     """The prediction of the wrapper where eps_u = 0.5, eps_c = `conditional` and eps(y_n) = `caption` everywhere, t = 20."""
     ones = torch.ones_like(x)
     handed = SimpleNamespace(training_images=SimpleNamespace(images=images, captions=["a"] * len(images)))
-    model = SimpleNamespace(schedule=Schedule("linear", 50), encode=lambda given: given, embed=lambda captions: None)
+    model = SimpleNamespace(
+        schedule=Schedule(ScheduleConfig("linear", 50)), encode=lambda given: given, embed=lambda captions: None
+    )
     model.predict = lambda x, t, e: SimpleNamespace(noise=caption * ones)
     inner = SimpleNamespace(context=WrapperContext("amg", None, handed), model=model, scale=lambda u, c, t, batch: scale)
     inner.predict = lambda x, t, batch: (
@@ -196,7 +198,7 @@ def test_captions_lose_weight_within_the_published_bounds(despecification, dedup
     """Similarity 1, scale 3: eps = 0.5 + 3 x 1.5 - s1 x 1.5 - s2 x 0.5, and never less than plain conditional."""
     values = {"despecification": despecification, "deduplication": deduplication, "first": -9.0, "last": -9.0}
     x = pictures(3, 1)
-    schedule = Schedule("linear", 50)
+    schedule = Schedule(ScheduleConfig("linear", 50))
     images = (x - schedule.sigma(20) * 5.0) / schedule.alpha(20)
     noise, _ = pushed(make("amg-features", dissimilarity=0.0, **values), x, images)
     assert noise[0].mean().item() == pytest.approx(5.0 - 1.5 * own - 0.5 * theirs, abs=1e-3)

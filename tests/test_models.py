@@ -20,6 +20,7 @@ from solidmark.models import (
     Layer,
     Prediction,
     Schedule,
+    ScheduleConfig,
     build,
     load,
 )
@@ -28,7 +29,11 @@ from solidmark.models.memorizer import Memorizer
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
 def test_a_perfect_output_gives_back_noise_and_clean_image(kind):
-    schedule, clean, noise = Schedule("squaredcos_cap_v2", 1000), torch.rand(2, 1, 4, 4), torch.randn(2, 1, 4, 4)
+    schedule, clean, noise = (
+        Schedule(ScheduleConfig("squaredcos_cap_v2", 1000)),
+        torch.rand(2, 1, 4, 4),
+        torch.randn(2, 1, 4, 4),
+    )
     t = torch.tensor([100, 700])
     a, s = schedule.alpha(t), schedule.sigma(t)
     output = {"epsilon": noise, "sample": clean, "v_prediction": a * noise - s * clean}[kind]
@@ -39,7 +44,7 @@ def test_a_perfect_output_gives_back_noise_and_clean_image(kind):
 
 
 def test_signal_and_noise_share_the_variance():
-    schedule, t = Schedule("squaredcos_cap_v2", 1000), torch.arange(1000)
+    schedule, t = Schedule(ScheduleConfig("squaredcos_cap_v2", 1000)), torch.arange(1000)
     assert torch.allclose(schedule.alpha(t) ** 2 + schedule.sigma(t) ** 2, torch.ones(1000, 1, 1, 1))
 
 

@@ -12,7 +12,7 @@ from worlds import generate, memorizer
 from solidmark import plugins
 from solidmark.errors import NotApplicable
 from solidmark.mitigation import WrapperContext
-from solidmark.models import SamplingBatch, Schedule
+from solidmark.models import SamplingBatch, Schedule, ScheduleConfig
 from solidmark.sampling import Service, SolverConfig, noises
 
 CAPTIONS = ["one w1", "", "zero w3 w4"]
@@ -22,7 +22,7 @@ SLOPE, LENGTH = 0.3, 12.0  # of the linear model's guidance vector; sqrt of the 
 class Linear:
     """eps(x, caption) = x + 0.3 x where there is a caption, so that its guidance vector is 0.3 x."""
 
-    schedule = Schedule("linear", 50)
+    schedule = Schedule(ScheduleConfig("linear", 50))
     embed = worlds.model().embed
 
     def predict(self, x, t, embeddings):

@@ -9,7 +9,7 @@ from worlds import NoHooks, generate, memorizer, model
 
 from solidmark import Mitigation, Sampler
 from solidmark.errors import InvalidValue, PluginFault
-from solidmark.models import SamplingBatch, Schedule
+from solidmark.models import SamplingBatch, Schedule, ScheduleConfig
 from solidmark.sampling import Noises, Service, SolverConfig, guide, noises
 
 CAPTIONS = ["one w1", "zero w2", "one w3"]
@@ -155,7 +155,7 @@ def test_a_refused_query_is_answered_by_a_blank_image():
 
 def test_the_solver_with_all_steps_is_ddpm():
     """Against the posterior mean and variance of Denoising Diffusion Probabilistic Models, equations 6 and 7."""
-    schedule, t = Schedule("linear", 100), 60
+    schedule, t = Schedule(ScheduleConfig("linear", 100)), 60
     x, eps, noise = torch.randn(3, 2, 1, 3, 3).unbind()
     signal, before = schedule.alpha(t) ** 2, schedule.alpha(t - 1) ** 2
     beta = 1 - signal / before
@@ -166,19 +166,19 @@ def test_the_solver_with_all_steps_is_ddpm():
 
 
 def test_the_last_step_gives_the_predicted_clean_image():
-    schedule, clean, noise = Schedule("linear", 100), torch.rand(1, 1, 2, 2), torch.randn(1, 1, 2, 2)
+    schedule, clean, noise = Schedule(ScheduleConfig("linear", 100)), torch.rand(1, 1, 2, 2), torch.randn(1, 1, 2, 2)
     x = schedule.add_noise(clean, noise, 40)
     assert torch.allclose(schedule.step(x, noise, 40, -1, 1.0, noise)[0], clean, atol=1e-5)
 
 
 def test_times_are_even_and_end_at_zero():
-    assert Schedule("linear", 1000).times(4) == [750, 500, 250, 0]
+    assert Schedule(ScheduleConfig("linear", 1000)).times(4) == [750, 500, 250, 0]
 
 
 @pytest.mark.parametrize("steps", [0, 1001])
 def test_more_steps_than_the_schedule_has_are_refused(steps):
     with pytest.raises(InvalidValue, match="1 to 1000"):
-        Schedule("linear", 1000).times(steps)
+        Schedule(ScheduleConfig("linear", 1000)).times(steps)
 
 
 def test_a_solver_out_of_range_is_refused():

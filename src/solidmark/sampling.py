@@ -220,7 +220,7 @@ class Service:
         wrapper = self._hooks.sampler(BaseSampler(self.model, self._hooks))
         batch = self._prepared(wrapper.prepare(batch), batch)
         x = batch.start(batch.noise)
-        for step, (t, to) in enumerate(zip(batch.times, [*batch.times[1:], -1], strict=True)):
+        for step, (t, to) in enumerate(zip(batch.times, batch.targets, strict=True)):
             rounds = solver.rounds if to >= 0 else 1
             for round_ in range(rounds):
                 x = self._step(wrapper, x, t, to, batch, noise.solver(step, round_), noise.observed(step, round_))
@@ -266,7 +266,18 @@ class Service:
         guidance, eta = solver.guidance, solver.eta
         mask = mask.to(noise.device)
         return SamplingBatch(
-            captions, embeddings, unconditional, noise, mask, refused, times, guidance, eta, model, model.encode(observed)
+            captions,
+            embeddings,
+            unconditional,
+            noise,
+            mask,
+            refused,
+            times,
+            guidance,
+            eta,
+            model,
+            model.encode(observed),
+            solver.steps,
         )
 
     def _prepared(self, changed: SamplingBatch, given: SamplingBatch) -> SamplingBatch:

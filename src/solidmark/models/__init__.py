@@ -8,7 +8,7 @@ from .model import Model, build, load
 from .network import Network
 from .prediction import Evaluations, Prediction
 from .recipe import Recipe
-from .schedule import Schedule
+from .schedule import Schedule, ScheduleConfig
 
 __all__ = [
     "END",
@@ -27,6 +27,7 @@ __all__ = [
     "ReportedValue",
     "SamplingBatch",
     "Schedule",
+    "ScheduleConfig",
     "build",
     "load",
 ]  # fmt: skip

@@ -33,6 +33,13 @@ class SamplingBatch:
     eta: float
     model: Denoiser = field(repr=False)
     observed: Tensor = field(repr=False)
+    steps: int = 0
+    """How many steps the whole run has, of which `times` may be the end; 0 for all of them."""
+
+    @property
+    def targets(self) -> list[int]:
+        """The timestep that the step from each of `times` leads to, -1 behind the last."""
+        return self.model.schedule.targets(self.times, self.steps or len(self.times))
 
     @property
     def conditional(self) -> Tensor:

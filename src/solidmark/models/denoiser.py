@@ -19,7 +19,7 @@ from ..errors import NotApplicable
 from .attention import Attention
 from .network import Network
 from .prediction import Evaluations, Prediction
-from .schedule import Schedule
+from .schedule import Schedule, ScheduleConfig
 
 ReportedValue = float | int | str | bool | None
 """A value that a mitigation may report for the record; None where it is unknown."""
@@ -38,7 +38,7 @@ class Denoiser(ABC):
 
     def __init__(self, config: Network, network: nn.Module, text: nn.Module) -> None:
         self.config, self.network, self.text = config, network, text
-        self.schedule = Schedule(config.betas, config.schedule_steps)
+        self.schedule = Schedule(ScheduleConfig(config.betas, config.schedule_steps))
         self.shape: tuple[int, ...] = (config.channels, config.size, config.size)
         self.evaluations = Evaluations()
         self.reported: dict[str, dict[str, ReportedValue]] = {}

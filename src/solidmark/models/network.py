@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -62,12 +64,24 @@ def build_network(config: Network) -> nn.Module:
     return UNet2DModel(**shared, class_embed_type="identity" if config.kind == "label" else None)
 
 
-def signal_shares(betas: str, steps: int) -> Tensor:
+def signal_shares(betas: str, steps: int, start: float, end: float, zero_terminal: bool) -> Tensor:
     """The signal's share of the variance, (steps,): cumulative products of 1 - beta of a named schedule of diffusers."""
     from diffusers import DDPMScheduler
 
-    shares: Tensor = DDPMScheduler(num_train_timesteps=steps, beta_schedule=betas).alphas_cumprod
+    shares: Tensor = DDPMScheduler(
+        num_train_timesteps=steps,
+        beta_schedule=betas,
+        beta_start=start,
+        beta_end=end,
+        rescale_betas_zero_snr=zero_terminal,
+    ).alphas_cumprod
     return shares
+
+
+def scheduler_config(scheduler: Any) -> Mapping[str, Any]:
+    """The configuration of a diffusers scheduler, defaults included."""
+    given: Mapping[str, Any] = scheduler.config
+    return given
 
 
 def save_config(network: nn.Module, folder: Path) -> None:
