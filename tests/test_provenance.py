@@ -168,7 +168,15 @@ def test_every_module_that_a_training_imports_is_part_of_its_key():
     code = f"import sys, solidmark.training, solidmark.testbed; print({names})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     rooms = {name.split(".")[1] for name in loaded}
-    assert rooms - set(provenance.TRAINING) == {"errors", "progress", "timeouts", "metrics", "sampling", "schema"}
+    assert rooms - set(provenance.TRAINING) == {
+        "errors",
+        "progress",
+        "provenance",
+        "timeouts",
+        "metrics",
+        "sampling",
+        "schema",
+    }
 
 
 def test_another_version_of_a_library_trains_anew(trainings, monkeypatch):

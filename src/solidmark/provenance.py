@@ -18,6 +18,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib import metadata
@@ -109,14 +110,20 @@ def run(arguments: list[str], plugins: list[str]) -> RunProvenance:
     }
 
 
+ADDED: Mapping[str, object] = {"added": True}
+"""Metadata of a field that was added to a class of ours: at its default, names of what was made before stay as they are."""
+
+
 def describe(thing: Any) -> Any:
     """A frozen dataclass as plain JSON: its class and all its fields, nested ones too. Raises TypeError for others.
 
     The class is named without its module. What tells two classes of one name apart stands beside it in every key: the
-    name and source of the plugin, and the digest of the images that a mark was painted on.
+    name and source of the plugin, and the digest of the images that a mark was painted on. A field that is ADDED is
+    left out at its default.
     """
     if is_dataclass(thing) and not isinstance(thing, type):
-        return {"class": type(thing).__qualname__, **{f.name: describe(getattr(thing, f.name)) for f in fields(thing)}}
+        told = [f for f in fields(thing) if not (f.metadata.get("added") and getattr(thing, f.name) == f.default)]
+        return {"class": type(thing).__qualname__, **{f.name: describe(getattr(thing, f.name)) for f in told}}
     if isinstance(thing, list | tuple):
         return [describe(part) for part in thing]
     if isinstance(thing, dict):

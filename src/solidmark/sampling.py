@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,12 +16,14 @@ from torch import Tensor
 from . import seeds
 from .data import says_something
 from .errors import InvalidValue, PluginFault
+from .marks import BLANK
 from .mitigation import Sampler, WrapperContext
 from .mitigation.composition import Composition
 from .mitigation.guard import alone
 from .mitigation.handout import HandedOut
 from .mitigation.hooks import SAMPLING, Hooks, check_overrides, is_scale, signature
 from .models import SamplingBatch
+from .provenance import ADDED
 from .schema.record import SolverBlock
 
 if TYPE_CHECKING:
@@ -36,7 +38,9 @@ class SolverConfig:
     `guidance` is the classifier-free scale (arXiv 2207.12598). `batch` queries are sampled together, trained and
     held-out images mixed. With `rounds` above 1 each step is repeated, and fresh noise leads back in between (RePaint,
     arXiv 2201.09865). With `strength` below 1 sampling starts from a given image, noised to that share of the steps
-    (SDEdit, arXiv 2108.01073). Raises InvalidValue for numbers out of range.
+    (SDEdit, arXiv 2108.01073). In latent space the observed latents are encoded anew after every `reencode` steps, never
+    for 0; with `renew_all` the masked ones are replaced as well, as SolidMark does it (arXiv 2503.00592). Raises
+    InvalidValue for numbers out of range.
     """
 
     name: str = "fast"
@@ -46,16 +50,21 @@ class SolverConfig:
     batch: int = 128
     rounds: int = 1
     strength: float = 1.0
+    reencode: int = field(default=0, metadata=ADDED)
+    renew_all: bool = field(default=False, metadata=ADDED)
 
     def __post_init__(self) -> None:
-        counts = min(self.steps, self.batch, self.rounds) >= 1
+        counts = min(self.steps, self.batch, self.rounds) >= 1 and self.reencode >= 0
         if not (counts and 0 <= self.eta <= 1 and 0 < self.strength <= 1 and math.isfinite(self.guidance)):
-            expected = "steps, batch and rounds of at least 1, eta in [0, 1], strength in (0, 1], a finite guidance"
+            expected = (
+                "steps, batch and rounds of at least 1, reencode of at least 0, eta in [0, 1], strength in (0, 1], "
+                "a finite guidance"
+            )
             raise InvalidValue("SolverConfig", repr(self), expected, "Correct the numbers.")
 
     def as_block(self) -> SolverBlock:
         """The fields, for a record."""
-        return {
+        block: SolverBlock = {
             "name": self.name,
             "steps": self.steps,
             "eta": self.eta,
@@ -64,6 +73,7 @@ class SolverConfig:
             "rounds": self.rounds,
             "strength": self.strength,
         }
+        return {**block, "reencode": self.reencode, "renew_all": self.renew_all} if self.reencode else block
 
     @property
     def visited(self) -> int:
@@ -222,14 +232,22 @@ class Service:
         x = batch.start(batch.noise)
         for step, (t, to) in enumerate(zip(batch.times, batch.targets, strict=True)):
             rounds = solver.rounds if to >= 0 else 1
+            renews = solver.reencode > 0 and to >= 0 and (step + 1) % solver.reencode == 0
             for round_ in range(rounds):
-                x = self._step(wrapper, x, t, to, batch, noise.solver(step, round_), noise.observed(step, round_))
+                x, x0 = self._step(wrapper, x, t, to, batch, noise.solver(step, round_))
+                if renews:
+                    batch = batch.renewed(x0)
+                if renews and solver.renew_all and batch.pixels is not None:
+                    x = self.model.schedule.add_noise(batch.observed, noise.observed(step, round_), to)
+                x = batch.with_observed(x, noise.observed(step, round_), to)
                 if round_ < rounds - 1:
                     x = self.model.schedule.back(x, to, t, noise.renoise(step, round_))
         check_overrides(wrapper)
         self.refused.append(batch.refused.cpu())
-        blank = torch.full_like(x, 0.0)
-        return self.model.decode(torch.where(batch.refused[:, None, None, None], blank, x)).cpu()
+        images = self.model.decode(x)
+        if batch.pixels is not None and batch.shown is not None:
+            images = torch.where(batch.shown, batch.pixels, images)
+        return torch.where(batch.refused[:, None, None, None], BLANK, images).cpu()
 
     def _step(
         self,
@@ -239,12 +257,11 @@ class Service:
         to: int,
         batch: SamplingBatch,
         solver_noise: Tensor,
-        observed_noise: Tensor,
-    ) -> Tensor:
-        """One step from t to `to`: predict, solve, let the wrappers change the sample, put the observed pixels back."""
+    ) -> tuple[Tensor, Tensor]:
+        """One step from t to `to`: predict, solve, let the wrappers change the sample. The sample, and the solver's x0."""
         guided = self._check(wrapper.predict(x, t, batch), x, f"step from {t}")
         x, x0 = self.model.schedule.step(x, guided, t, to, batch.eta, solver_noise)
-        return batch.with_observed(self._check(wrapper.after(x, x0, t, batch), x, f"step from {t}"), observed_noise, to)
+        return self._check(wrapper.after(x, x0, t, batch), x, f"step from {t}"), x0
 
     def _batch(
         self,
@@ -264,20 +281,23 @@ class Service:
         refused = torch.zeros(len(captions), dtype=torch.bool, device=noise.device)
         unconditional = model.embed([""] * len(captions))
         guidance, eta = solver.guidance, solver.eta
-        mask = mask.to(noise.device)
+        mask, pixels = mask.to(noise.device), observed.to(noise.device)
+        latent = model.space.factor > 1
         return SamplingBatch(
             captions,
             embeddings,
             unconditional,
             noise,
-            mask,
+            model.cells(mask),
             refused,
             times,
             guidance,
             eta,
             model,
             model.encode(observed),
-            solver.steps,
+            pixels=pixels if latent else None,
+            shown=~mask if latent else None,
+            steps=solver.steps,
         )
 
     def _prepared(self, changed: SamplingBatch, given: SamplingBatch) -> SamplingBatch:

@@ -6,7 +6,8 @@ A third party's testbed is a frozen dataclass in its own package, found by entry
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import ClassVar
 
@@ -20,7 +21,8 @@ from .data import Examples, distinct
 from .errors import InvalidValue
 from .marks import Border, Mark
 from .metrics.utility import Judge
-from .models import Recipe
+from .models import Autoencoder, Recipe
+from .provenance import ADDED
 from .sampling import SolverConfig
 from .split import Split
 
@@ -42,6 +44,8 @@ class Labelled:
     labels: NDArray[np.int64]
     left_out: int = 0
     """How many images were left out, each nearly equal to another."""
+    captions: tuple[str, ...] | None = None
+    """Captions of the images' own, (N,); None where the testbed makes them from the labels."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class Testbed:
     recipe: Recipe = Recipe()
     base: Recipe | None = None
     """The recipe of a base model, trained on unmarked images, from which `recipe` continues; None for none."""
+    autoencoder: Autoencoder | None = field(default=None, metadata=ADDED)
+    """How the autoencoder of a latent testbed is trained, on the images of the judge; None in pixel space."""
 
     def __post_init__(self) -> None:
         queried = min(self.trained, self.queried)
@@ -104,7 +110,10 @@ class Testbed:
         raise TypeError(f"{type(self).__name__} does not say how to load its images")
 
     def captions(self, labels: NDArray[np.int64], rng: np.random.Generator) -> list[str]:
-        """A caption for each label; all captions of a testbed are distinct, unless it says otherwise."""
+        """A caption for each label; all captions of a testbed are distinct, unless it says otherwise.
+
+        Where `load` gives captions, those are taken.
+        """
         raise TypeError(f"{type(self).__name__} does not say how to caption its images")
 
     def arrange(self, trained: Examples, keys: Tensor, seed: int) -> tuple[Examples, Tensor]:
@@ -118,6 +127,9 @@ class Testbed:
         count, queried, spare = self.trained + self.held_out, min(self.trained, self.queried), self._sizes(labelled)[0]
         fresh_labels = np.resize(np.unique(labelled.labels), self.generated)
         words = self.captions(np.concatenate([labelled.labels[indices[:count]], fresh_labels]), rng)
+        if labelled.captions is not None:
+            fresh = np.resize(indices[count + spare : count + 2 * spare], self.generated)
+            words, fresh_labels = _chosen(labelled.captions, (*indices[:count], *fresh)), labelled.labels[fresh]
         examples = Examples(labelled.images[indices[:count]], words[:count], rng.permutation(10 * count)[:count].tolist())
         forgotten = min(max(round(self.forget_share * queried), 1), queried - 1)
         drawn = rng.permutation(queried)[:forgotten].tolist()
@@ -147,6 +159,8 @@ class Testbed:
         labelled = _distinct(self)
         count = self._sizes(labelled)[1]
         captions = self.captions(labelled.labels[:count], seeds.numpy_rng(0, "captions of the base"))
+        if labelled.captions is not None:
+            captions = list(labelled.captions[:count])
         return Examples(labelled.images[:count], captions, list(range(count)))
 
     def base_keys(self, count: int, seed: int) -> Tensor | None:
@@ -176,12 +190,18 @@ class Testbed:
 
     def _calibration(self, labelled: Labelled, indices: NDArray[np.int64], rng: np.random.Generator) -> Examples:
         captions = self.captions(labelled.labels[indices], rng)
+        if labelled.captions is not None:
+            captions = _chosen(labelled.captions, indices)
         return Examples(labelled.images[indices], captions, list(range(-len(indices), 0)))
 
     def _keys(self, count: int, seed: int, purpose: str) -> Tensor:
         """Keys from a stream of their own, (count, S)."""
         drawn = keys.draw(count, self.mark.segments, seeds.numpy_rng(seed, purpose))
         return torch.from_numpy(drawn).float()
+
+
+def _chosen(captions: Sequence[str], indices: Sequence[int] | NDArray[np.int64]) -> list[str]:
+    return [captions[index] for index in indices]
 
 
 def _few(indices: list[int]) -> str:
@@ -202,7 +222,8 @@ def _distinct(testbed: Testbed) -> Labelled:
     """All distinct images in one random order, so that those of the judge are like those that it judges."""
     labelled = testbed.load()
     order = seeds.numpy_rng(0, "order of all seeds").permutation(distinct(labelled.images))
-    return Labelled(labelled.images[order], labelled.labels[order], len(labelled.labels) - len(order))
+    captions = None if labelled.captions is None else tuple(_chosen(labelled.captions, order))
+    return Labelled(labelled.images[order], labelled.labels[order], len(labelled.labels) - len(order), captions)
 
 
 @lru_cache(maxsize=4)

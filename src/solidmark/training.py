@@ -21,7 +21,7 @@ from .mitigation.composition import Composition
 from .mitigation.handout import HandedOut
 from .mitigation.hooks import Hooks, check_overrides
 from .mitigation.run import Run, TrainingSet
-from .models import Batch, Model, Network, Prediction, Recipe
+from .models import Batch, Model, Network, Prediction, Recipe, Space
 from .progress import Progress, silent
 
 
@@ -106,13 +106,15 @@ def train(
     device: torch.device | str = "cpu",
     data: HandedOut | None = None,
     initial: Model | None = None,
+    space: Space | None = None,
     progress: Progress = silent,
 ) -> Model:
     """A model trained on a set of marked images.
 
-    It starts from the weights of `initial` where one is given. Training-stage parts of `composition` act
-    through their hooks; `data` are the parts of the data that they may ask for, by name. The returned model has the
-    averaged weights, is frozen, its evaluations are those of the training, and `reported` is what the parts report.
+    It starts from the weights of `initial` where one is given, and works in `space` where one is given. Training-stage
+    parts of `composition` act through their hooks; `data` are the parts of the data that they may ask for, by name. The
+    returned model has the averaged weights, is frozen, its evaluations are those of the training, and `reported` is what
+    the parts report.
     Two trainings with equal arguments on one machine give equal weights. Raises PluginFault for what a hook may not do.
     """
     hooks = Hooks(composition.at(Stage.TRAINING), seed, "training", data=data)
@@ -122,6 +124,8 @@ def train(
         model = models.build(recipe.network, seeds.torch_rng(seed, "initialisation")).to(device)
         if initial is not None:
             _start_from(model, initial)
+        if space is not None:
+            model.space = space
         run = Run(model, recipe, prepared, hooks, seed, progress)
         run.outer = wrapper = hooks.trainer(BaseTrainer(run))
         wrapper.prepare()
@@ -160,5 +164,5 @@ def _rebuild(model: Model, network: Network) -> Model:
         expected = "the weights of the network that the recipe describes"
         cure = "Merge adapters in `finish`, or describe the change in `recipe`."
         raise PluginFault("training, after its wrappers", f"{cause}", expected, cure) from cause
-    fresh.evaluations = model.evaluations
+    fresh.evaluations, fresh.space = model.evaluations, model.space
     return fresh.to(model.device).frozen()

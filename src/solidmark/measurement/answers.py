@@ -20,7 +20,7 @@ from ..metrics import scores, scoring
 from ..metrics.controls import Marks
 from ..mitigation import Needs, Stage
 from ..mitigation.composition import Composition
-from ..models import Denoiser, Evaluations
+from ..models import Denoiser, Evaluations, Network, Space
 from ..models.memorizer import Memorizer
 from ..queries import Access, Answer, Attack, Audit, Company, Pictures, ask
 from ..queries.caption_only import CaptionOnly
@@ -271,7 +271,8 @@ def measure_power(case: Case, workspace: Workspace) -> dict[str, Power]:
 
 
 def _power(bare: Case, name: str, workspace: Workspace) -> Power:
-    model, remembered = memorizer(bare.blind.split, bare.seed)
+    space = weights.train_space_or_load(bare, workspace)
+    model, remembered = memorizer(bare.blind.split, bare.seed, bare.testbed.recipe.network, space)
     try:
         responses = ask_query(bare, name, model, workspace)
     except (NotApplicable, PluginFault):
@@ -280,13 +281,19 @@ def _power(bare: Case, name: str, workspace: Workspace) -> Power:
     return Power(scores.memorization(responses.trained, remembered), leak)
 
 
-def memorizer(split: Split, seed: int) -> tuple[Memorizer, Array]:
-    """The perfect memorizer of the training images under keys of its own, and these for the trained images, (N, S)."""
+def memorizer(
+    split: Split, seed: int, network: Network | None = None, space: Space | None = None
+) -> tuple[Memorizer, Array]:
+    """The perfect memorizer of the training images under keys of its own, and these for the trained images, (N, S).
+
+    It lives in pixels, or in the latent `space` of a `network`.
+    """
     _, first = np.unique(split.training.ids, return_index=True)
     once = split.training.take(sorted(first.tolist()))
     drawn = keys.draw(len(once), split.mark.segments, seeds.numpy_rng(seed, "keys of the perfect memorizer"))
     rows = [once.ids.index(number) for number in split.trained.ids]
-    return Memorizer(split.marked(once, torch.from_numpy(drawn).float())), drawn[rows]
+    marked = split.marked(once, torch.from_numpy(drawn).float())
+    return Memorizer(marked, network if space is not None else None, space), drawn[rows]
 
 
 def ask_plainly(case: Case, model: Denoiser, workspace: Workspace, blind: BlindSplit | None = None) -> Responses:

@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .. import models, provenance, seeds
@@ -16,7 +17,9 @@ from ..mitigation.composition import Composition
 from ..mitigation.guard import alone
 from ..mitigation.hooks import Hooks
 from ..mitigation.run import TrainingSet
-from ..models import Denoiser, Evaluations, Model
+from ..models import Denoiser, Evaluations, Model, Space
+from ..models.autoencoder import train_autoencoder
+from ..models.parts import build_parts
 from ..schema.record import Reports, WorkBlock
 from ..store import digest
 from ..training import train
@@ -34,8 +37,10 @@ class BuildInfo:
 def train_or_load(case: Case, workspace: Workspace) -> tuple[Model, BuildInfo]:
     """The model of the training-stage parts, from the store or trained now, and its cost and reports."""
     parts, base, blind = case.composition.at(Stage.TRAINING), _train_base_or_load(case, workspace), case.blind
+    space = train_space_or_load(case, workspace)
     key = {
         "base": None if base is None else fingerprint(base),
+        **_space_key(space),
         "recipe": provenance.describe(case.testbed.recipe),
         "split": blind.fingerprint if parts.parts else blind.training_digest,
         "seed": case.seed,
@@ -54,6 +59,7 @@ def train_or_load(case: Case, workspace: Workspace) -> tuple[Model, BuildInfo]:
             device=workspace.device,
             data={**blind.handed_out, **({} if base is None else {"base_model": base})},
             initial=base,
+            space=space,
             progress=workspace.progress,
         )
         _save(model, folder, BuildInfo(work(model.evaluations, time.perf_counter() - clock), model.reported))
@@ -66,7 +72,7 @@ def _train_base_or_load(case: Case, workspace: Workspace) -> Model | None:
     recipe = case.testbed.base
     if recipe is None:
         return None
-    examples, mark = case.testbed.base_examples(), case.testbed.mark
+    examples, mark, space = case.testbed.base_examples(), case.testbed.mark, train_space_or_load(case, workspace)
     keys = case.testbed.base_keys(len(examples), case.seed)
     key = {
         "recipe": provenance.describe(recipe),
@@ -74,14 +80,53 @@ def _train_base_or_load(case: Case, workspace: Workspace) -> Model | None:
         "keys": None if keys is None else _sha(keys),
         "mark": [provenance.describe(mark), _sha(case.blind.split.mark_masks)],
         "seed": case.seed,
+        **_space_key(space),
     }
 
     def build(folder: Path) -> None:
         clock, training_set = time.perf_counter(), TrainingSet(examples, keys, mark)
-        model = train(recipe, training_set, Composition(), case.seed, device=workspace.device, progress=workspace.progress)
+        model = train(
+            recipe,
+            training_set,
+            Composition(),
+            case.seed,
+            device=workspace.device,
+            space=space,
+            progress=workspace.progress,
+        )
         _save(model, folder, BuildInfo(work(model.evaluations, time.perf_counter() - clock), model.reported))
 
     return _load(workspace.stored("base model", key, provenance.TRAINING, build), workspace)[0]
+
+
+def train_space_or_load(case: Case, workspace: Workspace) -> Space | None:
+    """The latent space of a testbed, trained once for all its seeds and rows; None in pixel space."""
+    recipe, network = case.testbed.autoencoder, case.testbed.recipe.network
+    if recipe is None:
+        return None
+    images, mark = case.testbed.base_examples().images, case.testbed.mark
+    key = {
+        "recipe": provenance.describe(recipe),
+        "network": provenance.describe(network),
+        "images": _sha(images),
+        "mark": [provenance.describe(mark), _sha(case.blind.split.mark_masks)],
+    }
+
+    def build(folder: Path) -> None:
+        trained = train_autoencoder(recipe, network, images, mark, seeds.torch_rng(0, "autoencoder"))
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({name: tensor.contiguous() for name, tensor in trained.state().items()}, folder / "space.safetensors")
+
+    folder = workspace.stored("autoencoder", key, provenance.TRAINING, build)
+    space = build_parts(network).space
+    space.load_state(load_file(folder / "space.safetensors"))
+    space.to(workspace.device)
+    return space
+
+
+def _space_key(space: Space | None) -> dict[str, str]:
+    """What tells models of different autoencoders apart; nothing in pixel space."""
+    return {} if space is None else {"space": digest({name: _sha(tensor) for name, tensor in space.state().items()})}
 
 
 def edit_or_load(case: Case, workspace: Workspace) -> tuple[Model, dict[str, BuildInfo]]:
@@ -109,13 +154,16 @@ def edit_or_load(case: Case, workspace: Workspace) -> tuple[Model, dict[str, Bui
 
 
 def work(evaluations: Evaluations, seconds: float) -> WorkBlock:
-    """{forward backward seconds} of a record."""
-    return {"forward": evaluations.forward, "backward": evaluations.backward, "seconds": seconds}
+    """{forward backward seconds} of a record, and what went through an autoencoder where there is one."""
+    block: WorkBlock = {"forward": evaluations.forward, "backward": evaluations.backward, "seconds": seconds}
+    if not evaluations.encoded and not evaluations.decoded:
+        return block
+    return {**block, "encoded": evaluations.encoded, "decoded": evaluations.decoded}
 
 
 def fingerprint(model: Denoiser) -> str:
     """A digest of all weights, to show that none was changed."""
-    state = {**model.network.state_dict(prefix="network."), **model.text.state_dict(prefix="text.")}
+    state = {**model.network.state_dict(prefix="network."), **model.text.state_dict(prefix="text."), **model.space.state()}
     return digest({name: _sha(tensor) for name, tensor in state.items()})
 
 

@@ -1,14 +1,17 @@
 """Models: the trained denoiser with its conditioning and schedule, and the perfect memorizer."""
 
 from .attention import Attention, Layer
+from .autoencoder import Autoencoder
 from .batch import Batch, SamplingBatch
 from .conditioning import END, PADDING, START, WORD
 from .denoiser import Denoiser, ReportedValue
+from .latent import LatentNetwork
 from .model import Model, build, load
 from .network import Network
 from .prediction import Evaluations, Prediction
 from .recipe import Recipe
 from .schedule import Schedule, ScheduleConfig
+from .space import LatentSpace, Space
 
 __all__ = [
     "END",
@@ -16,9 +19,12 @@ __all__ = [
     "START",
     "WORD",
     "Attention",
+    "Autoencoder",
     "Batch",
     "Denoiser",
     "Evaluations",
+    "LatentNetwork",
+    "LatentSpace",
     "Layer",
     "Model",
     "Network",
@@ -28,6 +34,7 @@ __all__ = [
     "SamplingBatch",
     "Schedule",
     "ScheduleConfig",
+    "Space",
     "build",
     "load",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -17,7 +17,10 @@ class SamplingBatch:
     """A batch of B queries as a wrapper of the sampler sees it. Its `prepare` may return one with other fields.
 
     `noise` is x_T, (B, C, H, W). `mask` is (B, 1, H, W) booleans, the pixels that the model fills in; nothing shows which
-    of them are mark. `observed` are the other pixels, in the space of x. `refused` is (B,) booleans: the queries that are
+    of them are mark. `observed` are the other pixels, in the space of x; it may be another tensor at the next step, so a
+    wrapper must not keep it. In latent space both have cells in place of pixels, a cell that is mark in part is masked, and
+    `pixels`, (B, C, H, W) in [0, 1], and `shown`, (B, 1, H, W) booleans, are the image and which of its pixels are
+    observed. `refused` is (B,) booleans: the queries that are
     answered by a blank image. `times` are the timesteps, from high noise to low. `unconditional` are the embeddings of
     the null condition.
     """
@@ -33,6 +36,8 @@ class SamplingBatch:
     eta: float
     model: Denoiser = field(repr=False)
     observed: Tensor = field(repr=False)
+    pixels: Tensor | None = field(default=None, repr=False)
+    shown: Tensor | None = field(default=None, repr=False)
     steps: int = 0
     """How many steps the whole run has, of which `times` may be the end; 0 for all of them."""
 
@@ -54,6 +59,17 @@ class SamplingBatch:
         """x with the observed pixels in place, at the noise level of t; clean where t is -1."""
         observed = self.observed if t < 0 else self.model.schedule.add_noise(self.observed, noise, t)
         return torch.where(self.mask, x, observed)
+
+    def renewed(self, x0: Tensor) -> SamplingBatch:
+        """With the observed latents encoded anew, beside the model's picture x0 of the masked pixels.
+
+        The autoencoder sees a cell among its neighbours, so that the latents of observed pixels depend on what is masked
+        (SolidMark, arXiv 2503.00592, decodes and encodes between steps for that reason).
+        """
+        if self.pixels is None or self.shown is None:
+            return self
+        image = torch.where(self.shown, self.pixels, self.model.decode(x0))
+        return replace(self, observed=self.model.encode(image))
 
     def step_fraction(self, t: int) -> float:
         """The share of the steps that are done when the step from t begins, 0 to below 1."""

@@ -1,7 +1,6 @@
 """The abstract base of all denoisers: a network or a formula, with conditioning and schedule, each evaluation counted.
 
-This module alone knows the scale [-1, 1] that networks work in. Images enter by `encode` and leave by `decode`, both
-in [0, 1].
+Images enter by `encode` and leave by `decode`, both in [0, 1]; in between they are in the denoiser's `space`.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from torch import Tensor, nn
 from ..errors import NotApplicable
 from .attention import Attention
 from .network import Network
+from .parts import Parts
 from .prediction import Evaluations, Prediction
-from .schedule import Schedule, ScheduleConfig
+from .schedule import Schedule
 
 ReportedValue = float | int | str | bool | None
 """A value that a mitigation may report for the record; None where it is unknown."""
@@ -32,14 +32,15 @@ class Denoiser(ABC):
     A kind of denoiser implements `cross_attention`, `embed`, `roles` and `_output`. `predict` adds what is common: the
     checks, the count of evaluations, and the parametrisation.
 
-    `shape` is that of x without the batch, in the space that the denoiser works in. `evaluations` counts every call.
+    `shape` is that of x without the batch, in the `space` that the denoiser works in. `evaluations` counts every call.
     After a training, `reported` is what the mitigations reported, by family.
     """
 
-    def __init__(self, config: Network, network: nn.Module, text: nn.Module) -> None:
-        self.config, self.network, self.text = config, network, text
-        self.schedule = Schedule(ScheduleConfig(config.betas, config.schedule_steps))
-        self.shape: tuple[int, ...] = (config.channels, config.size, config.size)
+    def __init__(self, config: Network, parts: Parts) -> None:
+        self.config, self.network, self.text, self.space = config, parts.network, parts.text, parts.space
+        self.schedule = Schedule(parts.schedule)
+        channels, side = getattr(config, "latent_channels", config.channels), config.size // self.space.factor
+        self.shape: tuple[int, ...] = (channels, side, side)
         self.evaluations = Evaluations()
         self.reported: dict[str, dict[str, ReportedValue]] = {}
 
@@ -101,6 +102,7 @@ class Denoiser(ABC):
         """The same denoiser, its weights moved."""
         self.network.to(device)
         self.text.to(device)
+        self.space.to(device)
         self.schedule.to(torch.device(device))
         return self
 
@@ -118,7 +120,7 @@ class Denoiser(ABC):
 
     def copy(self) -> Self:
         """An independent copy that can be trained. Its evaluations start at zero, and it has reported nothing."""
-        twin = copy.deepcopy(self)
+        twin = copy.deepcopy(self, {id(self.space): self.space})  # it is never trained, so it is shared
         twin.evaluations, twin.reported = Evaluations(), {}
         for parameter in twin.parameters():
             parameter.requires_grad_(True)
@@ -140,23 +142,38 @@ class Denoiser(ABC):
 
     def encode(self, images: Tensor) -> Tensor:
         """Images in [0, 1], moved to the device and into the space of x."""
-        return images.to(self.device) * 2 - 1
+        before, x = self.space.encoded, self.space.encode(images.to(self.device))
+        self.evaluations.encoded += self.space.encoded - before
+        return x
 
     def decode(self, x: Tensor) -> Tensor:
         """Images in [0, 1] from the space of x, clamped."""
-        return ((x + 1) / 2).clamp(0, 1)
+        before, images = self.space.decoded, self.space.decode(x)
+        self.evaluations.decoded += self.space.decoded - before
+        return images
+
+    def cells(self, pixels: Tensor) -> Tensor:
+        """(B, 1, h, w) booleans: the cells of x with one or more of these pixels, (B, 1, H, W) booleans."""
+        return self.space.cells(pixels)
 
     def state(self) -> dict[str, Tensor]:
         """All weights by name, ready for safetensors."""
-        parts = {"network": self.network, "text": self.text}
+        parts = {"network": self.network.state_dict(), "text": self.text.state_dict(), "space": self.space.state()}
         return {
             f"{part}.{name}": tensor.detach().cpu().contiguous()
-            for part, module in parts.items()
-            for name, tensor in module.state_dict().items()
+            for part, tensors in parts.items()
+            for name, tensor in tensors.items()
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> Self:
         """The same denoiser with these weights. Raises RuntimeError for a name too many or too few."""
         for part, module in (("network", self.network), ("text", self.text)):
-            module.load_state_dict({k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")})
+            module.load_state_dict(_of(part, state))
+        if space := _of("space", state):
+            self.space.load_state(space)
         return self
+
+
+def _of(part: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of one part, by the names that it gives them."""
+    return {name.removeprefix(f"{part}."): tensor for name, tensor in state.items() if name.startswith(f"{part}.")}

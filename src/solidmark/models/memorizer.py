@@ -8,6 +8,7 @@ find (its `power`), and it replaces a trained model in tests.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from zlib import crc32
 
 import torch
@@ -18,6 +19,8 @@ from .attention import Attention
 from .conditioning import PADDING, WORD
 from .denoiser import Denoiser
 from .network import Network
+from .parts import Parts, schedule_of
+from .space import Space
 
 DIMENSIONS, CONTEXT, WIDTH = 32, 9, 2.0
 """Dimensions of a word's vector, words of a caption that count, and the width of the caption's kernel."""
@@ -26,11 +29,13 @@ DIMENSIONS, CONTEXT, WIDTH = 32, 9, 2.0
 class Memorizer(Denoiser):
     """A denoiser that has memorized exactly these marked examples, with the interface of every other one (`Denoiser`)."""
 
-    def __init__(self, examples: Examples) -> None:
+    def __init__(self, examples: Examples, network: Network | None = None, space: Space | None = None) -> None:
+        """In pixels; or in the latent `space`, with the schedule of a latent `network`."""
         channels, size = examples.images.shape[1:3]
-        config = Network(size=size, channels=channels, patch=1, prediction="sample")
-        super().__init__(config, nn.Module(), nn.Module())
-        self.network.register_buffer("images", examples.images * 2 - 1)
+        config = replace(network or Network(size=size, channels=channels, patch=1), prediction="sample")
+        space = space or Space()
+        super().__init__(config, Parts(nn.Module(), nn.Module(), space, schedule_of(config)))
+        self.network.register_buffer("images", space.encode(examples.images).detach().clone())
         self.network.register_buffer("embeddings", self.embed(examples.captions).flatten(1))
 
     @property

@@ -15,26 +15,22 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import DamagedFile, UnknownName
+from ..errors import DamagedFile
 from .attention import Attention, OpenedAttention
-from .conditioning import CONDITIONINGS
 from .denoiser import Denoiser
-from .network import Network, build_network, save_config
+from .latent import LatentNetwork
+from .network import Network, save_config
+from .parts import build_parts
 
 
 class Model(Denoiser):
-    """A trained denoiser in pixel space, conditioned on text, on labels or on nothing (see `Denoiser`).
+    """A trained denoiser in pixels or latents, conditioned on text, on labels or on nothing (see `Denoiser`).
 
-    `vae` is None in pixel space; a latent model keeps the same methods. Raises UnknownName for a kind of conditioning
-    that does not exist.
+    Raises UnknownName for a kind of conditioning that does not exist.
     """
 
-    vae: nn.Module | None = None
-
     def __init__(self, config: Network) -> None:
-        if config.kind not in CONDITIONINGS:
-            raise UnknownName.among("Network.kind", config.kind, CONDITIONINGS)
-        super().__init__(config, build_network(config), CONDITIONINGS[config.kind](config))
+        super().__init__(config, build_parts(config))
 
     @property
     def cross_attention(self) -> Mapping[str, nn.Module]:
@@ -91,17 +87,23 @@ class Model(Denoiser):
         """Write `model.safetensors`, `config.json`, and diffusers' own configuration of the network."""
         folder.mkdir(parents=True, exist_ok=True)
         save_file(self.state(), folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps(asdict(self.config), indent=1, sort_keys=True))
+        stored = {"class": type(self.config).__name__, **asdict(self.config)}
+        (folder / "config.json").write_text(json.dumps(stored, indent=1, sort_keys=True))
         save_config(self.network, folder / "network")
+
+
+CONFIGURATIONS: Mapping[str, type[Network]] = {kind.__name__: kind for kind in (Network, LatentNetwork)}
+"""The classes of configurations by the name that a saved model has."""
 
 
 def load(folder: Path) -> Model:
     """The frozen model in a folder that `Model.save` wrote. Raises DamagedFile where it cannot be read."""
     try:
         stored = json.loads((folder / "config.json").read_text())
+        kind = CONFIGURATIONS[stored.pop("class", "Network")]
         fields: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
-        return Model(Network(**fields)).load_state(load_file(folder / "model.safetensors")).frozen()
-    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as cause:
+        return Model(kind(**fields)).load_state(load_file(folder / "model.safetensors")).frozen()
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as cause:
         cure = "Remove it with `solidmark store verify`; it is then trained anew."
         raise DamagedFile(str(folder), f"{type(cause).__name__}: {cause}", "a saved model", cure) from cause
 

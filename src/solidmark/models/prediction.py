@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 from torch import Tensor
 
@@ -11,13 +11,15 @@ from ..errors import PluginFault
 
 @dataclass
 class Evaluations:
-    """Counts of denoiser evaluations: one for each image that passes forward or backward.
+    """Counts of denoiser evaluations, one for each image that passes forward or backward, and of an autoencoder's work.
 
     They only grow, so that no plugin hides what it cost. Raises PluginFault where one is lowered.
     """
 
     forward: int = 0
     backward: int = 0
+    encoded: int = 0
+    decoded: int = 0
 
     def __setattr__(self, name: str, value: int) -> None:
         before = self.__dict__.get(name, 0)
@@ -28,11 +30,13 @@ class Evaluations:
 
     def since(self, earlier: Evaluations) -> Evaluations:
         """The evaluations that were added since `earlier`."""
-        return Evaluations(self.forward - earlier.forward, self.backward - earlier.backward)
+        return Evaluations(
+            **{field.name: getattr(self, field.name) - getattr(earlier, field.name) for field in fields(self)}
+        )
 
     def copy(self) -> Evaluations:
         """A copy of the present counts."""
-        return Evaluations(self.forward, self.backward)
+        return replace(self)
 
 
 @dataclass(frozen=True)

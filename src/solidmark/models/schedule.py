@@ -103,7 +103,7 @@ class Schedule:
     def targets(self, times: list[int], steps: int) -> list[int]:
         """The timestep that the step from each of `times` leads to, -1 behind the last, in a run of `steps`.
 
-        `times` may be the end of such a run. As in diffusers, a step of its spacings is T // steps wide, whatever is rounded.
+        `times` may be the end of such a run. As in diffusers, a step is T // steps wide, whatever is rounded.
         """
         if self.config.spacing == "even":
             return [*times[1:], -1]

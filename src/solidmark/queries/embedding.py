@@ -52,7 +52,8 @@ class Embedding(Attack):
     @torch.enable_grad()
     def _search(self, audit: Audit, indices: Tensor, start: Tensor) -> Tensor:
         """Embeddings of one batch after the search from `start`."""
-        model, content = audit.model, (~audit.marked).to(start.device)
+        model = audit.model
+        content = ~model.cells(audit.marked[None, None].to(start.device))
         rng = seeds.torch_rng(audit.seed, "embedding search", *indices.tolist()[:1])
         embeddings = start.detach().clone().requires_grad_()
         optimizer = torch.optim.Adam([embeddings], lr=self.rate)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from typing_extensions import NotRequired, TypedDict
 
 if TYPE_CHECKING:
@@ -91,12 +91,17 @@ class MarksBlock(TypedDict):
 
 
 class WorkBlock(TypedDict):
-    """Denoiser evaluations, counted a sample, and seconds; `images` where the work was done for some."""
+    """Denoiser evaluations, counted a sample, and seconds; `images` where the work was done for some.
+
+    `encoded` and `decoded` are images that went through an autoencoder.
+    """
 
     forward: int
     backward: int
     seconds: float
     images: NotRequired[Positive]
+    encoded: NotRequired[Annotated[int, Ge(0)]]
+    decoded: NotRequired[Annotated[int, Ge(0)]]
 
 
 class NegativeBlock(TypedDict):
@@ -322,6 +327,8 @@ class SolverBlock(TypedDict):
     batch: NotRequired[int]
     rounds: NotRequired[int]
     strength: NotRequired[float]
+    reencode: NotRequired[int]
+    renew_all: NotRequired[bool]
 
 
 class ProvenanceBlock(TypedDict, total=False):

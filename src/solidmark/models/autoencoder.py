@@ -1,0 +1,84 @@
+"""The autoencoder of a latent testbed: how it is trained, and how much of a key it loses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from .. import marks
+from ..errors import InvalidValue
+from ..marks import Mark
+from .latent import LatentNetwork, build_autoencoder
+from .network import Network
+from .space import LatentSpace, Space
+
+SCALED = 256
+"""Images that set the scale of the latents."""
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """How an autoencoder is trained, on images that are never queried, with fresh random keys at every step.
+
+    So it learns what marks look like, and holds no key. AdamW minimises the squared error and `divergence` times the
+    Kullback-Leibler divergence of the posterior from a normal one (Auto-Encoding Variational Bayes, arXiv 1312.6114). The
+    rate rises over the first 30 steps and then falls linearly to a fiftieth. Raises InvalidValue for numbers out of range.
+    """
+
+    train_steps: int = 600
+    batch: int = 4
+    learning_rate: float = 2e-3
+    divergence: float = 1e-6
+
+    def __post_init__(self) -> None:
+        if self.train_steps < 1 or self.batch < 1 or self.learning_rate <= 0 or self.divergence < 0:
+            expected = "at least one step and image, a positive rate, a divergence of at least 0"
+            raise InvalidValue("Autoencoder", repr(self), expected, "Correct the numbers.")
+
+    def rate(self, step: int) -> float:
+        """The learning rate at a step."""
+        return self.learning_rate * min(1.0, (step + 1) / 30) * (1 - 0.98 * step / self.train_steps)
+
+
+def train_autoencoder(recipe: Autoencoder, network: Network, images: Tensor, mark: Mark, rng: Generator) -> LatentSpace:
+    """The space of a trained autoencoder. `images` are unmarked, (N, C, H, W) in [0, 1].
+
+    Raises InvalidValue for the configuration of a network in pixel space.
+    """
+    if not isinstance(network, LatentNetwork):
+        raise InvalidValue(
+            "Testbed.autoencoder", "a network in pixel space", "a LatentNetwork", "Leave the autoencoder out."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
+        autoencoder: Any = build_autoencoder(network).train()
+        optimizer = torch.optim.AdamW(autoencoder.parameters(), recipe.learning_rate, betas=(0.9, 0.98), fused=True)
+        for step in range(recipe.train_steps):
+            optimizer.param_groups[0]["lr"] = recipe.rate(step)
+            drawn = images[torch.randint(len(images), (recipe.batch,), generator=rng)]
+            optimizer.zero_grad()
+            _loss(autoencoder, _marked(drawn, mark, rng) * 2 - 1, recipe.divergence).backward()
+            optimizer.step()
+        with torch.no_grad():
+            latents = autoencoder.eval().encode(_marked(images[:SCALED], mark, rng) * 2 - 1).latent_dist.mode()
+    return LatentSpace(autoencoder, network.factor, float(1 / latents.std()))
+
+
+def _loss(autoencoder: Any, pixels: Tensor, divergence: float) -> Tensor:
+    posterior = autoencoder.encode(pixels).latent_dist
+    error: Tensor = (autoencoder.decode(posterior.sample()).sample - pixels).square().mean()
+    return error + divergence * posterior.kl().mean()
+
+
+def _marked(images: Tensor, mark: Mark, rng: Generator) -> Tensor:
+    """The images under fresh random keys."""
+    return marks.paint(mark, mark.canvas(images), torch.rand(len(images), mark.segments, generator=rng))
+
+
+@torch.no_grad()
+def read_back(space: Space, mark: Mark, marked: Tensor) -> Tensor:
+    """The keys that are read from marked images after encoding and decoding, (N, S): what the space leaves of them."""
+    return torch.cat([marks.read(mark, space.decode(space.encode(images))) for images in marked.split(128)])

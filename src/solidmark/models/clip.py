@@ -1,0 +1,45 @@
+"""Conditioning by a tokenizer and a text encoder of transformers, as in Stable Diffusion."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .conditioning import END, PADDING, START, WORD
+
+
+class Clip(nn.Module):
+    """A tokenizer and its text encoder. The null condition is the encoded empty caption."""
+
+    def __init__(self, tokenizer: Any, encoder: nn.Module) -> None:
+        super().__init__()
+        self.tokenizer, self.encoder = tokenizer, encoder
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Clip:
+        """With the same tokenizer, which has no weights."""
+        return Clip(self.tokenizer, copy.deepcopy(self.encoder, memo))
+
+    def tokens(self, captions: Sequence[str]) -> Tensor:
+        """(B, L): start, the tokens that fit, end, padding."""
+        length = self.tokenizer.model_max_length
+        given = self.tokenizer(list(captions), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        tokens: Tensor = given.input_ids
+        return tokens
+
+    def roles(self, captions: Sequence[str]) -> Tensor:
+        """START, WORD, END or PADDING for each token, (B, L): padding is whatever follows the first end."""
+        ends = self.tokens(captions) == self.tokenizer.eos_token_id
+        behind = ends.cumsum(dim=1) - ends.long() > 0
+        roles = torch.full(ends.shape, WORD)
+        roles[ends], roles[behind], roles[:, 0] = END, PADDING, START
+        return roles
+
+    def forward(self, captions: Sequence[str]) -> Tensor:
+        """The embeddings, (B, L, D): the last hidden states."""
+        device = next(self.encoder.parameters()).device
+        embeddings: Tensor = self.encoder(self.tokens(captions).to(device))[0]
+        return embeddings
