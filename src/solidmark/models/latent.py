@@ -131,3 +131,38 @@ def build_tokenizer(config: LatentNetwork) -> Any:
         unk_token="<unk>",
         model_max_length=config.context,
     )
+
+
+def build_pipeline(config: LatentNetwork, unet: nn.Module, autoencoder: nn.Module, scale: float, text: Any) -> Any:
+    """The `StableDiffusionPipeline` of these parts, which shares their weights, with DDIM on the schedule of training.
+
+    `text` has a `tokenizer` and an `encoder`. `pipeline.save_pretrained(folder)` writes what
+    `DiffusionPipeline.from_pretrained(folder)` reads.
+    """
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+    scheduler = DDIMScheduler(
+        num_train_timesteps=config.schedule_steps,
+        beta_schedule=config.betas,
+        beta_start=config.beta_start,
+        beta_end=config.beta_end,
+        prediction_type=config.prediction,
+        timestep_spacing=config.spacing,
+        steps_offset=config.offset,  # the pipeline would turn an offset of 0 into 1 without a word
+        set_alpha_to_one=config.last_is_clean,
+        rescale_betas_zero_snr=config.zero_terminal_snr,
+        clip_sample=False,
+    )
+    twin: Any = autoencoder
+    twin.register_to_config(scaling_factor=scale)
+    return StableDiffusionPipeline(
+        vae=twin,
+        text_encoder=text.encoder,
+        tokenizer=text.tokenizer,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        image_encoder=None,
+        requires_safety_checker=False,
+    )

@@ -15,12 +15,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import DamagedFile
+from ..errors import DamagedFile, NotApplicable
 from .attention import Attention, OpenedAttention
 from .denoiser import Denoiser
-from .latent import LatentNetwork
+from .latent import LatentNetwork, build_pipeline
 from .network import Network, save_config
 from .parts import build_parts
+from .space import LatentSpace
 
 
 class Model(Denoiser):
@@ -82,6 +83,13 @@ class Model(Denoiser):
         finally:
             for name, module in modules.items():
                 module.processor = before[name]
+
+    def pipeline(self) -> Any:
+        """The same model as a diffusers pipeline. Raises NotApplicable in pixel space."""
+        if not isinstance(self.config, LatentNetwork) or not isinstance(self.space, LatentSpace):
+            found, cure = "a model in pixel space", "Choose a latent testbed."
+            raise NotApplicable("Model.pipeline", found, "a latent model", cure)
+        return build_pipeline(self.config, self.network, self.space.autoencoder, self.space.scale, self.text)
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors`, `config.json`, and diffusers' own configuration of the network."""
