@@ -35,10 +35,10 @@ def calibrate_guidance_norm(batch: SamplingBatch, calibration: Examples, rng: Ge
 def sample_steps(batch: SamplingBatch, rng: Generator) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Sample under plain guidance, without other mitigations: (t, the sample after the step from t, x0) at each step."""
     x, schedule = batch.start(batch.noise), batch.model.schedule
-    for t, to in zip(batch.times, batch.targets, strict=True):
+    for step, (t, to) in enumerate(zip(batch.times, batch.targets, strict=True)):
         solver_noise, observed_noise = (torch.randn(x.shape, generator=rng).to(x.device) for _ in range(2))
         unconditional = batch.model.predict(x, t, batch.unconditional).noise
         conditional = batch.model.predict(x, t, batch.embeddings).noise
         x, x0 = schedule.step(x, guide(unconditional, conditional, batch.guidance), t, to, batch.eta, solver_noise)
         yield t, x, x0
-        x = batch.with_observed(x, observed_noise, to)
+        x, batch = batch.end_step(step, x, x0, observed_noise, to)

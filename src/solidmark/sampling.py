@@ -232,14 +232,9 @@ class Service:
         x = batch.start(batch.noise)
         for step, (t, to) in enumerate(zip(batch.times, batch.targets, strict=True)):
             rounds = solver.rounds if to >= 0 else 1
-            renews = solver.reencode > 0 and to >= 0 and (step + 1) % solver.reencode == 0
             for round_ in range(rounds):
                 x, x0 = self._step(wrapper, x, t, to, batch, noise.solver(step, round_))
-                if renews:
-                    batch = batch.renewed(x0)
-                if renews and solver.renew_all and batch.pixels is not None:
-                    x = self.model.schedule.add_noise(batch.observed, noise.observed(step, round_), to)
-                x = batch.with_observed(x, noise.observed(step, round_), to)
+                x, batch = batch.end_step(step, x, x0, noise.observed(step, round_), to)
                 if round_ < rounds - 1:
                     x = self.model.schedule.back(x, to, t, noise.renoise(step, round_))
         check_overrides(wrapper)
@@ -297,6 +292,8 @@ class Service:
             model.encode(observed),
             pixels=pixels if latent else None,
             shown=~mask if latent else None,
+            reencode=solver.reencode,
+            renew_all=solver.renew_all,
             steps=solver.steps,
         )
 

@@ -38,6 +38,9 @@ class SamplingBatch:
     observed: Tensor = field(repr=False)
     pixels: Tensor | None = field(default=None, repr=False)
     shown: Tensor | None = field(default=None, repr=False)
+    reencode: int = 0
+    renew_all: bool = False
+    """After how many steps the observed latents are encoded anew, and whether the masked ones are replaced as well."""
     steps: int = 0
     """How many steps the whole run has, of which `times` may be the end; 0 for all of them."""
 
@@ -60,14 +63,26 @@ class SamplingBatch:
         observed = self.observed if t < 0 else self.model.schedule.add_noise(self.observed, noise, t)
         return torch.where(self.mask, x, observed)
 
-    def renewed(self, x0: Tensor) -> SamplingBatch:
+    def end_step(self, step: int, x: Tensor, x0: Tensor, noise: Tensor, to: int) -> tuple[Tensor, SamplingBatch]:
+        """The sample with the observed pixels in place at the level of `to`, and the batch for the next step.
+
+        `step` counts from 0, `x0` is the clean image that the step predicted. In latent space the observed latents are
+        encoded anew after every `reencode` steps.
+        """
+        batch = self
+        if self.pixels is not None and self.reencode and to >= 0 and (step + 1) % self.reencode == 0:
+            batch = self._renewed(x0)
+            x = self.model.schedule.add_noise(batch.observed, noise, to) if self.renew_all else x
+        return batch.with_observed(x, noise, to), batch
+
+    def _renewed(self, x0: Tensor) -> SamplingBatch:
         """With the observed latents encoded anew, beside the model's picture x0 of the masked pixels.
 
         The autoencoder sees a cell among its neighbours, so that the latents of observed pixels depend on what is masked
         (SolidMark, arXiv 2503.00592, decodes and encodes between steps for that reason).
         """
-        if self.pixels is None or self.shown is None:
-            return self
+        assert self.pixels is not None
+        assert self.shown is not None
         image = torch.where(self.shown, self.pixels, self.model.decode(x0))
         return replace(self, observed=self.model.encode(image))
 

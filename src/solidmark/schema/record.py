@@ -331,6 +331,15 @@ class SolverBlock(TypedDict):
     renew_all: NotRequired[bool]
 
 
+class SpaceBlock(TypedDict):
+    """A latent space: pixels a cell is wide, and what its autoencoder alone does to a key; `ceiling` is M after it."""
+
+    factor: Positive
+    key_error: float
+    bias: float
+    ceiling: IntervalBlock
+
+
 class ProvenanceBlock(TypedDict, total=False):
     """Where a case was measured, with which sources."""
 
