@@ -1,5 +1,6 @@
 """The latent space: what holds in pixels holds there too, and the handle is the diffusers pipeline."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -64,6 +65,13 @@ def test_an_image_is_encoded_once_however_often_it_is_asked_for(latent):
     first, again = latent.encode(images), latent.encode(images.flip(0))
     assert torch.equal(first, again.flip(0))
     assert latent.evaluations.encoded == 3
+
+
+def test_an_encoding_does_not_depend_on_what_was_encoded_before(space):
+    images, twin = torch.rand(20, 1, 16, 16), copy.deepcopy(space)
+    twin.to("cpu")
+    alone = torch.cat([twin.encode(images[[index]]) for index in reversed(range(20))]).flip(0)
+    assert torch.equal(alone, space.encode(images))
 
 
 def test_encoding_and_decoding_are_counted(latent):

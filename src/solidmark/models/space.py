@@ -13,8 +13,9 @@ from torch.nn import functional as F
 
 REMEMBERED = 8192
 """Encodings that are remembered. Training, and methods that compare with images, encode the same ones again and again."""
-BATCH = 128
-"""Images that are encoded at once."""
+BATCH = 16
+"""Images that are encoded at once, always: fewer are filled up, because the last bits of a convolution depend on how many
+there are, and what was encoded before must not decide what a training sees."""
 
 
 class Space:
@@ -73,9 +74,10 @@ class LatentSpace(Space):
         names = [hashlib.blake2b(image.cpu().contiguous().numpy().tobytes(), digest_size=16).digest() for image in images]
         new = {name: index for index, name in enumerate(names) if name not in self._known}
         for some in _batches(list(new.items())):
-            pixels = images[[index for _, index in some]].to(self._device) * 2 - 1
+            rows = [index for _, index in some]
+            pixels = images[rows + rows[:1] * (BATCH - len(rows))].to(self._device) * 2 - 1
             modes = self.autoencoder.encode(pixels).latent_dist.mode() * self.scale
-            self._known.update(zip((name for name, _ in some), modes, strict=True))
+            self._known.update(zip((name for name, _ in some), modes))
         self.encoded += len(new)
         latents = torch.stack([self._known[name] for name in names])
         while len(self._known) > REMEMBERED:

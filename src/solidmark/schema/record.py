@@ -413,6 +413,7 @@ class CaseNumbers(Heading):
     utility: NotRequired[UtilityBlock | None]
     denoising_loss: NotRequired[DenoisingLossBlock | None]
     content: NotRequired[ContentBlock | None]
+    space: NotRequired[SpaceBlock | None]
     cost: NotRequired[CostBlock | None]
     reported: NotRequired[ReportedBlock]
     provenance: NotRequired[ProvenanceBlock]

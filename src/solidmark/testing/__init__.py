@@ -5,8 +5,8 @@
     def test_it_keeps_the_rules_of_the_benchmark():
         check(MyMitigation())
 
-A mitigation acts on a toy model of each kind (text-conditional, label-conditional, unconditional). One that acts at
-sampling also acts on a perfect memorizer. The checks are:
+A mitigation acts on a toy model of each kind (text-conditional in pixels, text-conditional in latents, label-conditional,
+unconditional). One that acts at sampling also acts on a perfect memorizer. The checks are:
 
 - parameters go through JSON and back;
 - every public method overrides a hook;
@@ -48,8 +48,8 @@ from ..runner.process_state import Settings
 from .rules import FaultLog, check_json_round_trip, check_settings, misspelt_methods, state, stray_methods
 from .toys import SOLVER, ToySetup, count_network_samples
 
-KINDS = ("text", "label", "none")
-"""Kinds of models: conditioned on captions, on labels, or on nothing."""
+KINDS = ("text", "latent", "label", "none")
+"""Kinds of models: conditioned on captions, in pixels or in latents, on labels, or on nothing."""
 
 
 @dataclass(frozen=True)

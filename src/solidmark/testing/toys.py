@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .. import seeds
+from ..marks import Border
 from ..measurement import answers, weights
 from ..measurement.answers import Responses
 from ..measurement.blind import blind
@@ -29,7 +30,8 @@ from ..mitigation.composition import Composition
 from ..mitigation.handout import HandedOut
 from ..mitigation.hooks import Hooks
 from ..mitigation.run import TrainingSet
-from ..models import Denoiser, Evaluations, Model, Network, Recipe
+from ..models import Autoencoder, Denoiser, Evaluations, LatentNetwork, Model, Network, Recipe
+from ..models.autoencoder import train_autoencoder
 from ..queries import Attack
 from ..queries.outpaint import Outpaint
 from ..sampling import SolverConfig
@@ -40,7 +42,7 @@ from ..training import train
 
 WORDS = 64
 """Filler words of a caption; labels have four times as many."""
-SOLVER = SolverConfig("toy", steps=6)
+SOLVER = SolverConfig("toy", steps=6, reencode=2)
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,26 @@ class Toy(Testbed):
 
 def toy(kind: str) -> Toy:
     """The toy testbed whose model is of this kind."""
+    if kind == "latent":
+        return _latent_toy()
     classes = {"text": ("zero", "one"), "label": tuple(f"i{number}" for number in range(4 * WORDS)), "none": ()}
     network = Network(kind=kind, widths=(8, 16), words=WORDS, text_width=8, classes=classes[kind])
     return Toy(recipe=Recipe(network=network, train_steps=8, batch=8, learning_rate=1e-3))
+
+
+def _latent_toy() -> Toy:
+    """A Stable Diffusion of the same classes, on 16 x 16 pixels and 4 x 4 latents."""
+    network = LatentNetwork(
+        size=16,
+        widths=(8, 16),
+        words=WORDS,
+        text_width=8,
+        classes=("zero", "one"),
+        latent_channels=2,
+        autoencoder_widths=(8, 8, 8),
+    )
+    recipe = Recipe(network=network, train_steps=8, batch=8, learning_rate=1e-3)
+    return Toy(recipe=recipe, mark=Border(4, 8), autoencoder=Autoencoder(train_steps=30, learning_rate=5e-3))
 
 
 @dataclass(frozen=True)
@@ -95,6 +114,7 @@ class ToySetup:
         self.blind = blind(self.testbed, 0, needs)
         self.split = self.blind.split
         self.model = _model(kind, device)
+        self.space = None if self.testbed.autoencoder is None else self.model.space
 
     @property
     def truth(self) -> Split:
@@ -122,7 +142,9 @@ class ToySetup:
         data: HandedOut = {**self.blind.handed_out, "base_model": self.model}
         training_set = TrainingSet(self.split.training, self.truth.training_keys, self.split.mark)
         with count_network_samples(self.model) as computed:
-            trained = train(self.testbed.recipe, training_set, composition, 0, device=self.device, data=data)
+            trained = train(
+                self.testbed.recipe, training_set, composition, 0, device=self.device, data=data, space=self.space
+            )
         return ActionResult(list(trained.state().values()), trained.evaluations.forward, sum(computed))
 
     def edit(self, composition: Composition) -> ActionResult:
@@ -155,8 +177,12 @@ class ToySetup:
 def _model(kind: str, device: str) -> Model:
     testbed = toy(kind)
     split = testbed.split(0)
-    training_set = TrainingSet(split.training, split.training_keys, split.mark)
-    model = train(testbed.recipe, training_set, Composition(), 0, device=device)
+    training_set, space = TrainingSet(split.training, split.training_keys, split.mark), None
+    if testbed.autoencoder is not None:
+        images, rng = testbed.base_examples().images, seeds.torch_rng(0, "toy autoencoder")
+        space = train_autoencoder(testbed.autoencoder, testbed.recipe.network, images, split.mark, rng)
+        space.to(device)
+    model = train(testbed.recipe, training_set, Composition(), 0, device=device, space=space)
     model.evaluations = Evaluations()
     return model
 
