@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from .conditioning import END, PADDING, START, WORD
 
+REMEMBERED = 8192
+"""Captions whose tokens are remembered."""
+
 
 class Clip(nn.Module):
     """A tokenizer and its text encoder. The null condition is the encoded empty caption."""
@@ -18,6 +21,7 @@ class Clip(nn.Module):
     def __init__(self, tokenizer: Any, encoder: nn.Module) -> None:
         super().__init__()
         self.tokenizer, self.encoder = tokenizer, encoder
+        self._known: dict[str, Tensor] = {}  # a training asks for the same captions again and again
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Clip:
         """With the same tokenizer, which has no weights."""
@@ -25,10 +29,15 @@ class Clip(nn.Module):
 
     def tokens(self, captions: Sequence[str]) -> Tensor:
         """(B, L): start, the tokens that fit, end, padding."""
-        length = self.tokenizer.model_max_length
-        given = self.tokenizer(list(captions), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-        tokens: Tensor = given.input_ids
-        return tokens
+        new = [caption for caption in dict.fromkeys(captions) if caption not in self._known]
+        if new:
+            length = self.tokenizer.model_max_length
+            given = self.tokenizer(new, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+            self._known.update(zip(new, given.input_ids, strict=True))
+        rows = [self._known[caption] for caption in captions]
+        while len(self._known) > REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return torch.stack(rows) if rows else torch.zeros(0, self.tokenizer.model_max_length, dtype=torch.long)
 
     def roles(self, captions: Sequence[str]) -> Tensor:
         """START, WORD, END or PADDING for each token, (B, L): padding is whatever follows the first end."""
