@@ -15,8 +15,8 @@ from solidmark import api
 ROOT = Path(__file__).parents[1]
 SECTIONS = {
     "Mitigation": "Claim Data Mitigation Needs ReportedValue Sampler Scale Stage Trainer",
-    "Models and batches": "Attention Batch Denoiser END Evaluations Layer Model Network PADDING Prediction START "
-    "SamplingBatch Schedule WORD",
+    "Models and batches": "Attention Autoencoder Batch Denoiser END Evaluations LatentNetwork Layer Model Network PADDING "
+    "Prediction START SamplingBatch Schedule WORD",
     "Data": "ALIKE Examples join says_something",
     "Sampling": "Composition Service SolverConfig guide",
     "Training": "Recipe Run",

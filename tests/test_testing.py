@@ -38,7 +38,7 @@ def test_an_edit_that_needs_a_forget_list_is_given_one():
 
 def test_kinds_that_are_carried_and_refused_are_reported():
     checked = check(plugins.published("rna").mitigation)
-    assert checked.carried == ("text", "label")
+    assert checked.carried == ("text", "latent", "label")
     assert "captions to act on" in checked.refused["none"]
 
 
