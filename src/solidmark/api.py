@@ -10,9 +10,10 @@ torch. This module has those six and the rest, and imports torch. A report must 
 and `Claim` are what it states. `Trainer` and `Sampler` wrap a training or a batch of queries. `Data` has the parts of the
 data that it declared, and takes each `ReportedValue` for the record. `Scale` is a guidance scale.
 
-**Models and batches.** A `Denoiser` is the interface of all models. A `Model` is a trained one, with its `Network` and
-`Schedule`. It gives a `Prediction` and counts its `Evaluations`. `Attention` acts inside each cross-attention `Layer`.
-`START`, `WORD`, `END` and `PADDING` are the roles of tokens. A `Batch` is trained on, a `SamplingBatch` is sampled.
+**Models and batches.** A `Denoiser` is the interface of all models. A `Model` is a trained one, with its `Network`, or a
+`LatentNetwork` behind an `Autoencoder`, and its `Schedule`. It gives a `Prediction` and counts its `Evaluations`.
+`Attention` acts inside each cross-attention `Layer`. `START`, `WORD`, `END` and `PADDING` are the roles of tokens. A
+`Batch` is trained on, a `SamplingBatch` is sampled.
 
 **Data.** `Examples` are images with captions and ids; `join` puts several together. `says_something` separates captions
 from the null condition. `ALIKE` is the distance below which two images count as one.
