@@ -17,7 +17,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.mark.experiment
-def test_claim(claim: StatedClaim, record_finding: Callable[[str, str, Callable[[Experiments], Finding]], Finding]) -> None:
+def test_claim(
+    claim: StatedClaim, solidmark_finding: Callable[[str, str, Callable[[Experiments], Finding]], Finding]
+) -> None:
     """The claim ends in a verdict."""
-    finding = record_finding("claims", claim.name, claim.test)
+    finding = solidmark_finding("claims", claim.name, claim.test)
     assert finding.verdict in Verdict

@@ -19,7 +19,7 @@ EXPERIMENTS = {
 
 @pytest.mark.experiment
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_copy_metrics(name: str, record_finding: Callable[[str, str, Callable[[Experiments], Finding]], Finding]) -> None:
+def test_copy_metrics(name: str, solidmark_finding: Callable[[str, str, Callable[[Experiments], Finding]], Finding]) -> None:
     """The experiment ends in a verdict."""
-    finding = record_finding("copy-metrics", name, EXPERIMENTS[name])
+    finding = solidmark_finding("copy-metrics", name, EXPERIMENTS[name])
     assert finding.verdict in Verdict

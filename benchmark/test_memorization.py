@@ -12,9 +12,9 @@ import pytest
 from solidmark.schema.record import CaseRecord
 
 
-def test_measurement_is_sound(measured: Callable[[], CaseRecord]) -> None:
+def test_measurement_is_sound(solidmark_measured: Callable[[], CaseRecord]) -> None:
     """No control of the record has a fault."""
-    controls = measured()["controls"]
+    controls = solidmark_measured()["controls"]
     faults = controls["faults"] if controls is not None else ["the record has no controls"]
     if faults:
         pytest.fail("\n".join(faults), pytrace=False)  # an assert would be lost under `python -O`

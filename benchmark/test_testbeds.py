@@ -11,9 +11,9 @@ if TYPE_CHECKING:  # pytest would take the class for one of tests
     from solidmark.schema.record import TestbedRecord
 
 
-def test_the_leading_query_finds_what_is_memorized(measured_testbed: Callable[[], TestbedRecord]) -> None:
+def test_the_leading_query_finds_what_is_memorized(solidmark_measured_testbed: Callable[[], TestbedRecord]) -> None:
     """The leading query reads the perfect memorizer, and marked training is compared with unmarked."""
-    record = measured_testbed()
+    record = solidmark_measured_testbed()
     power, accuracy = next(iter(record["power"].values())), record["unmarked"]["utility"]["accuracy"]
     if power is None or power["value"] < 0.95:  # an assert would be lost under `python -O`
         pytest.fail(f"the leading query reads the perfect memorizer with power {power and power['value']}", pytrace=False)

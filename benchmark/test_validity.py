@@ -47,7 +47,7 @@ EXPERIMENTS = {
 
 @pytest.mark.experiment
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_validity(name: str, record_finding: Callable[[str, str, Callable[[Experiments], Finding]], Finding]) -> None:
+def test_validity(name: str, solidmark_finding: Callable[[str, str, Callable[[Experiments], Finding]], Finding]) -> None:
     """The experiment ends in a verdict."""
-    finding = record_finding("validity", name, EXPERIMENTS[name])
+    finding = solidmark_finding("validity", name, EXPERIMENTS[name])
     assert finding.verdict in Verdict

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, make_dataclass
 from types import SimpleNamespace
 
 import pytest
-from solidmark.fixtures.pytest_fixtures import measurement
+from solidmark.fixtures.pytest_fixtures import recorder
 
 from solidmark import Mitigation, plugins, queries, timeouts
 from solidmark.errors import PluginFault, cleaned, said, shortened
@@ -287,7 +287,8 @@ def test_strangers_are_no_controls_and_no_reference_curves(install):
 
 
 def attempted(measure):
-    return measurement._attempt(plan.cases(Options(seeds="0"))[0], 20.0, measure)
+    outcome = recorder.attempt(plan.cases(Options(seeds="0"))[0], 20.0, measure)
+    return outcome.numbers, outcome.failure
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt("mine"), SystemExit(3), GeneratorExit(), Unfriendly()])

@@ -37,7 +37,8 @@ def ran(world, clean):
 
 @pytest.fixture(scope="module")
 def careless(world, clean):
-    names = "hostile-random or hostile-fork or hostile-interrupt or x-good-s0 or x-good-0 or tiny-none"
+    names = "hostile-random or hostile-fork or hostile-interrupt or hostile-thread or hostile-replace"
+    names += " or x-good-s0 or x-good-0 or tiny-none"
     return world.run("-n", "2", "-k", names, "--run-dir", "careless", name="careless")
 
 
@@ -71,6 +72,26 @@ def test_each_is_caught_and_named(ran, family, status, message):
     reasons = [str(record.get("reason")), *(record.get("controls") or {}).get("faults", [])]
     assert record["status"] == status, reasons
     assert [reason for reason in reasons if message in reason], reasons
+
+
+@pytest.mark.parametrize("run", ["ran", "careless"])
+@pytest.mark.parametrize(
+    ("family", "message"),
+    [
+        ("replace", "solidmark.metrics.scores.memorization became hostile.ReplacesScore.guidance"),
+        ("thread", "a thread goes on at hostile.py, line"),
+    ],
+)
+def test_what_is_changed_for_all_rows_is_a_fault_of_who_changed_it(request, run, family, message):
+    record = request.getfixturevalue(run).record(f"hostile-{family}")
+    reasons = [str(record.get("reason")), *(record.get("controls") or {}).get("faults", [])]
+    assert record["status"] in ("failed_check", "error")
+    assert [reason for reason in reasons if message in reason], reasons
+
+
+def test_a_worker_that_gives_up_is_replaced_and_no_case_is_blamed(careless):
+    assert "is replaced: tiny-hostile-" in careless.output
+    assert not [record for record in records.read(careless.run).records if record["event"] == "crash"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from solidmark.measurement import measure
 from solidmark.runner.options import SHORT_NAMES, with_long_names
 
 ROOT = Path(__file__).parents[1]
-OURS = "from collections.abc import Callable\n\ndef test_it(measured: Callable) -> None:\n    measured()\n"
+OURS = (
+    "from collections.abc import Callable\n\ndef test_it(solidmark_measured: Callable) -> None:\n    solidmark_measured()\n"
+)
 
 
 def run_pytest(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -104,7 +106,7 @@ def test_auto_means_workers_of_ours_whichever_plugin_is_loaded_first(stranger, f
 
 @pytest.mark.parametrize(
     ("text", "ours"),
-    [(OURS, True), (OURS.replace("measured", "timed"), False), (None, False)],
+    [(OURS, True), (OURS.replace("solidmark_measured", "timed"), False), (None, False)],
 )
 def test_a_copy_of_the_benchmark_is_ours_and_another_folder_of_that_name_is_not(tmp_path, text, ours):
     folder = tmp_path / "benchmark"

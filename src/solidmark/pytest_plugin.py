@@ -31,10 +31,14 @@ SESSION: pytest.StashKey[Session] = pytest.StashKey()
 RESTARTS = "1000000"
 """Limit of replaced workers, as xdist reads it; the controller stops a run whose workers end before any case."""
 CONTROLLER = "solidmark-controller"
+GIVEN_UP: pytest.StashKey[str] = pytest.StashKey()
+"""Why this worker measures no further case."""
 ANY_CASE: pytest.StashKey[bool] = pytest.StashKey()
 """Whether -k and -m chose any case, done or not."""
-OURS = re.compile(r"^def test_\w+\(\s*measured\b", re.MULTILINE)
-"""A test that asks for our fixture `measured`: what `test_memorization.py` has in the benchmark, and nobody else has."""
+CASE, TESTBED = "solidmark_planned", "solidmark_planned_testbed"
+"""What our tests are parametrized by."""
+OURS = re.compile(r"^def test_\w+\(\s*solidmark_measured\b", re.MULTILINE)
+"""A test that asks for our fixture `solidmark_measured`, as the benchmark's `test_memorization.py` does, and nobody else."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -153,12 +157,12 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`planned` becomes a case of the plan, `planned_testbed` a testbed with a seed."""
+    """`solidmark_planned` becomes a case of the plan, `solidmark_planned_testbed` a testbed with a seed."""
     session = metafunc.config.stash.get(SESSION, None)
-    for name in {"planned", "planned_testbed"} & set(metafunc.fixturenames):
+    for name in {CASE, TESTBED} & set(metafunc.fixturenames):
         if session is None:
             continue
-        chosen = session.planned if name == "planned" else session.planned_testbeds
+        chosen = session.planned if name == CASE else session.planned_testbeds
         metafunc.parametrize(
             name, [pytest.param(case, id=case.slug, marks=_marks(case)) for case in chosen], scope="session"
         )
@@ -198,7 +202,7 @@ def _is_wanted(item: pytest.Item, config: pytest.Config, session: Session) -> bo
     modules = {name for file in files for name in (Path(file).stem, file.rpartition(".")[2])}  # a path, or --pyargs
     named = item.path.stem in modules or "experiment" in config.getoption("markexpr")
     profile = session.options.chosen_profile()
-    experiment, unmarked = item.get_closest_marker("experiment"), "planned_testbed" in getattr(item, "fixturenames", ())
+    experiment, unmarked = item.get_closest_marker("experiment"), TESTBED in getattr(item, "fixturenames", ())
     return named or not ((experiment and not profile.experiments) or (unmarked and not profile.unmarked))
 
 
@@ -223,7 +227,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def planned_case(item: pytest.Item) -> Planned | None:
     """The case that a test measures; None for any other test."""
     parameters: dict[str, Planned] = getattr(getattr(item, "callspec", None), "params", {})
-    return parameters.get("planned") or parameters.get("planned_testbed")
+    return parameters.get(CASE) or parameters.get(TESTBED)
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str:
@@ -280,6 +284,28 @@ def pytest_configure_node(node: Any) -> None:
     if session is not None:
         node.workerinput["solidmark"] = session.to_json()
         node.workerinput["solidmark_records"] = node.config.pluginmanager.get_plugin(CONTROLLER).announce(node.gateway.id)
+
+
+def give_up(session: pytest.Session, reason: str, *, is_whole: bool) -> None:
+    """Measure no further case in this process, since one has changed what all of them share.
+
+    A worker ends before its next case, and another takes its place. Without workers the run goes on where all was put
+    back (`is_whole`), and else stops; --resume goes on with it in a new process.
+    """
+    if hasattr(session.config, "workerinput"):
+        session.config.stash[GIVEN_UP] = reason
+    elif not is_whole:
+        session.shouldstop = f"what {reason} changed cannot be put back in this process"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """End a worker that gave up, before its next case, which the controller then hands to another one."""
+    reason = item.config.stash.get(GIVEN_UP, None)
+    if reason is not None:
+        with suppress(SolidmarkError):
+            item.config.stash[SESSION].write_replaced(os.environ["PYTEST_XDIST_WORKER"], reason)
+        os._exit(1)
 
 
 @pytest.hookimpl(tryfirst=True)

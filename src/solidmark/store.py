@@ -89,11 +89,15 @@ class Entry:
 
 
 class Store:
-    """A content-addressed folder; `notes` are for the user: damaged entries that were built anew, a disk without locks."""
+    """A content-addressed folder; `notes` are for the user: damaged entries that were built anew, a disk without locks.
+
+    `built` are the names of the entries that this process has built, in order.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.notes: list[str] = []
+        self.built: list[str] = []
         self._verified: set[str] = set()
         try:
             for part in PARTS:
@@ -117,6 +121,11 @@ class Store:
                 self._quarantine(name, fault)
                 self._build(name, kind, key, build)
         return self._folder(name)
+
+    def set_aside(self, name: str, reason: str) -> None:
+        """Put an entry into quarantine, so that it is built anew."""
+        with self._disk_errors(), self._locked(name, f"setting aside {name[:8]}", silent):
+            self._quarantine(name, reason)
 
     def entries(self) -> Iterator[Entry]:
         """All entries whose manifest can be read."""
@@ -205,6 +214,7 @@ class Store:
             (work / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
             self._publish(work, self._folder(name))
             self._verified.add(name)
+            self.built.append(name)
         finally:
             shutil.rmtree(work, ignore_errors=True)
 

@@ -4,6 +4,7 @@ import inspect
 import os
 import signal
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ import torch
 
 from solidmark import Mitigation, Sampler, Stage
 from solidmark.api import Answer, Attack, paint_keys
+from solidmark.metrics import scores
+from solidmark.schema.numbers import Estimate
 
 
 def in_reach(name):
@@ -180,6 +183,29 @@ class Forks(Mitigation):
     def guidance(self, scale, step_fraction):
         if not os.fork():
             return 0.1 * scale
+        return 0.5 * scale
+
+
+def draws_for_ever():
+    while True:
+        torch.rand(3)
+
+
+@dataclass(frozen=True)
+class LeavesThread(Mitigation):
+    """A thread of it draws from torch's generator as long as the process lives."""
+
+    def guidance(self, scale, step_fraction):
+        threading.Thread(target=draws_for_ever, daemon=True).start()
+        return 0.5 * scale
+
+
+@dataclass(frozen=True)
+class ReplacesScore(Mitigation):
+    """Every row has no memory from here on."""
+
+    def guidance(self, scale, step_fraction):
+        scores.memorization = lambda *_: Estimate(0.0, 0.0, 0.0, 0.1)
         return 0.5 * scale
 
 

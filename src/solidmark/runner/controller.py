@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from .. import plugins, provenance, records, timeouts
-from ..errors import SolidmarkError
+from ..errors import SolidmarkError, cleaned
 from ..records import announced
 from ..schema.run import SCHEMA, PlanEntry, RunFile
 from . import devices
@@ -154,6 +154,8 @@ class Controller:
     def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
         """Record that a worker was killed, and try its case once more; not where it hung, nor where it is killed again."""
         slug = _slug(crashitem)
+        if self._is_handed_on(report, sched, crashitem):
+            return
         self._crashes[slug] = self._crashes.get(slug, 0) + 1
         identity = self._identity(slug, self.session.read_plan())
         hang = self._hang(slug)
@@ -173,6 +175,18 @@ class Controller:
         )
         if retried:
             report.outcome = "rerun"
+
+    def _is_handed_on(self, report: Any, sched: Any, crashitem: str) -> bool:
+        """Whether a worker ended by itself before it began this case, which another one then takes."""
+        gateway: Any = getattr(getattr(report, "node", None), "gateway", None)
+        reason = None if gateway is None else self.session.was_replaced(gateway.id)
+        if reason is None or not _try_again(sched, crashitem):
+            return False
+        report.outcome = "rerun"
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(f"\nsolidmark: {gateway.id} is replaced: {cleaned(reason)[:400]}")
+        return True
 
     def _hang(self, slug: str) -> str | None:
         """Why a case hung whose worker was ended for that; None where the worker ended otherwise."""

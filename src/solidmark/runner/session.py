@@ -123,7 +123,7 @@ class Session:
 
     def forget_plan(self) -> None:
         """Remove what an earlier part of the run planned, gave up, and said of its progress: all are made anew."""
-        for path in (self.run / "plan.json", self.run / "given_up.json", *(self.run / "progress").glob("*.json")):
+        for path in (self.run / "plan.json", self.run / "given_up.json", *(self.run / "progress").glob("*.*")):
             with suppress(OSError):
                 path.unlink()
 
@@ -137,6 +137,17 @@ class Session:
             return slug in json.loads((self.run / "given_up.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
+
+    def write_replaced(self, worker: str, reason: str) -> None:
+        """Write why a worker ends by itself, so that its next case is not blamed for that."""
+        records.write_text(self.run / "progress" / f"{worker}.replaced", reason)
+
+    def was_replaced(self, worker: str) -> str | None:
+        """What `write_replaced` wrote of a worker; None where it wrote nothing."""
+        try:
+            return (self.run / "progress" / f"{worker}.replaced").read_text(encoding="utf-8")
+        except OSError:
+            return None
 
     def markers(self) -> list[str]:
         """A line for each marker that selects: testbeds, families, stages."""

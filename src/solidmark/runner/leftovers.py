@@ -1,0 +1,147 @@
+"""Leftovers of a case: threads and child processes that go on after it, and changed data of a testbed."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .seal import Breach
+
+GRACE = 0.5
+"""Seconds in which threads and processes of a case may come to their own end after it."""
+
+PATIENCE = 3.0
+"""Seconds in which a thread must end that was told to."""
+
+
+class Running:
+    """The threads and child processes that there are now."""
+
+    def __init__(self) -> None:
+        self._threads, self._children = set(threads()), set(children())
+
+    def breaches(self) -> list[Breach]:
+        """What has been started since and has not ended, each with its end."""
+        wait(GRACE, lambda: set(threads()) <= self._threads and set(children()) <= self._children)
+        frames = sys._current_frames()
+        started = [ident for ident in threads() if ident not in self._threads and ident in frames]
+        found = [Breach(f"a thread goes on at {_place(frames[ident])}", partial(end_thread, ident)) for ident in started]
+        left = [pid for pid in children() if pid not in self._children]
+        return [*found, *(Breach(f"a process goes on: {_program(pid)}", partial(end_process, pid)) for pid in left)]
+
+
+def threads() -> list[int]:
+    """Idents of all threads that run Python, also of those that `threading` does not know."""
+    return list(sys._current_frames())
+
+
+def children() -> list[int]:
+    """The numbers of this process's children that run; none where the system does not tell."""
+    found: list[int] = []
+    for listed in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError, ValueError):
+            found += [int(pid) for pid in listed.read_text(encoding="ascii").split()]
+    return [pid for pid in found if _state(pid) not in ("Z", "X", "")]
+
+
+def wait(seconds: float, over: Callable[[], bool]) -> None:
+    """Until something is over, and so long at most."""
+    end = time.monotonic() + seconds
+    while not over() and time.monotonic() < end:
+        time.sleep(0.005)
+
+
+def end_thread(ident: int) -> None:
+    """Raise SystemExit in a thread, at its next line of Python; one that catches it, or runs none, goes on."""
+    hook, threading.excepthook = threading.excepthook, _silent
+    try:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(SystemExit))
+        wait(PATIENCE, lambda: ident not in threads())
+    finally:
+        threading.excepthook = hook
+
+
+def _silent(_: object) -> None:
+    """What a thread that is ended says."""
+
+
+def end_process(pid: int) -> None:
+    """Kill a child and wait for it."""
+    with suppress(OSError):
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _state(pid: int) -> str:
+    """The letter of a process's state, empty where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""
+
+
+def _program(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return "unknown"
+    return " ".join(word.decode(errors="replace") for word in words if word)[:80] or "unknown"
+
+
+def _place(frame: Any) -> str:
+    """The outermost line of a thread that is not Python's own: where it was begun."""
+    frames = []
+    while frame is not None:
+        frames.append(frame)
+        frame = frame.f_back
+    inner = [one for one in reversed(frames) if Path(one.f_code.co_filename) != Path(threading.__file__)]
+    one = inner[0] if inner else frames[-1]
+    return f"{Path(one.f_code.co_filename).name}, line {one.f_lineno}, in {one.f_code.co_name}"
+
+
+class Data:
+    """The images and the judge of a testbed, which are made once for all rows of a process."""
+
+    def __init__(self, testbed: Any) -> None:
+        from .. import testbed as module
+
+        self._name = type(testbed).__name__
+        self._caches = module._judge, module._distinct
+        self._judge, self._labelled = testbed.judge(), module._distinct(testbed)
+        self._before = self._digests()
+
+    def breaches(self) -> list[Breach]:
+        """What has changed since; it is made anew where it is put back."""
+        pairs = zip(self._digests().items(), self._before.values(), strict=True)
+        return [Breach(f"{name} of {self._name}", self._forget) for (name, now), before in pairs if now != before]
+
+    def _digests(self) -> dict[str, int | str]:
+        images, labels = self._labelled.images, self._labelled.labels
+        return {
+            "the images": zlib.crc32(images.contiguous().numpy().data),
+            "the classes": zlib.crc32(labels.tobytes()),
+            "the judge": _digest(self._judge),
+        }
+
+    def _forget(self) -> None:
+        for cache in self._caches:
+            cache.cache_clear()
+
+
+def _digest(judge: object) -> int | str:
+    """A checksum of all that an object holds; what cannot be pickled has been tampered with."""
+    try:
+        return zlib.crc32(pickle.dumps(judge))
+    except Exception as error:
+        return type(error).__name__

@@ -1,0 +1,157 @@
+"""The seal: whatever a case changes in what all rows share is named and put back."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+import worlds
+
+from solidmark import testbed as testbeds
+from solidmark.metrics import scores
+from solidmark.metrics.utility import Judge
+from solidmark.runner import leftovers
+from solidmark.runner.leftovers import Data, Running
+from solidmark.runner.options import PROFILES
+from solidmark.runner.seal import Seal
+from solidmark.runner.watch import Watch
+from solidmark.seeds import forked
+from solidmark.store import Store
+
+
+def fake(*_, **__):
+    return 0.0
+
+
+@pytest.fixture(scope="module")
+def seal():
+    made = Seal()
+    made.extend(worlds.tiny())
+    return made
+
+
+def test_nothing_changes_by_itself(seal):
+    assert seal.breaches() == []
+
+
+SEEN = torch.nn.modules.module._global_forward_hooks
+CHANGES = {
+    "scores.memorization became test_seal.fake": lambda: setattr(scores, "memorization", fake),
+    "the code of solidmark.metrics.scores.memorization": lambda: setattr(scores.memorization, "__code__", fake.__code__),
+    "Judge.classify became test_seal.fake": lambda: setattr(Judge, "classify", fake),
+    "the code of solidmark.seeds.forked": lambda: setattr(forked.__wrapped__, "__code__", (lambda: (yield)).__code__),
+    "solidmark.metrics.scores.len became builtins.max": lambda: setattr(scores, "len", max),
+    "what is in solidmark.runner.options.PROFILES": lambda: PROFILES.pop("full"),
+    "testbed.FAST": lambda: object.__setattr__(testbeds.FAST, "steps", 1),
+    "torch.manual_seed became test_seal.fake": lambda: setattr(torch, "manual_seed", fake),
+    "Tensor.mean became test_seal.fake": lambda: setattr(torch.Tensor, "mean", fake),
+    "Linear.forward became test_seal.fake": lambda: setattr(torch.nn.Linear, "forward", fake),
+    "numpy.mean became test_seal.fake": lambda: setattr(np, "mean", fake),
+    "json.dumps became test_seal.fake": lambda: setattr(json, "dumps", fake),
+    "solidmark.metrics.scores.p_values was removed": lambda: delattr(scores, "p_values"),
+    "_global_forward_hooks": lambda: SEEN.update({1: fake}),
+    "the profile function": lambda: sys.setprofile(lambda *_: None),
+    "the handler of SIGUSR1": lambda: signal.signal(signal.SIGUSR1, lambda *_: None),
+}
+
+
+@pytest.mark.parametrize("named", CHANGES)
+def test_a_change_is_named_and_put_back(seal, named):
+    CHANGES[named]()
+    found = seal.breaches()
+    for breach in found:
+        breach.put_back()
+    assert [breach.what for breach in found if named in breach.what], found
+    assert seal.breaches() == []
+
+
+def test_a_name_that_the_library_replaces_by_itself_is_no_change(seal):
+    step = torch.optim.AdamW.step
+    torch.optim.AdamW.step = torch.optim.SGD.step
+    try:
+        assert seal.breaches() == []
+    finally:
+        torch.optim.AdamW.step = step
+
+
+def test_images_and_judge_of_a_testbed_are_made_anew_after_a_change():
+    testbed = worlds.tiny()
+    data = Data(testbed)
+    labelled, judge = testbeds._distinct(testbed), testbed.judge()
+    labelled.images[3] += 0.1
+    judge.classify = lambda images: images
+    assert [breach.what for breach in data.breaches()] == ["the images of Digits", "the judge of Digits"]
+    data.breaches()[0].put_back()
+    assert testbed.judge() is not judge
+    assert not torch.equal(testbeds._distinct(testbed).images, labelled.images)
+
+
+def draws_for_ever():
+    while True:
+        torch.rand(3)
+
+
+def test_a_thread_that_draws_for_ever_is_named_by_its_line_and_ended():
+    running = Running()
+    threading.Thread(target=draws_for_ever, daemon=True).start()
+    [breach] = running.breaches()
+    assert "a thread goes on at test_seal.py, line" in breach.what
+    breach.put_back()
+    assert running.breaches() == []
+
+
+def test_a_thread_that_comes_to_its_end_is_no_fault():
+    running = Running()
+    threading.Thread(target=time.sleep, args=(0.1,)).start()
+    assert running.breaches() == []
+
+
+def test_a_child_process_is_named_and_ended():
+    running = Running()
+    with subprocess.Popen(["sleep", "600"]) as child:
+        [breach] = running.breaches()
+        assert breach.what == "a process goes on: sleep 600"
+        breach.put_back()
+        assert child.poll() is not None
+    assert running.breaches() == []
+
+
+@pytest.fixture
+def watch(tmp_path):
+    watch = Watch(Store(tmp_path))
+    watch.begin()
+    return watch
+
+
+def test_what_was_stored_beside_changed_code_is_built_anew(watch):
+    (kept := watch._store).get("a", {}, lambda folder: None)
+    scores.memorization, true = fake, scores.memorization
+    assert watch.end() == ["solidmark.metrics.scores.memorization became test_seal.fake"]
+    assert (scores.memorization, watch.is_whole) == (true, True)
+    assert list(kept.entries()) == []
+    watch.begin()
+    assert watch.end() == []
+
+
+def test_what_cannot_be_put_back_leaves_the_process_broken(monkeypatch, tmp_path):
+    monkeypatch.setattr(leftovers, "end_thread", fake)
+    watch, stop = Watch(Store(tmp_path)), threading.Event()
+    watch.begin()
+    thread = threading.Thread(target=lambda: stop.wait())
+    thread.start()
+    told = watch.end()
+    stop.set()
+    thread.join()
+    assert (len(told), watch.is_whole) == (1, False), told
+
+
+def test_the_seal_costs_milliseconds(seal):
+    began = time.thread_time()
+    seal.extend()
+    seal.breaches()
+    assert time.thread_time() - began < 0.1
