@@ -327,6 +327,32 @@ def test_a_query_that_cannot_be_used_costs_no_other(install, kind, reason):
     assert {len(case.case.queries) for case in cases if case.case} == {len(DISCOVER(GROUPS["query"]))}
 
 
+@dataclass(frozen=True)
+class Drawn(Attack):
+    level: float = 0.5
+    shape: tuple = (1, 2)
+
+
+@dataclass(frozen=True)
+class Forgets(Drawn):
+    def __post_init__(self):
+        object.__setattr__(self, "level", 0.7)
+
+
+def test_a_query_has_the_fields_of_the_process_that_came_first(tmp_path):
+    first, later = ({"x": Drawn(level, (level,))} for level in (0.1, 0.9))
+    assert plan.agreed_objects("query", first, Options(), tmp_path) == first
+    assert plan.agreed_objects("query", later, Options(), tmp_path) == first
+    assert plan.agreed_objects("query", later, Options(seeds="1"), tmp_path) == later
+    assert plan.agreed_objects("query", later, Options(), None) == later
+
+
+def test_a_query_that_does_not_keep_its_fields_is_a_fault(tmp_path):
+    plan.agreed_objects("query", {"x": Drawn()}, Options(), tmp_path)
+    with pytest.raises(PluginFault, match=r"query x: found fields .*0\.7.*as another process has them"):
+        plan.agreed_objects("query", {"x": Forgets()}, Options(), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("told", "count", "delta"),
     [({"epsilon": 1.0, "delta": 0.99}, 64, 1 / 64), ({"epsilon": 1.0, "delta": 1e-5}, 64, 1e-5), ({"delta": 0.5}, 64, 0.0)],

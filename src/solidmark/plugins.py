@@ -291,18 +291,18 @@ def remade(expression: str, parameters: Sequence[Mapping[str, Any]]) -> Composit
 def _with(part: Part, parameters: Mapping[str, Any]) -> Part:
     """The part with these parameters. Raises PluginFault where it then has others."""
     kind = type(part.mitigation)
-    given = {one.name: _tuples(parameters[one.name]) for one in dataclasses.fields(kind) if one.init}
+    given = {one.name: tuples(parameters[one.name]) for one in dataclasses.fields(kind) if one.init}
     made = Part(part.family, kind(**given), part.source, part.own).checked()
-    if made.parameters != {name: _tuples(value) for name, value in parameters.items()}:
+    if made.parameters != {name: tuples(value) for name, value in parameters.items()}:
         expected = f"{dict(parameters)}, as another process has them"
         cure = "Let parameters follow from what is given to the class alone."
         raise PluginFault(f"mitigation {part.family}", f"parameters {dict(made.parameters)}", expected, cure)
     return made
 
 
-def _tuples(value: Any) -> Any:
+def tuples(value: Any) -> Any:
     """Lists as tuples: JSON has lists alone."""
-    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
+    return tuple(tuples(part) for part in value) if isinstance(value, list) else value
 
 
 def _split(expression: str) -> list[str]:

@@ -61,6 +61,9 @@ class Testbed:
     version: ClassVar[int] = 1
     solvers: ClassVar[dict[str, SolverConfig]] = {"fast": FAST, "paper": PAPER, "ddim": DDIM}
     expected: ClassVar[str] = ""
+    least: ClassVar[float | None] = None
+    """The least M that the unmitigated model has under `outpaint` and the fast solver, at the default fields: below that no
+    row is believed. None where that is not known."""
     tells_class: ClassVar[bool] = True
     """Whether a caption names a class, so that generation from it can be judged."""
     queries: ClassVar[tuple[str, ...]] = ()

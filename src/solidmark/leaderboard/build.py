@@ -15,7 +15,7 @@ from ..schema.record import CaseRecord, Record, TestbedRecord
 from ..schema.row import NO_CLASS, NO_POWER, Row, Utility
 from ..schema.run import RunFile
 from . import blocks
-from .incidents import Incident, incidents
+from .incidents import Incident, incidents, weak_baselines
 from .matched import MatchedComparison, matched_comparison
 from .outcomes import Outcome, outcomes
 from .rows import as_case, rows, solver_of
@@ -109,7 +109,7 @@ def build_leaderboard(
         rows=tuple(lines),
         testbeds=tuple(testbeds),
         incidents=tuple(incidents(records)),
-        notes=tuple(dict.fromkeys([*notes, *repeats])),
+        notes=tuple(dict.fromkeys([*weak_baselines(records), *notes, *repeats])),
         benchmark_version=version,
         measured=(times[0], times[-1]) if times else ("", ""),
         provenance=provenance or RunFile(),

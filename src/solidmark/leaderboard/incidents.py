@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..schema.record import Record
+from ..schema.row import WEAK_BASELINE
+
+NOT_BELIEVED = "NO ROW IS BELIEVED"
+"""How a note begins that concerns a whole testbed."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,13 @@ def reason(record: Record) -> str:
     controls = record.get("controls") if record["event"] == "case" else None
     faults = controls["faults"] if controls else []
     return record.get("reason") or "; ".join(faults) or "no reason was recorded"
+
+
+def weak_baselines(records: Sequence[Record]) -> list[str]:
+    """Notes on testbeds whose unmitigated model does not remember, so that none of their rows is believed."""
+    each = (record.get("controls") for record in records if record["event"] == "case")
+    faults = [fault for controls in each if controls for fault in controls["faults"] if fault.startswith(WEAK_BASELINE)]
+    return [f"{NOT_BELIEVED}: {fault}" for fault in dict.fromkeys(faults)]
 
 
 def _afterwards(record: Record, last: Mapping[str, str]) -> str:

@@ -38,7 +38,7 @@ from ..schema.record import (
     WorstBlock,
 )
 from ..split import Split
-from . import answers, content, content_block, distances, floor, generation, per_image, weights, whitebox
+from . import answers, content, content_block, distances, expected, floor, generation, per_image, weights, whitebox
 from .answers import Generated, Power, Responses
 from .case import Case, Workspace
 from .content import Content
@@ -60,7 +60,7 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
     truth = case.truth  # no plugin runs any more: from here on the true keys may be used
     washed = content.fault(case, shown, truth, responses[case.leading], baseline)
     space = floor.measure_floor(case, truth, workspace)
-    further = [*asked.broken.values(), *washed, *floor.faults(space)]
+    further = [*expected.faults(case, truth, baseline), *asked.broken.values(), *washed, *floor.faults(space)]
     checked = _controls(case, truth, responses, baseline, power, further, no_op=_no_op(case, builds))
     delta, fresh = _claimed_delta(builds, len(case.groups["target"])), generated[generation.FRESH]
     return {

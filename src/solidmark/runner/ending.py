@@ -26,13 +26,15 @@ class Ending:
     @classmethod
     def of(cls, run: Path) -> Ending:
         """Render the pages of a run. Whatever fails is a fault, and what did not fail is kept."""
+        from ..leaderboard.incidents import NOT_BELIEVED
         from ..leaderboard.render import render  # not before there is something to render: it imports scipy and matplotlib
 
         try:
             rendered = render([run])
         except Exception as error:  # the records are safe, and `solidmark report` can try again
             return cls(faults=[f"no page was written: {said(error)}"])
-        table = short_table(rendered.board.to_json())
+        loud = [note for note in rendered.board.notes if note.startswith(NOT_BELIEVED)]
+        table = "\n".join([short_table(rendered.board.to_json()), *loud])
         return cls(rendered.written, table, [*rendered.damaged, *rendered.faults], rendered.recorded)
 
     def lost(self, finished: Collection[str], plan: Mapping[str, PlanEntry]) -> list[str]:

@@ -12,8 +12,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from .. import plugins, records
-from ..errors import PluginFault, UnknownName
+from .. import plugins, provenance, records
+from ..errors import PluginFault, UnknownName, said
 from ..measurement.case import Case, plain, setting_slug, slug_of
 from ..mitigation import Stage
 from ..mitigation.composition import Composition, Part
@@ -115,10 +115,13 @@ def cases(options: Options, run: Path | None = None) -> list[Planned]:
     seeds = options.seed_list()
     broken = [Row.of(fault.name, fault) for fault in _broken_queries(options, profile)]
     rows = _agreed([*_rows(options, profile), *broken], options, run)
+    left_out = {row.family.removeprefix("query-") for row in (*rows, *broken) if row.family.startswith("query-")}
+    testbeds = agreed_objects("testbed", dict(map(_testbed, options.testbed_list())), options, run)
+    asked = dict.fromkeys(name for bed in testbeds.values() for name in _queries(options, profile, bed))
+    made = agreed_objects("query", {name: _query(name) for name in asked if name not in left_out}, options, run)
     planned = []
-    for name, seed in product(options.testbed_list(), seeds):
-        name, testbed = _testbed(name)
-        queries = _queries(options, profile, testbed)
+    for (name, testbed), seed in product(testbeds.items(), seeds):
+        queries = tuple((query, made[query]) for query in _queries(options, profile, testbed) if query in made)
         solver = _solver(testbed, options.solver)
         for row in rows:
             slug = slug_of(name, row.family, row.setting, seed)
@@ -153,11 +156,43 @@ def _agreed(rows: list[Row], options: Options, run: Path | None) -> list[Row]:
     if run is None:
         return rows
     entries = [row.as_json() for row in rows]
-    key = json.dumps([os.environ.get("PYTEST_XDIST_TESTRUNUID"), asdict(options)])  # a resumed run makes its plan anew
-    path = run / "plans" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-    written: list[dict[str, Any]] = json.loads(records.write_first(path, json.dumps(entries)))
+    written: list[dict[str, Any]] = _first("rows", entries, options, run)
     known = list(zip(entries, rows, strict=True))
     return [next((row for mine, row in known if mine == entry), None) or Row.restored(entry) for entry in written]
+
+
+def agreed_objects(kind: str, made: dict[str, Any], options: Options, run: Path | None) -> dict[str, Any]:
+    """Testbeds or queries by name, with the fields that they have in the process which came first.
+
+    Raises PluginFault for one whose fields differ from process to process and do not follow from what it is given.
+    """
+    if run is None:
+        return made
+    mine = {name: provenance.describe(one) for name, one in made.items()}
+    planned = {**mine, **_first(kind, mine, options, run)}
+    return {name: _as_planned(f"{kind} {name}", one, mine[name], planned[name]) for name, one in made.items()}
+
+
+def _as_planned(where: str, one: Any, mine: Mapping[str, Any], planned: Mapping[str, Any]) -> Any:
+    if mine == planned:
+        return one
+    values = {name: plugins.tuples(value) for name, value in planned.items() if name != "class"}
+    try:
+        again = replace(one, **values)
+        if provenance.describe(again) == planned:
+            return again
+        found = f"fields {provenance.describe(again)}"
+    except Exception as cause:
+        found = said(cause)
+    cure = "Let its fields follow from what is given to the class alone."
+    raise PluginFault(where, found, f"{dict(planned)}, as another process has them", cure)
+
+
+def _first(name: str, value: Any, options: Options, run: Path) -> Any:
+    """What the process that came first wrote under a name; this one's value, as JSON has it, if it comes first."""
+    key = json.dumps([name, os.environ.get("PYTEST_XDIST_TESTRUNUID"), asdict(options)])  # --resume makes a new plan
+    path = run / "plans" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    return json.loads(records.write_first(path, json.dumps(value)))
 
 
 def testbed_cases(options: Options) -> list[Planned]:
@@ -208,17 +243,12 @@ def _testbed(name: str) -> tuple[str, Testbed]:
     return label, testbed
 
 
-def _queries(options: Options, profile: Profile, testbed: Testbed) -> tuple[tuple[str, Any], ...]:
-    """The queries by name, with those that the testbed needs; `outpaint` leads where it is among them.
-
-    One that is broken and that nobody named is left out: it has a row of its own (see `_broken_queries`).
-    """
+def _queries(options: Options, profile: Profile, testbed: Testbed) -> list[str]:
+    """The names of the queries, with those that the testbed needs; `outpaint` leads where it is among them."""
     installed = [plugin.name for plugin in plugins.discover(GROUPS["query"])]
     chosen = [*(profile.queries or installed), *testbed.queries]
     names = [name.strip() for name in options.queries.split(",")] if options.queries else chosen
-    names = sorted(dict.fromkeys(names), key=lambda name: name != "outpaint")
-    left_out = {fault.name.removeprefix("query-") for fault in _broken_queries(options, profile)}
-    return tuple((name, _query(name)) for name in names if name not in left_out)
+    return sorted(dict.fromkeys(names), key=lambda name: name != "outpaint")
 
 
 def _broken_queries(options: Options, profile: Profile) -> list[Broken]:

@@ -32,7 +32,7 @@ MODULES = frozenset(
 
 CLASSES = (torch.Tensor, torch.Generator, torch.nn.Module)
 
-PASSING = frozenset("__builtins__ __warningregistry__ __annotations__ __cached__ __doc__ _abc_impl".split())
+PASSING = frozenset("__builtins__ __warningregistry__ __annotations__ __cached__ __doc__ __slotnames__ _abc_impl".split())
 """Names that Python itself changes."""
 
 MISSING = object()

@@ -26,6 +26,9 @@ NUMBERS = (
 """The fields of a row that are null where it has no numbers."""
 
 NO_WORST = "its seeds were asked different queries, or their records are older than the worst case"
+WEAK_BASELINE = "the unmitigated model"
+"""How the fault of rows begins whose baseline does not remember."""
+
 NO_CLASS = "the captions of this testbed name no class, so none is asked for"
 NO_WAYS = "its records are older than the further ways to generate, so that its utility is that of plain generation"
 NO_CONTENT = "its records are older than the content scores, or its query gives no pictures"
