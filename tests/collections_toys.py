@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from solidmark.collection.asking import Collection
 from solidmark.collection.marking import mark
 from solidmark.collection.painting import Style
+from solidmark.collection.questions import Collection
 
 
 def picture(seed, height=16, width=16, channels=3):

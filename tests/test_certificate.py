@@ -12,7 +12,7 @@ from collections_toys import Memory, collection, guess, marked, picture, pixels
 
 from solidmark.__main__ import main
 from solidmark.collection import certificate, draws, ledger, measuring, pictures, verifying
-from solidmark.collection.asking import Query
+from solidmark.collection.questions import Query
 from solidmark.errors import DamagedFile, InvalidValue
 from solidmark.store import digest
 
@@ -26,7 +26,7 @@ def world(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(draws, "fresh", lambda: bytes(32))
         found = collection(folder, 60)
-    measuring.measure(Memory(found.marked), TOY, found, Query(), folder / "measured")
+    measuring.measure(Memory(found.marked), TOY, found, Query(content=True), folder / "measured")
     certificate.certify(folder / "measured", found.ledger, folder / "certificate")
     return folder, found
 
@@ -101,6 +101,11 @@ def a_p_value(made):
     made["answers"][0]["p_value"] /= 2
 
 
+def content_scores(made):
+    for answer in made["answers"]:
+        answer["content"] = 1.0
+
+
 def an_answer(made):
     made["answers"][0]["prediction"][0] = 0.5
 
@@ -153,7 +158,17 @@ def no_list(made):
     made["answers"] = 3
 
 
-CHANGES = [a_number, a_p_value, an_answer, a_dropped_answer, an_answer_twice, a_longer_list, another_caption, other_keys]
+CHANGES = [
+    a_number,
+    a_p_value,
+    content_scores,
+    an_answer,
+    a_dropped_answer,
+    an_answer_twice,
+    a_longer_list,
+    another_caption,
+    other_keys,
+]
 CHANGES += [another_statement, another_commitment, another_limit, another_count, no_faults_but_unsound, nothing, no_list]
 
 

@@ -12,8 +12,8 @@ import torch
 from collections_toys import Memory, collection, folder_of, guess, marked, pixels
 
 from solidmark.__main__ import main
-from solidmark.collection import asking, draws, ledger, measuring, verdict
-from solidmark.collection.asking import Query
+from solidmark.collection import draws, ledger, measuring, verdict
+from solidmark.collection.questions import Collection, Query
 from solidmark.errors import DamagedFile, InvalidValue, PluginFault
 
 TOY = {"name": "toy", "sha256": None}
@@ -76,7 +76,7 @@ def test_a_copy_is_asked_once(tmp_path):
     for name in ("a", "b"):
         shutil.copy(images / "1.png", images / f"{name}.png")
     out, secret, made = marked(tmp_path, hold_out=0)
-    record = measure(Memory(out), asking.Collection(made.ledger, out, secret), tmp_path / "into")
+    record = measure(Memory(out), Collection(made.ledger, out, secret), tmp_path / "into")
     assert record["asked"]["trained"] == 8
     assert record["held_out"] is None
 
@@ -178,7 +178,7 @@ def test_images_of_several_sizes_are_asked_apart(tmp_path):
     shapes = []
     measure(
         lambda images, *_: shapes.append(images.shape[-2:]) or images,
-        asking.Collection(made.ledger, out, secret),
+        Collection(made.ledger, out, secret),
         tmp_path / "into",
     )
     assert {tuple(shape) for shape in shapes} == {(18, 18), (18, 26)}
@@ -195,7 +195,7 @@ def test_gray_images_are_shown_in_colour_and_keys_inside_the_image_are_found(tmp
     def fill(images, masks, captions, seeds):
         return torch.stack([torch.from_numpy(memory[c].copy()).float().expand(3, -1, -1) / 255 for c in captions])
 
-    record = measure(fill, asking.Collection(made.ledger, tmp_path / "out", tmp_path / "secret"), tmp_path / "into")
+    record = measure(fill, Collection(made.ledger, tmp_path / "out", tmp_path / "secret"), tmp_path / "into")
     assert len(record["certified"]) == 6
 
 
@@ -208,7 +208,7 @@ def test_a_strangers_pipeline_is_asked_as_it_is(tmp_path):
 
     images = folder_of(tmp_path / "images", 8, height=8, width=8)
     made = mark(images, tmp_path / "out", tmp_path / "secret", Style(thickness=4), workers=1)
-    found = asking.Collection(made.ledger, tmp_path / "out", tmp_path / "secret")
+    found = Collection(made.ledger, tmp_path / "out", tmp_path / "secret")
     record = measure(stable_diffusion(), found, tmp_path / "into", steps=2, batch=4)
     assert (record["certified"], record["asked"]["trained"]) == ([], 4)
 

@@ -13,10 +13,10 @@ from collections_toys import Memory, collection, folder_of, guess, marked
 
 from solidmark.__main__ import main
 from solidmark.collection import draws, loading, measuring
-from solidmark.collection.asking import Query
 from solidmark.collection.loop import Measure
 from solidmark.collection.marking import mark
 from solidmark.collection.painting import Style
+from solidmark.collection.questions import Query
 from solidmark.errors import InvalidValue
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InvalidValue
 
 if TYPE_CHECKING:
-    from ..collection.asking import Collection, Query
     from ..collection.ledger import Ledger
+    from ..collection.questions import Collection, Query
 
 PASSPHRASE = "SOLIDMARK_PASSPHRASE"
 SHOWN = 10
@@ -55,6 +55,7 @@ def add(commands: Any) -> None:
     measure.add_argument("--seed", type=int, default=0, metavar="N", help="of all noise (default 0)")
     measure.add_argument("--limit", type=int, metavar="N", help="ask at most so many of each split, chosen at random")
     measure.add_argument("--resolution", type=int, metavar="PIXELS", help="side of the images that the model makes")
+    measure.add_argument("--content", action="store_true", help="also generate every image from its caption alone")
     measure.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
     measure.add_argument("--dtype", default="float32", choices=("float32", "float16", "bfloat16"))
     _passphrase_file(measure)
@@ -120,7 +121,7 @@ def _left_out(left_out: Mapping[str, str]) -> int:
 
 def _measure(options: argparse.Namespace) -> int:
     from ..collection import loading, measuring, showing
-    from ..collection.asking import Query
+    from ..collection.questions import Query
 
     if options.model is None and options.checkpoints is None:
         raise InvalidValue("solidmark measure", "no model", "--model or --checkpoints", "Say what is to be asked.")
@@ -131,6 +132,7 @@ def _measure(options: argparse.Namespace) -> int:
         seed=options.seed,
         limit=options.limit,
         resolution=options.resolution,
+        content=options.content,
     )
     collection = opened(options)
     if options.checkpoints is None:
@@ -181,7 +183,7 @@ def _folder(path: Path) -> Path:
 
 def opened(options: argparse.Namespace) -> Collection:
     """The collection of --ledger and --marked; the passphrase is asked for where the ledger is sealed."""
-    from ..collection.asking import Collection
+    from ..collection.questions import Collection
 
     return Collection(_ledger(options), options.marked, options.ledger)
 

@@ -6,10 +6,8 @@ nothing. So an interrupted run goes on with the group it was at and answers as i
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -18,79 +16,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from .. import pipelines
-from ..errors import DamagedFile, InvalidValue
+from ..errors import InvalidValue
 from ..keys import Keys
+from ..metrics.scores import Array
 from ..progress import Progress, silent
-from . import ledger, pictures
+from . import emission, ledger
 from .layouts import Layout, Pixels
-from .ledger import HELD_OUT, Ledger, Row
+from .ledger import Row
+from .questions import Answer, Collection, Group, Query
 
 CALLS = 8
 """Batches of a group."""
-
-
-@dataclass(frozen=True)
-class Query:
-    """How a model is asked. `limit` is the most images of each split (None: all), `resolution` the side in pixels that the
-    model answers at (None: that of the marked image), `every` see `pipelines.held`; None is the pipeline's own."""
-
-    steps: int | None = None
-    guidance: float | None = None
-    batch: int = 1
-    every: int = 4
-    seed: int = 0
-    limit: int | None = None
-    resolution: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch", "limit", "resolution"):
-            number = getattr(self, name)
-            if number is not None and number < 1:
-                raise InvalidValue(f"--{name}", number, "at least 1", "Give a larger number.")
-
-
-@dataclass(frozen=True)
-class Collection:
-    """A ledger with the folders of its marked files: `marked` is OUT, `folder` that of the ledger."""
-
-    ledger: Ledger
-    marked: Path
-    folder: Path
-
-    def read(self, row: Row) -> Pixels:
-        """The marked picture. Raises InvalidValue where it is missing, DamagedFile where it is not the one of the ledger."""
-        path = (self.marked if row.split == "trained" else self.folder / HELD_OUT) / row.marked
-        try:
-            data = path.read_bytes()
-        except OSError as cause:
-            cure = "Give the OUT that belongs to this ledger with --marked."
-            raise InvalidValue(str(path), f"{cause.strerror}", "the marked image", cure) from cause
-        if hashlib.sha256(data).hexdigest() != row.marked_sha256:
-            cure = "Give the folders as `solidmark mark` wrote them."
-            raise DamagedFile(str(path), "another file than the ledger's", row.marked_sha256[:12], cure)
-        return pictures.decode(data, str(path))[0]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model answered for a row: (S,) predicted keys, and whether it refused (then they are gray)."""
-
-    number: int
-    prediction: tuple[float, ...]
-    refused: bool
-
-
-@dataclass(frozen=True)
-class Group:
-    """The answers to one group, with the pictures as asked and as answered, and what the model's door warns of.
-
-    Pictures are as large as the marked ones.
-    """
-
-    answers: list[Answer]
-    asked: list[Pixels]
-    answered: list[Pixels]
-    warnings: list[str]
 
 
 def groups(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
@@ -114,20 +50,40 @@ def ask_all(
 ) -> Iterator[Group]:
     """The answers to every group of which `done` does not say that it has been asked, by its place."""
     rows, asked = ledger.rows_to_ask(collection.ledger, query.limit), 0
+    spare = emission.spare(collection) if query.content else None
     for place, group in enumerate(groups(rows, query.batch * CALLS)):
         if not done(place):
-            yield ask(pipe, collection, group, query)
+            yield ask(pipe, collection, group, query, spare)
         asked += len(group)
         progress("asking", asked, len(rows))
 
 
-def ask(pipe: Any, collection: Collection, group: Sequence[Row], query: Query) -> Group:
-    """The answers to rows of one layout: blank borders go in, and what the model makes of them is read."""
+def ask(pipe: Any, collection: Collection, group: Sequence[Row], query: Query, spare: Array | None = None) -> Group:
+    """The answers to rows of one layout: blank borders go in, and what the model makes of them is read.
+
+    With `spare` images each is also generated from its caption alone, and compared with what it is.
+    """
     layout = collection.ledger.layout(group[0])
-    asked = [pictures.as_colour(layout.canvas(layout.inner(collection.read(row)))) for row in group]
+    marked = [collection.colour(row) for row in group]
+    asked = [layout.canvas(layout.inner(picture)) for picture in marked]
     mask = torch.from_numpy(layout.region()).expand(len(group), 1, -1, -1)
+    answers = _put(pipe, asked, mask, group, query)
+    shown = [_pixels(image) for image in _fitted(answers.images, layout)]
+    found = [
+        Answer(row.number, tuple(layout.read(picture).tolist()), bool(refused))
+        for row, picture, refused in zip(group, shown, answers.refused, strict=True)
+    ]
+    if spare is not None:
+        plain = _put(pipe, asked, torch.ones_like(mask), group, query)
+        generated = [_pixels(image) for image in _fitted(plain.images, layout)]
+        own = emission.own(emission.thumbnails(generated, layout), emission.thumbnails(marked, layout), spare)
+        found = [replace(answer, content=score) for answer, score in zip(found, own, strict=True)]
+    return Group(found, asked, shown, list(answers.warnings))
+
+
+def _put(pipe: Any, asked: list[Pixels], mask: Tensor, group: Sequence[Row], query: Query) -> pipelines.Answers:
     images, masks = _resized(torch.stack([_tensor(picture) for picture in asked]), mask, query.resolution)
-    answers = pipelines.ask(
+    return pipelines.ask(
         pipe,
         images,
         masks,
@@ -139,16 +95,11 @@ def ask(pipe: Any, collection: Collection, group: Sequence[Row], query: Query) -
         seed=query.seed,
         ids=[row.number for row in group],
     )
-    shown = [_pixels(image) for image in _fitted(answers.images, layout)]
-    return Group(
-        [
-            Answer(row.number, tuple(layout.read(picture).tolist()), bool(refused))
-            for row, picture, refused in zip(group, shown, answers.refused, strict=True)
-        ],
-        asked,
-        shown,
-        list(answers.warnings),
-    )
+
+
+def as_json(group: Group) -> dict[str, Any]:
+    """What the journal notes of a group."""
+    return {"answers": [asdict(answer) for answer in group.answers], "warnings": group.warnings}
 
 
 def predictions(answers: Sequence[Answer]) -> Keys:

@@ -233,7 +233,7 @@ def read_answers(measured: Path) -> list[AnswerBlock]:
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != stated:
             raise ValueError("another file than the record's")
-        table = pq.read_table(io.BytesIO(content), columns=["number", "trained", "prediction", "p_value"])
+        table = pq.read_table(io.BytesIO(content), columns=["number", "trained", "prediction", "p_value", "content"])
     except (OSError, ValueError, pa.ArrowException) as cause:
         raise DamagedFile(str(path), f"{cause}", "the table of the record", "Measure again into a new folder.") from cause
     return cast(list[AnswerBlock], table.to_pylist())

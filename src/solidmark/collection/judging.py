@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from ..errors import SolidmarkError
 from . import verdict
-from .ledger import Ledger, keys_of, rows_to_ask
+from .ledger import Ledger, keys_of, rows_to_ask, spare_rows
 from .outcome import CollectionRecord
 from .verdict import Verdict
 
@@ -21,12 +21,13 @@ TOLERANCE = 1e-9
 
 
 class AnswerBlock(TypedDict):
-    """An answer: the number of its row, its split, predicted keys, and combined p-value."""
+    """An answer: the number of its row, its split, predicted keys, combined p-value, and score of its content, if asked."""
 
     number: int
     trained: bool
     prediction: list[float]
     p_value: float
+    content: float | None
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ def _each(record: CollectionRecord, answers: Sequence[AnswerBlock], ledger: Ledg
         trained, held = ([i for i, row in enumerate(rows) if row.split == part] for part in ("trained", "held-out"))
         judged = verdict.judge(found[trained], keys[trained], found[held], keys[held], record["query"]["seed"])
         differing = [name for name in Verdict.__annotations__ if not alike(record.get(name), judged[name])]  # type: ignore[literal-required]
+        apart = {row.number for row in spare_rows(ledger)}
+        told = [[answers[i]["content"] for i in part if answers[i]["number"] not in apart] for part in (trained, held)]
+        differing += [] if alike(record["content"], verdict.judge_content(*told)) else ["content"]
         text = "as the answers give them" if not differing else f"others in {', '.join(differing)}"
         yield Check("numbers", text, not differing)
         certified = verdict.certified(p[trained], [rows[i].number for i in trained])

@@ -38,6 +38,8 @@ PLAIN, SEALED, MANIFEST, COMMITMENT = "ledger.parquet", "ledger.parquet.sealed",
 HELD_OUT = "held_out"
 """The folder of the held-out images, within that of the ledger."""
 
+SPARE = 200
+
 Part = Literal["trained", "held-out"]
 
 
@@ -115,6 +117,12 @@ def rows_to_ask(ledger: Ledger, limit: int | None = None) -> list[Row]:
     for part in get_args(Part):
         chosen += sorted(ledger.asked(part), key=lambda row: row.marked_sha256)[:limit]
     return sorted(chosen, key=lambda row: (row.height, row.width, row.thickness, row.marked_sha256))
+
+
+def spare_rows(ledger: Ledger) -> list[Row]:
+    """The held-out rows that calibrate distances between pictures, a quarter of them and at most SPARE; not scored."""
+    rows = sorted(ledger.asked("held-out"), key=lambda row: row.source_sha256)
+    return rows[: min(len(rows) // 4, SPARE)]
 
 
 def save(folder: Path, ledger: Ledger, passphrase: str | None = None, left_out: Mapping[str, str] | None = None) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..errors import InvalidValue
 from . import asking, ledger, showing, verdict
-from .asking import Collection, Query
+from .questions import Collection, Query
 
 
 class Measure:

@@ -27,11 +27,11 @@ from .. import records
 from ..errors import InvalidValue
 from ..metrics import scores
 from ..progress import Progress, silent
-from . import asking, pictures, verdict
-from .asking import Answer, Collection, Group, Query
+from . import asking, ledger, pictures, verdict
 from .ledger import Row, keys_of, write_private
 from .lines import Lines
 from .outcome import ANSWERS, ASKED, RECORD, SCHEMA, TABLE, CollectionRecord, Model
+from .questions import Answer, Collection, Group, Query
 
 LIBRARIES = ("solidmark", "torch", "diffusers", "numpy", "scipy", "pillow")
 
@@ -50,7 +50,7 @@ def measure(
         found = len(lines.entries)
         for group in asking.ask_all(pipe, collection, query, lambda place: place < found, progress):
             _keep_pictures(group, collection, into)
-            entry = {"answers": [asdict(answer) for answer in group.answers], "warnings": group.warnings}
+            entry = asking.as_json(group)
             lines.add(entry)
             lines.entries.append(json.loads(json.dumps(entry)))
         record = _record(lines, collection)
@@ -82,6 +82,8 @@ def _record(lines: Lines, collection: Collection) -> CollectionRecord:
         cure = "Mark anew with a smaller --hold-out."
         raise InvalidValue("collection", "no image that was handed out", "at least 3", cure)
     judged = verdict.judge(found[trained], keys[trained], found[held], keys[held], lines.head["query"]["seed"])
+    apart = {row.number for row in ledger.spare_rows(collection.ledger)}
+    scores_of = [[answers[i].content for i in part if answers[i].number not in apart] for part in (trained, held)]
     p = verdict.p_values(found, keys)
     certified = verdict.certified(p[trained], [rows[i].number for i in trained])
     into = lines.path.parent
@@ -98,6 +100,7 @@ def _record(lines: Lines, collection: Collection) -> CollectionRecord:
             "keys": keys.shape[1],
         },
         **judged,
+        "content": verdict.judge_content(*scores_of),
         "certified": certified,
         "warnings": list(dict.fromkeys(text for entry in lines.entries for text in entry["warnings"])),
         "versions": lines.head["versions"],
@@ -118,6 +121,7 @@ def _write_table(path: Path, rows: Sequence[Row], answers: Sequence[Answer], p: 
             "prediction": found.tolist(),
             "distance": scores.distances(found, keys).tolist(),
             "p_value": np.asarray(p).tolist(),
+            "content": pa.array([answer.content for answer in answers], type=pa.float64()),
             "refused": [answer.refused for answer in answers],
             "certified": [row.number in certified for row in rows],
         }

@@ -6,6 +6,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from ..schema.record import ContentScoreBlock
 from .verdict import Verdict
 
 SCHEMA = "solidmark.collection/1"
@@ -29,13 +30,17 @@ class AskedBlock(TypedDict):
 
 
 class CollectionRecord(Verdict):
-    """A measurement of a collection; `certified` are numbers of rows of the ledger with the given commitment."""
+    """A measurement of a collection; `certified` are numbers of rows of the ledger with the given commitment.
+
+    `content` says whether images are generated from their captions alone; null where that was not asked.
+    """
 
     schema: str
     model: Model
     query: dict[str, Any]
     commitment: str
     asked: AskedBlock
+    content: ContentScoreBlock | None
     certified: list[int]
     warnings: list[str]
     versions: dict[str, str]

@@ -63,6 +63,12 @@ def lines(record: CollectionRecord) -> str:
             f"held-out images: M = {chance['value']:.3f} [{chance['low']:.3f}, {chance['high']:.3f}], "
             f"{found['count']} of {found['of']} certified: {'at chance' if record['sound'] else 'NOT at chance'}"
         )
+    if (content := record["content"]) is not None:
+        area, found = content["auroc"], content["certified"]
+        told.append(
+            f"captions alone: AUROC {area['value']:.3f} [{area['low']:.3f}, {area['high']:.3f}] (chance: 0.5), "
+            f"{found['count']} of {found['of']} certified at 2.5 %"
+        )
     told += [f"refused {asked['refused']}"] if asked["refused"] else []
     told += [f"warning: {text}" for text in record["warnings"]]
     return "\n".join([*told, *(f"FAULT {text}" for text in record["faults"])])

@@ -12,8 +12,16 @@ from .. import keys as key_draws
 from .. import seeds
 from ..errors import InvalidValue
 from ..keys import Keys
-from ..metrics import controls, scores, scoring
-from ..schema.record import AreaBlock, EpsilonBlock, IntervalBlock, MemorizationBlock, NegativeBlock, ShareBlock
+from ..metrics import content, controls, scores, scoring
+from ..schema.record import (
+    AreaBlock,
+    ContentScoreBlock,
+    EpsilonBlock,
+    IntervalBlock,
+    MemorizationBlock,
+    NegativeBlock,
+    ShareBlock,
+)
 
 LEAST = 3
 """Images of a split below which it has no numbers: an interval needs three."""
@@ -78,6 +86,20 @@ def judge(trained: Keys, trained_keys: Keys, held_out: Keys, held_out_keys: Keys
         "separation": _separation(trained, trained_keys, held_out, held_out_keys) if enough else None,
         "faults": faults,
         "sound": not faults,
+    }
+
+
+def judge_content(trained: Sequence[float | None], held_out: Sequence[float | None]) -> ContentScoreBlock | None:
+    """How the content of generated pictures separates the two; None where it was not asked, or of too few images."""
+    near, far = (np.array([score for score in given if score is not None]) for given in (trained, held_out))
+    if min(len(near), len(far)) < LEAST:
+        return None
+    found = content.certified(content.conformal_p(near, far))
+    return {
+        "auroc": {**scoring.interval(scores.auroc(near, far)), "chance": 0.5},
+        "images": len(near),
+        "certified": scoring.share(scores.proportion(int(found.sum()), len(near), chance=0.0)),
+        "least": content.least_certified(len(near), len(far)),
     }
 
 

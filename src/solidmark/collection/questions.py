@@ -1,0 +1,89 @@
+"""Questions: what is asked of a model, of which collection, and what an answer is."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import DamagedFile, InvalidValue
+from . import pictures
+from .layouts import Pixels
+from .ledger import HELD_OUT, Ledger, Row
+
+
+@dataclass(frozen=True)
+class Query:
+    """How a model is asked; None is the pipeline's own number.
+
+    `limit` is the most images of each split (None: all), `resolution` the side in pixels that the model answers at (None:
+    that of the marked image); for `every` see `pipelines.held`. With `content` every image is also generated from its
+    caption alone.
+    """
+
+    steps: int | None = None
+    guidance: float | None = None
+    batch: int = 1
+    every: int = 4
+    seed: int = 0
+    limit: int | None = None
+    resolution: int | None = None
+    content: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "limit", "resolution"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise InvalidValue(f"--{name}", number, "at least 1", "Give a larger number.")
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A ledger with the folders of its marked files: `marked` is OUT, `folder` that of the ledger."""
+
+    ledger: Ledger
+    marked: Path
+    folder: Path
+
+    def read(self, row: Row) -> Pixels:
+        """The marked picture. Raises InvalidValue where it is missing, DamagedFile where it is not the one of the ledger."""
+        path = (self.marked if row.split == "trained" else self.folder / HELD_OUT) / row.marked
+        try:
+            data = path.read_bytes()
+        except OSError as cause:
+            cure = "Give the OUT that belongs to this ledger with --marked."
+            raise InvalidValue(str(path), f"{cause.strerror}", "the marked image", cure) from cause
+        if hashlib.sha256(data).hexdigest() != row.marked_sha256:
+            cure = "Give the folders as `solidmark mark` wrote them."
+            raise DamagedFile(str(path), "another file than the ledger's", row.marked_sha256[:12], cure)
+        return pictures.decode(data, str(path))[0]
+
+    def colour(self, row: Row) -> Pixels:
+        """The same as a training in RGB sees it."""
+        return pictures.as_colour(self.read(row))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answered for a row: (S,) predicted keys, and whether it refused (then they are gray).
+
+    `content` is the score of the picture that its caption gave; None where that was not asked.
+    """
+
+    number: int
+    prediction: tuple[float, ...]
+    refused: bool
+    content: float | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """The answers to one group, with the pictures as asked and as answered, and what the model's door warns of.
+
+    Pictures are as large as the marked ones.
+    """
+
+    answers: list[Answer]
+    asked: list[Pixels]
+    answered: list[Pixels]
+    warnings: list[str]
