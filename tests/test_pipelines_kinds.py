@@ -182,6 +182,21 @@ def test_a_step_of_both_branches_holds_both():
     assert torch.equal(run.x[:2][~run.filled], run.x[2:][~run.filled])
 
 
+@pytest.mark.parametrize("kind", [stable_diffusion_3, flux], ids=lambda kind: kind.__name__)
+def test_images_may_be_wider_than_high(kind):
+    pipe, call = kind()
+    wide = torch.cat([images(1), images(1)], dim=3)
+    with held(pipe, wide, MARK) as run:
+        call(pipe, ["a"], generator=run.generators(), height=16, width=32, num_inference_steps=3, output_type="np")
+    assert torch.equal(run.latents()[~run.filled], run.known[~run.filled])
+    assert run.filled[0, 0].int().tolist() == [[1] * 8, *[[1, *[0] * 6, 1]] * 2, [1] * 8]
+
+
+def test_a_side_of_half_a_cell_is_refused():
+    with pytest.raises(InvalidValue, match="multiples of 4"), held(stable_diffusion(), images(1)[..., :14], MARK):
+        pass
+
+
 @pytest.mark.parametrize(
     ("kind", "captions", "error", "found"),
     [

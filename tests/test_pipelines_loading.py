@@ -14,6 +14,7 @@ from tiny_pipelines import CAPTIONS, MARK, images, stable_diffusion
 
 from solidmark.errors import DamagedFile, InvalidValue, NotApplicable, PluginFault, UnknownName
 from solidmark.pipelines import ask, identity, load, modern, old_imports
+from solidmark.pipelines.identities import folder_digest
 from solidmark.pipelines.quiet import quiet
 
 OLD_FILE = """
@@ -64,7 +65,7 @@ def test_a_saved_pipeline_answers_as_the_one_in_memory(folder, capfd):
 
 def test_a_class_and_a_call_of_2023_run_today(folder, old_file):
     loaded = load(folder, pipeline_class=f"{old_file}:Local", call=f"{old_file}:louder")
-    answers = ask(loaded.pipe, images(), MARK, CAPTIONS, steps=3, call=loaded.call)
+    answers = ask(loaded, images(), MARK, CAPTIONS, steps=3)
     assert torch.equal(answers.images, ask(load(folder).pipe, images(), MARK, CAPTIONS, steps=3, guidance=3.0).images)
     assert type(loaded.pipe).__name__ == "Local"
 
@@ -96,10 +97,10 @@ def test_moved_names_are_only_there_inside_old_imports():
 
 def test_the_revision_follows_weights_and_not_the_schedulers_file(changed, folder):
     (changed / "scheduler" / "scheduler_config.json").write_text((changed / "unet" / "config.json").read_text())
-    assert identity.folder_digest(changed) == identity.folder_digest(folder)
+    assert folder_digest(changed) == folder_digest(folder)
     weights = changed / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
-    assert identity.folder_digest(changed) != identity.folder_digest(folder)
+    assert folder_digest(changed) != folder_digest(folder)
 
 
 def test_an_identity_is_plain_json_and_names_what_is_used(folder):
@@ -113,9 +114,9 @@ def test_an_identity_is_plain_json_and_names_what_is_used(folder):
 
 
 def test_the_identity_follows_call_class_and_weights():
-    first = identity.identity(stable_diffusion(), functools.partial(by_scale, scale=2.0))
-    other = identity.identity(stable_diffusion(tiny.Bare), functools.partial(by_scale, scale=3.0))
-    third = identity.identity(stable_diffusion(vae=tiny.autoencoder(scaling_factor=0.5)), lambda pipe, captions: None)
+    first = identity(stable_diffusion(), functools.partial(by_scale, scale=2.0))
+    other = identity(stable_diffusion(tiny.Bare), functools.partial(by_scale, scale=3.0))
+    third = identity(stable_diffusion(vae=tiny.autoencoder(scaling_factor=0.5)), lambda pipe, captions: None)
     assert first["revision"] == other["revision"] != third["revision"]
     assert len({one["call_source"] for one in (first, other, third)}) == 3
     assert first["source"] != other["source"]

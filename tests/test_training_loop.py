@@ -1,6 +1,7 @@
 """Memorization in a training: `Measure` every few steps, the curve over checkpoints, and LoRA weights on top."""
 
 import csv
+import json
 import re
 import subprocess
 import sys
@@ -199,3 +200,16 @@ def test_what_is_no_lora_of_this_pipeline_is_refused(pipelines, tmp_path, name):
     save_file({name: np.zeros((1, 2), dtype=np.float32)}, tmp_path / "x.safetensors")
     with pytest.raises(InvalidValue, match="LoRA weights of this pipeline"):
         loading.load(str(pipelines / "pipeline"), tmp_path / "x.safetensors")
+
+
+def test_a_strangers_class_and_call_answer_and_are_in_the_record(pipelines, tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from diffusers import StableDiffusionPipeline\n\n\nclass Own(StableDiffusionPipeline):\n    pass\n\n\n"
+        "def call(pipe, captions, **options):\n    return pipe(captions, **options)\n"
+    )
+    command = ["measure", "--model", str(pipelines / "pipeline"), "--steps", "2", "--ledger", str(pipelines / "secret")]
+    command += ["--marked", str(pipelines / "out"), "--into", str(tmp_path / "into"), "--limit", "3"]
+    command += ["--pipeline-class", f"{tmp_path}/own.py:Own", "--pipeline-call", f"{tmp_path}/own.py:call"]
+    assert main(command) == 0
+    known = json.loads((tmp_path / "into" / "record.json").read_text())["model"]["pipeline"]
+    assert (known["pipeline"], known["call"], known["scheduler"]) == ("Own", "call", "DDIMScheduler")

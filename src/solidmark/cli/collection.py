@@ -46,6 +46,8 @@ def add(commands: Any) -> None:
     measure.add_argument("--marked", type=Path, required=True, metavar="OUT", help="the marked images")
     measure.add_argument("--into", type=Path, required=True, metavar="DIR", help="where records go; run again, it goes on")
     measure.add_argument("--lora", type=Path, metavar="FILE", help="LoRA weights on top of the pipeline")
+    measure.add_argument("--pipeline-class", metavar="FILE.py:CLASS", help="load the pipeline as this class of a file")
+    measure.add_argument("--pipeline-call", metavar="FILE.py:FUNCTION", help="ask by function(pipe, captions, **options)")
     measure.add_argument(
         "--checkpoints", type=Path, metavar="DIR", help="of a training: each is measured, a curve is written"
     )
@@ -136,7 +138,8 @@ def _measure(options: argparse.Namespace) -> int:
     )
     collection = opened(options)
     if options.checkpoints is None:
-        pipe, model = loading.load(options.model, options.lora, options.device, options.dtype)
+        strangers = (options.pipeline_class, options.pipeline_call)
+        pipe, model = loading.load(options.model, options.lora, options.device, options.dtype, *strangers)
         record = measuring.measure(pipe, model, collection, query, options.into, _progress())
         print(showing.lines(record))
         print(f"written to {options.into}")

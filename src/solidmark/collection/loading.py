@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from .. import pipelines
 from ..errors import InvalidValue, PluginFault, cure_of, said
 from ..pipelines.quiet import quiet
 from .outcome import Model
@@ -23,26 +24,39 @@ LORA = "pytorch_lora_weights.safetensors"
 DENOISERS = ("unet", "transformer")
 
 
-def load(text: str, lora: Path | None = None, device: str = "cpu", dtype: str = "float32") -> tuple[Any, Model]:
+def load(
+    text: str,
+    lora: Path | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    pipeline_class: str | None = None,
+    pipeline_call: str | None = None,
+) -> tuple[Any, Model]:
     """The model that `text` names, and what the record says of it.
 
     `folder` is a diffusers pipeline as `save_pretrained` writes it, `file.py:name` or `module:name` a function that
-    fills in pixels. Raises InvalidValue for what is neither, PluginFault for what cannot be loaded.
+    fills in pixels. `pipeline_class` and `pipeline_call` are a stranger's class and call, see `pipelines.load`; with a
+    call the model is a `pipelines.Loaded`. Raises InvalidValue for what is neither, PluginFault for what cannot be loaded.
     """
     folder = Path(text)
     if folder.is_dir():
-        pipe = _pipeline(folder, device, dtype)
+        loaded = pipelines.load(folder, pipeline_class=pipeline_class, call=pipeline_call, device=device, dtype=dtype)
         files = [*_files(folder), *(_files(lora) if lora is not None else [])]
         if lora is not None:
-            _add_lora(pipe, lora)
+            _add_lora(loaded.pipe, lora)
         name = folder.resolve().name + (f" with {lora.name}" if lora is not None else "")
-        return pipe, {"name": name, "sha256": digest(files)}
+        known = pipelines.identity(loaded.pipe, loaded.call, loaded.revision if lora is None else None)
+        model: Model = {"name": name, "sha256": digest(files), "pipeline": known}
+        return (loaded.pipe if loaded.call is None else loaded), model
     place, colon, name = text.rpartition(":")
     if not colon:
         expected = "the folder of a pipeline, or FILE.py:FUNCTION"
         raise InvalidValue("--model", repr(text), expected, "Save the pipeline with save_pretrained.")
     if lora is not None:
         raise InvalidValue("--lora", f"a LoRA for the function {text}", "a pipeline", "Load it in your function.")
+    if pipeline_class is not None or pipeline_call is not None:
+        option, cure = "--pipeline-class, --pipeline-call", "Give the folder of a pipeline with --model."
+        raise InvalidValue(option, f"the function {text}", "a pipeline", cure)
     return _function(place, name)
 
 
@@ -108,18 +122,6 @@ def _is_checkpoint(path: Path) -> bool:
 
 def _dtype(name: str) -> torch.dtype:
     return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[name]
-
-
-def _pipeline(folder: Path, device: str, dtype: str) -> Any:
-    with quiet():
-        import diffusers
-
-        try:
-            pipe: Any = diffusers.DiffusionPipeline.from_pretrained(folder, torch_dtype=_dtype(dtype), local_files_only=True)
-            return pipe.to(device)
-        except Exception as cause:  # whatever a damaged or foreign folder makes it raise
-            cure = "Give a folder that save_pretrained has written."
-            raise InvalidValue(str(folder), said(cause), "a pipeline of diffusers", cure) from cause
 
 
 def _add_lora(pipe: Any, lora: Path) -> None:

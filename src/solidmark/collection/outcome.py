@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -14,10 +15,11 @@ RECORD, TABLE, ASKED, ANSWERS = "record.json", "per_image.parquet", "asked", "an
 
 
 class Model(TypedDict):
-    """Which model was asked: its name, and a sha256 of its files where it has some."""
+    """Which model was asked: its name, a sha256 of its files where it has some, and what a pipeline is (`Identity`)."""
 
     name: str
     sha256: str | None
+    pipeline: NotRequired[Mapping[str, Any]]
 
 
 class AskedBlock(TypedDict):

@@ -8,7 +8,7 @@ from .age import modern, old_imports
 from .asking import Answers, ask
 from .counting import Counts
 from .holding import Held, held
-from .identity import Identity
+from .identities import Identity, identity
 from .loading import Loaded, load
 
-__all__ = ["Answers", "Counts", "Held", "Identity", "Loaded", "ask", "held", "load", "modern", "old_imports"]
+__all__ = ["Answers", "Counts", "Held", "Identity", "Loaded", "ask", "held", "identity", "load", "modern", "old_imports"]

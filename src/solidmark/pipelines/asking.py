@@ -19,6 +19,7 @@ from .age import unused_overrides
 from .calls import Call, Shown, asked, name_of, options, read_shown, strangers_code
 from .counting import Counts, counted
 from .holding import EVERY, Held, as_mask, held
+from .loading import Loaded
 
 Fill = Callable[[Tensor, Tensor, "list[str] | None", "list[int]"], Any]
 """A model outside diffusers: fill(images, masks, captions, seeds) gives images, (B, C, H, W) in [0, 1].
@@ -80,12 +81,15 @@ def ask(
 ) -> Answers:
     """The images with the pixels under `mask` filled in by a diffusers pipeline, or by a function (see `Fill`).
 
-    `images` are (N, C, H, W) in [0, 1], `mask` a mark, or booleans (H, W) or (N, 1, H, W). `call` replaces
+    `pipe` may also be what `load` gives. `images` are (N, C, H, W) in [0, 1], `mask` a mark, or booleans (H, W) or
+    (N, 1, H, W). `call` replaces
     `pipe(captions, ...)` where a mitigation has arguments or two calls; `steps` and `guidance` replace the pipeline's own.
     An answer depends on seed and `ids` alone, whatever the batch; with `batch` above 1, which many mitigations do not
     survive, one image is asked both ways, and NotApplicable is raised where the two differ. For `every` see `held`.
     Raises InvalidValue for input of a wrong shape, PluginFault for what the model's own code does.
     """
+    if isinstance(pipe, Loaded):
+        pipe, call = pipe.pipe, pipe.call if call is None else call
     numbers = _check(images, captions, ids, batch)
     whole = as_mask(mask, images)
     blank = torch.where(whole, BLANK, images)

@@ -137,10 +137,10 @@ def read_shown(result: Any, images: Tensor, where: str) -> Shown:
     if not (low >= -SLACK and high <= 1 + SLACK):  # also true for NaN
         found = f"numbers from {low:.3g} to {high:.3g}"
         raise PluginFault(where, found, "finite numbers in [0, 1]", "Return output_type='np', or PIL images.")
-    refused = torch.zeros(len(images), dtype=torch.bool)
-    if flagged is not None:
-        refused = torch.as_tensor([bool(one) for one in flagged])
-    return Shown(shown.clamp(0, 1), refused)
+    refused = [False] * len(images) if flagged is None else [bool(one) for one in flagged]
+    if len(refused) != len(images):
+        raise PluginFault(where, f"{len(refused)} flags", f"{len(images)}, one an image", "Flag each image.")
+    return Shown(shown.clamp(0, 1), torch.tensor(refused))
 
 
 def name_of(call: Call) -> str:

@@ -17,7 +17,7 @@ from ..errors import InvalidValue, NotApplicable, PluginFault, UnknownName, said
 from ..provenance import code_digest
 from .age import modern, old_imports
 from .calls import Call, strangers_code
-from .identity import INDEX, Identity, components, folder_digest, identity, read_index
+from .identities import INDEX, Identity, components, folder_digest, identity, read_index
 from .quiet import quiet
 
 OURS = "solidmark_pipeline_"

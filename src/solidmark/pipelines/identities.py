@@ -112,7 +112,8 @@ def read_index(folder: Path) -> dict[str, Any]:
             raise TypeError(f"{type(index).__name__} in place of an object")
     except (OSError, ValueError, TypeError) as cause:
         cure = "Save the pipeline with save_pretrained."
-        raise DamagedFile(f"{folder.name}/{INDEX}", cleaned(str(cause)), "the index of a pipeline", cure) from cause
+        where, expected = f"{folder.name}/{INDEX}", "the index of a pipeline of diffusers"
+        raise DamagedFile(where, cleaned(str(cause)), expected, cure) from cause
     return index
 
 
