@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from solidmark.leaderboard import Leaderboard, Row, TestbedFacts
+from solidmark.leaderboard import Leaderboard, MatchedComparison, Row, TestbedFacts
+from solidmark.leaderboard.measures import CONTENT, KEYS, Measure
 
 from . import by_query, finding_cards, matched_prose, matched_table, prose, ranking_table
 from .columns import solver_text, table
@@ -59,14 +60,21 @@ def _excesses(board: Leaderboard, facts: TestbedFacts, *, named: bool) -> list[s
         return []
     remarks = [text for text in (matched_table.counts(comparison), matched_table.few(comparison)) if text]
     cells = [[column.cell(line).text for column in columns] for line in lines]
-    levels = [[family, *numbers] for family, numbers in matched_table.levels(comparison)]
-    losses = [f"{100 * loss:.0f} % lost" for loss in matched_table.LEVELS]
     return [
         *([f"### {escape(facts.title)}"] if named else []),
         f"{escape('. '.join(map(prose.sentence, remarks)))}.",
         _tabulate(cells, [column.heading for column in columns]),
-        *_fold(f"M* of every family by the {comparison.axis} that is lost", _tabulate(levels, ["family", *losses])),
+        *_levels(comparison, KEYS),
+        *([] if comparison.keys_only else _levels(comparison, CONTENT)),
     ]
+
+
+def _levels(comparison: MatchedComparison, measure: Measure) -> list[str]:
+    """Every curve by one yardstick in numbers, folded."""
+    name = f"Content ({measure.title})" if measure is CONTENT else measure.title
+    numbers = [[family, *each] for family, each in matched_table.levels(comparison, measure.name)]
+    losses = [f"{100 * loss:.0f} % lost" for loss in matched_table.LEVELS]
+    return _fold(f"{name} of every family by the {comparison.axis} that is lost", _tabulate(numbers, ["family", *losses]))
 
 
 def _ranking(board: Leaderboard, facts: TestbedFacts, *, named: bool) -> list[str]:

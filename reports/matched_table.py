@@ -14,7 +14,7 @@ from solidmark.leaderboard import (
     MatchedComparison,
 )
 from solidmark.leaderboard.excess import too_few
-from solidmark.leaderboard.measures import AXES, CONTENT
+from solidmark.leaderboard.measures import AXES, CONTENT, KEYS
 
 from .columns import spans
 from .table import EMPTY, OVER_SEEDS, SIGNED, TEXT, Column, with_interval
@@ -102,18 +102,27 @@ def columns(comparison: MatchedComparison) -> tuple[Column[Line], ...]:
         Column("reason", "because", "Why.", TEXT, lambda line: line.both.reason),
     ]
     if comparison.has_numbers(second):
-        columns += [
-            _excess(second, f"excess by {titles[second]}", "M* against the second utility.", _second_keys),
-            Column(
-                "second",
-                f"by {titles[second]}",
-                "What that utility says.",
-                TEXT,
-                lambda line: line.second and verdict(line.second),
-            ),
-        ]
+        columns += _by_second(second, titles[second], keys_only=comparison.keys_only)
     query = _excess("query", "excess in M", "The leading query alone, on the first utility.", lambda line: line.query)
     return (*columns, query)
+
+
+def _by_second(axis: str, title: str, *, keys_only: bool) -> list[Column[Line]]:
+    """The same by the second utility."""
+    keys = _excess(
+        axis, f"excess {'' if keys_only else 'in keys '}by {title}", "M* against the second utility.", _second_keys
+    )
+    content = _excess(
+        f"content_{axis}",
+        f"excess in content by {title}",
+        "Content against the second utility.",
+        lambda line: line.second.content if line.second is not None else None,
+        f"{CONTENT.title}; reference 0",
+    )
+    says = Column[Line](
+        "second", f"by {title}", "What that utility says.", TEXT, lambda line: line.second and verdict(line.second)
+    )
+    return [keys, says] if keys_only else [keys, content, says]
 
 
 def _by_keys_alone(axis: str, title: str) -> list[Column[Line]]:
@@ -202,9 +211,10 @@ def verdict(found: Excess | JointVerdict) -> str:
     return f"{SIGNS[found.verdict]} {found.verdict.value}"
 
 
-def levels(comparison: MatchedComparison) -> list[tuple[str, list[str]]]:
-    """Every curve of the leading axis in numbers: M* with its band at each of `LEVELS`."""
-    return [(curve.family, [_level(curve, loss) for loss in LEVELS]) for curve in comparison.curves_on(comparison.axis)]
+def levels(comparison: MatchedComparison, measure: str = KEYS.name) -> list[tuple[str, list[str]]]:
+    """Every curve of the leading axis in numbers: M*, or content, with its band at each of `LEVELS`."""
+    curves = comparison.curves_on(comparison.axis, measure)
+    return [(curve.family, [_level(curve, loss) for loss in LEVELS]) for curve in curves]
 
 
 def _level(curve: Curve, loss: float) -> str:

@@ -90,7 +90,17 @@ def headline(board: Leaderboard, facts: TestbedFacts) -> str:
         f"baseline: M {with_interval(lead.memorization)} where chance gives 0, "
         f"{lead.certified.count} of {lead.certified.of} images certified memorized where chance gives 0, "
         f"{with_interval(lead.leaked_bits, ONE)} bits of keys leaked an image{_over_queries(baseline)}"
+        f"{_by_content(baseline)}"
     )
+
+
+def _by_content(row: Row) -> str:
+    """AUROC of content, from the own caption where captions say something, and from any."""
+    if row.content is None:
+        return ""
+    scores = {"the own caption": row.content.own, "any caption": row.content.any}
+    shown = [f"{with_interval(score.auroc)} from {name}" for name, score in scores.items() if score is not None]
+    return f"; by content AUROC {', '.join(shown)}, where chance gives 0.5"
 
 
 def _over_queries(row: Row) -> str:
@@ -134,6 +144,7 @@ def stats(board: Leaderboard, facts: TestbedFacts) -> list[tuple[str, str, str]]
         ("certified memorized", f"{lead.certified.count} of {lead.certified.of}", "images; chance 0"),
         ("leaked an image", f"{bits.value:z.1f} bits", f"{_range(bits, ONE)}; chance 0"),
         ("privacy loss ε̂", f"≥ {lead.epsilon.value:z.1f}", "with 95 % probability; chance 0"),
+        *_content_stat(baseline),
         ("power of the query", f"{power.value:z.2f}", "M of a perfect memorizer; ideal 1"),
     ]
 
@@ -144,6 +155,13 @@ def _worst_stat(row: Row) -> list[tuple[str, str, str]]:
         return []
     m = worst.memorization
     return [(f"M*, worst of {worst.queries} queries", f"{m.value:z.2f}", f"{_range(m, TWO)}; chance 0")]
+
+
+def _content_stat(row: Row) -> list[tuple[str, str, str]]:
+    if row.content is None:
+        return []
+    name, score = ("own", row.content.own) if row.content.own is not None else ("any", row.content.any)
+    return [(f"content, {name} caption", f"{score.auroc.value:.2f}", f"AUROC, {_range(score.auroc, TWO)}; chance 0.5")]
 
 
 def _range(estimate: Estimate, form: str) -> str:

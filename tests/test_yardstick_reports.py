@@ -11,7 +11,7 @@ from yardstick_samples import world
 
 from solidmark.leaderboard import Leaderboard, build_leaderboard
 from solidmark.leaderboard.disagreement import OUTLIVES, UNLINKED
-from solidmark.runner.controller import _short_row
+from solidmark.runner.ending import short_row
 
 
 def built(*families: str, shown: bool = True) -> Leaderboard:
@@ -114,5 +114,17 @@ def test_a_panel_of_content_has_its_own_numbers(board: Leaderboard) -> None:
 
 def test_the_table_at_the_end_of_a_run_has_content() -> None:
     row = built("unlinker").to_json()["rows"][-1]
-    assert _short_row(row, shown=True)[3] == "own 0.52, any 0.94"
-    assert len(_short_row(row)) == 5
+    assert short_row(row, shown=True)[3] == "own 0.52, any 0.94"
+    assert len(short_row(row)) == 5
+
+
+def test_the_baseline_is_told_by_both_yardsticks(text: str, site: str) -> None:
+    assert "by content AUROC 0.99 [0.93, 1.00] from the own caption, 0.98 [0.92, 1.00] from any caption" in text
+    assert "<dt>content, own caption</dt>" in site
+
+
+def test_curves_of_content_are_in_numbers_too(text: str) -> None:
+    numbers = text.partition("Content (2 AUROC − 1) of every family by the accuracy that is lost")[2].partition(
+        "</details>"
+    )[0]
+    assert re.search(r"\| honest +\| 0\.98 .*\| 0\.20 \[[^|]*\|$", numbers, re.MULTILINE)
