@@ -71,6 +71,13 @@ def test_without_captions_nothing_is_unlinked() -> None:
     assert phrase(0.1, 0, None, 0.6, 0, 0) is None
 
 
+def test_labels_tie_no_caption_to_an_image_so_nothing_is_unlinked() -> None:
+    """The own caption is a class: it gives no image of the baseline either."""
+    labelled = row("none", (0.89, 64, 0.55, 0.99, 0, 64), "none")
+    rows = build_leaderboard([labelled, row("x(a=1)", (0.10, 6, 0.52, 0.92, 2, 40))]).rows  # type: ignore[list-item]
+    assert [found.disagreement for found in rows] == [None, OUTLIVES]
+
+
 def test_avoided_keys_are_keys_that_are_left() -> None:
     assert phrase(-0.6, 30, 0.95, 0.95, 40, 40) is None
 

@@ -44,15 +44,17 @@ FAINT_SHARE = 0.5
 def disagreement(row: Row, baseline: Row | None) -> str | None:
     """The phrase for a row; None where both yardsticks say the same, or one of them was not measured.
 
-    What is compared with the baseline needs one with content; the baseline itself is compared with nothing.
+    The first two compare with the baseline, and need one with content: where its own captions give little themselves, as
+    labels do, no mitigation has cut a link.
     """
     keys = _judged_by(row)
     if row.content is None or keys is None:
         return None
-    if _unlinked(row.content):
-        return UNLINKED
-    if baseline is not None and not row.baseline and _outlives(row, baseline):
-        return OUTLIVES
+    if baseline is not None and baseline.content is not None and not row.baseline:
+        if _unlinked(row.content) and not _unlinked(baseline.content):
+            return UNLINKED
+        if _outlives(row, baseline):
+            return OUTLIVES
     return FAINT if _faint(keys, row.content) else None
 
 
