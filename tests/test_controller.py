@@ -8,10 +8,13 @@ from types import SimpleNamespace
 import pytest
 from record_samples import case, failed, utility
 
+from solidmark import pytest_plugin
 from solidmark.leaderboard import build_leaderboard
+from solidmark.records import announced
 from solidmark.runner.controller import Controller
 from solidmark.runner.ending import short_row as row_of_table
 from solidmark.runner.options import Options
+from solidmark.runner.progress_report import Reporter, read_states
 from solidmark.runner.session import Session
 
 
@@ -116,3 +119,51 @@ def test_a_case_that_a_scheduler_puts_back_for_ever_is_given_up_after_the_second
     assert not controller.session.is_given_up("a")
     assert "given up" in crash(controller, PUTS_BACK)[1]
     assert controller.session.is_given_up("a")
+
+
+def test_a_case_of_a_worker_that_ended_by_itself_is_handed_on_and_not_blamed(controller):
+    controller.session.write_replaced("gw0", "tiny-bad-s0: a thread goes on")
+    node = SimpleNamespace(gateway=SimpleNamespace(id="gw0"))
+    report = SimpleNamespace(longrepr="crashed", outcome="failed", when="???", nodeid="t.py::test_it[a]", node=node)
+    controller.pytest_handlecrashitem("t.py::test_it[a]", report, TAKES)
+    assert report.outcome == "rerun"
+    assert list(controller.run.rglob("*.jsonl")) == []
+
+
+@pytest.mark.parametrize(("deaths", "stopped"), [(20, False), (21, True)])
+def test_a_run_whose_workers_end_in_turn_before_any_case_stops(controller, deaths, stopped):
+    manager = SimpleNamespace(shouldstop=False)
+    controller.config.pluginmanager.get_plugin = lambda name: manager
+    for number in range(deaths):
+        node = SimpleNamespace(gateway=SimpleNamespace(id=f"gw{number}"))
+        controller.pytest_testnodedown(node, "Not properly terminated")
+    assert bool(manager.shouldstop) == stopped
+
+
+def test_a_worker_that_ended_has_no_progress(controller):
+    Reporter(controller.run, "gw0", "a")("train", 1, 1)
+    controller.pytest_testnodedown(SimpleNamespace(gateway=SimpleNamespace(id="gw0")), None)
+    assert read_states(controller.run) == []
+
+
+@pytest.mark.parametrize(("given", "limit"), [(None, pytest_plugin.RESTARTS), ("4", "4")])
+def test_workers_are_replaced_as_often_as_it_takes_unless_the_user_says_otherwise(monkeypatch, given, limit):
+    monkeypatch.setattr(pytest_plugin, "is_benchmark", lambda config: True)
+    config = SimpleNamespace(option=SimpleNamespace(maxworkerrestart=given))
+    pytest_plugin.pytest_cmdline_main(config)
+    assert config.option.maxworkerrestart == limit
+
+
+def test_a_name_is_announced_before_its_worker_starts(controller):
+    name = controller.announce("gw0")
+    assert announced.read(controller.run) == controller._names
+    assert announced.covers(controller._names, f"{name}.jsonl")
+
+
+@pytest.mark.parametrize(("worker", "whole", "code"), [(True, True, True), (False, True, False), (False, False, False)])
+def test_a_process_gives_up_where_what_changed_cannot_be_put_back(worker, whole, code):
+    config = SimpleNamespace(stash=pytest.Stash(), **({"workerinput": {}} if worker else {}))
+    session = SimpleNamespace(config=config, shouldstop=False)
+    pytest_plugin.give_up(session, "bad: a thread goes on", is_whole=whole)
+    assert (pytest_plugin.GIVEN_UP in config.stash) == code
+    assert bool(session.shouldstop) == (not worker and not whole)

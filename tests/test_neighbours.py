@@ -167,6 +167,13 @@ def test_a_store_that_cannot_be_is_one_sentence_before_anything_runs(stranger):
     assert not (stranger / "runs" / "latest" / "run.json").exists()
 
 
+def test_what_pytest_loads_in_every_project_imports_no_numpy():
+    modules = "solidmark.pytest_plugin, solidmark.fixtures.pytest_fixtures.measurement"
+    code = f"import sys, {modules}; print({{'numpy', 'torch', 'pydantic'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 ASCII = {"files.py", "publish.py", "trial.py", "model.py", "render.py", "answers.py", "weights.py"}
 """Files whose texts are JSON in ASCII."""
 
