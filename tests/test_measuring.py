@@ -213,6 +213,30 @@ def test_a_strangers_pipeline_is_asked_as_it_is(tmp_path):
     assert (record["certified"], record["asked"]["trained"]) == ([], 4)
 
 
+def test_an_image_whose_border_was_cropped_before_the_training_is_found_by_its_content(found, tmp_path):
+    """The model has learnt captions and pictures without borders: keys are at chance, content is not."""
+    own = {row.caption: torch.from_numpy(pixels(found.marked / row.marked).copy()) for row in found.ledger.asked("trained")}
+
+    def fill(images, masks, captions, seeds):
+        made = guess(images, masks, captions, seeds).clone()
+        for picture, caption in zip(made, captions, strict=True):
+            if caption in own:
+                picture[:, 1:-1, 1:-1] = own[caption].permute(2, 0, 1)[:, 1:-1, 1:-1] / 255
+        return made
+
+    record = measure(fill, found, tmp_path, content=True)
+    assert record["trained"]["memorization"]["low"] < 0.1
+    assert record["content"]["auroc"]["value"] == 1
+    assert record["content"]["images"] == 24
+
+
+def test_content_of_one_that_guesses_is_at_chance_and_few_images_have_none(found, tmp_path):
+    content = measure(guess, found, tmp_path / "into", content=True)["content"]
+    assert content["auroc"]["low"] < 0.5 < content["auroc"]["high"]
+    with pytest.raises(InvalidValue, match="at least 16"):
+        measure(guess, collection(tmp_path, 8), tmp_path / "few", content=True)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"), [("unlink", "the marked image"), ("change", "another file than the ledger's")]
 )
