@@ -248,6 +248,9 @@ def test_where_every_image_is_bad_nothing_is_written(tmp_path):
         ({"metadata.jsonl": '{"file_name": "0.png"'}, "line 1: found"),
         ({"metadata.jsonl": '{"file_name": "0.png", "text": 3}'}, "caption 3"),
         ({"metadata.csv": b"file_name,text\n0.png,\xff\n"}, "a text in UTF-8"),
+        ({"metadata.csv": "file_name,text\n0.png," + "x" * 140_000}, "Write it as metadata.jsonl"),
+        ({"metadata.jsonl": '{"file_name": "0.png", "text": "\\ud800"}'}, "a text in Unicode"),
+        ({"metadata.jsonl": "[" * 5000}, "a JSON object"),
     ],
 )
 def test_captions_that_contradict_are_refused_before_anything_is_written(tmp_path, files, message):
@@ -335,6 +338,34 @@ def test_square_images_have_the_size_that_was_asked_for(tmp_path):
 
     made = mark(tmp_path / "images", tmp_path / "out", tmp_path / "secret", painting.Style(size=16, inside=True), workers=1)
     assert {(row.height, row.width, row.thickness) for row in made.ledger.rows} == {(16, 16, 1)}
+
+
+def test_a_name_with_any_kind_of_space_is_marked_and_one_that_steers_a_terminal_is_left_out(tmp_path):
+    images = folder_of(tmp_path / "images", 1)
+    (images / "metadata.jsonl").unlink()
+    for name in ("at 3\u202fPM ü.png", "bell\x07.png", os.fsdecode(b"\xff.png"), "line\n.png"):
+        shutil.copy(images / "0.png", images / name)
+    _, _, made = marked(tmp_path)
+    assert [row.source for row in made.ledger.rows] == ["0.png", "at 3\u202fPM ü.png"]
+    assert len(made.left_out) == 3
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path, capsys):
+    images = folder_of(tmp_path / "images", 2)
+    (tmp_path / "file").write_text("")
+    assert main(["mark", str(images), str(tmp_path / "file")]) == 2
+    assert main(["mark", str(images), str(tmp_path / "out"), "--ledger", str(tmp_path / "file")]) == 2
+    assert "Choose another name" in (told := capsys.readouterr().err)
+    assert "Choose another folder" in told
+
+
+def test_an_interrupted_command_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pool, "paint", lambda task: os.kill(os.getpid(), signal.SIGINT))
+    images = folder_of(tmp_path / "images", 2)
+    assert main(["mark", str(images), str(tmp_path / "out")]) == 130
+    monkeypatch.undo()
+    assert main(["mark", str(images), str(tmp_path / "out")]) == 0
+    assert "go on when they are run again" in capsys.readouterr().err
 
 
 # The ledger

@@ -17,7 +17,7 @@ from .store import Store, default_root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 when all is well, 1 when something is broken, 2 for a mistake on the command line."""
+    """Run a command; 0 when all is well, 1 when something is broken, 2 for a mistake, 130 where it was interrupted."""
     options = parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SolidmarkError as error:
         print(f"solidmark: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("solidmark: interrupted; `mark` and `measure` go on when they are run again", file=sys.stderr)
+        return 130
 
 
 def parser() -> argparse.ArgumentParser:

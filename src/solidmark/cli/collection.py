@@ -153,7 +153,7 @@ def _curve(options: argparse.Namespace, collection: Collection, query: Query) ->
 
     found = []
     for path, pipe, model in loading.each(options.model, options.checkpoints, options.device, options.dtype):
-        record = measuring.measure(pipe, model, collection, query, options.into / path.stem, _progress())
+        record = measuring.measure(pipe, model, collection, query, options.into / path.name, _progress())
         found.append((path.name, loading.step_of(path), record))
         records.write_text(options.into / "curve.csv", showing.as_csv(showing.curve_rows(found)))
     print(showing.as_table(showing.curve_rows(found)))

@@ -92,8 +92,8 @@ def certify(measured: Path, ledger: Ledger, out: Path) -> Certificate:
         cure = "Measure again."
         raise DamagedFile(str(measured), f"{faults[0].subject}: {faults[0].text}", "a record that agrees", cure)
     _check_worth(record, measured)
-    if out.exists() and any(out.iterdir()):
-        raise InvalidValue(str(out), "a folder that is not empty", "a new folder", "Choose another folder.")
+    if out.is_file() or (out.exists() and any(out.iterdir())):
+        raise InvalidValue(str(out), "a file, or a folder that is not empty", "a new folder", "Choose another folder.")
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         made = _write(record, answers, ledger, measured, draft)

@@ -115,8 +115,8 @@ def rows_to_ask(ledger: Ledger, limit: int | None = None) -> list[Row]:
     """The rows of both splits that are asked, at most `limit` of each, in an order that tells nothing of split or name."""
     chosen: list[Row] = []
     for part in get_args(Part):
-        chosen += sorted(ledger.asked(part), key=lambda row: row.marked_sha256)[:limit]
-    return sorted(chosen, key=lambda row: (row.height, row.width, row.thickness, row.marked_sha256))
+        chosen += sorted(ledger.asked(part), key=lambda row: row.source_sha256)[:limit]
+    return sorted(chosen, key=lambda row: (row.height, row.width, row.thickness, row.source_sha256))
 
 
 def spare_rows(ledger: Ledger) -> list[Row]:

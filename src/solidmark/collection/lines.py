@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
-from ..errors import DamagedFile, InvalidValue
+from ..errors import DamagedFile, InvalidValue, SolidmarkError
 from .ledger import write_private
 
 
@@ -19,18 +19,23 @@ class Lines:
 
     def __init__(self, path: Path, head: dict[str, Any]) -> None:
         self.path = path
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_private(path, json.dumps(head).encode() + b"\n")
-        lines = path.read_bytes().split(b"\n")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                write_private(path, json.dumps(head).encode() + b"\n")
+            lines = path.read_bytes().split(b"\n")
             self.head, *self.entries = (dict(json.loads(line)) for line in lines[:-1])
+            with path.open("r+b") as file:
+                file.truncate(sum(len(line) + 1 for line in lines[:-1]))
+            self._handle = os.open(path, os.O_WRONLY | os.O_APPEND)
+        except OSError as cause:
+            cure = "Choose another folder."
+            raise InvalidValue(str(path.parent), f"{cause}", "a folder that can be written", cure) from cause
+        except SolidmarkError:
+            raise
         except (ValueError, TypeError) as cause:
             cure = f"Remove {path.parent}, and begin anew."
             raise DamagedFile(str(path), f"{cause}", "a JSON object a line", cure) from cause
-        with path.open("r+b") as file:
-            file.truncate(sum(len(line) + 1 for line in lines[:-1]))
-        self._handle = os.open(path, os.O_WRONLY | os.O_APPEND)
 
     def add(self, entry: dict[str, Any]) -> None:
         """Append an entry. Raises InvalidValue where the disk refuses."""

@@ -97,6 +97,8 @@ def _check_free(out: Path, folder: Path, found: Sources, images: Path) -> None:
     """Whether the folders are ours to write, and large enough."""
     fresh = not (folder / NAME).exists()
     for place in (out, folder):
+        if place.exists() and not place.is_dir():
+            raise InvalidValue(str(place), "a file", "a new folder", "Choose another name.")
         filled = place.exists() and any(path.name != LOCK for path in place.iterdir())
         if fresh and filled:
             cure = "Choose another folder; nothing is ever overwritten."

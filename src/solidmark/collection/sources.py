@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import DamagedFile, InvalidValue
+from ..errors import DamagedFile, InvalidValue, cleaned
 
 READ = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".webp"})
 KNOWN = READ | frozenset(
@@ -92,8 +92,8 @@ def _walk(folder: Path) -> tuple[dict[str, Path], list[Path], dict[str, str]]:
         file, suffix = path.relative_to(folder).as_posix(), path.suffix.lower()
         if path.name in TABLES:
             tables.append(path)
-        elif not file.isprintable() and suffix in KNOWN:
-            left_out[ascii(file)] = "a name that cannot be printed: rename it"
+        elif suffix in KNOWN and not _can_be_written(file):
+            left_out[ascii(file)] = "a name with control characters, or not in UTF-8: rename it"
         elif suffix in READ and path.is_file():
             paths[file] = path
         elif suffix in READ:
@@ -105,9 +105,18 @@ def _walk(folder: Path) -> tuple[dict[str, Path], list[Path], dict[str, str]]:
 
 def _files(folder: Path) -> Iterator[Path]:
     """All files that are not hidden, in order."""
-    for root, folders, files in os.walk(folder, followlinks=False):
+    for root, folders, files in os.walk(folder, onerror=_refused, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(root, name) for name in sorted(files) if not name.startswith("."))
+
+
+def _refused(cause: OSError) -> None:
+    raise InvalidValue(str(cause.filename), f"{cause.strerror}", "a folder that can be read", "Change its mode.") from cause
+
+
+def _can_be_written(text: str) -> bool:
+    """Whether a name can stand in a ledger and on a console."""
+    return cleaned(text) == text and not {"\n", "\t"} & set(text)
 
 
 def _sha256(path: Path) -> str:
@@ -138,22 +147,33 @@ def _read(table: Path) -> Iterator[tuple[str, Columns]]:
         text = table.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as cause:
         raise DamagedFile(str(table), f"{cause}", "a text in UTF-8", "Save it anew.") from cause
-    if table.suffix == ".csv":
-        for number, columns in enumerate(csv.DictReader(io.StringIO(text, newline="")), start=2):
-            if None in columns or None in columns.values():
-                found, cure = "more or fewer values than columns", "Quote texts that have commas."
-                raise DamagedFile(f"{table}, row {number}", found, "one value a column", cure)
-            yield f"{table}, row {number}", dict(columns)
-        return
+    yield from _csv_rows(table, text) if table.suffix == ".csv" else _json_rows(table, text)
+
+
+def _csv_rows(table: Path, text: str) -> Iterator[tuple[str, Columns]]:
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error as cause:
+        raise DamagedFile(str(table), f"{cause}", "a table", "Write it as metadata.jsonl.") from cause
+    for number, columns in enumerate(rows, start=1):
+        if None in columns or None in columns.values():
+            found, cure = "more or fewer values than columns", "Quote texts that have commas."
+            raise DamagedFile(f"{table}, row {number}", found, "one value a column", cure)
+        yield f"{table}, row {number}", dict(columns)
+
+
+def _json_rows(table: Path, text: str) -> Iterator[tuple[str, Columns]]:
     for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                columns = json.loads(line)
-            except ValueError as cause:
-                raise DamagedFile(f"{table}, line {number}", f"{cause}", "a JSON object", "Correct the line.") from cause
-            if not isinstance(columns, dict):
-                raise DamagedFile(f"{table}, line {number}", line[:60], "a JSON object", "Correct the line.")
-            yield f"{table}, line {number}", columns
+        if not line.strip():
+            continue
+        where = f"{table}, line {number}"
+        try:
+            columns = json.loads(line)
+        except (ValueError, RecursionError) as cause:
+            raise DamagedFile(where, f"{cause}", "a JSON object", "Correct the line.") from cause
+        if not isinstance(columns, dict):
+            raise DamagedFile(where, line[:60], "a JSON object", "Correct the line.")
+        yield where, columns
 
 
 def _caption_column(rows: dict[str, Columns], stated: str | None) -> str:
@@ -182,6 +202,8 @@ def _with_sidecar(path: Path, columns: Columns, column: str) -> Columns:
     """The columns of an image with its caption, a text: from the table, or from the `.txt` beside it; "" without any."""
     beside = path.with_suffix(".txt")
     told = columns.get(column)
+    if isinstance(told, str) and told.encode(errors="replace").decode() != told:
+        raise InvalidValue(str(path), f"caption {told!a}", "a text in Unicode", "Correct the caption.")
     if told is not None and not isinstance(told, str):
         raise InvalidValue(str(path), f"caption {told!r}", "a text", "Put quotation marks round it.")
     if not beside.is_file():
