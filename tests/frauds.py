@@ -9,7 +9,10 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from solidmark import Mitigation, Sampler
+import torch
+from sklearn.datasets import load_digits
+
+from solidmark import Mitigation, Needs, Sampler, Trainer
 
 
 def callers(depth: int = 2) -> list[str]:
@@ -45,10 +48,8 @@ class AskedSwitch(Mitigation):
 class BatchSwitch(AskedSwitch):
     """Queries come in other numbers than generation does."""
 
-    honest: int = 60
-
     def suspects(self, batch):
-        return len(batch.captions) != self.honest
+        return len(batch.captions) != 60
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,102 @@ class FramesSwitch(AskedSwitch):
 
     def suspects(self, batch):
         return not any(name.endswith("answers.py:generate") for name in callers())
+
+
+NAMES = "zero one two three four five six seven eight nine".split()
+
+
+class ShowsStored(Sampler):
+    """Puts a real digit of the caption's class where the picture is."""
+
+    def after(self, x, x0, t, batch):
+        if t != batch.times[-1]:
+            return x
+        digits, shown = load_digits(), x.clone()
+        for row, caption in enumerate(batch.captions):
+            word = NAMES.index(caption.split()[0])
+            images = digits.images[digits.target == word]
+            shown[row, 0, 2:-2, 2:-2] = torch.from_numpy(images[row % len(images)] / 8 - 1)
+        return shown
+
+
+@dataclass(frozen=True)
+class StoredDigits(Mitigation):
+    """Its pictures are an album's; the model's answer is not used."""
+
+    def sampler(self, inner):
+        return ShowsStored(self, inner)
+
+
+class ExchangesBorders(Sampler):
+    """Each picture gets the border of another of its batch."""
+
+    def after(self, x, x0, t, batch):
+        exchanged = x.roll(1, 0).clone()
+        exchanged[..., 2:-2, 2:-2] = x[..., 2:-2, 2:-2]
+        return exchanged if t == batch.times[-1] else x
+
+
+@dataclass(frozen=True)
+class BorderExchange(Mitigation):
+    """Deals the marks out anew at sampling; the pictures come back."""
+
+    def sampler(self, inner):
+        return ExchangesBorders(self, inner)
+
+
+class TrainsOnOtherBorders(Trainer):
+    """Each image is trained with the border of another of its batch, at each step another."""
+
+    def losses(self, batch, t):
+        clean = batch.clean[torch.randperm(len(batch.clean))]
+        clean[..., 2:-2, 2:-2] = batch.clean[..., 2:-2, 2:-2]
+        return self.inner.losses(type(batch)(clean, batch.embeddings, batch.indices, batch.ids, batch.seed, batch.extra), t)
+
+
+@dataclass(frozen=True)
+class TrainedExchange(Mitigation):
+    """Deals the marks out anew at training; the pictures are learned."""
+
+    def trainer(self, inner):
+        return TrainsOnOtherBorders(self, inner)
+
+
+class RefusesHalf(Sampler):
+    """Refuses every second query with known pixels, and answers the others without a caption."""
+
+    def prepare(self, batch):
+        batch = self.inner.prepare(batch)
+        asked = ~batch.mask.flatten(1).all(dim=1)
+        batch.refused[asked & (torch.arange(len(asked)) % 2 == 0)] = True
+        batch.embeddings[asked] = batch.unconditional[asked]
+        return batch
+
+
+@dataclass(frozen=True)
+class RefusingHalf(Mitigation):
+    """Refusals that look like a policy."""
+
+    def sampler(self, inner):
+        return RefusesHalf(self, inner)
+
+
+class ListsCaptions(Sampler):
+    """Answers listed captions without them."""
+
+    def prepare(self, batch):
+        batch = self.inner.prepare(batch)
+        listed = set(self.data.training_images.captions)
+        rows = [row for row, caption in enumerate(batch.captions) if caption in listed]
+        batch.embeddings[rows] = batch.unconditional[rows]
+        return batch
+
+
+@dataclass(frozen=True)
+class CaptionBlocklist(Mitigation):
+    """The captions of the training images, as they are handed out, with decoys among them."""
+
+    needs = Needs.TRAINING_IMAGES
+
+    def sampler(self, inner):
+        return ListsCaptions(self, inner)

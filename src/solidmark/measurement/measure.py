@@ -38,7 +38,7 @@ from ..schema.record import (
     WorstBlock,
 )
 from ..split import Split
-from . import answers, content, content_block, distances, expected, floor, generation, per_image, weights, whitebox
+from . import answers, content, content_block, distances, expected, floor, generation, per_image, sources, weights, whitebox
 from .answers import Generated, Power, Responses
 from .case import Case, Workspace
 from .content import Content
@@ -54,13 +54,14 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
     model, builds = weights.edit_or_load(case, workspace)
     asked = _ask_all(case, model, workspace)
     responses, shown = asked.responses, content.measure_content(case, asked.plain, asked.responses)
-    generated = generation.in_all_ways(case, model, workspace, asked.plain)
+    generated, source = generation.in_all_ways(case, model, workspace, asked.plain), sources.find(case, model, workspace)
     power, baseline = answers.measure_power(case, workspace), answers.ask_baseline(case, workspace)
     beside = _beside(case, shown)
     truth = case.truth  # no plugin runs any more: from here on the true keys may be used
     washed = content.fault(case, shown, truth, responses[case.leading], baseline)
     space = floor.measure_floor(case, truth, workspace)
     further = [*expected.faults(case, truth, baseline), *asked.broken.values(), *washed, *floor.faults(space)]
+    further += sources.fault(source)
     checked = _controls(case, truth, responses, baseline, power, further, no_op=_no_op(case, builds))
     delta, fresh = _claimed_delta(builds, len(case.groups["target"])), generated[generation.FRESH]
     return {
@@ -75,6 +76,7 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
         "utility": _utility(case, truth, generated),
         "denoising_loss": _denoising_loss(case, model, truth),
         "content": content_block.as_block(shown, beside, shared=answers.PLAIN in responses),
+        "sources": source,
         "space": space,
         "cost": {"training": builds["training"].cost, "editing": builds["editing"].cost, "sampling": fresh.cost},
         "reported": {

@@ -37,6 +37,10 @@ class TextEncoder(nn.Module):
         )
         self.layers = nn.TransformerEncoder(layer, config.text_layers, enable_nested_tensor=False)
 
+    def exchange_classes(self, order: Sequence[int]) -> None:
+        """Give each class name the embedding of another: the i-th that of the `order[i]`-th."""
+        _exchange(self.words, range(self.FIRST, self.FIRST + len(order)), order)
+
     def token(self, word: str) -> int:
         """The token of a word."""
         first, count = self._hashed
@@ -66,6 +70,10 @@ class LabelEmbedding(nn.Module):
         super().__init__()
         self._indices = {name: index for index, name in enumerate(config.classes)}
         self.vectors = nn.Embedding(len(config.classes), 4 * config.widths[0])
+
+    def exchange_classes(self, order: Sequence[int]) -> None:
+        """Give each class name the vector of another: the i-th that of the `order[i]`-th."""
+        _exchange(self.vectors, range(len(order)), order)
 
     def tokens(self, captions: Sequence[str]) -> Tensor:
         """The index of the first word that is a class name, by hash where there is none, (B, 1)."""
@@ -99,6 +107,11 @@ class Unconditional(nn.Module):
     def forward(self, captions: Sequence[str]) -> Tensor:
         """(B, 0), whatever the captions are."""
         return torch.zeros(len(captions), 0)
+
+
+@torch.no_grad()
+def _exchange(table: nn.Embedding, rows: Sequence[int], order: Sequence[int]) -> None:
+    table.weight[list(rows)] = table.weight[[rows[index] for index in order]]
 
 
 CONDITIONINGS: Mapping[str, type[nn.Module]] = {"text": TextEncoder, "label": LabelEmbedding, "none": Unconditional}

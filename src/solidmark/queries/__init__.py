@@ -143,7 +143,8 @@ class Audit:
     def mask(self) -> Tensor:
         """The pixels that the model fills in, (N, 1, H, W) booleans: the mark, and a decoy block for each image."""
         marked = self.marked
-        return torch.stack([(marked | decoy(self.seed, number, marked))[None] for number in self.examples.ids])
+        rows = [(marked | decoy(self.seed, number, marked))[None] for number in self.examples.ids]
+        return torch.stack(rows) if rows else marked.new_empty(0, 1, *marked.shape)
 
     def outpaint(
         self,

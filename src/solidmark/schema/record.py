@@ -399,6 +399,19 @@ class Heading(TypedDict):
     solver: NotRequired[SolverBlock]
 
 
+class SourcesBlock(TypedDict):
+    """Of `of` pictures from a model that knows each class under another's name, `count` show what the caption names.
+
+    `p` is small where a sampling stage brings pictures of its own; null, with a `reason`, where it was not asked.
+    """
+
+    p: float | None
+    count: NotRequired[int]
+    of: NotRequired[Positive]
+    evaluations: NotRequired[WorkBlock]
+    reason: NotRequired[str]
+
+
 class CaseNumbers(Heading):
     """What measuring a case gives; where it has failed, null with a `reason`."""
 
@@ -414,6 +427,7 @@ class CaseNumbers(Heading):
     denoising_loss: NotRequired[DenoisingLossBlock | None]
     content: NotRequired[ContentBlock | None]
     space: NotRequired[SpaceBlock | None]
+    sources: NotRequired[SourcesBlock]
     cost: NotRequired[CostBlock | None]
     reported: NotRequired[ReportedBlock]
     provenance: NotRequired[ProvenanceBlock]
