@@ -1,17 +1,19 @@
 """The perfect memorizer: its formula by brute force, its limits, and what a query finds in it."""
 
+import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from worlds import examples, split
+from worlds import digits, examples, split
 
 from solidmark.errors import NotApplicable
 from solidmark.metrics import scores
 from solidmark.mitigation.composition import Composition
-from solidmark.models import PADDING, WORD, Attention
-from solidmark.models.memorizer import WIDTH, Memorizer
+from solidmark.models import PADDING, WORD, Attention, build
+from solidmark.models.memorizer import WIDTH, Memorizer, memorize
 from solidmark.queries import Audit, ask
 from solidmark.queries.outpaint import Outpaint
 from solidmark.sampling import Service, SolverConfig
@@ -115,9 +117,9 @@ def test_attention_is_not_applicable_to_a_closed_formula():
     assert not model.cross_attention
 
 
-def answered(laid):
+def answered(laid, model=None):
     """Predicted keys of trained, then held-out images, by outpainting."""
-    service = Service(Memorizer(laid.marked_trained), Composition(), 0)
+    service = Service(model or Memorizer(laid.marked_trained), Composition(), 0)
     audit = Audit(laid.queried, laid.mark, SolverConfig(steps=10), service, 0, "outpaint")
     return ask(Outpaint(), audit).keys.double().numpy()
 
@@ -130,3 +132,42 @@ def test_asked_for_its_own_images_it_knows_every_key_and_of_others_none():
     assert scores.certified(scores.combine(scores.p_values(keys[:16], trained))).all()
     assert not scores.certified(scores.combine(scores.p_values(keys[16:], held_out))).any()
     assert np.abs(scores.memorization(keys[16:], held_out).value) < 0.2
+
+
+def like_a_trained_one(laid, kind="text", prediction="v_prediction", seed=1):
+    config = replace(digits().recipe.network, kind=kind, prediction=prediction)
+    return memorize(build(config, torch.Generator().manual_seed(seed)).frozen(), laid.marked_trained)
+
+
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon", "sample"])
+def test_in_disguise_it_knows_the_same_keys_in_any_parametrisation(prediction):
+    laid = split(trained=16, held_out=16)
+    keys = answered(laid, like_a_trained_one(laid, prediction=prediction))[:16]
+    assert scores.memorization(keys, laid.trained_keys.double().numpy()).value > 0.99
+
+
+def test_in_disguise_nothing_on_it_tells():
+    laid = split(trained=16, held_out=16)
+    one = like_a_trained_one(laid)
+    other = build(digits().recipe.network, torch.Generator().manual_seed(1)).frozen()
+    assert (type(one), vars(one).keys(), repr(one.network)) == (type(other), vars(other).keys(), repr(other.network))
+    assert one.state().keys() == other.state().keys()
+    assert all(torch.equal(tensor, other.state()[name]) for name, tensor in one.state().items())
+    assert [*one.network._forward_hooks.values()] == [*other.network._forward_hooks.values()]
+
+
+def test_in_disguise_its_copies_remember_too():
+    laid = split(trained=16, held_out=16)
+    one = like_a_trained_one(laid)
+    x, embeddings = torch.randn(2, 1, 12, 12), one.embed(laid.trained.captions[:2])
+    expected = one.predict(x, 300, embeddings).output
+    for twin in (one.copy(), copy.deepcopy(one)):
+        assert torch.equal(twin.predict(x, 300, embeddings).output, expected)
+
+
+def test_in_disguise_without_conditions_it_is_the_same_formula():
+    laid = split(trained=16, held_out=16)
+    one, plain = like_a_trained_one(laid, kind="none"), Memorizer(laid.marked_trained)
+    x, null = torch.randn(2, 1, 12, 12), ["", ""]
+    answers = [model.predict(x, 300, model.embed(null)).clean for model in (one, plain)]
+    assert torch.allclose(*answers, atol=1e-4)

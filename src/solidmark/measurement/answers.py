@@ -20,8 +20,8 @@ from ..metrics import scores, scoring
 from ..metrics.controls import Marks
 from ..mitigation import Needs, Stage
 from ..mitigation.composition import Composition
-from ..models import Denoiser, Evaluations, Network, Space
-from ..models.memorizer import Memorizer
+from ..models import Denoiser, Evaluations, Model, Network, Space, build, metered
+from ..models.memorizer import Memorizer, memorize
 from ..queries import Access, Answer, Attack, Audit, Company, Pictures, ask
 from ..queries.caption_only import CaptionOnly
 from ..sampling import Service, SolverConfig
@@ -102,10 +102,10 @@ def ask_query(
         pictures=_pictures(plain) if attack.access is Access.BLACK_BOX else None,
         company=fresh_captions(split, case.solver) if isinstance(attack, CaptionOnly) else None,
     )
-    before, began, clock = weights.fingerprint(model), model.evaluations.copy(), time.perf_counter()
-    with seeds.forked(case.seed, "asking, global generator", name):
+    before, clock = weights.fingerprint(model), time.perf_counter()
+    with metered() as evaluations, seeds.forked(case.seed, "asking, global generator", name):
         answer = ask(attack, audit)
-    seconds, evaluations = time.perf_counter() - clock, model.evaluations.since(began)
+    seconds = time.perf_counter() - clock
     if weights.fingerprint(model) != before:
         raise PluginFault(f"query {name}", "a changed model", "the model as it was", "Train a copy: `audit.model.copy()`.")
     if attack.access is Access.WHITE_BOX:
@@ -134,7 +134,7 @@ def generated_along(audit: Audit, evaluations: Evaluations, seconds: float) -> t
     if company is None or company.answers is None or company.refused is None:
         return None, evaluations, seconds
     part = len(company) / (len(company) + len(audit.examples))
-    its = Evaluations(round(part * evaluations.forward), round(part * evaluations.backward))
+    its = Evaluations(**{name: round(part * count) for name, count in asdict(evaluations).items()})
     cost: WorkBlock = {**weights.work(its, part * seconds), "images": len(company)}
     found = Generated(audit.mark.content(company.answers), company.refused.numpy(), cost)
     return found, evaluations.since(its), (1 - part) * seconds
@@ -272,13 +272,22 @@ def measure_power(case: Case, workspace: Workspace) -> dict[str, Power]:
 
 def _power(bare: Case, name: str, workspace: Workspace) -> Power:
     space = weights.train_space_or_load(bare, workspace)
-    model, remembered = memorizer(bare.blind.split, bare.seed, bare.testbed.recipe.network, space)
+    model, remembered = disguised_memorizer(bare, name, space, workspace.device)
     try:
         responses = ask_query(bare, name, model, workspace)
     except (NotApplicable, PluginFault):
         return Power(None)
     leak = scoring.negative(responses.trained, bare.truth.trained_keys.double().numpy())
     return Power(scores.memorization(responses.trained, remembered), leak)
+
+
+def _under_own_keys(split: Split, seed: int) -> tuple[Examples, Array]:
+    """The training images under keys of the perfect memorizer's own, and these for the trained images, (N, S)."""
+    _, first = np.unique(split.training.ids, return_index=True)
+    once = split.training.take(sorted(first.tolist()))
+    drawn = keys.draw(len(once), split.mark.segments, seeds.numpy_rng(seed, "keys of the perfect memorizer"))
+    rows = [once.ids.index(number) for number in split.trained.ids]
+    return split.marked(once, torch.from_numpy(drawn).float()), drawn[rows]
 
 
 def memorizer(
@@ -288,12 +297,19 @@ def memorizer(
 
     It lives in pixels, or in the latent `space` of a `network`.
     """
-    _, first = np.unique(split.training.ids, return_index=True)
-    once = split.training.take(sorted(first.tolist()))
-    drawn = keys.draw(len(once), split.mark.segments, seeds.numpy_rng(seed, "keys of the perfect memorizer"))
-    rows = [once.ids.index(number) for number in split.trained.ids]
-    marked = split.marked(once, torch.from_numpy(drawn).float())
-    return Memorizer(marked, network if space is not None else None, space), drawn[rows]
+    examples, drawn = _under_own_keys(split, seed)
+    return Memorizer(examples, network if space is not None else None, space), drawn
+
+
+def disguised_memorizer(case: Case, name: str, space: Space | None = None, device: str = "cpu") -> tuple[Model, Array]:
+    """The same as a model like any other of the testbed, which has answered the queries of the case before this one."""
+    examples, drawn = _under_own_keys(case.blind.split, case.seed)
+    model = build(case.testbed.recipe.network, seeds.torch_rng(case.seed, "weights of the perfect memorizer"))
+    if space is not None:
+        model.space = space
+    earlier = [one for one, _ in case.queries].index(name)
+    model.evaluations.forward += earlier * case.solver.evaluations * len(case.blind.split.queried)
+    return memorize(model.to(device).frozen(), examples), drawn
 
 
 def ask_plainly(case: Case, model: Denoiser, workspace: Workspace, blind: BlindSplit | None = None) -> Responses:

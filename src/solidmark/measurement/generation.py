@@ -18,7 +18,7 @@ from ..metrics import utility
 from ..metrics.scores import Array
 from ..metrics.utility import Utility
 from ..mitigation import Stage
-from ..models import Denoiser
+from ..models import Denoiser, metered
 from ..queries import Audit
 from ..sampling import Service
 from ..schema.record import WorkBlock
@@ -62,9 +62,10 @@ def round_a_known_mark(case: Case, model: Denoiser, workspace: Workspace, blind:
     audit = Audit(others, split.mark, case.solver, service, case.seed, KNOWN_MARK, progress=workspace.progress)
     company.mask = (~audit.marked).expand_as(company.mask)
     audit.company = company
-    began, clock = model.evaluations.copy(), time.perf_counter()
-    audit.outpaint(draw=1)
-    found, _, _ = generated_along(audit, model.evaluations.since(began), time.perf_counter() - clock)
+    clock = time.perf_counter()
+    with metered() as evaluations:
+        audit.outpaint(draw=1)
+    found, _, _ = generated_along(audit, evaluations, time.perf_counter() - clock)
     assert found is not None, "its first sampling asks it"
     return found
 

@@ -18,7 +18,7 @@ from .. import seeds
 from ..metrics.controls import SUSPICION
 from ..metrics.exchange import Followed, follows_words
 from ..mitigation import Stage
-from ..models import Evaluations, Model
+from ..models import Model, metered
 from ..queries import Audit
 from ..sampling import Service
 from ..schema.record import SourcesBlock
@@ -65,6 +65,8 @@ def _not_asked(case: Case, model: Model) -> str | None:
     classes = len(np.unique(case.blind.split.fresh_labels))
     if not case.testbed.tells_class or len(model.config.classes) != classes:
         return "captions of this testbed do not name the classes of its judge"
+    if not hasattr(model.text, "exchange_classes"):
+        return "the text encoder of this testbed has no names to exchange"
     if classes < LEAST_CLASSES:
         return f"{classes} classes are too few to tell"
     return None
@@ -81,8 +83,9 @@ def _generate(case: Case, model: Model, workspace: Workspace) -> Generated:
     company.observed, company.mask = company.observed[rows], company.mask[rows]
     company.numbers = list(range(-count, 0))
     audit = Audit(split.queried.take([]), split.mark, case.solver, service, case.seed, PURPOSE, company=company)
-    audit.progress, began, clock = workspace.progress, Evaluations(), time.perf_counter()
-    audit.generate()
-    generated, _, _ = generated_along(audit, model.evaluations.since(began), time.perf_counter() - clock)
+    audit.progress, clock = workspace.progress, time.perf_counter()
+    with metered() as evaluations:
+        audit.generate()
+    generated, _, _ = generated_along(audit, evaluations, time.perf_counter() - clock)
     assert generated is not None, "its first sampling asks it"
     return generated

@@ -17,7 +17,7 @@ from ..mitigation.composition import Composition
 from ..mitigation.guard import alone
 from ..mitigation.hooks import Hooks
 from ..mitigation.run import TrainingSet
-from ..models import Denoiser, Evaluations, Model, Space
+from ..models import Denoiser, Evaluations, Model, Space, metered
 from ..models.autoencoder import train_autoencoder
 from ..models.parts import build_parts
 from ..schema.record import Reports, WorkBlock
@@ -50,19 +50,20 @@ def train_or_load(case: Case, workspace: Workspace) -> tuple[Model, BuildInfo]:
 
     def build(folder: Path) -> None:
         clock = time.perf_counter()
-        model = alone(
-            train,
-            case.testbed.recipe,
-            TrainingSet(blind.split.training, case.training_keys, blind.split.mark),
-            parts,
-            case.seed,
-            device=workspace.device,
-            data={**blind.handed_out, **({} if base is None else {"base_model": base})},
-            initial=base,
-            space=space,
-            progress=workspace.progress,
-        )
-        _save(model, folder, BuildInfo(work(model.evaluations, time.perf_counter() - clock), model.reported))
+        with metered() as evaluations:
+            model = alone(
+                train,
+                case.testbed.recipe,
+                TrainingSet(blind.split.training, case.training_keys, blind.split.mark),
+                parts,
+                case.seed,
+                device=workspace.device,
+                data={**blind.handed_out, **({} if base is None else {"base_model": base})},
+                initial=base,
+                space=space,
+                progress=workspace.progress,
+            )
+        _save(model, folder, BuildInfo(work(evaluations, time.perf_counter() - clock), model.reported))
 
     return _load(workspace.stored("trained model", key, provenance.TRAINING, build), workspace)
 
@@ -144,10 +145,10 @@ def edit_or_load(case: Case, workspace: Workspace) -> tuple[Model, dict[str, Bui
 
     def build(folder: Path) -> None:
         clock, copy = time.perf_counter(), model.copy()
-        with seeds.forked(case.seed, "editing, global generator"):
+        with metered() as evaluations, seeds.forked(case.seed, "editing, global generator"):
             hooks = Hooks(edits, case.seed, "editing", data=dict(case.blind.handed_out))
             edited = alone(hooks.edit, copy)
-        _save(edited, folder, BuildInfo(work(copy.evaluations, time.perf_counter() - clock), hooks.reported))
+        _save(edited, folder, BuildInfo(work(evaluations, time.perf_counter() - clock), hooks.reported))
 
     edited, editing = _load(workspace.stored("edited model", key, provenance.TRAINING, build), workspace)
     return edited, {"training": training, "editing": editing}

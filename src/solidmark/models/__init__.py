@@ -8,7 +8,7 @@ from .denoiser import Denoiser, ReportedValue
 from .latent import LatentNetwork
 from .model import Model, build, load
 from .network import Network
-from .prediction import Evaluations, Prediction
+from .prediction import Evaluations, Prediction, metered
 from .recipe import Recipe
 from .schedule import Schedule, ScheduleConfig
 from .space import LatentSpace, Space
@@ -37,4 +37,5 @@ __all__ = [
     "Space",
     "build",
     "load",
+    "metered",
 ]  # fmt: skip

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Self
+from typing import Any, ClassVar, Self
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +19,18 @@ from ..errors import NotApplicable
 from .attention import Attention
 from .network import Network
 from .parts import Parts
-from .prediction import Evaluations, Prediction
+from .prediction import Evaluations, Prediction, meter, meter_work
 from .schedule import Schedule
 
 ReportedValue = float | int | str | bool | None
 """A value that a mitigation may report for the record; None where it is unknown."""
+
+
+Recall = Callable[[Tensor, int | Tensor, Tensor], Tensor]
+"""The output for x, (B, C, H, W), at time t, under embeddings."""
+
+RECALLS: WeakKeyDictionary[Denoiser, Recall] = WeakKeyDictionary()
+"""Models whose output is a closed formula (`memorizer.memorize`). It is noted here, so that nothing on a model tells."""
 
 
 class Denoiser(ABC):
@@ -35,6 +43,9 @@ class Denoiser(ABC):
     `shape` is that of x without the batch, in the `space` that the denoiser works in. `evaluations` counts every call.
     After a training, `reported` is what the mitigations reported, by family.
     """
+
+    network_counts: ClassVar[bool] = False
+    """Whether the network counts its own passes for `metered`, whoever calls it; else each `predict` does."""
 
     def __init__(self, config: Network, parts: Parts) -> None:
         self.config, self.network, self.text, self.space = config, parts.network, parts.text, parts.space
@@ -84,7 +95,10 @@ class Denoiser(ABC):
         if attention is not None and not self.cross_attention:
             found, cure = "a network without cross-attention", "Choose a testbed whose model attends to captions."
             raise NotApplicable("Denoiser.predict", found, "one that has it", cure)
-        output = self._output(x, t, embeddings, attention, extra)
+        recall = RECALLS.get(self)
+        output = self._output(x, t, embeddings, attention, extra) if recall is None else recall(x, t, embeddings)
+        if recall is not None or not self.network_counts:
+            meter(output)
         self.evaluations.forward += len(x)
         if output.requires_grad:
             output.register_hook(self._count_backward)
@@ -126,6 +140,13 @@ class Denoiser(ABC):
             parameter.requires_grad_(True)
         return twin
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        twin = memo[id(self)] = object.__new__(type(self))
+        vars(twin).update(copy.deepcopy(vars(self), memo))
+        if self in RECALLS:
+            RECALLS[twin] = RECALLS[self]
+        return twin
+
     def trajectory(
         self, embeddings: Tensor, noise: Tensor, times: Sequence[int], guidance: float = 1.0
     ) -> Iterator[tuple[Tensor, int, Prediction]]:
@@ -144,12 +165,14 @@ class Denoiser(ABC):
         """Images in [0, 1], moved to the device and into the space of x."""
         before, x = self.space.encoded, self.space.encode(images.to(self.device))
         self.evaluations.encoded += self.space.encoded - before
+        meter_work(encoded=self.space.encoded - before)
         return x
 
     def decode(self, x: Tensor) -> Tensor:
         """Images in [0, 1] from the space of x, clamped."""
         before, images = self.space.decoded, self.space.decode(x)
         self.evaluations.decoded += self.space.decoded - before
+        meter_work(decoded=self.space.decoded - before)
         return images
 
     def cells(self, pixels: Tensor) -> Tensor:

@@ -17,13 +17,16 @@ from torch import Tensor, nn
 from ..data import Examples
 from .attention import Attention
 from .conditioning import PADDING, WORD
-from .denoiser import Denoiser
+from .denoiser import RECALLS, Denoiser
+from .model import Model
 from .network import Network
 from .parts import Parts, schedule_of
 from .space import Space
 
 DIMENSIONS, CONTEXT, WIDTH = 32, 9, 2.0
 """Dimensions of a word's vector, words of a caption that count, and the width of the caption's kernel."""
+SHARPNESS = 32**0.5
+"""How often the width goes into the distance of the two nearest captions: one weighs exp(-16) for the other."""
 
 
 class Memorizer(Denoiser):
@@ -60,14 +63,43 @@ class Memorizer(Denoiser):
         self, x: Tensor, t: int | Tensor, embeddings: Tensor, attention: Attention | None, extra: Tensor | None
     ) -> Tensor:
         """The posterior mean of x0."""
-        alpha, sigma = self.schedule.alpha(t), self.schedule.sigma(t)
-        memory, captions = self._memory("images"), self._memory("embeddings")
-        difference = x.flatten(1)[:, None] - alpha.flatten(1)[:, :, None] * memory.flatten(1)
-        misfit = difference.square().sum(dim=2) / (2 * sigma.flatten(1).square())
-        conditional = embeddings.flatten(1).abs().sum(dim=1, keepdim=True) > 0
-        match = torch.where(conditional, torch.cdist(embeddings.flatten(1), captions).square() / (2 * WIDTH**2), 0.0)
-        weights = (-misfit - match).softmax(dim=1)
-        return (weights @ memory.flatten(1)).reshape(x.shape)
+        images, captions = (self.network.get_buffer(name) for name in ("images", "embeddings"))
+        null, noise = torch.zeros_like(captions[:1]), (self.schedule.alpha(t), self.schedule.sigma(t))
+        return posterior_mean(x, *noise, embeddings.flatten(1), images, captions, null, WIDTH)
 
-    def _memory(self, name: str) -> Tensor:
-        return self.network.get_buffer(name)
+
+def posterior_mean(
+    x: Tensor, alpha: Tensor, sigma: Tensor, given: Tensor, images: Tensor, captions: Tensor, null: Tensor, width: float
+) -> Tensor:
+    """E[x0 | x_t, caption] over `images`, (N, C, H, W), with embeddings `captions`, (N, E).
+
+    `given`, (B, E), are the embeddings of x, `null`, (1, E), is that of the null condition.
+    """
+    difference = x.flatten(1)[:, None] - alpha.flatten(1)[:, :, None] * images.flatten(1)
+    misfit = difference.square().sum(dim=2) / (2 * sigma.flatten(1).square())
+    conditional = (given - null).abs().sum(dim=1, keepdim=True) > 0
+    match = torch.where(conditional, torch.cdist(given, captions).square() / (2 * width**2), 0.0)
+    weights = (-misfit - match).softmax(dim=1)
+    return (weights @ images.flatten(1)).reshape(x.shape)
+
+
+def memorize(model: Model, examples: Examples) -> Model:
+    """The same model, whose output is from now on that of the perfect memorizer of these marked examples.
+
+    Type, attributes, weights and embeddings are those of any other model of its kind: a query that is honest where nothing
+    is at stake cannot tell by them. It can by its answers, or by what a gradient says of the weights.
+    """
+    images = model.encode(examples.images).detach()
+    captions, null = (model.embed(texts).flatten(1).detach() for texts in (examples.captions, [""]))
+    apart = torch.pdist(captions) if captions.shape[1] else captions.new_zeros(0)
+    apart = apart[apart > 1e-6 * apart.max()] if len(apart) else apart
+    width = float(apart.min()) / SHARPNESS if len(apart) else WIDTH
+
+    def recall(x: Tensor, t: int | Tensor, embeddings: Tensor) -> Tensor:
+        alpha, sigma = model.schedule.alpha(t), model.schedule.sigma(t)
+        clean = posterior_mean(x, alpha, sigma, embeddings.flatten(1), images, captions, null, width)
+        outputs = {"sample": clean, "epsilon": (x - alpha * clean) / sigma}
+        return outputs.get(model.config.prediction, alpha * (x - alpha * clean) / sigma - sigma * clean)
+
+    RECALLS[model] = recall
+    return model

@@ -21,6 +21,7 @@ from .denoiser import Denoiser
 from .latent import LatentNetwork, build_pipeline
 from .network import Network, save_config
 from .parts import build_parts
+from .prediction import meter
 from .space import LatentSpace
 
 
@@ -30,8 +31,11 @@ class Model(Denoiser):
     Raises UnknownName for a kind of conditioning that does not exist.
     """
 
+    network_counts = True
+
     def __init__(self, config: Network) -> None:
         super().__init__(config, build_parts(config))
+        self.network.register_forward_hook(_count)
 
     @property
     def cross_attention(self) -> Mapping[str, nn.Module]:
@@ -98,6 +102,11 @@ class Model(Denoiser):
         stored = {"class": type(self.config).__name__, **asdict(self.config)}
         (folder / "config.json").write_text(json.dumps(stored, indent=1, sort_keys=True))
         save_config(self.network, folder / "network")
+
+
+def _count(_network: nn.Module, _arguments: Any, output: tuple[Tensor, ...]) -> None:
+    """After each pass of a network, whoever calls it."""
+    meter(output[0])
 
 
 CONFIGURATIONS: Mapping[str, type[Network]] = {kind.__name__: kind for kind in (Network, LatentNetwork)}

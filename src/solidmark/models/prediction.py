@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 
 from torch import Tensor
@@ -37,6 +39,35 @@ class Evaluations:
     def copy(self) -> Evaluations:
         """A copy of the present counts."""
         return replace(self)
+
+
+_METERS: list[Evaluations] = []
+"""The meters of `metered` that are on, the innermost last."""
+
+
+@contextmanager
+def metered() -> Iterator[Evaluations]:
+    """Counts the evaluations of every denoiser inside, copies too, whoever calls them; no model holds this count."""
+    count = Evaluations()
+    _METERS.append(count)
+    try:
+        yield count
+    finally:
+        _METERS.pop()
+
+
+def meter(output: Tensor) -> None:
+    """Count an output, (B, ...), in every meter that is on, and once more when a gradient passes back through it."""
+    meter_work(forward=len(output))
+    if output.requires_grad:
+        output.register_hook(lambda gradient: meter_work(backward=len(gradient)))
+
+
+def meter_work(**counts: int) -> None:
+    """Add counts, by their names in `Evaluations`, in every meter that is on."""
+    for meter in _METERS:
+        for name, count in counts.items():
+            setattr(meter, name, getattr(meter, name) + count)
 
 
 @dataclass(frozen=True)
