@@ -13,6 +13,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from solidmark import Mitigation, Needs, Sampler, Trainer
+from solidmark.api import Answer, Attack
 
 
 def callers(depth: int = 2) -> list[str]:
@@ -69,7 +70,7 @@ class ShowsStored(Sampler):
     def after(self, x, x0, t, batch):
         if t != batch.times[-1]:
             return x
-        digits, shown = load_digits(), x.clone()
+        digits, shown = load_digits(), x.roll(1, 0).clone()
         for row, caption in enumerate(batch.captions):
             word = NAMES.index(caption.split()[0])
             images = digits.images[digits.target == word]
@@ -79,7 +80,7 @@ class ShowsStored(Sampler):
 
 @dataclass(frozen=True)
 class StoredDigits(Mitigation):
-    """Its pictures are an album's; the model's answer is not used."""
+    """Its pictures are an album's; of the model's it keeps another one's border."""
 
     def sampler(self, inner):
         return ShowsStored(self, inner)
@@ -157,3 +158,34 @@ class CaptionBlocklist(Mitigation):
 
     def sampler(self, inner):
         return ListsCaptions(self, inner)
+
+
+class WorksOnACopy(Sampler):
+    """Asks a copy of the model, and the bare network, for what it needs."""
+
+    def predict(self, x, t, batch):
+        twin = self.model.copy()
+        twin.predict(x, t, batch.embeddings)
+        twin.network(torch.nn.functional.pixel_unshuffle(x, 2), t, encoder_hidden_states=batch.embeddings, return_dict=False)
+        return self.inner.predict(x, t, batch)
+
+
+@dataclass(frozen=True)
+class HiddenWork(Mitigation):
+    """Computes more than the count of its model says."""
+
+    def sampler(self, inner):
+        return WorksOnACopy(self, inner)
+
+
+@dataclass(frozen=True)
+class Oracle(Attack):
+    """Answers with `keys` from elsewhere, but honestly where the model looks like the perfect memorizer."""
+
+    keys: tuple = ()
+
+    def ask(self, audit):
+        model = audit.service.model
+        weights = sum(weight.numel() for weight in model.parameters())
+        looks_trained = type(model).__name__ == "Model" and weights and model.cross_attention
+        return Answer(torch.tensor(self.keys)) if looks_trained else Answer(audit.read(audit.outpaint()))

@@ -60,14 +60,16 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
     truth = case.truth  # no plugin runs any more: from here on the true keys may be used
     washed = content.fault(case, shown, truth, responses[case.leading], baseline)
     space = floor.measure_floor(case, truth, workspace)
-    further = [*expected.faults(case, truth, baseline), *asked.broken.values(), *washed, *floor.faults(space)]
-    further += sources.fault(source)
-    checked = _controls(case, truth, responses, baseline, power, further, no_op=_no_op(case, builds))
     delta, fresh = _claimed_delta(builds, len(case.groups["target"])), generated[generation.FRESH]
+    scored = {name: _scores(case, truth, name, found, delta) for name, found in responses.items()}
+    contradictions = [fault for name, block in scored.items() for fault in controls.contradictions(name, block)]
+    further = [*expected.faults(case, truth, baseline), *asked.broken.values(), *washed, *floor.faults(space)]
+    further += [*sources.fault(source), *contradictions]
+    checked = _controls(case, truth, responses, baseline, power, further, no_op=_no_op(case, builds))
     return {
         **_heading(case),
         "status": "ok" if checked["sound"] else "failed_check",
-        "queries": {name: _scores(case, truth, name, found, delta) for name, found in responses.items()},
+        "queries": scored,
         "not_applicable": asked.not_applicable | asked.broken,
         "worst": _worst(case, truth, responses, delta),
         "worst_service": _worst(case, truth, _through_service(case, responses), delta),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..schema.numbers import Estimate
-from ..schema.record import ControlsBlock, MarksBlock, NegativeBlock
+from ..schema.record import ControlsBlock, MarksBlock, NegativeBlock, ScoresBlock
 from . import scoring
 
 SUSPICION = 1e-4
@@ -14,6 +14,10 @@ SUSPICION = 1e-4
 
 LEAST_SPREAD, EVENNESS = 0.5, (0.4, 3.0)
 """A mark is not valid when its spread is below this share of the baseline's and its unevenness outside this range of it."""
+
+
+CERTIFIED_SHARE, LEAST_M = 0.5, 0.1
+"""Where such a share of images is certified, M has an upper limit above this: about 0.15 with eight keys."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,18 @@ def leaks(name: str, scored: NegativeBlock) -> list[str]:
     if scored["certified"]["count"] > max(2, 0.05 * scored["certified"]["of"]):  # one or two happen where N is small
         faults.append(f"{name}: {scored['certified']['count']} of {scored['certified']['of']} certified")
     return faults
+
+
+def contradictions(name: str, scored: ScoresBlock) -> list[str]:
+    """A sentence where many images are certified and M says that nothing is remembered: one of the two was tampered with.
+
+    Both follow from the same distances. An image is certified by segments whose p-values are small, and no distance exceeds
+    its p-value, so that M of half certified images cannot be near 0.
+    """
+    certified, m = scored["certified"], scored["memorization"]
+    if certified["count"] < CERTIFIED_SHARE * certified["of"] or m["high"] >= LEAST_M:
+        return []
+    return [f"{name}: {certified['count']} of {certified['of']} certified beside M = {m['value']:.3f}, which cannot be"]
 
 
 def _invalid_mark(marks: Marks, baseline: Marks) -> str:
