@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InvalidValue, NotApplicable, UnknownName
@@ -90,6 +91,7 @@ class Schedule:
         if not 1 <= steps <= self.steps:
             raise InvalidValue("Schedule.times", f"steps={steps}", f"1 to {self.steps}", "Take as many or fewer.")
         total, spacing = self.steps, self.config.spacing
+        rising: NDArray[Any]
         if spacing == "linspace":
             rising = np.linspace(0, total - 1, steps).round()
         elif spacing == "trailing":
