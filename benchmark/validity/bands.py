@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from solidmark.experiments import Experiments
 from solidmark.findings import Finding, Series, decide, over_seeds
 from solidmark.models import Attention, Denoiser
+from solidmark.models.parts import Parts
 
 EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -16,8 +17,7 @@ class Swapped(Denoiser):
     """A model that is replaced by another one in a band of timesteps, shares of the schedule. Both are of one recipe."""
 
     def __init__(self, model: Denoiser, replacement: Denoiser, low: float, high: float) -> None:
-        super().__init__(model.config, model.network, model.text)
-        self.schedule = model.schedule
+        super().__init__(model.config, Parts(model.network, model.text, model.space, model.schedule.config))
         self._model, self._replacement = model, replacement
         self._band = (low * model.schedule.steps, high * model.schedule.steps)
 

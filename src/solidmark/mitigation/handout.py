@@ -49,14 +49,15 @@ class Data:
         if name in self.reported:
             found, cure = f"{value!r}, and {self.reported[name]!r} before", "Report it once, at the end."
             raise InvalidValue(where, found, "one report a name", cure)
-        numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        if numeric and not abs(value) < LARGEST:  # NaN is not below it either
+        given: object = value  # whatever a plugin gives
+        numeric = isinstance(given, int | float) and not isinstance(given, bool)
+        if isinstance(given, int | float) and not abs(given) < LARGEST:  # NaN is not below it either
             raise InvalidValue(where, repr(value), f"a finite number below {LARGEST:g}", "Report None where it is unknown.")
-        if name in NUMBERS and not numeric and value is not None:
+        if name in NUMBERS and not numeric and given is not None:
             raise InvalidValue(where, repr(value), "a number, or None", "The table shows it as a number.")
-        if value is not None and not isinstance(value, int | float | str):
+        if given is not None and not isinstance(given, int | float | str):
             cure = "Convert it: `float(value)` for a tensor of one element."
-            raise InvalidValue(where, f"a {type(value).__name__}", "a number, word, truth value, or None", cure)
+            raise InvalidValue(where, f"a {type(given).__name__}", "a number, word, truth value, or None", cure)
         self.reported[name] = value
 
     @property

@@ -70,7 +70,8 @@ def train_autoencoder(recipe: Autoencoder, network: Network, images: Tensor, mar
 def _loss(autoencoder: Any, pixels: Tensor, divergence: float) -> Tensor:
     posterior = autoencoder.encode(pixels).latent_dist
     error: Tensor = (autoencoder.decode(posterior.sample()).sample - pixels).square().mean()
-    return error + divergence * posterior.kl().mean()
+    kl: Tensor = posterior.kl().mean()
+    return error + divergence * kl
 
 
 def _marked(images: Tensor, mark: Mark, rng: Generator) -> Tensor:

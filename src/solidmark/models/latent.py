@@ -49,7 +49,7 @@ def build_autoencoder(config: LatentNetwork) -> nn.Module:
     from diffusers import AutoencoderKL
 
     levels = len(config.autoencoder_widths)
-    return AutoencoderKL(
+    autoencoder: Any = AutoencoderKL(
         in_channels=config.channels,
         out_channels=config.channels,
         down_block_types=("DownEncoderBlock2D",) * levels,
@@ -61,6 +61,8 @@ def build_autoencoder(config: LatentNetwork) -> nn.Module:
         sample_size=config.size,
         mid_block_add_attention=False,
     )
+    built: nn.Module = autoencoder
+    return built
 
 
 def build_unet(config: LatentNetwork) -> nn.Module:
@@ -68,7 +70,7 @@ def build_unet(config: LatentNetwork) -> nn.Module:
     from diffusers import UNet2DConditionModel
 
     depth = len(config.widths)
-    return UNet2DConditionModel(
+    unet: Any = UNet2DConditionModel(
         sample_size=config.size // config.factor,
         in_channels=config.latent_channels + config.extra_channels,
         out_channels=config.latent_channels,
@@ -82,6 +84,8 @@ def build_unet(config: LatentNetwork) -> nn.Module:
         attention_head_dim=config.heads,  # diffusers reads this as the number of heads
         dropout=config.dropout,
     )
+    built: nn.Module = unet
+    return built
 
 
 def build_text(config: LatentNetwork) -> tuple[Any, nn.Module]:
@@ -103,7 +107,8 @@ def build_text(config: LatentNetwork) -> tuple[Any, nn.Module]:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    nn.init.normal_(encoder.get_input_embeddings().weight, std=1.0)
+    words: Any = encoder.get_input_embeddings()
+    nn.init.normal_(words.weight, std=1.0)
     return tokenizer, encoder
 
 
@@ -119,11 +124,10 @@ def build_tokenizer(config: LatentNetwork) -> Any:
     pieces = dict.fromkeys(["<pad>", "<bos>", "<eos>", "<unk>", *words, *letters, *pairs])
     pieces |= dict.fromkeys(f"##{piece}" for piece in letters + pairs)
     core = Tokenizer(WordPiece({word: index for index, word in enumerate(pieces)}, unk_token="<unk>"))
-    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]  # its stubs know no setter
-    core.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
-        single="<bos> $A <eos>", special_tokens=[("<bos>", 1), ("<eos>", 2)]
-    )
-    return PreTrainedTokenizerFast(
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    core.post_processor = processors.TemplateProcessing(single="<bos> $A <eos>", special_tokens=[("<bos>", 1), ("<eos>", 2)])
+    made: Any = PreTrainedTokenizerFast  # untyped
+    return made(
         tokenizer_object=core,
         bos_token="<bos>",
         eos_token="<eos>",
