@@ -20,9 +20,6 @@ from .counting import modules
 Call = Callable[..., Any]
 """call(pipe, captions, **options): options are those of `options` that it has parameters for. It gives images."""
 
-GIVEN = ("prompt", "self")
-"""Parameters of a pipeline that need no default, because the default call gives them."""
-
 SLACK = 1e-3
 """How far outside [0, 1] a number of an image may lie, by rounding in half precision, before it is clamped."""
 
@@ -53,7 +50,7 @@ def options(
 def plain(pipe: Any, captions: Sequence[str] | None, **options: Any) -> Any:
     """The default call: `pipe(captions, ...)`, or `pipe(batch_size=...)` of a pipeline without captions."""
     parameters = inspect.signature(type(pipe).__call__).parameters
-    check_callable(pipe, captions, parameters)
+    check_callable(pipe, captions, parameters, {"self", "prompt", "batch_size", *options})
     words: dict[str, Any] = {"prompt": list(captions)} if captions is not None else {}
     if captions is None and "batch_size" in parameters:
         words = {"batch_size": len(options["generator"])}
@@ -89,14 +86,14 @@ def strangers_code(where: str) -> Iterator[None]:
         raise PluginFault(where, said(cause), "a model that answers", cure_of(cause)) from cause
 
 
-def check_callable(pipe: Any, captions: Sequence[str] | None, parameters: Any) -> None:
-    """Raise NotApplicable where the default call cannot ask: other arguments are needed, or captions are not understood."""
+def check_callable(pipe: Any, captions: Sequence[str] | None, parameters: Any, given: set[str]) -> None:
+    """Raise NotApplicable where the default call cannot ask: it needs more than is `given`, or understands no captions."""
     who = f"{type(pipe).__name__}.__call__"
     takes_prompt = "prompt" in parameters
     needed = [
         name
         for name, one in parameters.items()
-        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD) and name not in GIVEN
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD) and name not in given
     ]
     if needed:
         cure = "Give a `call` that passes them; pipelines that repaint or enlarge a given image cannot be asked."
