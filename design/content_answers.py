@@ -69,6 +69,7 @@ WASHERS: dict[str, Mitigation] = {"border-exchange": BorderExchange(), "trained-
 HONEST = (
     "none",
     "opposite-guidance(factor=1.0)",
+    "opposite-guidance(share=0.65, factor=1.0)",
     "prss",
     "guidance-scale(scale=0.0)",
     "wen-embedding",
