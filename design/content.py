@@ -1,6 +1,6 @@
-"""The tables of content.md: `python design/content.py simulated|null|apart|freed FOLDER`.
+"""The tables of content.md: `python design/content.py simulated|null|draws|apart|freed FOLDER`.
 
-`null` and `apart` read what `design/content_answers.py FOLDER` has asked; all others ask nothing or little.
+`null`, `draws` and `apart` read what `design/content_answers.py FOLDER` has asked; all others ask nothing or little.
 """
 
 from __future__ import annotations
@@ -120,6 +120,35 @@ def _board(labels: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray
     return trained, held_out, mixed
 
 
+def draws(folder: Path) -> None:
+    """Where trained images are drawn class by class in turn, as a testbed does, and where they are drawn as they come."""
+    found, (_, testbed) = dict(np.load(folder / "null.npz")), plugins.testbed("digits")
+    judged = testbed._sizes(_distinct(testbed))[1]
+    spare = _distinct(testbed).images[TRAINED:judged].double().numpy()
+    real, pictures = (_inside(found[name]) for name in ("images", "plain"))
+    flat = (each.reshape(len(each), -1) for each in (pictures.clip(0, 1), real, spare))
+    apart, labels = exact.ratios(*flat), found["labels"]
+    heading("draw", "score", "mean p", "P[p ≤ 0.05]", "p of the whole ≤ 0.05")
+    for name, draw in (("class by class", _board), ("as they come", _plain_board)):
+        for which, score in (("own", np.diag), ("any", lambda each: each.min(axis=0))):
+            p, sets = [], []
+            for seed in range(10_000, 12_000):
+                trained, held_out, *_ = draw(labels, np.random.default_rng(seed))
+                asked = np.concatenate([trained, held_out])
+                each = score(apart[np.ix_(asked, asked)])
+                p.append(exact.conformal_p(each[:TRAINED], each[TRAINED:]))
+                sets.append(permutation.rank_sum_p(each[:TRAINED], each[TRAINED:]) <= 0.05)
+            print(
+                f"| {name} | {which} | {np.mean(p):.4f} | {(np.array(p) <= 0.05).mean():.4f} | {np.mean(sets):.4f} |",
+                flush=True,
+            )
+
+
+def _plain_board(labels: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
+    order = rng.permutation(np.arange(TRAINED, len(labels)))
+    return order[:TRAINED], order[TRAINED : TRAINED + HELD_OUT]
+
+
 def _any(apart: Array, trained: NDArray[np.int64], held_out: NDArray[np.int64], mixed: NDArray[np.int64]) -> Board:
     """Least distances to the pictures that each board's captions gave."""
     found: list[Array] = []
@@ -191,15 +220,15 @@ def _responses(path: Path) -> tuple[Responses, Responses]:
     )
 
 
-FREED = ("none", "rna", "gni(scale=1.0)", "amg", "early-stopping(share=0.4)")
+FREED = ("none", "rna", "gni(scale=1.0)", "amg")
 
 
 def freed(folder: Path) -> None:
-    """What larger blocks beside the mark do to M and to the block's own score, on the quick testbeds, seed 0."""
-    heading("testbed", "row", "side", "M", "certified", "held-out M", "block: AUROC, certified")
+    """What larger blocks beside the mark do to M and to the block's own score, on `digits-quick`, seed 0."""
+    heading("row", "side", "M", "certified", "held-out M", "block: AUROC, certified")
     workspace, side = Workspace(Store(default_root())), queries.DECOY
-    for label, row in (*(("digits-quick", row) for row in FREED), ("digits-unconditional-quick", "none")):
-        name, testbed = plugins.testbed(label)
+    name, testbed = plugins.testbed("digits-quick")
+    for row in FREED:
         case = Case(name, testbed, plugins.compose(row), 0, (("outpaint", Outpaint()),))
         model, _ = weights.edit_or_load(case, workspace)
         plain = answers.ask_plainly(case, model, workspace)
@@ -211,7 +240,7 @@ def freed(folder: Path) -> None:
             count = scores.certified_share(scores.combine(scores.p_values(lead.trained, keys))).count
             low, high = m.limits
             block = _cell(found.block if found is not None else None)
-            print(f"| {label} | {row} | {queries.DECOY} | {m.value:.3f} [{low:.3f}, {high:.3f}] | {count} | "
+            print(f"| {row} | {queries.DECOY} | {m.value:.3f} [{low:.3f}, {high:.3f}] | {count} | "
                   f"{chance.value:.3f} | {block} |", flush=True)  # fmt: skip
     queries.DECOY = side
 
@@ -219,7 +248,7 @@ def freed(folder: Path) -> None:
 def main() -> None:
     """One table."""
     torch.set_num_threads(1)
-    tables = {"simulated": simulated, "null": null, "apart": apart, "freed": freed}
+    tables = {"simulated": simulated, "null": null, "draws": draws, "apart": apart, "freed": freed}
     if len(sys.argv) != 3 or sys.argv[1] not in tables:
         sys.exit(str(__doc__))
     try:
