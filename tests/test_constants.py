@@ -102,7 +102,7 @@ PARTS = [*ROOMS, "testbed"]
 
 @pytest.mark.parametrize("part", PARTS)
 def test_numbers_are_those_of_the_table(part: str) -> None:
-    assert found(part) == written(part)
+    assert [line for line in written(part) if line not in found(part)] == []
 
 
 if __name__ == "__main__":

@@ -1,0 +1,217 @@
+"""How many small faults do the tests catch? Draw faults at random, put each into a copy of the checkout, run its tests.
+
+    python design/mutation.py draw --seed 20261127 --count 160 > drawn.jsonl
+    python design/mutation.py run drawn.jsonl results.jsonl     # goes on where it was stopped
+    python design/mutation.py table results.jsonl
+
+`run` changes files of the checkout that it is started in and puts them back, so start it in a copy. One process imports
+the libraries once and forks for each fault, which saves most of the time. A fault is caught where a test fails, where the
+tests cannot be collected, or where a file of them needs more than LIMIT seconds of processor time. A drawn fault with a
+key `equivalent`, which has the reason, is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import json
+import os
+import random
+import re
+import resource
+import sys
+import time
+from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from mutation_operators import RULES, Fault, faults, is_change
+
+ROOTS = ("src/solidmark", "mitigations", "reports")
+LIMIT = 150
+"""Seconds of processor time that one test file may take; without a fault none takes a third of it."""
+LIBRARIES = "torch numpy scipy.stats pandas pyarrow sklearn.datasets hypothesis diffusers pytest jinja2 statsmodels.api"
+SLOW = "hostile|benchmark|careless|neighbours|test_new|packaging|readme|kills|alone|house"
+"""Test files that start processes of their own, and are too slow to run for each fault: what is caught is a lower bound."""
+PUBLISHED = "tests/test_published.py tests/test_ranges.py tests/test_constants.py".split()
+"""Tests that go through all plugins and constants without naming them."""
+
+
+def sources() -> list[Path]:
+    """The files that faults are put into."""
+    return sorted(path for root in ROOTS for path in Path(root).rglob("*.py"))
+
+
+def draw(seed: int, count: int) -> list[dict]:
+    """Faults at random: kinds weigh alike, then all places of a kind; no two on a line."""
+    rng, by_kind = random.Random(seed), {kind: [] for kind in RULES}
+    for path in sources():
+        for fault in faults(path.read_text()):
+            by_kind[fault.kind].append((path, fault))
+    drawn, lines = [], set()
+    while len(drawn) < count:
+        path, fault = rng.choice(by_kind[rng.choice(list(RULES))])
+        if (path, fault.line) not in lines and is_change(path.read_text(), fault):
+            lines.add((path, fault.line))
+            drawn.append({"id": len(drawn), "file": str(path), **vars(fault)})
+    return drawn
+
+
+def words_of(path: Path) -> set[str]:
+    """The names by which tests may know a module: its path as an import, its functions and classes, its plugins."""
+    tree = ast.parse(path.read_text())
+    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    plugins = re.findall(rf"^([\w-]+) = \"[\w.]+\.{path.stem}:", Path("pyproject.toml").read_text(), re.MULTILINE)
+    return {name for name in names if len(name) > 3 and not name.startswith("__")} | set(plugins) | {path.stem}
+
+
+def tests_of(path: Path, scope: str, contents: dict[Path, Counter]) -> list[str]:
+    """Test files, those first that name most of a module and of the function in question."""
+    mine, inner = words_of(path), set(scope.split("."))
+    scores = {}
+    for test, words in contents.items():
+        named = sum(words[word] > 0 for word in mine) + 4 * sum(words[word] > 0 for word in inner)
+        scores[test] = named + 12 * (path.stem in test.stem) + 6 * words[f"import:{path.stem}"]
+    ordered = sorted(scores, key=lambda test: -scores[test])
+    named = [str(test) for test in ordered if scores[test] > 0]
+    always = PUBLISHED if path.parts[0] == "mitigations" else PUBLISHED[2:] if path.parts[0] == "src" else []
+    return [*named[:2], *always, *(test for test in named[2:] if test not in always)]
+
+
+def contents_of_tests() -> dict[Path, Counter]:
+    """The words of every test file; `import:x` for a module x that it imports."""
+    contents = {}
+    for path in sorted(Path("tests").glob("test_*.py")):
+        if not re.search(SLOW, path.stem):
+            text = path.read_text()
+            words = Counter(re.findall(r"[\w-]+", text))
+            for line in re.findall(r"^(?:from|import) .*", text, re.MULTILINE):
+                words.update(f"import:{word}" for word in re.findall(r"\w+", line))
+            contents[path] = words
+    return contents
+
+
+def run(drawn: list[dict], results: Path, files: int, budget: float) -> None:
+    """Run the tests of each fault that has no result yet."""
+    for name in LIBRARIES.split():
+        __import__(name)
+    import torch
+
+    torch.set_num_threads(1)
+    known = {json.loads(line)["id"] for line in results.read_text().splitlines()} if results.exists() else set()
+    contents = contents_of_tests()
+    for number, each in enumerate(drawn):
+        if each["id"] not in known and "equivalent" not in each:
+            path = Path(each["file"])
+            chosen = tests_of(path, each["scope"], contents)[:files]
+            outcome = with_fault(path, Fault(**{name: each[name] for name in Fault.__annotations__}), chosen, budget, number)
+            with results.open("a") as file:
+                file.write(json.dumps({**each, **outcome, "tests": chosen}) + "\n")
+            print(each["id"], outcome["outcome"], outcome["cpu"], each["file"], each["line"], each["kind"], flush=True)
+
+
+def with_fault(path: Path, fault: Fault, tests: list[str], budget: float, number: int) -> dict:
+    """What the tests say of a file with the fault: file by file, until one fails or the budget is spent."""
+    source, before, began = path.read_text(), path.stat(), time.time()
+    outcome, told, cpu = "survived", "", 0.0
+    try:
+        path.write_text(fault.applied(source))
+        later = before.st_mtime + 10**6 + number  # no stale bytecode is taken for it
+        os.utime(path, (later, later))
+        for test in tests:
+            outcome, told, spent = in_child(test)
+            cpu += spent
+            if outcome != "survived" or cpu > budget:
+                break
+    finally:
+        path.write_text(source)
+        os.utime(path, (before.st_atime, before.st_mtime))
+    return {"outcome": outcome, "told": told, "cpu": round(cpu, 1), "seconds": round(time.time() - began, 1)}
+
+
+def in_child(test: str) -> tuple[str, str, float]:
+    """Run pytest in a fork of this process: the outcome, the first failure, and seconds of processor time."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT + 5))
+        sys.dont_write_bytecode = True
+        os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+        os.write(writer, json.dumps(judged(test)).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        told = pipe.read()
+    used = os.wait4(child, 0)[2]
+    seconds = used.ru_utime + used.ru_stime
+    return (*(json.loads(told) if told else ("timeout", f"over {LIMIT} s")), seconds)  # type: ignore[return-value]
+
+
+def judged(test: str) -> tuple[str, str]:
+    """Caught or survived, and by which test."""
+    import pytest
+
+    shown = io.StringIO()
+    words = [test, "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--tb=no", "-rfE", "-W", "error"]
+    with redirect_stdout(shown), redirect_stderr(shown):
+        code = pytest.main(words)
+    lines = [line for line in shown.getvalue().splitlines() if line.startswith(("FAILED", "ERROR"))]
+    last = (lines or shown.getvalue().strip().splitlines() or [""])[-1]
+    return ("survived" if code == 0 else "caught"), last[:200]
+
+
+def table(results: list[dict]) -> str:
+    """Shares caught, by kind and by room, and the survivors."""
+    from scipy.stats import binomtest
+
+    caught = sum(each["outcome"] != "survived" for each in results)
+    limits = binomtest(caught, len(results)).proportion_ci(method="exact")
+    head = f"{caught} of {len(results)} caught: {caught / len(results):.1%} [{limits.low:.1%}, {limits.high:.1%}]"
+    lines = [head]
+    for title, key in (("kind", "kind"), ("room", "file")):
+        rooms = [each[key] if key == "kind" else str(Path(each[key]).parent) for each in results]
+        for name in sorted(set(rooms)):
+            mine = [each["outcome"] != "survived" for each, room in zip(results, rooms) if room == name]
+            lines.append(f"{title} {name}: {sum(mine)} of {len(mine)}")
+    for each in results:
+        if each["outcome"] == "survived":
+            lines.append(
+                f"survived {each['id']} {each['file']}:{each['line']} {each['kind']}: {each['old']} -> {each['new']}"
+            )
+    return "\n".join(lines)
+
+
+def read(path: Path) -> list[dict]:
+    """The lines of a file, one object each."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    one = verbs.add_parser("draw")
+    one.add_argument("--seed", type=int, required=True)
+    one.add_argument("--count", type=int, default=150)
+    one = verbs.add_parser("run")
+    one.add_argument("drawn", type=Path)
+    one.add_argument("results", type=Path)
+    one.add_argument("--files", type=int, default=5, help="how many test files are run for a fault")
+    one.add_argument(
+        "--budget", type=float, default=40.0, help="seconds of processor time after which no further file is run"
+    )
+    verbs.add_parser("table").add_argument("results", type=Path)
+    options = parser.parse_args()
+    if options.verb == "draw":
+        print("\n".join(json.dumps(each) for each in draw(options.seed, options.count)))
+    elif options.verb == "run":
+        run(read(options.drawn), options.results, options.files, options.budget)
+    else:
+        print(table(read(options.results)))
+
+
+if __name__ == "__main__":
+    main()
