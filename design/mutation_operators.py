@@ -38,23 +38,11 @@ AROUND = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE, as
 AROUND |= {ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In}
 OTHER = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult}
 OTHER |= {ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd}
-TWINS = dict(min="max", any="all", floor="ceil", minimum="maximum", argmin="argmax", sum="mean", amin="amax", first="last")
-TWINS |= {other: one for one, other in TWINS.items()} | {
-    "sorted": "list",
-    "abs": "float",
-    "cumsum": "sum",
-    "append": "remove",
-}
-EMPTY = {
-    "float": "0.0",
-    "int": "0",
-    "bool": "False",
-    "str": "''",
-    "list": "[]",
-    "dict": "{}",
-    "tuple": "()",
-    "Sequence": "()",
-}
+PAIRS = "min max, any all, floor ceil, minimum maximum, argmin argmax, sum mean, amin amax, sorted list, abs float".split(
+    ", "
+)
+TWINS = dict(pair.split() for pair in PAIRS) | dict(reversed(pair.split()) for pair in PAIRS[:-2])
+EMPTY = {"float": "0.0", "int": "0", "bool": "False", "str": "''", "list": "[]", "dict": "{}", "tuple": "()"}
 QUIET = {"isinstance", "getattr", "setattr", "hasattr", "min", "max", "zip", "field", "dict", "Column", "TypeVar", "replace"}
 
 
