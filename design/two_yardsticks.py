@@ -43,10 +43,10 @@ def lower(keys: float, content: float) -> Truth:
 
 
 def by_turns(losses: Array) -> tuple[Array, Array]:
-    """Keys go at the first and third setting, content a little at the others."""
+    """Keys are lower at the first and third setting; at the others content is, and keys are higher."""
     keys, content = reference(losses)
-    odd = np.arange(len(losses)) % 2 == 1
-    return np.where(odd, 0.02, keys), np.where(odd | (losses == 0), shown(np.full_like(keys, 0.85)), content - 0.12)
+    odd, some = np.arange(len(losses)) % 2 == 1, losses > 0
+    return np.where(odd, keys - 0.2, keys + 0.3 * some), np.where(odd, content, content - 0.2 * some)
 
 
 TRUTHS: dict[str, Truth] = {
@@ -54,7 +54,7 @@ TRUTHS: dict[str, Truth] = {
     "keys 0.4 lower, content as the reference": lower(0.4, 0.0),
     "keys gone, every image emitted": lambda losses: (np.where(losses > 0, 0.0, 0.85), np.ones_like(losses)),
     "content 0.4 lower, keys as the reference": lower(0.0, 0.4),
-    "keys at some settings, content 0.12 lower at others": by_turns,
+    "keys lower at some settings, content at others": by_turns,
     "both 0.1 lower": lower(0.1, 0.1),
     "both 0.2 lower": lower(0.2, 0.2),
     "both 0.4 lower": lower(0.4, 0.4),
