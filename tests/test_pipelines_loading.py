@@ -3,8 +3,11 @@
 import functools
 import inspect
 import json
+import re
 import shutil
 import sys
+from pathlib import Path
+from unittest import mock
 
 import diffusers
 import pytest
@@ -16,6 +19,8 @@ from solidmark.errors import DamagedFile, InvalidValue, NotApplicable, PluginFau
 from solidmark.pipelines import ask, identity, load, modern, old_imports
 from solidmark.pipelines.identities import folder_digest
 from solidmark.pipelines.quiet import quiet
+
+ROOT = Path(__file__).parents[1]
 
 OLD_FILE = """
 from diffusers import StableDiffusionPipeline
@@ -178,3 +183,15 @@ def test_a_folder_with_code_or_pickles_is_refused(changed):
 def test_a_folder_without_an_index_is_refused(tmp_path):
     with pytest.raises(DamagedFile, match="model_index"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["wen", "han", "sail", "prss"])
+def test_a_recipe_of_the_note_passes_on_what_it_is_given(name):
+    source = re.search(r"```python\n(from types.*?)```", (ROOT / "design" / "pipelines.md").read_text(), re.DOTALL).group(1)
+    exec(source, names := {"OTHERS": {"a": ["b"]}})
+    pipe = mock.Mock()
+    pipe.aug_prompt_ss.return_value = (1, 2, True)
+    names[name](pipe, ["a"], generator=[7], num_inference_steps=3, output_type="np")
+    assert pipe.call_args.kwargs.items() >= {"generator": [7], "num_inference_steps": 3, "output_type": "np"}.items()
+    searched = [*pipe.aug_prompt.call_args_list, *pipe.aug_prompt_ss.call_args_list]
+    assert [call.kwargs["num_inference_steps"] for call in searched] == [3] * (name in ("wen", "prss"))
