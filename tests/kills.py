@@ -1,6 +1,6 @@
 """Kills: a run whose processes are killed at random times, and that is resumed, ends with the records of an undisturbed one.
 
-    python tests/kills.py --kills 100 --seed 0 --workers 2           # three rows on a tiny testbed
+    python tests/kills.py --kills 100 --seed 0 --workers 2           # two rows on a tiny testbed
     python tests/kills.py --kills 100 --seed 0 --workers 2 --quick   # the quick profile
 
 Sessions are forked from this process, which has imported what they need, so that many of them fit into a minute. Workers are
@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-TINY = ["solidmark.benchmark.test_memorization", "--testbed=tiny", "--mitigation=x-good", "--mitigation=x-good-training"]
+TINY = ["solidmark.benchmark.test_memorization", "--testbed=tiny", "--mitigation=x-good"]
 QUICK = ["solidmark.benchmark", "--profile=quick"]
 MOVING = {"seconds", "peak_bytes", "t", "pid", "worker", "attempt"}
 """What may differ between two runs."""
@@ -144,7 +144,7 @@ class Run:
         self.killed, left = 0, 20
         while self.killed < kills and not (self.codes and self.codes[-1] == 0):
             count = min(random.choice((1, 2, 3)), kills - self.killed)
-            self.codes.append(self.session(tuple(random.uniform(0, length) for _ in range(count))))
+            self.codes.append(self.session(tuple(length * random.random() ** 2 for _ in range(count))))
         while self.codes[-1:] != [0] and left:
             self.codes.append(self.session(()))
             left -= 1

@@ -327,6 +327,12 @@ def test_a_query_that_cannot_be_used_costs_no_other(install, kind, reason):
     assert {len(case.case.queries) for case in cases if case.case} == {len(DISCOVER(GROUPS["query"]))}
 
 
+def test_a_child_that_somebody_else_kills_is_asked_again(monkeypatch):
+    fates = iter([(0, trial.KILLED), (1, None)])
+    monkeypatch.setattr(trial, "_one_child", lambda *_: next(fates))
+    assert trial._tried(["module:Class"], 1.0) == {}
+
+
 @dataclass(frozen=True)
 class Drawn(Attack):
     level: float = 0.5

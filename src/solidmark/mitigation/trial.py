@@ -28,6 +28,8 @@ DONE = 93
 """Exit code of a child that came to its end."""
 FRESH = 600.0
 """Seconds for which a failure is believed without another try: by the other workers of a run, not by the next one."""
+ENDS = "ends the process"
+KILLED = f"{ENDS}, SIGKILL"
 PROGRAM = "from solidmark.mitigation.trial import child; child()"
 
 
@@ -93,6 +95,8 @@ def _tried(values: Sequence[str], patience: float) -> dict[str, str]:
     left = list(values)
     while left:
         done, fate = _one_child(left, patience)
+        if fate == KILLED:  # perhaps by somebody else, as for want of memory
+            done, fate = _one_child(left, patience)
         if fate is None:
             return found
         if done == 0:  # the module itself
@@ -116,7 +120,7 @@ def _one_child(values: Sequence[str], patience: float) -> tuple[int, str | None]
         )
         try:
             code = process.wait(patience)
-            fate = None if code == DONE else f"ends the process, {_ending(code)}"
+            fate = None if code == DONE else f"{ENDS}, {_ending(code)}"
         except subprocess.TimeoutExpired:
             fate = f"has no end after {patience:g} s, nor a way to interrupt it"
         finally:
