@@ -1,7 +1,7 @@
 """The blocks of a record over the seeds of a row."""
 
 import pytest
-from record_samples import controls, cost, scored, utility, worst
+from record_samples import controls, cost, negative, scored, share, utility, worst
 
 from solidmark.leaderboard import Estimate, aggregate, blocks
 
@@ -72,3 +72,84 @@ def test_a_query_that_the_perfect_memorizer_cannot_be_asked_has_no_power() -> No
     power = blocks.power([{"a": perfect, "b": None}, {"a": perfect, "b": None}], [64, 64])
     assert power["b"] is None
     assert power["a"] == aggregate.number([perfect, perfect], [64, 64])
+
+
+def test_a_p_value_of_a_row_is_that_of_the_seed_that_shows_least() -> None:
+    two = [{**scored(), "permutation_p": p} for p in (0.0002, 0.03)]
+    assert blocks.query(two).permutation_p == 0.03
+
+
+def test_a_control_of_a_row_is_that_of_the_seed_that_looks_worst() -> None:
+    two = [
+        {**negative(0.0, 0.01, 256), "chance_p": chance, "uniform_p": uniform}
+        for chance, uniform in ((0.8, 0.1), (0.2, 0.6))
+    ]
+    whole = blocks.negative(two)
+    assert (whole.chance_p, whole.uniform_p) == (0.2, 0.1)
+
+
+def score(auroc: float, p: float, certified: int) -> dict[str, object]:
+    area = {"value": auroc, "low": auroc - 0.1, "high": auroc + 0.1, "chance": 0.5}
+    return {"auroc": area, "images": 64, "permutation_p": p, "certified": share(certified, 64), "least": 10}
+
+
+def test_content_of_a_row_has_the_mean_auroc_the_largest_p_and_all_certified_images() -> None:
+    seeds = [
+        {"own": score(0.9, 0.001, 40), "any": score(0.7, 0.2, 5)},
+        {"own": score(0.8, 0.01, 20), "any": score(0.6, 0.1, 6)},
+    ]
+    whole = blocks.content(seeds)
+    assert whole.own is not None
+    assert (whole.own.auroc.value, whole.own.permutation_p, whole.own.certified.count) == (pytest.approx(0.85), 0.01, 60)
+    assert (whole.any.auroc.value, whole.any.permutation_p, whole.any.certified.count) == (pytest.approx(0.65), 0.2, 11)
+    assert whole.any.certified.of == 128
+
+
+def test_a_seed_without_captions_leaves_a_row_without_the_score_of_own_captions() -> None:
+    seeds = [{"own": None, "any": score(0.7, 0.2, 5)}, {"own": score(0.8, 0.01, 20), "any": score(0.6, 0.1, 6)}]
+    assert blocks.content(seeds).own is None
+
+
+def test_an_older_record_calls_its_p_value_by_its_first_name() -> None:
+    older = score(0.7, 0.2, 5)
+    older["rank_p"] = older.pop("permutation_p")
+    assert blocks.content([{"own": None, "any": older}]).any.permutation_p == 0.2
+
+
+def test_a_denoising_loss_keeps_held_out_and_trained_apart() -> None:
+    def loss(value: float) -> dict[str, float]:
+        return {"value": value, "low": value - 0.01, "high": value + 0.01, "error": 0.005, "images": 256}
+
+    whole = blocks.denoising_loss(
+        [{"held_out": loss(0.2), "trained": loss(0.1)}, {"held_out": loss(0.4), "trained": loss(0.2)}]
+    )
+    assert (whole.held_out.value, whole.trained) == (pytest.approx(0.3), pytest.approx(0.15))
+
+
+def test_marks_are_valid_and_active_only_where_those_of_every_seed_are() -> None:
+    broken = controls()
+    broken["mark_valid"] = {**broken["mark_valid"], "valid": False, "spread": 0.04}
+    whole = blocks.controls([controls(), {**broken, "active": False}])
+    assert (whole.mark_valid, whole.active) == (False, False)
+    assert (whole.marks.spread, whole.baseline_marks.spread) == (pytest.approx(0.14), pytest.approx(0.24))
+
+
+def test_a_distance_and_its_floor_are_both_averaged() -> None:
+    two = [utility(100), utility(100)]
+    two[1]["frechet"], two[1]["kernel"], two[1]["diversity_real"] = (
+        {"value": 4.9, "real": 1.0},
+        {"value": 0.2, "real": 0.0},
+        0.83,
+    )
+    whole = blocks.utility(two)
+    assert (whole.frechet.value, whole.frechet_real) == (pytest.approx(3.9), pytest.approx(0.8))
+    assert (whole.kernel.value, whole.kernel_real) == (pytest.approx(0.16), pytest.approx(-0.01))
+    assert (whole.diversity_real, whole.judge_accuracy) == (pytest.approx(0.88), pytest.approx(0.9))
+
+
+def test_seconds_and_evaluations_of_a_row_are_means_and_its_memory_the_largest() -> None:
+    two = [cost(100), cost(300)]
+    two[1]["training"]["seconds"], two[1]["editing"]["forward"], two[1]["sampling"]["images"] = 75.0, 10, 128
+    whole = blocks.cost(two, [5, 9])
+    assert (whole.training.seconds, whole.editing.forward, whole.sampling.images) == (50.0, 5.0, 192.0)
+    assert whole.peak_bytes == 9

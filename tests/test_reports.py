@@ -363,3 +363,46 @@ def test_rendering_needs_no_torch_and_draws_only_when_asked() -> None:
     names = ", ".join(f"solidmark.reports.{name}" for name in ("page", "markdown", "as_csv", "as_json"))
     code = f"import {names}, sys; sys.exit(bool({{'torch', 'matplotlib', 'pandas'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_headline_has_the_worst_case_where_several_queries_were_asked() -> None:
+    two = {"outpaint": scored(0.5, epsilon=4.0), "average": scored(0.75, epsilon=7.0)}
+    many, one = build_leaderboard([case(queries=two)]), build_leaderboard([case(m=0.5)])
+    text = prose.headline(many, many.testbeds[0])
+    assert "in the worst case over 2 queries M* 0.75 [0.73, 0.77], 48 of 64 certified*, ε̂* ≥ 7.0" in text
+    assert "worst case" not in prose.headline(one, one.testbeds[0])
+
+
+def test_the_large_figures_have_the_worst_case_where_several_queries_were_asked() -> None:
+    two = {"outpaint": scored(0.5), "average": scored(0.75)}
+    many, one = build_leaderboard([case(queries=two)]), build_leaderboard([case(m=0.5)])
+    assert [stat[:2] for stat in prose.stats(many, many.testbeds[0])][:3] == [
+        ("memorization M", "0.50"),
+        ("M*, worst of 2 queries", "0.75"),
+        ("certified memorized", "32 of 64"),
+    ]
+    assert [stat[0] for stat in prose.stats(one, one.testbeds[0])][1] == "certified memorized"
+
+
+def test_titles_become_links_to_arxiv_and_all_else_is_kept() -> None:
+    shown = str(page.link_arxiv("A title, arXiv 2503.00592; another, arXiv 2305.20086 <b>"))
+    assert re.findall(r'href="([^"]+)"', shown) == ["https://arxiv.org/abs/2503.00592", "https://arxiv.org/abs/2305.20086"]
+    assert re.sub(r"<a [^>]*>|</a>", "", shown) == "A title, arXiv 2503.00592; another, arXiv 2305.20086 &lt;b&gt;"
+
+
+def test_columns_of_content_stand_where_any_row_has_it() -> None:
+    area = {"auroc": {"value": 0.7, "low": 0.6, "high": 0.8, "chance": 0.5}, "images": 64, "permutation_p": 0.1}
+    score = {**area, "certified": {"count": 3, "of": 64, "low": 0.0, "high": 0.1, "chance": 0.0}, "least": 10}
+    work = {"forward": 1, "backward": 0, "seconds": 1.0, "images": 64}
+    with_content = case("x", stage="sampling", content={"own": score, "any": score, "evaluations": work, "shared": False})
+    board = build_leaderboard([case(), with_content])
+    assert column(board, "content_own_auroc").cell(board.rows[1]).value == "0.70"
+    assert column(board, "content_own_auroc").cell(board.rows[0]).value == table.EMPTY
+
+
+def test_filters_have_the_families_by_name_and_only_where_there_are_several(board: Leaderboard) -> None:
+    shuffled = build_leaderboard([case("b", stage="sampling"), case("a", stage="training", m=0.5)])
+    assert dict(page._filters(shuffled))["family"] == ["a", "b"]
+    assert dict(page._filters(board))["stage"] == ["none", "training", "sampling"]
+    assert "solver" not in dict(page._filters(board))
+    assert page._filters(build_leaderboard([case()])) == []

@@ -1,5 +1,7 @@
 """Seeds: one stream a purpose, the same on every machine, independent of all others."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -69,3 +71,29 @@ def test_a_negative_seed_is_refused():
 def test_a_seed_that_is_no_whole_number_of_at_least_0_is_refused_and_never_drawn_anew(seed):
     with pytest.raises(InvalidValue, match=f"seed {seed!r}"):
         seeds.numpy_rng(seed, "keys")
+
+
+def test_all_three_global_generators_are_seeded_inside_and_put_back_afterwards():
+    def drawn():
+        return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002 - the legacy generator is meant
+
+    before = seeds.Globals()
+    with seeds.forked(3, "purpose"):
+        first = drawn()
+    with seeds.forked(3, "purpose"):
+        again = drawn()
+    with seeds.forked(4, "purpose"):
+        other = drawn()
+    assert first == again
+    assert all(one != two for one, two in zip(first, other, strict=True))
+    assert before.touched() == []
+
+
+@pytest.mark.parametrize("name", ["Python", "NumPy", "torch"])
+def test_a_touched_generator_is_named_and_put_back(name):
+    draws = {"Python": random.random, "NumPy": np.random.rand, "torch": lambda: torch.rand(())}
+    before = seeds.Globals()
+    draws[name]()
+    assert before.touched() == [name]
+    assert before.restore() == [name]
+    assert before.touched() == []
