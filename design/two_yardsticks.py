@@ -56,8 +56,6 @@ TRUTHS: dict[str, Truth] = {
     "content 0.4 lower, keys as the reference": lower(0.0, 0.4),
     "keys lower at some settings, content at others": by_turns,
     "both 0.1 lower": lower(0.1, 0.1),
-    "both 0.2 lower": lower(0.2, 0.2),
-    "both 0.4 lower": lower(0.4, 0.4),
 }
 
 
