@@ -1,5 +1,8 @@
 """Every kind of pipeline, tiny and random: latents, pixels, packed tokens, doubled steps, captions or none."""
 
+import copy
+from types import SimpleNamespace
+
 import diffusers
 import pytest
 import torch
@@ -7,6 +10,7 @@ from tiny_pipelines import MARK, WIDTH, Bare, autoencoder, ddim, images, seeded,
 
 from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.pipelines import ask, held
+from solidmark.pipelines.space import Space
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
 
@@ -227,3 +231,32 @@ class Negative(Bare):
 def test_a_picture_that_is_not_what_the_autoencoder_decodes_is_refused():
     with pytest.raises(NotApplicable, match="differ by"):
         ask(stable_diffusion(Negative), images(1), MARK, ["a"], steps=3)
+
+
+def test_an_autoencoder_that_half_precision_is_too_little_for_works_in_float32():
+    whole, half = (Space(SimpleNamespace(vae=copy.deepcopy(autoencoder(force_upcast=True)))) for _ in range(2))
+    half.autoencoder.to(torch.float16)
+    whole.autoencoder.load_state_dict({name: tensor.float() for name, tensor in half.autoencoder.state_dict().items()})
+    assert torch.equal(half.encode(images(1)), whole.encode(images(1)))
+    assert next(half.autoencoder.parameters()).dtype is torch.float16
+
+
+def test_latents_are_shifted_and_scaled_as_their_configuration_says_and_back():
+    plain = Space(SimpleNamespace(vae=autoencoder(scaling_factor=1.0)))
+    moved = Space(SimpleNamespace(vae=autoencoder(scaling_factor=0.5, latents_mean=(1, 2, 3, 4), latents_std=(2, 2, 2, 4))))
+    z, mean, spread = plain.encode(images(1)), torch.tensor([1.0, 2, 3, 4]), torch.tensor([2.0, 2, 2, 4])
+    expected = (z - mean.view(-1, 1, 1)) * 0.5 / spread.view(-1, 1, 1)
+    assert torch.allclose(moved.encode(images(1)), expected, atol=1e-6)
+    assert torch.allclose(moved.decode(expected), plain.decode(z), atol=1e-6)
+
+
+def test_latents_that_are_not_finite_are_refused():
+    broken = copy.deepcopy(autoencoder())
+    broken.quant_conv.bias.data[0] = float("inf")
+    with pytest.raises(NotApplicable, match="not finite"):
+        ask(stable_diffusion(vae=broken), images(1), MARK, ["a"])
+
+
+def test_images_of_other_channels_than_the_autoencoders_are_refused():
+    with pytest.raises(NotApplicable, match=r"an encoder of images \(1, 1, 16, 16\)"):
+        ask(stable_diffusion(), images(1, channels=1), MARK, ["a"])
