@@ -107,11 +107,10 @@ def test_a_stored_answer_reads_back_to_exactly_what_was_scored(found, tmp_path):
     assert stored.tolist() == table["prediction"][row.number].tolist()
 
 
-@pytest.mark.parametrize("stop", [1, 3])
-def test_killed_and_started_again_it_gives_the_same_record(found, tmp_path, stop):
+def test_killed_and_started_again_it_gives_the_same_record(found, tmp_path):
     class Killed(Memory):
         def __call__(self, *given):
-            if self.calls == stop:
+            if self.calls == 3:
                 raise KeyboardInterrupt
             return super().__call__(*given)
 
@@ -197,20 +196,6 @@ def test_gray_images_are_shown_in_colour_and_keys_inside_the_image_are_found(tmp
 
     record = measure(fill, Collection(made.ledger, tmp_path / "out", tmp_path / "secret"), tmp_path / "into")
     assert len(record["certified"]) == 6
-
-
-def test_a_strangers_pipeline_is_asked_as_it_is(tmp_path):
-    """With random weights it remembers nothing."""
-    from tiny_pipelines import stable_diffusion
-
-    from solidmark.collection.marking import mark
-    from solidmark.collection.painting import Style
-
-    images = folder_of(tmp_path / "images", 8, height=8, width=8)
-    made = mark(images, tmp_path / "out", tmp_path / "secret", Style(thickness=4), workers=1)
-    found = Collection(made.ledger, tmp_path / "out", tmp_path / "secret")
-    record = measure(stable_diffusion(), found, tmp_path / "into", steps=2, batch=4)
-    assert (record["certified"], record["asked"]["trained"]) == ([], 4)
 
 
 def test_an_image_whose_border_was_cropped_before_the_training_is_found_by_its_content(found, tmp_path):

@@ -176,6 +176,7 @@ def test_each_checkpoint_answers_by_its_own_weights_in_the_order_of_its_steps(pi
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["2", "7", "10"]
     assert len({row["memorization"] for row in rows}) == 3
+    assert {row["certified"] for row in rows} == {"0"}  # random weights remember nothing
     assert "checkpoint-10" in capsys.readouterr().out
 
 

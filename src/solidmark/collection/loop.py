@@ -49,7 +49,8 @@ class Measure:
         one of them. Raises as `solidmark measure` does.
         """
         with _evaluating(pipe):
-            answers = [a for g in asking.ask_all(pipe, self.collection, self.query, lambda _: False) for a in g.answers]
+            groups = list(asking.ask_all(pipe, self.collection, self.query, lambda _: False))
+        answers = sorted((answer for group in groups for answer in group.answers), key=lambda answer: answer.number)
         rows = self.collection.ledger.rows
         trained, held = ([a for a in answers if rows[a.number].split == part] for part in ("trained", "held-out"))
         judged = verdict.judge(
