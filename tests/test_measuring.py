@@ -151,6 +151,17 @@ def test_a_model_gets_a_blank_border_a_mask_the_captions_and_a_seed_an_image(fou
     assert len(set(seeds)) == len(set(captions)) == 4
 
 
+def test_captions_are_kept_from_a_model_where_there_are_none_and_on_demand(found, tmp_path):
+    told = []
+    measure(lambda images, masks, captions, seeds: told.append(captions) or images, found, tmp_path / "a", captions=False)
+    (folder_of(tmp_path / "images", 6) / "metadata.jsonl").unlink()
+    bare = collection(tmp_path, hold_out=0)
+    measure(lambda images, masks, captions, seeds: told.append(captions) or images, bare, tmp_path / "b")
+    assert set(told) == {None}
+    with pytest.raises(InvalidValue, match="captions to generate from"):
+        measure(guess, bare, tmp_path / "c", content=True)
+
+
 def test_trained_and_held_out_images_are_mixed(found):
     parts = [row.split for row in ledger.rows_to_ask(found.ledger, None)]
     assert 5 < sum(before != after for before, after in pairwise(parts)) < 47

@@ -58,6 +58,7 @@ def add(commands: Any) -> None:
     measure.add_argument("--limit", type=int, metavar="N", help="ask at most so many of each split, chosen at random")
     measure.add_argument("--resolution", type=int, metavar="PIXELS", help="side of the images that the model makes")
     measure.add_argument("--content", action="store_true", help="also generate every image from its caption alone")
+    measure.add_argument("--without-captions", action="store_true", help="of a pipeline that takes none")
     measure.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
     measure.add_argument("--dtype", default="float32", choices=("float32", "float16", "bfloat16"))
     _passphrase_file(measure)
@@ -135,6 +136,7 @@ def _measure(options: argparse.Namespace) -> int:
         limit=options.limit,
         resolution=options.resolution,
         content=options.content,
+        captions=not options.without_captions,
     )
     collection = opened(options)
     if options.checkpoints is None:

@@ -50,6 +50,8 @@ def ask_all(
 ) -> Iterator[Group]:
     """The answers to every group of which `done` does not say that it has been asked, by its place."""
     rows, asked = ledger.rows_to_ask(collection.ledger, query.limit), 0
+    if query.content and not (query.captions and collection.captioned):
+        raise InvalidValue("--content", "images without captions", "captions to generate from", "Leave --content away.")
     spare = emission.spare(collection) if query.content else None
     for place, group in enumerate(groups(rows, query.batch * CALLS)):
         if not done(place):
@@ -67,27 +69,30 @@ def ask(pipe: Any, collection: Collection, group: Sequence[Row], query: Query, s
     marked = [collection.colour(row) for row in group]
     asked = [layout.canvas(layout.inner(picture)) for picture in marked]
     mask = torch.from_numpy(layout.region()).expand(len(group), 1, -1, -1)
-    answers = _put(pipe, asked, mask, group, query)
+    captions = [row.caption for row in group] if query.captions and collection.captioned else None
+    answers = _put(pipe, asked, mask, group, query, captions)
     shown = [_pixels(image) for image in _fitted(answers.images, layout)]
     found = [
         Answer(row.number, tuple(layout.read(picture).tolist()), bool(refused))
         for row, picture, refused in zip(group, shown, answers.refused, strict=True)
     ]
     if spare is not None:
-        plain = _put(pipe, asked, torch.ones_like(mask), group, query)
+        plain = _put(pipe, asked, torch.ones_like(mask), group, query, captions)
         generated = [_pixels(image) for image in _fitted(plain.images, layout)]
         own = emission.own(emission.thumbnails(generated, layout), emission.thumbnails(marked, layout), spare)
         found = [replace(answer, content=score) for answer, score in zip(found, own, strict=True)]
     return Group(found, asked, shown, list(answers.warnings))
 
 
-def _put(pipe: Any, asked: list[Pixels], mask: Tensor, group: Sequence[Row], query: Query) -> pipelines.Answers:
+def _put(
+    pipe: Any, asked: list[Pixels], mask: Tensor, group: Sequence[Row], query: Query, captions: list[str] | None
+) -> pipelines.Answers:
     images, masks = _resized(torch.stack([_tensor(picture) for picture in asked]), mask, query.resolution)
     return pipelines.ask(
         pipe,
         images,
         masks,
-        [row.caption for row in group],
+        captions,
         steps=query.steps,
         guidance=query.guidance,
         batch=query.batch,

@@ -18,7 +18,8 @@ class Query:
 
     `limit` is the most images of each split (None: all), `resolution` the side in pixels that the model answers at (None:
     that of the marked image); for `every` see `pipelines.held`. With `content` every image is also generated from its
-    caption alone.
+    caption alone. Without `captions` they are kept from the model, as a pipeline that takes none wants it; so they are
+    where no image has one.
     """
 
     steps: int | None = None
@@ -29,6 +30,7 @@ class Query:
     limit: int | None = None
     resolution: int | None = None
     content: bool = False
+    captions: bool = True
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "limit", "resolution"):
@@ -57,6 +59,11 @@ class Collection:
             cure = "Give the folders as `solidmark mark` wrote them."
             raise DamagedFile(str(path), "another file than the ledger's", row.marked_sha256[:12], cure)
         return pictures.decode(data, str(path))[0]
+
+    @property
+    def captioned(self) -> bool:
+        """Whether any image has a caption."""
+        return any(row.caption for row in self.ledger.rows)
 
     def colour(self, row: Row) -> Pixels:
         """The same as a training in RGB sees it."""
