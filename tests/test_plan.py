@@ -41,9 +41,9 @@ def test_a_named_mitigation_comes_with_the_baseline():
     ]
 
 
-@given(st.sampled_from(sorted(PROFILES)), st.lists(st.integers(0, 9), min_size=1, max_size=3, unique=True))
-def test_ids_are_distinct_plain_ascii(profile, seeds):
-    ids = slugs(profile=profile, seeds=",".join(map(str, seeds)))
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+def test_ids_are_distinct_plain_ascii(profile):
+    ids = slugs(profile=profile, seeds="0,9")
     assert len(set(ids)) == len(ids)
     assert all(name.isascii() and not set(name) & set("[]@: /") for name in ids)
 

@@ -28,9 +28,17 @@ def ranked(*curves: Curve) -> Ranking:
     return result
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holms_correction_is_that_of_statsmodels(p: list[float]) -> None:
-    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=5))
+def test_holms_correction_is_the_closed_test_by_bonferroni(p: list[float]) -> None:
+    """What is rejected is so in every set that holds it: p adjusted is the largest of all sets' Bonferroni p."""
+    sets = [s for size in range(1, len(p) + 1) for s in itertools.combinations(range(len(p)), size)]
+    whole = {s: min(1.0, len(s) * min(p[one] for one in s)) for s in sets}
+    assert holm(p) == pytest.approx([max(whole[s] for s in sets if one in s) for one in range(len(p))])
+
+
+def test_holms_correction_is_that_of_statsmodels() -> None:
+    p = np.random.default_rng(0).uniform(size=12) ** 3
+    assert holm([*p, p[3]]) == pytest.approx(multipletests([*p, p[3]], method="holm")[1])
 
 
 def test_no_p_values_are_corrected_to_none() -> None:
