@@ -406,3 +406,33 @@ def test_filters_have_the_families_by_name_and_only_where_there_are_several(boar
     assert dict(page._filters(board))["stage"] == ["none", "training", "sampling"]
     assert "solver" not in dict(page._filters(board))
     assert page._filters(build_leaderboard([case()])) == []
+
+
+def test_the_main_columns_of_a_table_and_which_way_is_better() -> None:
+    ways = {column.key: column.better for column in columns.table(build_leaderboard([case(), case("x", 0.5)])).main}
+    assert ways == {
+        "mitigation": "",
+        "stage": "",
+        "needs": "",
+        "seeds": "",
+        "verdict": "",
+        "memorization": "lower",
+        "certified": "lower",
+        "epsilon": "lower",
+        "auroc": "lower",
+        "accuracy": "higher",
+        "frechet": "lower",
+        "training_relative": "lower",
+        "sampling_relative": "lower",
+        "status": "",
+    }
+
+
+def test_testbed_and_fidelity_are_main_columns_where_they_tell_rows_apart() -> None:
+    two = [case(fidelity="A"), case("x", 0.5, testbed="other", fidelity="B", case_id="other")]
+    assert [column.key for column in columns.table(build_leaderboard(two)).main][:4] == [
+        "testbed",
+        "mitigation",
+        "stage",
+        "fidelity",
+    ]
