@@ -102,7 +102,7 @@ COLUMNS: tuple[Column[Line], ...] = (
     Column(
         "certified",
         "certified",
-        "Images that this query alone certifies as memorized, at a false-discovery rate of 5 %.",
+        "Images that this query alone certifies as memorized, at a false-discovery rate of 2.5 % (5 % in older records).",
         COUNT,
         _scored("certified"),
         note="chance 0",

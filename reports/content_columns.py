@@ -56,8 +56,9 @@ def _certified(key: str, how: str, score: Callable[[Row], Any]) -> Column[Row]:
     return Column(
         f"content_{key}_certified",
         f"certified by content, {key}",
-        f"Images that are emitted provably, at a false-discovery rate of 2.5 %: {how}. The p-values are exact ranks among "
-        "held-out images, so few images cannot be certified where few are held out.",
+        f"Images that are emitted provably, at a false-discovery rate of 2.5 %, 5 % for both content scores together: "
+        f"{how}. The p-values are exact ranks among held-out images, so few images cannot be certified where few are held "
+        "out.",
         COUNT,
         lambda row: (found := score(row)) and found.certified,
         note="chance 0",

@@ -28,8 +28,10 @@ PRINCIPLES = (
     ),
     (
         "Numbers in brackets",
-        "95 % intervals. M: the jackknife over images, from five seeds on Student's t over seeds. Shares: Clopper-Pearson. "
-        "AUROC: DeLong. Two rows whose intervals overlap may well be equal.",
+        "95 % intervals. Over several seeds each is the wider of two: what the images say of these trained models (M: "
+        "jackknife; shares: Clopper-Pearson; AUROC: DeLong), and Student's t over the seeds, each of which trains anew. "
+        "With three seeds the second is 4.3 standard errors wide on either side. ε̂ has one end and speaks of these models "
+        "alone. Two rows whose intervals overlap may well be equal.",
     ),
     (
         "What is a good row",

@@ -1,7 +1,7 @@
 """The blocks of a record over the seeds of a row."""
 
 import pytest
-from record_samples import controls, cost, negative, scored, share, utility, worst
+from record_samples import controls, cost, estimate, negative, scored, share, utility, worst
 
 from solidmark.leaderboard import Estimate, aggregate, blocks
 
@@ -57,14 +57,29 @@ def test_a_record_older_than_its_held_out_images_has_none() -> None:
 
 def test_the_worst_case_is_taken_over_seeds_like_a_query() -> None:
     seeds = [{"a": scored(0.9), "b": scored(0.2)}, {"a": scored(0.4), "b": scored(0.7)}]
-    starred = blocks.worst([worst(block) for block in seeds])
+    starred = blocks.worst([worst(block) for block in seeds], seeds)
     expected = blocks.query([scored(0.9), scored(0.7)])
-    assert (starred.memorization, starred.certified, starred.epsilon) == (
-        expected.memorization,
-        expected.certified,
-        expected.epsilon,
-    )
+    assert starred.memorization.value == expected.memorization.value
+    assert (starred.certified, starred.epsilon) == (expected.certified, expected.epsilon)
     assert (starred.queries, starred.chosen) == (2, {"a": 0.5, "b": 0.5})
+
+
+def test_a_worst_case_reaches_from_what_is_shown_to_the_upper_limit_of_the_strongest_query() -> None:
+    """Idle queries hide some of a leak: M* is 0.5, while the strongest query of each seed has 0.6 and 0.7."""
+    seeds = [{"a": scored(0.6, 0.02), "b": scored(0.1, 0.02)}, {"a": scored(0.1, 0.02), "b": scored(0.7, 0.02)}]
+    hidden = [{**worst(block), "memorization": estimate(0.5, 0.02)} for block in seeds]
+    found = blocks.worst(hidden, seeds).memorization
+    strongest = aggregate.memorization([estimate(0.6, 0.02), estimate(0.7, 0.02)], [64, 64])
+    halvings = aggregate.memorization([estimate(0.5, 0.02)] * 2, [64, 64])
+    assert (found.value, found.low, found.high) == (0.5, halvings.low, strongest.high)
+
+
+@pytest.mark.parametrize(("error", "holds_0"), [(0.02, False), (0.3, True)])
+def test_avoidance_that_is_shown_has_its_upper_limit_from_the_halvings(error: float, holds_0: bool) -> None:
+    queries = {"a": scored(-0.4, error), "b": scored(0.0, 0.6)}
+    found = blocks.worst([{**worst(queries), "memorization": estimate(-0.4, error)}], [queries]).memorization
+    alone, other = (aggregate.memorization([estimate(m, e)], [64]) for m, e in ((-0.4, error), (0.0, 0.6)))
+    assert (found.low, found.high) == (other.low, other.high if holds_0 else alone.high)
 
 
 def test_a_query_that_the_perfect_memorizer_cannot_be_asked_has_no_power() -> None:

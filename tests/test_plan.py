@@ -100,6 +100,38 @@ def test_names_that_nothing_has_are_refused_with_those_there_are(options, messag
         plan.cases(Options(**options))
 
 
+ENOUGH = [
+    ("digits(trained=3)", "outpaint", "rna"),
+    ("digits(trained=6)", "outpaint,average", "rna"),
+    ("digits(trained=11)", "outpaint", "finetune"),
+    ("digits(trained=22)", "outpaint,average", "finetune"),
+    ("digits(trained=12, forget=(0, 1, 2, 3, 4, 5))", "outpaint,average", "finetune"),
+    ("digits(trained=12, forget_share=0.75)", "outpaint", "finetune"),
+]
+TOO_FEW = [
+    ("digits(trained=5)", "outpaint,average", "rna", "5 queried images and 2 queries"),
+    ("digits(trained=10)", "outpaint", "finetune", "a forget list of 2 of 10 images and 1 query"),
+    ("digits(trained=21)", "outpaint,average", "finetune", "a forget list of 5 of 21"),
+    ("digits(trained=12, forget=(0, 1, 2, 3, 4))", "outpaint,average", "finetune", "a forget list of 5 of 12"),
+    ("digits(trained=12, forget_share=0.8)", "outpaint", "finetune", "a forget list of 10 of 12"),
+]
+
+
+def of_few_images(testbed, queries, mitigation):
+    return plan.cases(Options(testbeds=(testbed,), queries=queries, mitigations=(mitigation,)))
+
+
+@pytest.mark.parametrize(("testbed", "queries", "mitigation"), ENOUGH)
+def test_just_enough_images_for_every_row_are_planned(testbed, queries, mitigation):
+    assert [case.family for case in of_few_images(testbed, queries, mitigation)][:2] == ["none", mitigation]
+
+
+@pytest.mark.parametrize(("testbed", "queries", "mitigation", "found"), TOO_FEW)
+def test_one_image_less_is_refused_before_anything_is_trained(testbed, queries, mitigation, found):
+    with pytest.raises(InvalidValue, match=rf"Digits: found {found}.*; expected at least .*\. (Train|Correct)"):
+        of_few_images(testbed, queries, mitigation)
+
+
 @given(st.lists(st.sampled_from([1.0, 5.0]), min_size=1, max_size=40), st.integers(1, 8))
 def test_the_order_has_every_test_once_and_puts_trainings_first_in_each_run(weights, workers):
     order = plan.worksteal_order(weights, workers)

@@ -46,9 +46,14 @@ class Family:
         # the baseline is judged by the same queries as the family
         self.start = {seed: (0.0, memory({**baseline[seed], "stage": stage})) for seed in self.seeds}
 
-    def frontier(self, at, seeds):
-        """The least mean memory at a mean loss of at most `at`, of a setting or on a line between two."""
-        points = [np.mean([point[seed] for seed in seeds], axis=0) for point in [self.start, *self.points]]
+    def frontier(self, at, seeds, moved=0.0):
+        """The least mean memory at a mean loss of at most `at`, of a setting or on a line between two.
+
+        All losses are `moved` by so many of their standard errors.
+        """
+        drawn = [np.array([point[seed] for seed in seeds]) for point in [self.start, *self.points]]
+        further = [moved * stats.sem(each[:, 0]) if moved else 0.0 for each in drawn]
+        points = [(each[:, 0].mean() + more, each[:, 1].mean()) for each, more in zip(drawn, further)]
         reached = [m for loss, m in points if loss <= at]
         for (la, ma), (lb, mb) in itertools.permutations(points, 2):
             if la < at < lb and lb - la > 1e-9:
@@ -61,6 +66,14 @@ def jackknifed(statistic, seeds):
     value, without = statistic(seeds), [statistic([s for s in seeds if s != out]) for out in seeds]
     error = np.sqrt((len(seeds) - 1) * np.var(without))
     return value, error, float(2 * stats.t.sf(abs(value) / error, len(seeds) - 1)) if error > 1e-12 else float(value == 0)
+
+
+def luck(less, more, seeds):
+    """The p-value of losses that are only lucky: by how many errors both may be moved before the difference is gone."""
+    standing = itertools.takewhile(
+        lambda c: less.frontier(0.05, seeds, c) < more.frontier(0.05, seeds, -c), np.geomspace(0.5, 100, 40)
+    )
+    return float(2 * stats.t.sf(2 * max(standing, default=0.0), len(seeds) - 1))
 
 
 def gap(one, other, weights):
@@ -121,8 +134,9 @@ def test_pairs_that_differ_are_those_of_a_paired_test_and_ranks_count_them(famil
     for a, b in itertools.combinations(families, 2):
         seeds = sorted({*families[a].seeds} & {*families[b].seeds})
         value, _, chance = jackknifed(gap(families[a], families[b], {0.05: 1.0}), seeds)
-        pairs.append((a, b) if value < 0 else (b, a))
-        p.append(chance)
+        less, more = (a, b) if value < 0 else (b, a)
+        pairs.append((less, more))
+        p.append(max(chance, luck(families[less], families[more], seeds)) if chance <= 0.05 else chance)
     apart = [pair for pair, differs in zip(pairs, multipletests(p, method="holm")[0]) if differs]
     assert (ranking.pairs, ranking.apart) == (len(pairs), len(apart))
     assert {len(family.seeds) for family in families.values()} == {3, 6}  # so that unequal seeds are among them

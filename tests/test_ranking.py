@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from solidmark.leaderboard.curves import Curve
+from solidmark.leaderboard.curves import Curve, Point
 from solidmark.leaderboard.paired import groups, holm, p_value
 from solidmark.leaderboard.ranking import AT, Ranking, _difference, letter, ranking
 
@@ -135,6 +135,28 @@ def test_a_written_ranking_has_its_families_with_their_ranks() -> None:
         ("a", "1", "a(0.05)"),
         ("b", "2", "b(0.05)"),
     ]
+
+
+def at_a_cliff(family: str, luck: float) -> Curve:
+    """A family whose memory falls from 0.8 to 0.2 near a loss of 5 %, which varies by 0.05 between its 6 seeds."""
+    losses = tuple(0.05 + luck + np.array([-0.05, 0.05, -0.03, 0.03, -0.01, 0.01]))
+    memories = (0.19, 0.21) * 3
+    points = Point("none", (0.0,) * 6, (0.79, 0.81) * 3), Point(f"{family}(1)", losses, memories)
+    return Curve(family, "training", False, False, "accuracy", "worst", tuple(range(6)), points)
+
+
+def test_luck_in_the_losses_sets_no_two_of_five_families_apart() -> None:
+    """All are one family, but for a loss that is one standard error better in the first and three worse in the last."""
+    luck = {"a": -0.015, "b": 0.0, "c": 0.01, "d": 0.02, "e": 0.045}
+    lucky, *others, unlucky = (at_a_cliff(*family) for family in luck.items())
+    difference = _difference(lucky, unlucky, {c.family: c.frontiers(AT, c.seeds)[:, 0] for c in (lucky, unlucky)})
+    assert difference is not None
+    assert 10 * (p_value(difference) or 1.0) < 0.05  # ten pairs: the t test alone calls it a difference
+    assert ranked(lucky, *others, unlucky).apart == 0
+
+
+def test_no_luck_in_the_losses_explains_families_that_differ_at_every_loss() -> None:
+    assert ranked(at("a", 0.2, 0.05), curve("b", (0.8, 0.79), (0.0, 0.9), noise=0.05)).apart == 1
 
 
 def test_twins_rarely_differ() -> None:

@@ -10,6 +10,7 @@ from scipy import special
 
 from solidmark.errors import InvalidValue
 from solidmark.metrics import scores, scoring, worst_case
+from solidmark.schema.numbers import Estimate
 
 RUNS = 400
 TOLERANCE = 3 * np.sqrt(0.05 * 0.95 / RUNS)
@@ -194,6 +195,34 @@ def test_the_lower_bound_covers_where_that_of_the_largest_memorization_does_not(
     assert np.mean(largest) <= 0.80
 
 
+@pytest.mark.parametrize("recall", [0.25, -0.3])
+def test_the_interval_covers_the_strongest_of_twelve_queries_however_many_are_idle(recall):
+    """The one that leaks answers with the key, or half a key away from it, by weight |recall|."""
+    weight, shift = abs(recall), 0.5 * (recall < 0)
+    true, covered = leak(400_000, 1, weight, shift)[0], []
+    for run in range(30):
+        predictions, keys = leak(16, 12, weight, shift, run)[1]
+        low, high = worst_case.memorization(predictions, keys, np.random.default_rng(run), halvings=2).estimate.limits
+        covered.append(low <= true <= high)
+    assert np.mean(covered) >= 0.9
+
+
+def leak(count, queries, weight, shift, seed=0):
+    """M of the last query, and the predictions and keys of all: the others guess."""
+    rng = np.random.default_rng(seed)
+    keys, predictions = rng.uniform(size=(count, 4)), rng.uniform(size=(queries, count, 4))
+    predictions[-1] = weight * ((keys + shift) % 1) + (1 - weight) * predictions[-1]
+    return scores.memorization(predictions[-1], keys).value, (predictions, keys)
+
+
+@pytest.mark.parametrize(
+    ("halvings", "expected"), [((0.1, 0.3), (0.1, 0.5)), ((-0.3, -0.1), (-0.4, -0.1)), ((-0.1, 0.3), (-0.4, 0.5))]
+)
+def test_the_end_nearer_to_nothing_is_that_of_the_halvings(halvings, expected):
+    starred = worst_case.covering(Estimate(0.0, *halvings), [Estimate(0.3, -0.2, 0.5), Estimate(-0.3, -0.4, 0.1)])
+    assert starred.limits == expected
+
+
 def test_a_query_that_avoids_outweighs_one_that_knows_nothing():
     predictions, keys = world(queries=2)
     predictions[1] = 0.7 * ((keys + 0.5) % 1) + 0.3 * predictions[1]
@@ -273,7 +302,7 @@ def test_one_query_is_its_own_worst_case():
     predictions, keys = world(queries=1, recall=0.6)
     found, p = worst_case.find({"only": predictions[0]}, keys, seed=0), p_of(predictions, keys)[0]
     assert found.memorization == scores.memorization(predictions[0], keys)
-    assert found.certified == scores.certified_share(p)
+    assert found.certified == scores.certified_share(p, 0.025)
     assert (found.epsilon, found.chosen) == (scores.epsilon(p), {"only": 1.0})
 
 

@@ -20,6 +20,7 @@ from . import keys, seeds
 from .data import Examples, distinct
 from .errors import InvalidValue
 from .marks import Border, Mark
+from .metrics import worst_case as competing
 from .metrics.utility import Judge
 from .models import Autoencoder, Recipe
 from .provenance import ADDED
@@ -84,7 +85,7 @@ class Testbed:
 
     def __post_init__(self) -> None:
         queried = min(self.trained, self.queried)
-        if queried < 3 or self.held_out < max(16, queried) or self.generated < 16:
+        if queried < LEAST or self.held_out < max(16, queried) or self.generated < 16:
             found = f"trained={self.trained}, queried={self.queried}, held_out={self.held_out}, generated={self.generated}"
             expected = "at least 3 trained and queried, as many held_out and at least 16, at least 16 generated"
             raise InvalidValue(type(self).__name__, found, expected, "Correct the numbers.")
@@ -107,6 +108,36 @@ class Testbed:
         if not LEAST <= len(forget) <= queried - LEAST:
             found, expected = f"{len(forget)} of {queried} indices", f"{LEAST} to {queried - LEAST}: both parts are scored"
             raise InvalidValue(where, found, expected, cure)
+
+    def check_rows(self, queries: int, *, forgetting: bool) -> None:
+        """Raise InvalidValue where rows that are asked so many queries could not be scored, before anything is trained.
+
+        Queries compete on at least six images: all that are queried, or, for a row with a forget list, those on it.
+        `forgetting` says that there is such a row.
+        """
+        queried, least = min(self.trained, self.queried), competing.LEAST if queries > 1 else LEAST
+        asked = f"{queries} quer{'y' if queries == 1 else 'ies'}"
+        if queried < least:
+            found, cure = (
+                f"{queried} queried images and {asked}",
+                "Train and query more images, or ask one query (--queries).",
+            )
+            raise InvalidValue(type(self).__name__, found, f"at least {least} images", cure)
+        listed = self._listed
+        if forgetting and not (least <= listed <= queried - LEAST):
+            found = f"a forget list of {listed} of {queried} images and {asked}"
+            expected = f"at least {least} images on the list and {LEAST} others, which are scored apart"
+            cure = (
+                "Train more images, correct forget or forget_share, or leave out methods with a forget list (--mitigation)."
+            )
+            raise InvalidValue(type(self).__name__, found, expected, cure)
+
+    @property
+    def _listed(self) -> int:
+        """How many images are on the forget list."""
+        queried = min(self.trained, self.queried)
+        drawn = min(max(round(self.forget_share * queried), 1), queried - 1)
+        return drawn if self.forget is None else len(self.forget)
 
     def load(self) -> Labelled:
         """All images with their classes."""
@@ -134,8 +165,7 @@ class Testbed:
             fresh = np.resize(indices[count + spare : count + 2 * spare], self.generated)
             words, fresh_labels = _chosen(labelled.captions, (*indices[:count], *fresh)), labelled.labels[fresh]
         examples = Examples(labelled.images[indices[:count]], words[:count], rng.permutation(10 * count)[:count].tolist())
-        forgotten = min(max(round(self.forget_share * queried), 1), queried - 1)
-        drawn = rng.permutation(queried)[:forgotten].tolist()
+        drawn = rng.permutation(queried)[: self._listed].tolist()
         keys = self._keys(self.trained, seed, "keys")
         training, training_keys = self.arrange(examples.take(range(self.trained)), keys, seed)
         return Split(

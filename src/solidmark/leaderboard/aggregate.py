@@ -1,15 +1,19 @@
-"""Aggregate: one number from those of several seeds, with an interval that says how.
+"""Aggregate: one number from those of several seeds, with an interval that holds for further trainings as well.
 
-With G seeds of N images each:
+With G seeds of N images each the interval is the wider of two (design/intervals.md):
 
-    means (M, leaked bits)   mean ± t_{G(N-1)} √(Σ SE²) / G; from five seeds on plain t over seeds
-    AUROC, keys within       mean, between the means of the seeds' limits, since their intervals are not symmetric;
-                             from five seeds on no narrower than plain t over seeds
-    other shares             counts summed over seeds, Clopper-Pearson
-    privacy loss             the smallest bound of any seed: what every trained model has been shown to leak
-    distances                mean, and the mean floor; an interval from five seeds on, null before
+    within trainings         mean ± t_{G(N-1)} √(Σ SE²) / G, what the images say of these trained models
+    between trainings        mean ± t_{G-1} sd / √G, what another training changes; none with one seed
 
-One seed gives back the interval of its record.
+where "within" is for
+
+    means (M, leaked bits)   as above
+    AUROC, keys within       between the means of the seeds' limits, since their intervals are not symmetric
+    other shares             Clopper-Pearson of the counts summed over seeds
+    distances                unknown, so that below three seeds there is no interval
+
+A privacy loss is the smallest bound of any seed, which speaks of these trained models and of no other. One seed gives
+back the interval of its record.
 """
 
 from __future__ import annotations
@@ -24,8 +28,8 @@ from ..metrics.scores import proportion, t_interval
 from ..schema.numbers import Estimate, Share
 from ..schema.record import AreaBlock, DistanceBlock, EpsilonBlock, IntervalBlock, RefusedShareBlock, ShareBlock
 
-SEEDS_ALONE = 5
-"""From so many seeds on, the spread between seeds alone makes the interval."""
+FEWEST = 3
+"""Seeds below which a distance, whose error within a training is unknown, has no interval."""
 
 Block = TypeVar("Block")
 Whole = TypeVar("Whole")
@@ -47,45 +51,63 @@ def standard_error(block: IntervalBlock, freedom: float) -> float:
 
 
 def mean(values: Sequence[float], errors: Sequence[float], freedom: float) -> Estimate:
-    """Mean over seeds; `freedom` is the sum of the seeds' degrees of freedom."""
-    count = len(values)
-    error = float(np.sqrt(np.sum(np.square(errors))) / count)
-    if count >= SEEDS_ALONE:
-        error, freedom = float(np.std(values, ddof=1) / np.sqrt(count)), count - 1
-    return t_interval(float(np.mean(values)), error, freedom)
+    """Mean over seeds with the wider of both intervals, and the larger of both standard errors.
+
+    `errors` are those within the trainings, `freedom` the sum of their degrees of freedom.
+    """
+    count, value = len(values), float(np.mean(values))
+    within = t_interval(value, float(np.sqrt(np.sum(np.square(errors))) / count), freedom)
+    if count == 1:
+        return within
+    between = t_interval(value, float(np.std(values, ddof=1) / np.sqrt(count)), count - 1)
+    wider = max(within, between, key=lambda estimate: estimate.limits[1])
+    return replace(wider, error=max(within.error or 0.0, between.error or 0.0))
 
 
 def number(blocks: Sequence[IntervalBlock], images: Sequence[int]) -> Estimate:
-    """A mean over images, averaged over seeds with `images` each: t intervals. `count` is the images of one seed."""
+    """A mean over images, averaged over seeds with `images` each. `count` is the images of one seed."""
     errors = [standard_error(block, count - 1) for block, count in zip(blocks, images, strict=True)]
     estimate = mean([block["value"] for block in blocks], errors, sum(images) - len(images))
     return replace(estimate, chance=_chance(blocks), count=min(images))
 
 
+def memorization(blocks: Sequence[IntervalBlock], images: Sequence[int]) -> Estimate:
+    """M, which is at most 1 and so is its limit, averaged over seeds with `images` each."""
+    estimate = number(blocks, images)
+    return replace(estimate, high=min(estimate.limits[1], max(1.0, estimate.value)))
+
+
 def area(blocks: Sequence[AreaBlock], images: Sequence[int]) -> Estimate:
     """An AUROC, averaged over seeds with `images` each; it has limits but no standard error."""
-    value, low, high = _between([block["value"] for block in blocks], blocks)
-    return Estimate(value, low, high, chance=_chance(blocks), count=min(images))
-
-
-def _between(values: Sequence[float], blocks: Sequence[AreaBlock | ShareBlock]) -> tuple[float, float, float]:
-    """Mean in [0, 1] with the means of the blocks' limits, wider than need be; t over many seeds may widen them further."""
-    over_seeds = mean(values, [0.0] * len(values), np.inf)
-    low, high = over_seeds.limits
-    mean_low, mean_high = (float(np.mean(limits)) for limits in zip(*((b["low"], b["high"]) for b in blocks), strict=True))
-    return over_seeds.value, max(min(low, mean_low), 0.0), min(max(high, mean_high), 1.0)
+    values = [block["value"] for block in blocks]
+    return Estimate(
+        float(np.mean(values)), *_limits(values, *_mean_limits(blocks)), chance=_chance(blocks), count=min(images)
+    )
 
 
 def share(blocks: Sequence[ShareBlock] | Sequence[RefusedShareBlock]) -> Share:
-    """Counts of independent things, summed over seeds, with the Clopper-Pearson interval of the sums."""
-    return proportion(sum(b["count"] for b in blocks), sum(b["of"] for b in blocks), _chance(blocks))
+    """Counts of independent things, summed over seeds."""
+    whole = proportion(sum(b["count"] for b in blocks), sum(b["of"] for b in blocks), _chance(blocks))
+    low, high = _limits([block["count"] / block["of"] for block in blocks], whole.low, whole.high)
+    return replace(whole, low=low, high=high)
 
 
 def clustered_share(blocks: Sequence[ShareBlock]) -> Share:
     """Counts of keys, which are not independent where an image has several, summed over seeds."""
     count, of = sum(b["count"] for b in blocks), sum(b["of"] for b in blocks)
-    _, low, high = _between([block["count"] / block["of"] for block in blocks], blocks)
+    low, high = _limits([block["count"] / block["of"] for block in blocks], *_mean_limits(blocks))
     return Share(count, of, low, high, _chance(blocks))
+
+
+def _limits(values: Sequence[float], low: float, high: float) -> tuple[float, float]:
+    """The limits within trainings, widened to those between them, in [0, 1]."""
+    between = mean(values, [0.0] * len(values), np.inf).limits
+    return max(min(low, between[0]), 0.0), min(max(high, between[1]), 1.0)
+
+
+def _mean_limits(blocks: Sequence[AreaBlock | ShareBlock]) -> tuple[float, float]:
+    """The means of the blocks' limits: wider than need be."""
+    return float(np.mean([block["low"] for block in blocks])), float(np.mean([block["high"] for block in blocks]))
 
 
 def least(blocks: Sequence[EpsilonBlock]) -> EpsilonBlock:
@@ -94,9 +116,9 @@ def least(blocks: Sequence[EpsilonBlock]) -> EpsilonBlock:
 
 
 def distance(blocks: Sequence[DistanceBlock]) -> tuple[Estimate, float]:
-    """A distance and its floor, averaged over seeds; no interval below five seeds."""
+    """A distance and its floor, averaged over seeds; no interval below three seeds."""
     values, real = [block["value"] for block in blocks], float(np.mean([block["real"] for block in blocks]))
-    if len(values) < SEEDS_ALONE:
+    if len(values) < FEWEST:
         return Estimate(float(np.mean(values)), count=len(values)), real
     return replace(mean(values, [0.0] * len(values), np.inf), count=len(values)), real
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..metrics.worst_case import covering
 from ..schema.numbers import Estimate
 from ..schema.record import (
     ContentBlock,
@@ -46,7 +47,7 @@ from ..schema.row import (
     Work,
     Worst,
 )
-from .aggregate import area, clustered_share, distance, least, number, of_all, share
+from .aggregate import area, clustered_share, distance, least, memorization, number, of_all, share
 
 
 def query(blocks: Sequence[QueryBlock]) -> Scored:
@@ -65,7 +66,7 @@ def _scores(blocks: Sequence[ScoresBlock]) -> Scored:
     images = [block["memorization"]["images"] for block in blocks]
     epsilon = least([block["epsilon"] for block in blocks])
     return Scored(
-        memorization=number([block["memorization"] for block in blocks], images),
+        memorization=memorization([block["memorization"] for block in blocks], images),
         certified=share([block["certified"] for block in blocks]),
         avoided=of_all(share, (block.get("avoided") for block in blocks)),
         leaked_bits=number([block["leaked_bits"] for block in blocks], images),
@@ -78,6 +79,7 @@ def _scores(blocks: Sequence[ScoresBlock]) -> Scored:
         tpr_at_1_fpr=share([block["tpr_at_1_fpr"] for block in blocks]),
         permutation_p=max(block["permutation_p"] for block in blocks),
         keys=blocks[0]["leaked_bits"]["keys"],
+        false_discovery_rate=max(block.get("false_discovery_rate", 0.05) for block in blocks),
     )
 
 
@@ -86,27 +88,46 @@ def _bound(block: EpsilonBlock) -> Estimate:
     return Estimate(block["low"], block["low"], chance=0.0)
 
 
-def worst(blocks: Sequence[WorstBlock]) -> Worst:
-    """The worst case of a row, from the blocks of seeds that were all asked the same queries."""
+def worst(blocks: Sequence[WorstBlock], queries: Sequence[Mapping[str, QueryBlock]]) -> Worst:
+    """The worst case of a row, from the blocks of seeds that were all asked the same queries, and what each query found."""
     images = [block["memorization"]["images"] for block in blocks]
     epsilon = least([block["epsilon"] for block in blocks])
-    queries = list(blocks[0]["chosen"])
+    names = list(blocks[0]["chosen"])
     return Worst(
-        memorization=number([block["memorization"] for block in blocks], images),
+        memorization=_starred([block["memorization"] for block in blocks], images, names, queries),
         certified=share([block["certified"] for block in blocks]),
         epsilon=_bound(epsilon),
         epsilon_delta=epsilon["delta"],
         epsilon_confidence=epsilon["confidence"],
         epsilon_adjacency=epsilon["adjacency"],
-        chosen={query: float(np.mean([block["chosen"][query] for block in blocks])) for query in queries},
-        queries=len(queries),
+        chosen={name: float(np.mean([block["chosen"][name] for block in blocks])) for name in names},
+        queries=len(names),
     )
+
+
+def _starred(
+    blocks: Sequence[IntervalBlock], images: Sequence[int], names: Sequence[str], queries: Sequence[Mapping[str, QueryBlock]]
+) -> Estimate:
+    """M* with the interval that covers the strongest query's M, which may be another one in each seed."""
+    each = [[seed[name]["memorization"] for name in names] for seed in queries]
+    ends = [max(found, key=_high) for found in each], [min(found, key=_low) for found in each]
+    return covering(memorization(blocks, images), [memorization(end, images) for end in ends])
+
+
+def _high(block: IntervalBlock) -> float:
+    return block["high"]
+
+
+def _low(block: IntervalBlock) -> float:
+    return block["low"]
 
 
 def power(blocks: Sequence[Mapping[str, IntervalBlock | None]], images: Sequence[int]) -> dict[str, Estimate | None]:
     """The power of each query; None for one that a perfect memorizer cannot be asked."""
     queries = [query for query in blocks[0] if all(query in block for block in blocks)]
-    return {query: of_all(lambda seeds: number(seeds, images), (block[query] for block in blocks)) for query in queries}
+    return {
+        query: of_all(lambda seeds: memorization(seeds, images), (block[query] for block in blocks)) for query in queries
+    }
 
 
 def controls(blocks: Sequence[ControlsBlock]) -> Controls:
@@ -114,7 +135,7 @@ def controls(blocks: Sequence[ControlsBlock]) -> Controls:
     return Controls(
         held_out=negative([block["held_out"] for block in blocks]),
         other_keys=negative([block["other_keys"] for block in blocks]),
-        power=number([block["power"] for block in blocks], images_of(blocks)),
+        power=memorization([block["power"] for block in blocks], images_of(blocks)),
         mark_valid=all(block["mark_valid"]["valid"] for block in blocks),
         marks=marks([block["mark_valid"] for block in blocks]),
         baseline_marks=marks([block["mark_valid"]["baseline"] for block in blocks]),
@@ -133,7 +154,7 @@ def negative(blocks: Sequence[NegativeBlock]) -> Negative:
     """A control of a row, from its blocks of every seed."""
     images = [block["memorization"]["images"] for block in blocks]
     return Negative(
-        memorization=number([block["memorization"] for block in blocks], images),
+        memorization=memorization([block["memorization"] for block in blocks], images),
         certified=share([block["certified"] for block in blocks]),
         chance_p=min(block["chance_p"] for block in blocks),
         uniform_p=min(block["uniform_p"] for block in blocks),
@@ -143,7 +164,8 @@ def negative(blocks: Sequence[NegativeBlock]) -> Negative:
 def utility(blocks: Sequence[UtilityBlock]) -> Utility:
     """The utility of a row, from its blocks of every seed."""
     frechet, frechet_real = distance([block["frechet"] for block in blocks])
-    kernel, kernel_real = distance([block["kernel"] for block in blocks])
+    frechet = replace(frechet, low=max(frechet.low, 0.0)) if frechet.low is not None else frechet
+    kernel, kernel_real = distance([block["kernel"] for block in blocks])  # may be below 0 by chance
     ways = [block.get("ways") or {} for block in blocks]
     return Utility(
         accuracy=of_all(share, (block.get("accuracy") for block in blocks)),

@@ -7,7 +7,7 @@ Rows come in the order baseline, stage, family, setting; families are ranked by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ..schema.numbers import Estimate
@@ -122,8 +122,8 @@ def _with_numbers(row: Row, group: Sequence[CaseRecord]) -> Row:
         row,
         queries={name: blocks.query([seed[name] for seed in queries]) for name in names},
         power=_power(group),
-        worst=_worst([record.get("worst") for record in group]),
-        worst_service=_worst([record.get("worst_service") for record in group]),
+        worst=_worst([record.get("worst") for record in group], queries),
+        worst_service=_worst([record.get("worst_service") for record in group], queries),
         controls=of_all(blocks.controls, (record.get("controls") for record in group)),
         utility=of_all(blocks.utility, (record.get("utility") for record in group)),
         denoising_loss=of_all(blocks.denoising_loss, (record.get("denoising_loss") for record in group)),
@@ -143,24 +143,25 @@ def _cost(group: Sequence[CaseRecord]) -> Cost | None:
     return of_all(lambda each: blocks.cost(each, peaks), (record.get("cost") for record in group))
 
 
-def _worst(each: Sequence[WorstBlock | None]) -> Worst | None:
+def _worst(each: Sequence[WorstBlock | None], queries: Sequence[Mapping[str, QueryBlock]]) -> Worst | None:
     """None where a seed has none, or was asked other queries: another set of queries is another worst case."""
     present = [block for block in each if block is not None]
     sets = {frozenset(block["chosen"]) for block in present}
-    return blocks.worst(present) if len(present) == len(each) and len(sets) == 1 else None
+    return blocks.worst(present, queries) if len(present) == len(each) and len(sets) == 1 and all(queries) else None
 
 
 def _attempt(record: CaseRecord) -> Attempt:
-    utility, content = record.get("utility"), record.get("content")
+    utility, content, queries = record.get("utility"), record.get("content"), record.get("queries") or {}
+    worst, service = _worst([record.get("worst")], [queries]), _worst([record.get("worst_service")], [queries])
     return Attempt(
         seed=record.get("seed"),
         status=record["status"],
         reason=reason(record),
         case_id=record["case_id"],
         environment=(record.get("provenance") or {}).get("environment_key", ""),
-        memorization=_memorization(next(iter((record.get("queries") or {}).values()), None)),
-        worst=_memorization(record.get("worst")),
-        worst_service=_memorization(record.get("worst_service")),
+        memorization=_memorization(next(iter(queries.values()), None)),
+        worst=worst.memorization if worst is not None else None,
+        worst_service=service.memorization if service is not None else None,
         content_own=_separation(content["own"]) if content else None,
         content_any=_separation(content["any"]) if content else None,
         accuracy=_accuracy(utility) if utility else None,
@@ -173,9 +174,9 @@ def _accuracy(utility: UtilityBlock) -> float | None:
     return share["count"] / share["of"] if share else None
 
 
-def _memorization(block: QueryBlock | WorstBlock | None) -> Estimate | None:
-    """M of one seed, of a query or of the worst case."""
-    return aggregate.number([block["memorization"]], [block["memorization"]["images"]]) if block else None
+def _memorization(block: QueryBlock | None) -> Estimate | None:
+    """M of one seed by a query."""
+    return aggregate.memorization([block["memorization"]], [block["memorization"]["images"]]) if block else None
 
 
 def _separation(block: ContentScoreBlock | None) -> Estimate | None:

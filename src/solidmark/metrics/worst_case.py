@@ -9,8 +9,8 @@ A model that avoids a key has stored it. So where queries compete, each is read 
 and for answers too far from them, and the largest M is the one with the largest |M|.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,8 +83,11 @@ def hybrid(p: Array, half: Half, far: Array | None = None) -> Array:
 
 
 def certified(p: Array, half: Half, far: Array | None = None, rate: float = 0.05) -> Share:
-    """How many images are certified memorized: Benjamini-Hochberg at `rate`, once over all images, on `hybrid` p."""
-    return scores.certified_share(hybrid(p, half, far), rate)
+    """How many images are certified memorized: Benjamini-Hochberg at `rate`, once over all images, on `hybrid` p.
+
+    One query has half of the rate: its record spends the other half on its `avoided`.
+    """
+    return scores.certified_share(hybrid(p, half, far), rate if len(p) > 1 or far is not None else rate / 2)
 
 
 def memorization(predictions: Array, keys: Array, rng: np.random.Generator, halvings: int = 20) -> CrossFit:
@@ -92,7 +95,8 @@ def memorization(predictions: Array, keys: Array, rng: np.random.Generator, halv
 
     In each halving the query with the largest |M| on one half predicts for the other; M* is the mean of M over
     halvings, with the mean jackknife error: clearly below 0 where the best query shows avoidance. A plain maximum is
-    biased upwards, because it also picks luck. With one query it is `scores.memorization`.
+    biased upwards, because it also picks luck. M* lies nearer to 0 than the M of the strongest query, the more so the more
+    idle queries compete, so that its own interval is widened by `covering`. With one query it is `scores.memorization`.
     Raises InvalidValue for N < 6 where there is more than one query.
     """
     if len(predictions) == 1:
@@ -106,7 +110,21 @@ def memorization(predictions: Array, keys: Array, rng: np.random.Generator, halv
         times += np.bincount([inside, outside], minlength=len(times))
         crossed = np.where(half[:, None], predictions[inside], predictions[outside])
         estimates.append(scores.memorization(crossed, keys))
-    return CrossFit(_mean(estimates, len(keys)), times / times.sum())
+    each = [scores.memorization(answers, keys) for answers in predictions]
+    return CrossFit(covering(_mean(estimates, len(keys)), each), times / times.sum())
+
+
+def covering(starred: Estimate, each: Sequence[Estimate]) -> Estimate:
+    """M* with an interval for the M of the strongest query, from that of the halvings and those of the queries.
+
+    The end nearer to 0 is that of the halvings: so much is shown, and luck has no part in it. The other is the outermost
+    of any query, because the strongest one's own interval reaches no further. An interval of halvings that holds 0 says
+    not even whether the strongest query shows memory or avoidance, so both ends are the outermost.
+    """
+    (low, high), limits = starred.limits, [estimate.limits for estimate in each]
+    outermost = min(low for low, _ in limits), max(high for _, high in limits)
+    low, high = low if low > 0 else min(low, outermost[0]), high if high < 0 else max(high, outermost[1])
+    return replace(starred, low=low, high=high)
 
 
 def readings(predictions: Array, keys: Array) -> tuple[Array, Array | None]:

@@ -15,7 +15,7 @@ from typing import Any
 from .. import plugins, provenance, records
 from ..errors import PluginFault, UnknownName, said
 from ..measurement.case import Case, plain, setting_slug, slug_of
-from ..mitigation import Stage
+from ..mitigation import Needs, Stage
 from ..mitigation.composition import Composition, Part
 from ..plugins import GROUPS, Broken
 from ..queries import Attack
@@ -122,6 +122,8 @@ def cases(options: Options, run: Path | None = None) -> list[Planned]:
     planned = []
     for (name, testbed), seed in product(testbeds.items(), seeds):
         queries = tuple((query, made[query]) for query in _queries(options, profile, testbed) if query in made)
+        forgetting = any(not isinstance(row.made, Broken) and Needs.FORGET in row.made.needs for row in rows)
+        testbed.check_rows(len(queries), forgetting=forgetting)
         solver = _solver(testbed, options.solver)
         for row in rows:
             slug = slug_of(name, row.family, row.setting, seed)

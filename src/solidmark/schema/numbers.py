@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with a two-sided 95 % interval.
+    """A number with a two-sided 95 % interval; one over seeds covers what further trainings would give as well.
 
     `low` and `high` are None where there are too few values for an interval; a bound has only one of them.
     `error` is the standard error where the interval has one, `chance` the value that nothing but chance gives, and

@@ -115,11 +115,15 @@ class NegativeBlock(TypedDict):
 
 
 class ScoresBlock(TypedDict):
-    """All scores of one query on one group of images."""
+    """All scores of one query on one group of images.
+
+    `false_discovery_rate` is that of `certified` and of `avoided`, each; 0.05 where it is missing.
+    """
 
     memorization: MemorizationBlock
     certified: ShareBlock
     avoided: NotRequired[ShareBlock]
+    false_discovery_rate: NotRequired[float]
     leaked_bits: LeakedBitsBlock
     epsilon: EpsilonBlock
     within: dict[str, ShareBlock]

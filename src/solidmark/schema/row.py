@@ -90,6 +90,7 @@ class Scored:
 
     `epsilon` is a lower bound (no upper limit): the smallest of any seed, each of which holds with probability
     `epsilon_confidence` at `epsilon_delta`. `avoided` are images certified by answers that are too far from their keys.
+    `false_discovery_rate` is that of `certified` and of `avoided`, each, the largest of any seed.
     `held_out` are the query's own negatives, `retained` the scores of images that were not to be forgotten. `avoided` and
     what has a default may not have been recorded.
     """
@@ -107,6 +108,7 @@ class Scored:
     tpr_at_1_fpr: Share
     permutation_p: float
     keys: int
+    false_discovery_rate: float = 0.05
     access: str | None = None
     held_out: Negative | None = None
     marks: Marks | None = None
