@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -158,35 +158,29 @@ def bits(rng: np.random.Generator, count: int, share: float, runs: int) -> float
 def side_by_side(runs: int) -> None:
     """Null runs with any certificate: near, far, and either, both at 5 % and both at half of it."""
     heading(f"{runs} null runs", "near at 5 %", "far at 5 %", "either", "near at 2.5 %", "far at 2.5 %", "either")
-    for name, worlds in (
-        ("16 images, 8 keys, independent answers", guesses(16, 8, 1, runs)),
-        ("64 images, 8 keys, independent answers", guesses(64, 8, 1, runs)),
-        ("64 images, 8 keys, one answer for all", guesses(64, 8, 0, runs)),
-        ("64 images, 1 key, independent answers", guesses(64, 1, 1, runs)),
-    ):
-        found = []
-        for predictions, keys in worlds:
-            each = scores.p_values(predictions, keys)
-            sides = scores.combine(each), scores.combine(1 - each)
-            found.append([scores.certified(p, rate).any() for rate in (0.05, 0.025) for p in sides])
-        any_of = np.array(found)
-        columns = [
-            any_of[:, 0],
-            any_of[:, 1],
-            any_of[:, :2].any(axis=1),
-            any_of[:, 2],
-            any_of[:, 3],
-            any_of[:, 2:].any(axis=1),
-        ]
+    worlds = {
+        "16 images, 8 keys, independent answers": (16, 8, 1.0),
+        "64 images, 8 keys, independent answers": (64, 8, 1.0),
+        "64 images, 8 keys, one answer for all": (64, 8, 0.0),
+        "64 images, 1 key, independent answers": (64, 1, 1.0),
+    }
+    for name, (count, keys, spread) in worlds.items():
+        sides = [p.reshape(runs, count) for p in null(runs, count, keys, spread)]
+        found = [np.array([scores.certified(p, rate).any() for p in side]) for rate in (0.05, 0.025) for side in sides]
+        columns = [*found[:2], found[0] | found[1], *found[2:], found[2] | found[3]]
         print(f"| {name} | {' | '.join(f'{100 * column.mean():.1f} %' for column in columns)} |", flush=True)
 
 
-def guesses(count: int, keys: int, spread: float, runs: int) -> Iterator[tuple[Array, Array]]:
-    """Predictions that know nothing, of images that differ by so much (0: one answer for all), and the keys."""
+def null(runs: int, count: int, keys: int, spread: float) -> tuple[Array, Array]:
+    """p-values by nearness and by distance where nothing is known, of all images of all runs.
+
+    The answers of images differ by so much: 0 is one answer for all of a run.
+    """
     rng = np.random.default_rng(2)
-    for _ in range(runs):
-        shared = np.sqrt(1 - spread) * rng.normal(size=(1, keys))
-        yield special.ndtr(shared + np.sqrt(spread) * rng.normal(size=(count, keys))), rng.uniform(size=(count, keys))
+    shared = np.sqrt(1 - spread) * rng.normal(size=(runs, 1, keys))
+    answers = special.ndtr(shared + np.sqrt(spread) * rng.normal(size=(runs, count, keys))).reshape(-1, keys)
+    each = scores.p_values(answers, rng.uniform(size=answers.shape))
+    return scores.combine(each), scores.combine(1 - each)
 
 
 def main(runs: int) -> None:
