@@ -96,7 +96,7 @@ def test_every_family_has_a_panel_and_the_reference_comes_first(board: Leaderboa
 
 
 def test_a_setting_in_a_panel_has_a_tip_with_its_numbers(site: str) -> None:
-    assert re.search(r"<title>good\(x=198\): M\* 0\.11 \[0\.10, 0\.12\], keeps 99 %</title>", site)
+    assert re.search(r"<title>good\(x=198\): M\* 0\.11 \[0\.09, 0\.13\], keeps 99 %</title>", site)
 
 
 def test_the_ranking_has_ranges_and_groups_never_bare_numbers(board: Leaderboard, site: str) -> None:
