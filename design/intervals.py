@@ -1,6 +1,6 @@
 """Intervals over seeds and over images, and certificates side by side: `python design/intervals.py [runs]` (default 2000).
 
-Prints the tables of design/intervals.md; seed 1, one core, two minutes. The first table reads results/records.
+Prints the tables of design/intervals.md; seed 1, one core, three minutes. The first table reads results/records.
 """
 
 from __future__ import annotations
@@ -161,8 +161,8 @@ def side_by_side(runs: int) -> None:
     worlds = {
         "16 images, 8 keys, independent answers": (16, 8, 1.0),
         "64 images, 8 keys, independent answers": (64, 8, 1.0),
-        "64 images, 8 keys, one answer for all": (64, 8, 0.0),
-        "64 images, 1 key, independent answers": (64, 1, 1.0),
+        "16 images, 8 keys, one answer for all": (16, 8, 0.0),
+        "16 images, 1 key, independent answers": (16, 1, 1.0),
     }
     for name, (count, keys, spread) in worlds.items():
         sides = [p.reshape(runs, count) for p in null(runs, count, keys, spread)]

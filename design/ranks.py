@@ -1,6 +1,6 @@
 """How often equal families are told apart by rank, and different ones: `python design/ranks.py [runs]` (default 600).
 
-Prints the tables of design/ranks.md; seed 4, one core, three minutes.
+Prints the tables of design/ranks.md; seeds 4 and 5, one core, three to four minutes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whether the limits of M★ cover the strongest query's M: `python design/worst_case_limits.py [runs]` (default 150).
 
-Prints the last table of design/worst_case.md; seed 6, one core, three minutes.
+Prints the last table of design/worst_case.md; seed 6, one core, two to three minutes.
 """
 
 from __future__ import annotations
