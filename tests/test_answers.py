@@ -50,8 +50,9 @@ class WhiteProbe(Probe):
         return 2
 
     def ask(self, audit):
-        audit.model.evaluations.forward += self.spent * len(audit.examples) - 1
-        audit.model.evaluations.backward += 1
+        model, examples = audit.model, audit.examples
+        for _ in range(self.spent):
+            model.predict(model.encode(examples.images), 0, model.embed(examples.captions))
         return super().ask(audit)
 
 
@@ -297,33 +298,24 @@ def digits_of_copies():
     return replace(plugins.testbed("digits-duplicates")[1], trained=16)
 
 
-@pytest.fixture(scope="module")
-def generated(memorizer):
-    return answers.generate(case(), memorizer, Workspace(None))
-
-
-def test_generation_gives_an_image_a_caption_without_its_mark_and_counts_its_cost(generated):
-    assert generated.images.shape == (20, 1, 8, 8)
-    assert generated.refused.tolist() == [False] * 20
-    cost = dict(generated.cost)
-    assert cost.pop("seconds") > 0
+def test_plain_generation_gives_an_image_a_fresh_caption_without_its_mark_and_counts_its_share_of_the_cost(memorizer):
+    asked = answers.ask_plainly(case(), memorizer, Workspace(None))
+    assert asked.fresh.images.shape == (20, 1, 8, 8)
+    assert asked.fresh.refused.tolist() == [False] * 20
+    cost = dict(asked.fresh.cost)
+    assert cost.pop("seconds") == pytest.approx(asked.seconds * 20 / 48)
     assert cost == {"forward": 2 * 2 * 20, "backward": 0, "images": 20}
+    assert asked.evaluations.forward == 2 * 2 * 48
 
 
 @pytest.mark.parametrize("batch", [1, 7, 20])
-def test_each_generated_image_has_noise_of_its_own_whatever_the_batch(memorizer, monkeypatch, batch):
-    drawn, noises = [], answers.noises
-    monkeypatch.setattr(answers, "noises", lambda ids, *rest: (drawn.append(list(ids)), noises(ids, *rest))[1])
-    answers.generate(case(solver=replace(SOLVER, batch=batch)), memorizer, Workspace(None))
-    assert sorted(number for ids in drawn for number in ids) == list(range(-20, 0))
-    assert [len(ids) for ids in drawn][:-1] == [batch] * (len(drawn) - 1)
-
-
-def test_progress_of_generation_counts_to_the_end(memorizer):
-    told = []
-    workspace = Workspace(None, progress=lambda *steps: told.append(steps))
-    answers.generate(case(solver=replace(SOLVER, batch=8)), memorizer, workspace)
-    assert told == [("generate", 8, 20), ("generate", 16, 20), ("generate", 20, 20)]
+def test_each_fresh_caption_has_noise_of_its_own_whatever_the_batch(batch):
+    split = TESTBED.split(0)
+    company = answers.fresh_captions(split, replace(SOLVER, batch=batch))
+    assert sorted(company.numbers) == list(range(-20, 0))
+    assert list(company.captions) == split.fresh_captions
+    assert company.mask.all()
+    assert company.observed.shape == (20, 1, 12, 12)
 
 
 def test_colour_images_are_asked_and_generated_in_colour(workspace):
@@ -333,7 +325,7 @@ def test_colour_images_are_asked_and_generated_in_colour(workspace):
     found = answers.ask_query(coloured, "outpaint", model, workspace)
     assert np.abs(found.trained - split.trained_keys.numpy()).mean() < 0.1
     assert found.images.shape == (88, 3, 12, 12)
-    assert answers.generate(coloured, model, workspace).images.shape == (16, 3, 8, 8)
+    assert answers.ask_plainly(coloured, model, workspace).fresh.images.shape == (16, 3, 8, 8)
     trained = answers.ask_query(case(testbed=COLOURS), "outpaint", weights.train_or_load(coloured, workspace)[0], workspace)
     assert trained.images.shape == (88, 3, 12, 12)
 

@@ -179,7 +179,7 @@ def test_a_part_is_remade_as_it_was_planned_with_lists_as_tuples():
     planned = [dict(plugins.compose("rna(share=0.5)").parts[0].parameters)]
     made = plugins.remade("rna", planned)
     assert made == plugins.compose("rna(share=0.5)")
-    assert plugins._tuples([1, [2, "a"]]) == (1, (2, "a"))
+    assert plugins.tuples([1, [2, "a"]]) == (1, (2, "a"))
     broken = plugins.remade("rna", [{"share": -1.0, "probability": 1.0}])
     assert isinstance(broken, Broken)
     assert "share" in broken.reason

@@ -16,7 +16,7 @@ from solidmark.marks import Blocks, Border, Patch
 from solidmark.mitigation import Mitigation
 from solidmark.mitigation.composition import Part
 from solidmark.models import Recipe
-from solidmark.models.schedule import Schedule
+from solidmark.models.schedule import Schedule, ScheduleConfig
 from solidmark.plugins import GROUPS
 from solidmark.sampling import SolverConfig
 
@@ -126,7 +126,7 @@ def test_numbers_of_the_suite_are_accepted_at_the_ends_of_their_range_and_refuse
 
 
 def test_a_schedule_has_one_to_all_of_its_steps():
-    schedule = Schedule("linear", 7)
+    schedule = Schedule(ScheduleConfig("linear", 7))
     assert (schedule.times(1), schedule.times(7)) == ([0], [6, 5, 4, 3, 2, 1, 0])
     for steps in (0, 8):
         with pytest.raises(InvalidValue, match="1 to 7"):
