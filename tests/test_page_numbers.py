@@ -35,7 +35,8 @@ def sample(seed):
     record["worst"] = {name: scored(0.6)[name] for name in ("memorization", "certified", "epsilon")} | CHOSEN
     record["worst_service"] = {name: scored(0.4)[name] for name in ("memorization", "certified", "epsilon")} | CHOSEN
     record["controls"]["other_keys"] = negative(0.004, 0.02, 64)
-    moved(record, random.Random(seed))
+    record = copy.deepcopy(record)  # its solver is that of all samples
+    moved({name: block for name, block in record.items() if name != "solver"}, random.Random(seed))
     return record
 
 
@@ -48,7 +49,7 @@ def moved(block, rng):
     for name, value in block.items() if isinstance(block, dict) else enumerate(block):
         if isinstance(value, dict | list):
             moved(value, rng)
-        elif type(value) is float and name not in (*KEPT, "solver"):
+        elif type(value) is float and name not in KEPT:
             block[name] = value * rng.uniform(0.9, 1.0)
         elif type(value) is int and name not in KEPT:
             block[name] = rng.randint(1, block["of"] - 1) if name == "count" else value + rng.randint(1, 999)
@@ -137,9 +138,9 @@ def test_a_share_has_the_counts_of_all_seeds_of_its_own_field(row, records, fiel
     assert (int(row[f"{field}_count"]), int(row[f"{field}_of"])) == (count, of)
     assert float(row[field]) == pytest.approx(count / of)
     assert float(row[f"{field}_chance"]) == pytest.approx(statistics.mean(block["chance"] for block in blocks))
-    if not field.startswith("within"):  # keys of an image are no independent counts: see test_aggregate
-        limits = stats.binomtest(count, of).proportion_ci(method="exact")
-        assert (float(row[f"{field}_low"]), float(row[f"{field}_high"])) == pytest.approx((limits.low, limits.high))
+    limits = stats.binomtest(count, of).proportion_ci(method="exact")  # several seeds make it no narrower
+    assert field.startswith("within") or float(row[f"{field}_low"]) <= limits.low < count / of
+    assert field.startswith("within") or count / of < limits.high <= float(row[f"{field}_high"])
 
 
 @pytest.mark.parametrize("field", ENDS)
