@@ -6,8 +6,11 @@ from hypothesis import strategies as st
 
 from solidmark import plugins
 from solidmark.errors import InvalidValue, UnknownName
+from solidmark.measurement.case import Workspace
+from solidmark.measurement.measure import measure
 from solidmark.runner import plan
 from solidmark.runner.options import PROFILES, Options, parse_seeds, with_long_names
+from solidmark.store import Store
 
 
 def slugs(**options):
@@ -130,6 +133,14 @@ def test_just_enough_images_for_every_row_are_planned(testbed, queries, mitigati
 def test_one_image_less_is_refused_before_anything_is_trained(testbed, queries, mitigation, found):
     with pytest.raises(InvalidValue, match=rf"Digits: found {found}.*; expected at least .*\. (Train|Correct)"):
         of_few_images(testbed, queries, mitigation)
+
+
+def test_where_no_family_was_named_a_short_forget_list_costs_its_own_row_alone_and_no_training(tmp_path):
+    cases = {planned.family: planned.case for planned in plan.cases(Options(testbeds=("digits(trained=10)",)))}
+    store = Store(tmp_path / "store")
+    with pytest.raises(InvalidValue, match="a forget list of 2 of 10 images"):
+        measure(cases["finetune"], Workspace(store), tmp_path)
+    assert list(store.entries()) == []
 
 
 @given(st.lists(st.sampled_from([1.0, 5.0]), min_size=1, max_size=40), st.integers(1, 8))

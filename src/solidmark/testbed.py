@@ -113,7 +113,7 @@ class Testbed:
         """Raise InvalidValue where rows that are asked so many queries could not be scored, before anything is trained.
 
         Queries compete on at least six images: all that are queried, or, for a row with a forget list, those on it.
-        `forgetting` says that there is such a row.
+        `forgetting` says that there is such a row: one that the user named, in a plan, for others lose their own row only.
         """
         queried, least = min(self.trained, self.queried), competing.LEAST if queries > 1 else LEAST
         asked = f"{queries} quer{'y' if queries == 1 else 'ies'}"

@@ -50,6 +50,7 @@ Array = NDArray[np.float64]
 def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
     """Train (or load), ask, score: the record of one case without its identity in the plan. Images go to `run/per_image`."""
     case = replace(case)  # a copy caches its split, and frees it at the end
+    case.testbed.check_rows(len(case.queries), forgetting=Needs.FORGET in case.composition.needs)
     check_applicable(case.composition, case.blind.split)
     model, builds = weights.edit_or_load(case, workspace)
     asked = _ask_all(case, model, workspace)
