@@ -197,7 +197,10 @@ def test_no_trace_of_the_hooks_is_left():
 
     def finish(self):
         self.inner.finish()
-        seen["hooks"] = [m for m in self.model.network.modules() if m._forward_hooks or m._forward_pre_hooks]
+        hooks = [
+            h for m in self.model.network.modules() for h in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())
+        ]
+        seen["hooks"] = [hook for hook in hooks if not hook.__module__.startswith("solidmark.")]  # ours count evaluations
         seen["rows"] = [p for p in self.model.parameters() if hasattr(p, "grad_sample")]
 
     trained(DPSGD(0.0), wrapping(finish=finish), train_steps=1)
