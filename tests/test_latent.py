@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from solidmark.data import Examples
 from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.marks import Border
 from solidmark.metrics import scores
-from solidmark.models import Autoencoder, LatentNetwork, Network
+from solidmark.models import Autoencoder, LatentNetwork, Network, autoencoder
 from solidmark.models.autoencoder import read_back, train_autoencoder
 from solidmark.models.memorizer import Memorizer
 from solidmark.sampling import Service, SolverConfig, noises
@@ -214,3 +215,32 @@ def test_an_autoencoder_wants_a_latent_network():
 def test_a_recipe_out_of_range_is_refused(wrong):
     with pytest.raises(InvalidValue, match="Autoencoder"):
         Autoencoder(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("step", "share"), [(0, 1 / 30), (14, 0.5 * (1 - 0.98 * 14 / 600)), (29, 1 - 0.98 * 29 / 600), (600, 0.02)]
+)
+def test_the_rate_of_an_autoencoder_rises_over_thirty_steps_and_falls_to_a_fiftieth(step, share):
+    assert Autoencoder().rate(step) == pytest.approx(2e-3 * share)
+
+
+@pytest.mark.parametrize("divergence", [0.0, 0.5])
+def test_an_autoencoder_learns_the_mean_squared_error_and_a_little_of_the_divergence(divergence):
+    drawn, kl = torch.rand(2, 1, 4, 4), torch.tensor([3.0, 5.0])
+    posterior = SimpleNamespace(sample=lambda: drawn, kl=lambda: kl)
+    plain = SimpleNamespace(
+        encode=lambda pixels: SimpleNamespace(latent_dist=posterior), decode=lambda x: SimpleNamespace(sample=x)
+    )
+    pixels = torch.rand(2, 1, 4, 4)
+    expected = ((drawn - pixels) ** 2).sum() / 32 + divergence * 4
+    assert float(autoencoder._loss(plain, pixels, divergence)) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "outside"),
+    [("train_steps", 1, 0), ("batch", 1, 0), ("learning_rate", 5e-324, 0.0), ("divergence", 0.0, -1e-9)],
+)
+def test_an_autoencoder_is_accepted_at_the_ends_of_its_ranges(name, inside, outside):
+    assert getattr(Autoencoder(**{name: inside}), name) == inside
+    with pytest.raises(InvalidValue, match=rf"{name}="):
+        Autoencoder(**{name: outside})

@@ -58,3 +58,15 @@ def test_every_setting_can_be_read_and_put_back_and_is_tried_here(tmp_path, monk
     assert list(GETTERS) == list(SETTERS) == names
     assert {name.replace("_", " ") for name in names} - {"folder"} == set(CHANGES)
     assert Settings(folder=str(tmp_path)).put_back() == []  # the defaults are those of a new process, with one thread
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
+@pytest.mark.parametrize("name", [name for name in CHANGES if "float32" not in name and "tf32" not in name])
+def test_a_setting_that_a_run_began_with_is_put_back_whatever_it_was(name):
+    plain = Settings.now()  # precisions are left out: torch has several names for one, and mixes them
+    CHANGES[name]()
+    begun = Settings.now()
+    plain.put_back()
+    assert name in begun.put_back()
+    assert Settings.now() == begun
+    plain.put_back()

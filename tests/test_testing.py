@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from solidmark import Mitigation, Sampler, Stage, marks, plugins
+from solidmark import Mitigation, Sampler, Stage, marks, plugins, testing
 from solidmark.errors import InvalidValue, NotApplicable, PluginFault
+from solidmark.mitigation import overridden_hooks, stream_name
 from solidmark.queries import Access, Answer, Attack
 from solidmark.testing import Checked, check, examine
 from solidmark.testing.toys import toy
@@ -329,3 +330,22 @@ def test_every_fault_is_in_one_message_with_the_name():
 def test_a_class_in_place_of_an_instance_is_told_how_to_write_it():
     with pytest.raises(InvalidValue, match=r"Write `check\(Misspelt\(\)\)`"):
         check(Misspelt)
+
+
+@dataclass(frozen=True)
+class Streamed(Mitigation):
+    """With a stream of another name than its own."""
+
+    stage = Stage.SAMPLING
+    stream = "an older name"
+
+    def condition(self, embeddings, rng):
+        return embeddings + torch.randn(embeddings.shape, generator=rng)
+
+
+@pytest.mark.parametrize("kind", [Streamed, type(plugins.published("rna").mitigation)])
+def test_a_watched_method_draws_from_the_streams_of_the_method_itself(kind):
+    watched = testing._watch(kind(), testing.FaultLog())
+    assert stream_name(type(watched)) == stream_name(kind)
+    assert overridden_hooks(type(watched)) == overridden_hooks(kind)
+    assert watched.parameters() == kind().parameters()
