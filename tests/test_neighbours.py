@@ -133,7 +133,7 @@ def test_a_system_that_does_not_tell_its_memory_has_no_peak(monkeypatch):
 CONFTEST = """
 import pytest
 @pytest.fixture
-def measured():
+def solidmark_measured():
     return lambda: {"controls": CONTROLS}
 """
 
