@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from solidmark.errors import InvalidValue
 from solidmark.metrics import comparison
@@ -112,3 +113,10 @@ def test_readings_of_other_images_are_refused():
 def test_answers_without_the_axis_of_draws_are_refused():
     with pytest.raises(InvalidValue, match="Stack the K answers"):
         Generations(images(), images())
+
+
+def test_the_level_of_a_metric_has_the_t_interval_of_its_images():
+    distances = np.random.default_rng(0).uniform(size=5)
+    level, interval = comparison._level(distances), stats.ttest_1samp(distances, 0).confidence_interval()
+    assert (level["value"], level["low"], level["high"]) == pytest.approx((distances.mean(), interval.low, interval.high))
+    assert level["images"] == 5

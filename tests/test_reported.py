@@ -68,3 +68,16 @@ def test_the_table_shows_avoidance():
     board = build_leaderboard([case("amg", m=-0.5)])
     (column,) = [column for column in table(board).columns if column.key == "avoided"]
     assert column.cell(board.rows[0]).text == "32 of 64"
+
+
+def test_what_an_edit_reports_is_averaged_beside_what_a_training_reports():
+    blocks = [
+        {"training": {"x": {"rate": r}}, "editing": {"y": {"neurons": n}}, "sampling": {}} for r, n in ((0.5, 3), (0.7, 4))
+    ]
+    found = summarize_reports(blocks, "outpaint").values
+    assert found == {"training: rate": pytest.approx(0.6), "editing: neurons": 3.5}
+
+
+def test_parts_of_one_stage_are_named_and_what_a_seed_lacks_is_left_out():
+    blocks = [{"training": {"x": {"a": 1, "b": 2}, "y": {"a": 3}}}, {"training": {"x": {"a": 3}, "y": {"a": 5}}}]
+    assert summarize_reports(blocks, "outpaint").values == {"training: x: a": 2.0, "training: y: a": 4.0}
