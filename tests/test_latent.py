@@ -1,6 +1,7 @@
 """The latent space: what holds in pixels holds there too, and the handle is the diffusers pipeline."""
 
 import copy
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -244,3 +245,9 @@ def test_an_autoencoder_is_accepted_at_the_ends_of_its_ranges(name, inside, outs
     assert getattr(Autoencoder(**{name: inside}), name) == inside
     with pytest.raises(InvalidValue, match=rf"{name}="):
         Autoencoder(**{name: outside})
+
+
+def test_without_transformers_a_latent_model_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(NotApplicable, match=r"pip install 'solidmark\[pipelines\]'"):
+        models.build(NETWORK, torch_rng(0, "model"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import InvalidValue
+from ..errors import InvalidValue, NotApplicable
 from .network import Network
 
 
@@ -90,11 +90,10 @@ def build_unet(config: LatentNetwork) -> nn.Module:
 
 def build_text(config: LatentNetwork) -> tuple[Any, nn.Module]:
     """Tokenizer and text encoder. CLIP's initial embeddings of 0.02 learn slowly at this size, so they start at 1."""
-    from transformers import CLIPTextConfig, CLIPTextModel
-
+    transformers = _transformers()
     tokenizer = build_tokenizer(config)
-    encoder = CLIPTextModel(
-        CLIPTextConfig(
+    encoder: Any = transformers.CLIPTextModel(
+        transformers.CLIPTextConfig(
             vocab_size=len(tokenizer),
             hidden_size=config.text_width,
             intermediate_size=2 * config.text_width,
@@ -112,11 +111,19 @@ def build_text(config: LatentNetwork) -> tuple[Any, nn.Module]:
     return tokenizer, encoder
 
 
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as cause:
+        cure = "Install it: pip install 'solidmark[pipelines]'."
+        raise NotApplicable("LatentNetwork", "no package transformers", "its text encoder", cure) from cause
+    return transformers
+
+
 def build_tokenizer(config: LatentNetwork) -> Any:
     """Whole words, and letters and pairs of digits for all other words, as byte pairs would be. It needs no training."""
     from tokenizers import Tokenizer, pre_tokenizers, processors
     from tokenizers.models import WordPiece
-    from transformers import PreTrainedTokenizerFast
 
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + [str(digit) for digit in range(10)]
     pairs = [f"{number:02d}" for number in range(100)]
@@ -126,8 +133,7 @@ def build_tokenizer(config: LatentNetwork) -> Any:
     core = Tokenizer(WordPiece({word: index for index, word in enumerate(pieces)}, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     core.post_processor = processors.TemplateProcessing(single="<bos> $A <eos>", special_tokens=[("<bos>", 1), ("<eos>", 2)])
-    made: Any = PreTrainedTokenizerFast  # untyped
-    return made(
+    return _transformers().PreTrainedTokenizerFast(
         tokenizer_object=core,
         bos_token="<bos>",
         eos_token="<eos>",
