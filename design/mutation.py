@@ -68,11 +68,12 @@ def words_of(path: Path) -> set[str]:
 
 def tests_of(path: Path, scope: str, contents: dict[Path, Counter]) -> list[str]:
     """Test files, those first that name most of a module and of the function in question."""
-    mine, inner = words_of(path), set(scope.split("."))
+    mine, inner, room = words_of(path), set(scope.split(".")), path.parent.name
     scores = {}
     for test, words in contents.items():
-        named = sum(words[word] > 0 for word in mine) + 4 * sum(words[word] > 0 for word in inner)
-        scores[test] = named + 12 * (path.stem in test.stem) + 6 * words[f"import:{path.stem}"]
+        named = sum(min(words[word], 4) for word in mine) + 6 * sum(words[word] > 0 for word in inner)
+        known = 15 * (path.stem in test.stem) + 6 * words[f"import:{path.stem}"] + 8 * (room in test.stem)
+        scores[test] = named + known + 2 * (words[f"import:{room}"] > 0)
     ordered = sorted(scores, key=lambda test: -scores[test])
     named = [str(test) for test in ordered if scores[test] > 0]
     always = PUBLISHED if path.parts[0] == "mitigations" else PUBLISHED[2:] if path.parts[0] == "src" and not scope else []

@@ -401,7 +401,7 @@ def test_columns_of_content_stand_where_any_row_has_it() -> None:
 
 
 def test_filters_have_the_families_by_name_and_only_where_there_are_several(board: Leaderboard) -> None:
-    shuffled = build_leaderboard([case("b", stage="sampling"), case("a", stage="training", m=0.5)])
+    shuffled = build_leaderboard([case("b", stage="training"), case("a", stage="sampling", m=0.5)])
     assert dict(page._filters(shuffled))["family"] == ["a", "b"]
     assert dict(page._filters(board))["stage"] == ["none", "training", "sampling"]
     assert "solver" not in dict(page._filters(board))
