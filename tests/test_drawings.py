@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from curve_samples import curve
-from record_samples import case, failed, scored, utility
-from solidmark.reports import drawing, forest, trade_off
+from record_samples import case, failed, finding, scored, utility
+from solidmark.reports import drawing, finding_figure, forest, trade_off
 
 from solidmark.leaderboard import build_leaderboard
 
@@ -20,7 +20,7 @@ def figures(monkeypatch):
         drawn.append(figure)
         return svg(figure, *rest)
 
-    for module in (forest, trade_off):
+    for module in (finding_figure, forest, trade_off):
         monkeypatch.setattr(module, "svg", keep)
     return drawn
 
@@ -159,3 +159,29 @@ def test_curves_differ_by_colour_and_marker():
     looks = [drawing.curve_look(number) for number in range(8)]
     assert len({look["color"] for look in looks}) == len({look["marker"] for look in looks}) == 8
     assert drawing.curve_look(8)["color"] == looks[0]["color"]
+
+
+def of_finding(figures, x):
+    """The figure of a finding over these x, with its two series: text makes lines, numbers an axis."""
+    (outcome,) = build_leaderboard([finding(x=x)]).findings
+    finding_figure.figure("name", outcome.finding)
+    return figures[0], outcome.finding.series
+
+
+def test_a_finding_over_numbers_has_its_points_where_they_are(figures):
+    drawn, series = of_finding(figures, (0.0, 1.0, 4.0))
+    heights = [tuple(np.round(line.get_ydata(), 6)) for line in drawn.axes[0].lines]
+    for one in series:
+        assert tuple(np.round(one.y, 6)) in heights
+    assert any(tuple(line.get_xdata()) == (0.0, 1.0, 4.0) for line in drawn.axes[0].lines)
+
+
+def test_a_finding_over_names_has_a_line_a_name_with_value_and_interval_across(figures):
+    drawn, series = of_finding(figures, ("one", "two", "three"))
+    plotted = lines(drawn)
+    for number, one in enumerate(series):
+        rows = tuple(round(index + 0.6 * ((number + 0.5) / 2 - 0.5), 6) for index in range(3))
+        assert any((x, y) == (tuple(np.round(one.y, 6)), rows) for _, x, y in plotted)
+        for row, low, high in zip(rows, one.low, one.high, strict=True):
+            assert ("None", (round(low, 6), round(high, 6)), (row, row)) in plotted
+    assert [text.get_text() for text in drawn.axes[0].texts] == ["one", "two", "three"]

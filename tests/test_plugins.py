@@ -228,3 +228,14 @@ def test_a_class_that_states_what_it_may_not_is_refused(changed, reason):
 def test_a_name_begins_with_a_letter_or_digit_and_has_no_space(name, fits):
     kind = plugins._mitigation_class(plugin(lambda: type(plugins.published("rna").mitigation), name=name))
     assert isinstance(kind, Broken) is not fits
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [([], "settings() gives nothing"), ([3], "settings() gives [3]"), ([None, 3], "settings() gives [None, 3]")],
+)
+def test_a_family_whose_settings_are_none_or_no_mitigations_is_broken(monkeypatch, given, reason):
+    empty = dataclasses.dataclass(frozen=True)(type("Empty", (Mitigation,), {"settings": lambda self: given}))
+    monkeypatch.setattr(plugins, "named", lambda *names: plugin(lambda: empty))
+    monkeypatch.setattr(plugins, "load", lambda one: empty)
+    assert reason in plugins.family("empty").reason

@@ -43,3 +43,10 @@ def test_the_summary_says_what_is_done_and_left_and_which_worker_is_silent():
 @pytest.mark.parametrize(("elapsed", "done", "total", "left"), [(60, 6, 12, 60), (30, 0, 12, None), (30, 12, 12, 0)])
 def test_the_time_left_is_at_the_pace_so_far(elapsed, done, total, left):
     assert time_left(elapsed, done, total) == left
+
+
+def test_what_has_no_end_is_told_in_seconds_and_silence_begins_after_a_minute():
+    waiting = {"worker": "gw0", "case": "digits-none-s0", "action": "waiting", "done": 7, "of": 0, "t": 1000.0}
+    assert summary([waiting], 0, 0, None, now=1060.0) == "0 cases | gw0: digits-none-s0 waiting 7 s"
+    assert summary([waiting], 3, 9, 59.9, now=1061.0).endswith("waiting 7 s (no sign of life for 61 s)")
+    assert summary([], 3, 9, 59.9, now=0.0) == "3 of 9 cases, about 0:59 left"

@@ -1,6 +1,6 @@
 """Our own mitigations of the training stage: each does what its equations say."""
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from types import SimpleNamespace
 
 import pytest
@@ -367,3 +367,23 @@ def test_a_part_s_source_is_that_of_its_neighbours_too(tmp_path, monkeypatch):
 
 def test_training_mitigations_act_at_training():
     assert {plugins.published(name).mitigation.stage for name in FAMILIES} == {Stage.TRAINING}
+
+
+def test_wen_filter_measures_the_root_mean_square_that_a_caption_moves_a_prediction():
+    """Predictions of 3 with a caption and of 1 without: each pixel is moved by 2, however many there are."""
+    noise = {True: torch.full((2, 1, 4, 4), 3.0), False: torch.ones(2, 1, 4, 4)}
+    inner = SimpleNamespace(context=WrapperContext("wen-filter", None, None), run=None)
+    inner.model = SimpleNamespace(embed=lambda captions: "null", evaluations=None)
+    inner.predict = lambda x, t, batch: SimpleNamespace(noise=noise[batch.embeddings != "null"])
+    inner.losses = lambda batch, t: torch.tensor([5.0, 7.0])
+    for threshold, left in ((2.5, [5.0, 7.0]), (2.0, [0.0, 0.0])):
+        wrapper = make("wen-filter", threshold=threshold).trainer(inner)
+        batch = SampleBatch("captions")
+        assert wrapper.predict(torch.zeros(2, 1, 4, 4), None, batch).noise is noise[True]
+        assert wrapper.distance.tolist() == [2.0, 2.0]
+        assert wrapper.losses(batch, None).tolist() == left
+
+
+@dataclass(frozen=True)
+class SampleBatch:
+    embeddings: str
