@@ -32,7 +32,7 @@ ROOTS = ("src/solidmark", "mitigations", "reports")
 LIMIT = 150
 """Seconds of processor time that one test file may take; without a fault none takes a third of it."""
 LIBRARIES = "torch numpy scipy.stats pandas pyarrow sklearn.datasets hypothesis diffusers pytest jinja2 statsmodels.api"
-SLOW = "hostile|benchmark|careless|neighbours|test_new|packaging|readme|kills|alone|house|plan"
+SLOW = "hostile|benchmark|careless|neighbours|test_new|packaging|readme|kills|alone|house"
 """Test files that start processes of their own, and are too slow to run for each fault: what is caught is a lower bound."""
 PUBLISHED = "tests/test_published.py tests/test_ranges.py tests/test_constants.py".split()
 """Tests that go through all plugins and constants without naming them."""

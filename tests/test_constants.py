@@ -41,7 +41,9 @@ def numbers(values: dict[str, object]) -> str:
 def defaults(part: object) -> dict[str, object]:
     """Default values of a function's parameters, or of a dataclass's fields."""
     if dataclasses.is_dataclass(part):
-        return {field.name: field.default for field in dataclasses.fields(part)}
+        told = [name for name, note in vars(part).get("__annotations__", {}).items() if "ClassVar" in str(note)]
+        own = {name: vars(part)[name] for name in told if name in vars(part)}
+        return {**{field.name: field.default for field in dataclasses.fields(part)}, **own}
     return {p.name: p.default for p in inspect.signature(part).parameters.values()} if inspect.isfunction(part) else {}
 
 
@@ -80,7 +82,7 @@ def changes(made: object, plain: object) -> dict[str, object]:
 def of_testbeds() -> list[str]:
     """What tells each testbed from a plain one."""
     made = {plugin.name: plugins.instance(GROUPS["testbed"], "testbed", plugin.name) for plugin in discovered("testbed")}
-    texts = {name: changes(one, Testbed()).items() for name, one in made.items()}
+    texts = {name: {"version": one.version, **changes(one, Testbed())}.items() for name, one in made.items()}
     return [f"testbed {name}: {' '.join(f'{f}={shortened(repr(v))}' for f, v in pairs)}" for name, pairs in texts.items()]
 
 
