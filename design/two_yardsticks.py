@@ -39,7 +39,12 @@ def reference(losses: Array) -> tuple[Array, Array]:
 
 def lower(keys: float, content: float) -> Truth:
     """Below the reference by so much at every setting."""
-    return lambda losses: tuple(r - by * (losses > 0) for r, by in zip(reference(losses), (keys, content), strict=True))  # type: ignore[return-value]
+
+    def truth(losses: Array) -> tuple[Array, Array]:
+        by_keys, by_content = reference(losses)
+        return by_keys - keys * (losses > 0), by_content - content * (losses > 0)
+
+    return truth
 
 
 def by_turns(losses: Array) -> tuple[Array, Array]:

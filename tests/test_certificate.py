@@ -181,29 +181,25 @@ def test_a_forged_certificate_is_found_by_ledger_and_answers(world, copy, change
     assert faults(copy, world[1])
 
 
-def test_a_picture_that_was_swapped_with_a_digest_to_match_is_found(world, copy):
-    first = certificate.read(copy)["certified"][0]["pictures"]["answered"]["file"]
-    content = pictures.encode(picture(3, 18, 18))
+def swapped(copy, which):
+    """The certificate with another picture in the place of one, its digest and its page made to match."""
+    content, first = pictures.encode(picture(3, 18, 18)), certificate.read(copy)["certified"][0]["pictures"][which]["file"]
     (copy / "pictures" / first).write_bytes(content)
 
     def swap(made):
-        made["certified"][0]["pictures"]["answered"]["sha256"] = hashlib.sha256(content).hexdigest()
+        made["certified"][0]["pictures"][which]["sha256"] = hashlib.sha256(content).hexdigest()
 
     forged(copy, swap)
     (copy / "certificate.html").write_text(certificate.page(certificate.read(copy), copy))
+
+
+def test_a_picture_that_was_swapped_with_a_digest_to_match_is_found(world, copy):
+    swapped(copy, "answered")
     assert faults(copy, world[1]) == ["shown"]
 
 
 def test_a_picture_that_was_not_asked_is_found_with_the_marked_images(world, copy):
-    first = certificate.read(copy)["certified"][0]["pictures"]["asked"]["file"]
-    content = pictures.encode(picture(3, 18, 18))
-    (copy / "pictures" / first).write_bytes(content)
-
-    def swap(made):
-        made["certified"][0]["pictures"]["asked"]["sha256"] = hashlib.sha256(content).hexdigest()
-
-    forged(copy, swap)
-    (copy / "certificate.html").write_text(certificate.page(certificate.read(copy), copy))
+    swapped(copy, "asked")
     assert faults(copy, world[1], marked=world[1].marked) == ["shown"]
 
 

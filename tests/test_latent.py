@@ -251,3 +251,10 @@ def test_without_transformers_a_latent_model_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(NotApplicable, match=r"pip install 'solidmark\[pipelines\]'"):
         models.build(NETWORK, torch_rng(0, "model"))
+
+
+def test_class_names_exchange_their_embeddings_in_a_copy_alone(latent):
+    twin, before = latent.copy().frozen(), latent.embed(["one w1"])
+    twin.text.exchange_classes([1, 0])
+    assert torch.equal(twin.embed(["two w1"]), before)
+    assert torch.equal(latent.embed(["one w1"]), before)

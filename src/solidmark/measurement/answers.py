@@ -20,7 +20,7 @@ from ..metrics import scores, scoring
 from ..metrics.controls import Marks
 from ..mitigation import Needs, Stage
 from ..mitigation.composition import Composition
-from ..models import Denoiser, Evaluations, Model, Network, Space, build, metered
+from ..models import Denoiser, Evaluations, Model, Space, build, metered
 from ..models.memorizer import Memorizer, memorize
 from ..queries import Access, Answer, Attack, Audit, Company, Pictures, ask
 from ..queries.caption_only import CaptionOnly
@@ -33,6 +33,9 @@ from .blind import BlindSplit
 from .case import Case, Workspace
 
 Array = NDArray[np.float64]
+
+PLAIN = "caption-only"
+"""The query whose pictures are one plain generation from the caption of every image."""
 
 
 @dataclass(frozen=True)
@@ -290,15 +293,10 @@ def _under_own_keys(split: Split, seed: int) -> tuple[Examples, Array]:
     return split.marked(once, torch.from_numpy(drawn).float()), drawn[rows]
 
 
-def memorizer(
-    split: Split, seed: int, network: Network | None = None, space: Space | None = None
-) -> tuple[Memorizer, Array]:
-    """The perfect memorizer of the training images under keys of its own, and these for the trained images, (N, S).
-
-    It lives in pixels, or in the latent `space` of a `network`.
-    """
+def memorizer(split: Split, seed: int) -> tuple[Memorizer, Array]:
+    """The perfect memorizer of the training images under keys of its own, and these for the trained images, (N, S)."""
     examples, drawn = _under_own_keys(split, seed)
-    return Memorizer(examples, network if space is not None else None, space), drawn
+    return Memorizer(examples), drawn
 
 
 def disguised_memorizer(case: Case, name: str, space: Space | None = None, device: str = "cpu") -> tuple[Model, Array]:
@@ -315,10 +313,6 @@ def disguised_memorizer(case: Case, name: str, space: Space | None = None, devic
 def ask_plainly(case: Case, model: Denoiser, workspace: Workspace, blind: BlindSplit | None = None) -> Responses:
     """One plain generation from every caption, trained, held-out and fresh mixed, through the mitigation's sampler."""
     return ask_query(replace(case, queries=((PLAIN, CaptionOnly()),)), PLAIN, model, workspace, blind)
-
-
-PLAIN = "caption-only"
-"""The query whose pictures are one plain generation from the caption of every image."""
 
 
 def sampling_report(case: Case, responses: Mapping[str, Responses], generated: Generated) -> SamplingReportBlock:

@@ -9,7 +9,7 @@ from ..testbed import Testbed
 from .answers import Responses
 from .case import Case
 
-TRAINING = ("trained", "queried", "mark", "recipe", "base")
+TRAINING = ("trained", "queried", "mark", "recipe", "base", "autoencoder")
 """Fields on which M of the unmitigated model depends."""
 
 METHODS = ("load", "captions", "arrange", "base_examples", "base_keys")

@@ -9,23 +9,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .conditioning import END, PADDING, START, WORD
+from .conditioning import END, PADDING, START, WORD, exchange
 
 REMEMBERED = 8192
 """Captions whose tokens are remembered."""
 
 
 class Clip(nn.Module):
-    """A tokenizer and its text encoder. The null condition is the encoded empty caption."""
+    """A tokenizer and its text encoder. The null condition is the encoded empty caption.
 
-    def __init__(self, tokenizer: Any, encoder: nn.Module) -> None:
+    `classes` are names that are a token each, in the order of their labels.
+    """
+
+    def __init__(self, tokenizer: Any, encoder: nn.Module, classes: Sequence[str] = ()) -> None:
         super().__init__()
-        self.tokenizer, self.encoder = tokenizer, encoder
+        self.tokenizer, self.encoder, self.classes = tokenizer, encoder, tuple(classes)
         self._known: dict[str, Tensor] = {}  # a training asks for the same captions again and again
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Clip:
         """With the same tokenizer, which has no weights."""
-        return Clip(self.tokenizer, copy.deepcopy(self.encoder, memo))
+        return Clip(self.tokenizer, copy.deepcopy(self.encoder, memo), self.classes)
+
+    def exchange_classes(self, order: Sequence[int]) -> None:
+        """Give each class name the embedding of another: the i-th that of the `order[i]`-th."""
+        encoder: Any = self.encoder
+        exchange(encoder.get_input_embeddings(), self.tokenizer.convert_tokens_to_ids(list(self.classes)), order)
 
     def tokens(self, captions: Sequence[str]) -> Tensor:
         """(B, L): start, the tokens that fit, end, padding."""

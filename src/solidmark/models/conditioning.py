@@ -39,7 +39,7 @@ class TextEncoder(nn.Module):
 
     def exchange_classes(self, order: Sequence[int]) -> None:
         """Give each class name the embedding of another: the i-th that of the `order[i]`-th."""
-        _exchange(self.words, range(self.FIRST, self.FIRST + len(order)), order)
+        exchange(self.words, range(self.FIRST, self.FIRST + len(order)), order)
 
     def token(self, word: str) -> int:
         """The token of a word."""
@@ -73,7 +73,7 @@ class LabelEmbedding(nn.Module):
 
     def exchange_classes(self, order: Sequence[int]) -> None:
         """Give each class name the vector of another: the i-th that of the `order[i]`-th."""
-        _exchange(self.vectors, range(len(order)), order)
+        exchange(self.vectors, range(len(order)), order)
 
     def tokens(self, captions: Sequence[str]) -> Tensor:
         """The index of the first word that is a class name, by hash where there is none, (B, 1)."""
@@ -110,7 +110,8 @@ class Unconditional(nn.Module):
 
 
 @torch.no_grad()
-def _exchange(table: nn.Embedding, rows: Sequence[int], order: Sequence[int]) -> None:
+def exchange(table: nn.Embedding, rows: Sequence[int], order: Sequence[int]) -> None:
+    """Give each of these rows of a table the value of another: the i-th that of the `order[i]`-th."""
     table.weight[list(rows)] = table.weight[[rows[index] for index in order]]
 
 

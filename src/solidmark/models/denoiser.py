@@ -50,8 +50,8 @@ class Denoiser(ABC):
     def __init__(self, config: Network, parts: Parts) -> None:
         self.config, self.network, self.text, self.space = config, parts.network, parts.text, parts.space
         self.schedule = Schedule(parts.schedule)
-        channels, side = getattr(config, "latent_channels", config.channels), config.size // self.space.factor
-        self.shape: tuple[int, ...] = (channels, side, side)
+        side = config.size // self.space.factor
+        self.shape: tuple[int, ...] = (config.x_channels, side, side)
         self.evaluations = Evaluations()
         self.reported: dict[str, dict[str, ReportedValue]] = {}
 

@@ -39,6 +39,11 @@ class LatentNetwork(Network):
             raise InvalidValue("LatentNetwork", found, f"kind 'text' and a size divisible by {self.factor}", cure)
 
     @property
+    def x_channels(self) -> int:
+        """Channels of a latent."""
+        return self.latent_channels
+
+    @property
     def factor(self) -> int:
         """How many pixels a latent cell is wide."""
         return int(2 ** (len(self.autoencoder_widths) - 1))

@@ -37,6 +37,11 @@ class Network:
     betas: str = "squaredcos_cap_v2"
     schedule_steps: int = 1000
 
+    @property
+    def x_channels(self) -> int:
+        """Channels of x, the space that the network works in."""
+        return self.channels
+
 
 def build_network(config: Network) -> nn.Module:
     """The diffusers network of a configuration."""

@@ -36,7 +36,7 @@ def build_parts(config: Network) -> Parts:
 
 @build_parts.register
 def _latent_parts(config: LatentNetwork) -> Parts:
-    network, text = build_unet(config), Clip(*build_text(config))
+    network, text = build_unet(config), Clip(*build_text(config), config.classes)
     return Parts(network, text, LatentSpace(build_autoencoder(config), config.factor), schedule_of(config))
 
 

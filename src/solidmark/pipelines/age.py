@@ -44,17 +44,17 @@ def modern(cls: type) -> type:
     it is. Import the file of such a class inside `old_imports`.
     """
     stock = stock_class(cls)
-    own, today = inspect.signature(cls.__init__).parameters, inspect.signature(stock.__init__).parameters  # type: ignore[misc]
+    own, today = inspect.signature(cls.__init__).parameters, inspect.signature(stock.__init__).parameters  # type: ignore[misc]  # as above
     lacking = {name: one for name, one in today.items() if name not in own and one.default is not one.empty}
     if not lacking or any(one.kind is one.VAR_KEYWORD for one in own.values()):
         return cls
 
     def __init__(self: Any, *given: Any, **named: Any) -> None:
         later = {name: named.pop(name, one.default) for name, one in lacking.items()}
-        cls.__init__(self, *given, **named)  # type: ignore[misc]
+        cls.__init__(self, *given, **named)  # type: ignore[misc]  # this very class, whose __init__ is known
         self.register_modules(**later)
 
-    __init__.__signature__ = inspect.Signature([*own.values(), *lacking.values()])  # type: ignore[attr-defined]
+    __init__.__signature__ = inspect.Signature([*own.values(), *lacking.values()])  # type: ignore[attr-defined]  # what diffusers reads
     body = {"__init__": __init__, "__module__": cls.__module__, "__doc__": cls.__doc__, "__qualname__": cls.__qualname__}
     return type(cls.__name__, (cls,), body)
 

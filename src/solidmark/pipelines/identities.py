@@ -7,7 +7,6 @@ import hashlib
 import inspect
 import json
 import textwrap
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypedDict
@@ -168,7 +167,7 @@ def _plain(value: Any) -> Any:
         return [_plain(one) for one in value]
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
-    if isinstance(value, Callable):  # type: ignore[arg-type]
+    if callable(value):
         return name_of(value)
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
