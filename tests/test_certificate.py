@@ -11,7 +11,7 @@ import pytest
 from collections_toys import Memory, collection, guess, marked, picture, pixels
 
 from solidmark.__main__ import main
-from solidmark.collection import certificate, draws, ledger, measuring, pictures, verifying
+from solidmark.collection import certificate, ledger, measuring, pictures, verifying
 from solidmark.collection.questions import Query
 from solidmark.errors import DamagedFile, InvalidValue
 from solidmark.store import digest
@@ -23,9 +23,7 @@ TOY = {"name": "toy", "sha256": None}
 def world(tmp_path_factory):
     """A collection of 60 images, a measurement of a model that remembers 30 of them, and its certificate."""
     folder = tmp_path_factory.mktemp("world")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(draws, "fresh", lambda: bytes(32))
-        found = collection(folder, 60)
+    found = collection(folder, 60)
     measuring.measure(Memory(found.marked), TOY, found, Query(content=True), folder / "measured")
     certificate.certify(folder / "measured", found.ledger, folder / "certificate")
     return folder, found
@@ -254,8 +252,7 @@ def test_a_measurement_that_was_changed_is_not_certified(world, tmp_path, name, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["measured"]
 
 
-def test_certify_and_verify_by_command(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(draws, "fresh", lambda: bytes(32))
+def test_certify_and_verify_by_command(tmp_path, capsys):
     out, secret, made = marked(tmp_path, 12)
     found = measuring.Collection(made.ledger, out, secret)
     measuring.measure(Memory(out), TOY, found, Query(), tmp_path / "measured")

@@ -19,14 +19,6 @@ from solidmark.errors import DamagedFile, InvalidValue, PluginFault
 TOY = {"name": "toy", "sha256": None}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _same_keys_in_every_run():
-    """One guess in twenty is certified somewhere: with keys of its own each run would be another draw."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(draws, "fresh", lambda: bytes(32))
-        yield
-
-
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """48 images, half held out."""

@@ -13,7 +13,7 @@ import torch
 from collections_toys import Memory, collection, folder_of, guess, marked
 
 from solidmark.__main__ import main
-from solidmark.collection import draws, loading, measuring
+from solidmark.collection import loading, measuring
 from solidmark.collection.loop import Measure
 from solidmark.collection.marking import mark
 from solidmark.collection.painting import Style
@@ -22,11 +22,6 @@ from solidmark.errors import InvalidValue
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 TOY = {"name": "toy", "sha256": None}
-
-
-@pytest.fixture(autouse=True)
-def _same_keys_in_every_run(monkeypatch):
-    monkeypatch.setattr(draws, "fresh", lambda: bytes(32))
 
 
 class Learner(Memory):
