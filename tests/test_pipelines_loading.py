@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 OLD_FILE = """
 from diffusers import StableDiffusionPipeline
 from diffusers.utils import randn_tensor
+from transformers import CLIPFeatureExtractor
 from neighbour import LOUDER
 
 

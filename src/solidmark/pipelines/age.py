@@ -26,9 +26,10 @@ def old_imports() -> Iterator[None]:
     added: list[tuple[Any, str]] = []
     with quiet():
         for old, name, new, today in MOVED:
-            home = importlib.import_module(old)
+            value = getattr(importlib.import_module(new), today)
+            home = importlib.import_module(old)  # afterwards: transformers may replace itself while it looks a name up
             if not hasattr(home, name):
-                setattr(home, name, getattr(importlib.import_module(new), today))
+                setattr(home, name, value)
                 added.append((home, name))
     try:
         yield

@@ -34,13 +34,13 @@ class Space:
             return images * 2 - 1
         with self._whole_precision() as (device, dtype):
             try:
-                found = self.autoencoder.encode((images * 2 - 1).to(device, dtype))
+                mode = _posterior_mode(self.autoencoder.encode((images * 2 - 1).to(device, dtype)))
             except (RuntimeError, ValueError, TypeError) as cause:
                 where, cure = f"{self.name}, autoencoder", "Name the part of the pipeline that holds the pixels."
                 raise NotApplicable(
                     where, cleaned(str(cause)), f"an encoder of images {tuple(images.shape)}", cure
                 ) from cause
-        z = (_posterior_mode(found).float().cpu() - self._offset()) * self._scale()
+        z = (mode.float().cpu() - self._offset()) * self._scale()
         if not bool(z.isfinite().all()):
             where, cure = f"{self.name}, autoencoder", "Load the autoencoder in float32."
             raise NotApplicable(where, f"latents that are not finite in {dtype}", "finite latents", cure)
