@@ -9,9 +9,6 @@ import fresh
 import pytest
 from strangers import install
 
-from solidmark.cli import new
-from solidmark.errors import InvalidValue
-
 ROOT = Path(__file__).parents[1]
 COMMANDS = re.search(r"```sh\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL).group(1).splitlines()
 
@@ -43,27 +40,3 @@ def test_the_row_is_in_the_table(folder):
     run = folder / "quiet-words" / "run"
     assert re.search(r"\| quiet-words\(scale=0\.5\)", (run / "leaderboard.md").read_text())
     assert "quiet-words(scale=0.5)" in (run / "leaderboard.html").read_text()
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("QuietWords", "Write quiet-words"),
-        ("2fast", "Write fast"),
-        ("class", "lower-case words"),
-        ("rna", "a mitigation of that name, from solidmark"),
-        ("torch", "torch, which is installed"),
-        ("null", "lower-case words"),
-        ("../up", "Write up"),
-    ],
-)
-def test_a_name_that_will_not_do_is_refused_with_a_cure(tmp_path, name, message):
-    with pytest.raises(InvalidValue, match=message):
-        new.write(name, tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_folder_that_exists_is_left_alone(tmp_path):
-    (tmp_path / "quiet-words").mkdir()
-    with pytest.raises(InvalidValue, match="exists"):
-        new.write("quiet-words", tmp_path)
