@@ -389,8 +389,8 @@ def batch(**changes):
     model = SimpleNamespace(schedule=schedule, encode=lambda images: images * 10, decode=lambda x: x / 10)
     given = {
         "captions": ["a", "", " "], "embeddings": None, "unconditional": None, "noise": torch.ones(3, 1, 1, 2),
-        "mask": torch.tensor([True, False]).expand(3, 1, 1, 2), "refused": None, "times": [8, 4], "guidance": 1.0, "eta": 0.0,
-        "model": model, "observed": torch.full((3, 1, 1, 2), 5.0), **changes,
+        "mask": torch.tensor([True, False]).expand(3, 1, 1, 2), "refused": None, "times": [8, 4], "guidance": 1.0,
+        "eta": 0.0, "model": model, "observed": torch.full((3, 1, 1, 2), 5.0), **changes,
     }  # fmt: skip
     return SamplingBatch(**given)
 
