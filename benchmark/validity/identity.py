@@ -88,9 +88,10 @@ def caption(experiments: Experiments) -> Finding:
 
 def _by_image(experiments: Experiments, seed: int) -> dict[str, float]:
     testbed = experiments.testbed("mnist")
-    split, model = testbed.split(seed), experiments.model(testbed, seed)
+    split, model, judge = testbed.split(seed), experiments.model(testbed, seed), testbed.judge()
+    assert judge is not None
     shown = {name: _showing(split, change(split.trained.images)) for name, change in CHANGES.items()}
-    shown["another of its class"] = _showing(split, _others(split, testbed.judge().classify))
+    shown["another of its class"] = _showing(split, _others(split, judge.classify))
     return {
         name: experiments.recall(experiments.ask(testbed, seed, model, split=changed), split).value
         for name, changed in shown.items()

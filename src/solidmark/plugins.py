@@ -14,6 +14,7 @@ import json
 import os
 import re
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from . import provenance
-from .errors import InvalidValue, PluginFault, SolidmarkError, UnknownName, cleaned, cure_of, said, shortened
+from .errors import DamagedFile, InvalidValue, PluginFault, SolidmarkError, UnknownName, cleaned, cure_of, said, shortened
 from .mitigation import Claim, Mitigation, Needs, trial
 from .mitigation.composition import Composition, Part
 from .store import default_root
@@ -45,6 +46,8 @@ PATIENCE = 120.0
 """Seconds that a plugin may take to be imported, and to list its settings."""
 OWN = "solidmark"
 """The suite's own distribution: its names stay its own, and its classes alone are controls and reference curves."""
+SETTINGS = ".toml"
+"""How a file of settings of a testbed ends."""
 MOST_SETTINGS = {True: 200, False: 50}
 """How many settings a family of the suite's own distribution may have, and one of another."""
 
@@ -389,8 +392,18 @@ def _load_file(head: str, values: dict[str, Any]) -> Part:
     return _instantiate(kind, values, head, lambda made: Part(f"{path.stem}.{name}", made, source_text, own=False).checked())
 
 
+def testbed_name(expression: str) -> str:
+    """What a testbed is called without its parameters: `digits` of `digits(trained=256)`, `mine` of `folder/mine.toml`."""
+    return Path(expression).stem if expression.endswith(SETTINGS) else expression.partition("(")[0]
+
+
 def testbed(expression: str) -> tuple[str, Any]:
-    """`digits` or `digits(trained=256)`: its label and the testbed. Raises as `compose` does."""
+    """`digits`, `digits(trained=256)` or a file of settings, `mine.toml`: its label and the testbed.
+
+    Such a file has a key `testbed`, the name of a testbed that takes the path as its `settings`. Raises as `compose` does.
+    """
+    if expression.endswith(SETTINGS):
+        return _testbed_of_file(Path(expression))
     head, bracket, _ = expression.partition("(")
     if bracket and not expression.endswith(")"):
         raise InvalidValue("testbed", repr(expression), "name or name(parameter=value, ...)", "Close the parenthesis.")
@@ -401,6 +414,26 @@ def testbed(expression: str) -> tuple[str, Any]:
             raise UnknownName.among(f"parameter of testbed {head}", name, parameters)
     text = ", ".join(f"{name}={value!r}" for name, value in values.items())
     return (f"{head}({text})" if text else head), instance(GROUPS["testbed"], "testbed", head, **values)
+
+
+def _testbed_of_file(path: Path) -> tuple[str, Any]:
+    """Its label is the name of the file, since the place of it is no part of what was measured."""
+    try:
+        named = tomllib.loads(path.read_text(encoding="utf-8")).get("testbed")
+    except OSError as cause:
+        cure = "Correct the path."
+        raise InvalidValue("--testbed", f"{path}: {cause.strerror or cause}", "a file of settings", cure) from cause
+    except ValueError as cause:
+        raise DamagedFile(str(path), f"{cause}", "TOML in UTF-8", "Correct the line.") from cause
+    plain = instance(GROUPS["testbed"], f"{path.name}, testbed", str(named))
+    if "settings" not in {field.name for field in dataclasses.fields(plain)}:
+        cure = "Name a testbed that has such a field."
+        raise InvalidValue(f"{path.name}, testbed", repr(named), "one that takes settings", cure)
+    installed = {plugin.name for plugin in discover(GROUPS["testbed"])} - {named}
+    if not NAME.fullmatch(path.stem) or path.stem in installed:
+        expected = "letters, digits, dots, - and _, and .toml, and no name of another testbed"
+        raise InvalidValue("--testbed", repr(path.name), expected, "Rename the file: its name becomes that of the testbed.")
+    return path.stem, instance(GROUPS["testbed"], "testbed", str(named), settings=str(path))
 
 
 def instance(group: str, kind: str, name: str, **values: Any) -> Any:

@@ -51,7 +51,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption(f"{PREFIX}{name}", help=f"{text}; in the benchmark's own runs also --{name}", **how)
 
     option("profile", "quick (default), standard (3 seeds, all settings) or full", metavar="NAME")
-    option("testbed", "testbed to use; repeat for more (default: digits or digits-quick)", action="append", metavar="NAME")
+    option(
+        "testbed",
+        "testbed, or its settings FILE.toml; repeatable (default: digits or digits-quick)",
+        action="append",
+        metavar="NAME",
+    )
     option("mitigation", "'rna', 'rna(share=0.5)', 'rna+gni' or file.py:Class; repeatable", action="append", metavar="EXPR")
     option("seeds", "seeds, as 0,1,2 or 0-7", metavar="LIST")
     option("queries", "queries to ask, as outpaint,average", metavar="LIST")

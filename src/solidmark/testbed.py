@@ -33,6 +33,8 @@ DDIM = SolverConfig(name="ddim", eta=0.0)
 """Without noise between the steps, as most services sample: what a mitigation does to x_T counts here alone."""
 JUDGED = 900
 """How many images train the judge and nothing else, where there are enough; the same for all seeds."""
+FEWEST_SPARE = 4
+"""The fewest calibration images, and as many for the other reference, of a testbed without a judge: content needs 4."""
 LEAST = 3
 """The fewest images of which M can be computed."""
 
@@ -67,6 +69,8 @@ class Testbed:
     row is believed. None where that is not known."""
     tells_class: ClassVar[bool] = True
     """Whether a caption names a class, so that generation from it can be judged."""
+    has_judge: ClassVar[bool] = True
+    """Whether images are set aside to train a judge on; without one, utility is null."""
     queries: ClassVar[tuple[str, ...]] = ()
     """Further queries, beside those of the profile, where `outpaint` alone cannot find what is remembered."""
 
@@ -209,6 +213,8 @@ class Testbed:
     def _sizes(self, labelled: Labelled) -> tuple[int, int]:
         """The number of calibration images (and of the other reference), and of the judge's. Raises InvalidValue."""
         left = len(labelled.labels) - self.trained - self.held_out
+        if not self.has_judge:
+            return self._spare(labelled, left), 0
         spare = min(self.held_out, left // 4)
         judged = min(JUDGED, left - 2 * spare)
         if spare < 16 or judged < 100:
@@ -217,9 +223,18 @@ class Testbed:
             raise InvalidValue(type(self).__name__, found, expected, cure)
         return spare, judged
 
-    def judge(self) -> Judge:
-        """The judge of this testbed, the same for every seed."""
-        return _judge(self)
+    def _spare(self, labelled: Labelled, left: int) -> int:
+        """The number of calibration images where no judge takes any: half of those that are left."""
+        spare = min(self.held_out, left // 2)
+        if spare < FEWEST_SPARE:
+            found, cure = f"{len(labelled.labels)} distinct images", "Add images, or ask for fewer trained or held-out ones."
+            expected = f"{self.trained} trained, {self.held_out} held out and {2 * FEWEST_SPARE} others"
+            raise InvalidValue(type(self).__name__, found, expected, cure)
+        return spare
+
+    def judge(self) -> Judge | None:
+        """The judge of this testbed, the same for every seed; None where it has none."""
+        return _judge(self) if self.has_judge else None
 
     def _calibration(self, labelled: Labelled, indices: NDArray[np.int64], rng: np.random.Generator) -> Examples:
         captions = self.captions(labelled.labels[indices], rng)

@@ -12,9 +12,10 @@ from ..errors import InvalidValue
 from ..records import latest
 from ..schema.numbers import Estimate
 from ..schema.record import CaseRecord, Record, TestbedRecord
-from ..schema.row import NO_CLASS, NO_POWER, Row, Utility
+from ..schema.row import NO_CLASS, NO_POWER, NO_UTILITY, Row, Utility
 from ..schema.run import RunFile
 from . import blocks
+from .aggregate import of_all
 from .incidents import Incident, incidents, weak_baselines
 from .matched import MatchedComparison, matched_comparison
 from .outcomes import Outcome, outcomes
@@ -43,6 +44,8 @@ class TestbedFacts:
         """The facts as plain JSON, null with a reason where unknown."""
         reasons = dict.fromkeys(("power", "unmarked"), self.reason) if self.power is None else {}
         reasons |= {f"power.{query}": NO_POWER for query, power in (self.power or {}).items() if power is None}
+        if self.unmarked is None and self.power is not None:
+            reasons["unmarked"] = NO_UTILITY
         if self.unmarked is not None and self.unmarked.accuracy is None:
             reasons["unmarked.accuracy"] = NO_CLASS
         return {**asdict(self), "reasons": reasons}
@@ -184,5 +187,5 @@ def _testbed(empty: TestbedFacts, records: Sequence[TestbedRecord], images: int)
         expected=records[0].get("expected") or "",
         seeds=tuple(sorted(record["seed"] for record in records)),
         power=blocks.power([record["power"] for record in records], [images] * len(records)),
-        unmarked=blocks.utility([record["unmarked"]["utility"] for record in records]),
+        unmarked=of_all(blocks.utility, (record["unmarked"].get("utility") for record in records)),
     )

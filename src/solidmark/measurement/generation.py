@@ -70,8 +70,11 @@ def round_a_known_mark(case: Case, model: Denoiser, workspace: Workspace, blind:
     return found
 
 
-def judge(case: Case, split: Split, generated: Mapping[str, Generated]) -> dict[str, Utility]:
-    """Utility of each way against the held-out images, unmarked."""
+def judge(case: Case, split: Split, generated: Mapping[str, Generated]) -> dict[str, Utility] | None:
+    """Utility of each way against the held-out images, unmarked; None without a judge."""
+    judging = case.testbed.judge()
+    if judging is None:
+        return None
     real, others = (split.mark.content(split.mark.canvas(i)) for i in (split.held_out.images, split.other_reference))
     labels = {FRESH: split.fresh_labels, HELD_OUT: split.held_out_labels, KNOWN_MARK: split.fresh_labels}
     return {
@@ -80,7 +83,7 @@ def judge(case: Case, split: Split, generated: Mapping[str, Generated]) -> dict[
             labels[way][: len(found.images)] if case.testbed.tells_class else None,
             _flat(real),
             _flat(others),
-            case.testbed.judge(),
+            judging,
             found.refused,
         )
         for way, found in generated.items()

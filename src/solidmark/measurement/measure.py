@@ -34,7 +34,7 @@ from ..schema.record import (
     QueryBlock,
     Status,
     TestbedNumbers,
-    UtilityBlock,
+    UtilityOrReason,
     WorstBlock,
 )
 from ..split import Split
@@ -76,7 +76,7 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
         "worst_service": _worst(case, truth, _through_service(case, responses), delta),
         "controls": checked,
         "power": _power(power),
-        "utility": _utility(case, truth, generated),
+        **_utility(case, truth, generated),
         "denoising_loss": _denoising_loss(case, model, truth),
         "content": content_block.as_block(shown, beside, shared=answers.PLAIN in responses),
         "sources": source,
@@ -102,7 +102,7 @@ def measure_testbed(case: Case, workspace: Workspace) -> TestbedNumbers:
         **_heading(case),
         "status": "ok",
         "power": _power(power),
-        "unmarked": {"utility": _utility(case, case.truth, generated)},
+        "unmarked": _utility(case, case.truth, generated),
         "expected": case.testbed.expected,
         "provenance": _provenance(case, case.truth, workspace),
     }
@@ -114,9 +114,11 @@ def unmeasured(case: Case | None, status: Status, reason: str) -> CaseNumbers:
     return {**heading, "status": status, "reason": reason, "queries": None, "controls": None, "utility": None, "cost": None}
 
 
-def _utility(case: Case, split: Split, generated: Mapping[str, Generated]) -> UtilityBlock:
-    work = {way: found.cost for way, found in generated.items()}
-    return utility.as_block(generation.judge(case, split, generated), work)
+def _utility(case: Case, split: Split, generated: Mapping[str, Generated]) -> UtilityOrReason:
+    judged = generation.judge(case, split, generated)
+    if judged is None:
+        return {"utility": None, "utility_reason": "this testbed has no judge of pictures"}
+    return {"utility": utility.as_block(judged, {way: found.cost for way, found in generated.items()})}
 
 
 def check_applicable(composition: Composition, split: Split) -> None:

@@ -37,7 +37,9 @@ def find(case: Case, model: Model, workspace: Workspace) -> SourcesBlock:
         return {"p": None, "reason": reason}
     generated = _generate(case, exchanged(model, case.seed), workspace)
     named = case.blind.split.fresh_labels[np.arange(len(generated.images)) % len(case.blind.split.fresh_labels)]
-    shown = case.testbed.judge().classify(generated.images.flatten(1).double().numpy())
+    judge = case.testbed.judge()
+    assert judge is not None, "a testbed that tells classes has one"
+    shown = judge.classify(generated.images.flatten(1).double().numpy())
     found: Followed = follows_words(np.where(generated.refused, -1, shown), named)
     return {"p": found.p, "count": found.count, "of": found.of, "evaluations": generated.cost}
 
@@ -63,7 +65,7 @@ def _not_asked(case: Case, model: Model) -> str | None:
     if Stage.SAMPLING not in case.composition.stages:
         return "nothing acts at sampling, so that every picture comes from the weights"
     classes = len(np.unique(case.blind.split.fresh_labels))
-    if not case.testbed.tells_class or len(model.config.classes) != classes:
+    if not (case.testbed.tells_class and case.testbed.has_judge) or len(model.config.classes) != classes:
         return "captions of this testbed do not name the classes of its judge"
     if not hasattr(model.text, "exchange_classes"):
         return "the text encoder of this testbed has no names to exchange"

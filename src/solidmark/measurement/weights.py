@@ -17,9 +17,9 @@ from ..mitigation.composition import Composition
 from ..mitigation.guard import alone
 from ..mitigation.hooks import Hooks
 from ..mitigation.run import TrainingSet
-from ..models import Denoiser, Evaluations, Model, Space, metered
+from ..models import Denoiser, Evaluations, Model, Network, Space, metered
 from ..models.autoencoder import train_autoencoder
-from ..models.parts import build_parts
+from ..models.parts import build_parts, shared_space
 from ..schema.record import Reports, WorkBlock
 from ..store import digest
 from ..training import train
@@ -40,7 +40,7 @@ def train_or_load(case: Case, workspace: Workspace) -> tuple[Model, BuildInfo]:
     space = train_space_or_load(case, workspace)
     key = {
         "base": None if base is None else fingerprint(base),
-        **_space_key(space),
+        **_space_key(space, case.testbed.recipe.network),
         "recipe": provenance.describe(case.testbed.recipe),
         "split": blind.fingerprint if parts.parts else blind.training_digest,
         "seed": case.seed,
@@ -81,7 +81,7 @@ def _train_base_or_load(case: Case, workspace: Workspace) -> Model | None:
         "keys": None if keys is None else _sha(keys),
         "mark": [provenance.describe(mark), _sha(case.blind.split.mark_masks)],
         "seed": case.seed,
-        **_space_key(space),
+        **_space_key(space, recipe.network),
     }
 
     def build(folder: Path) -> None:
@@ -101,8 +101,11 @@ def _train_base_or_load(case: Case, workspace: Workspace) -> Model | None:
 
 
 def train_space_or_load(case: Case, workspace: Workspace) -> Space | None:
-    """The latent space of a testbed, trained once for all its seeds and rows; None in pixel space."""
+    """The latent space of a testbed, trained once for all its seeds and rows, or given; None in pixel space."""
     recipe, network = case.testbed.autoencoder, case.testbed.recipe.network
+    if (shared := shared_space(network)) is not None:
+        shared.to(workspace.device)
+        return shared
     if recipe is None:
         return None
     images, mark = case.testbed.base_examples().images, case.testbed.mark
@@ -125,9 +128,11 @@ def train_space_or_load(case: Case, workspace: Workspace) -> Space | None:
     return space
 
 
-def _space_key(space: Space | None) -> dict[str, str]:
-    """What tells models of different autoencoders apart; nothing in pixel space."""
-    return {} if space is None else {"space": digest({name: _sha(tensor) for name, tensor in space.state().items()})}
+def _space_key(space: Space | None, network: Network) -> dict[str, str]:
+    """What tells models of different autoencoders apart; nothing in pixel space, or where the network says it."""
+    if space is None or "space" in network.shared:
+        return {}
+    return {"space": digest({name: _sha(tensor) for name, tensor in space.state().items()})}
 
 
 def edit_or_load(case: Case, workspace: Workspace) -> tuple[Model, dict[str, BuildInfo]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import DamagedFile
+from ..errors import DamagedFile, NotApplicable
 from .scores import Array
 
 if TYPE_CHECKING:
@@ -25,9 +25,16 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """How SSCD and most published networks expect their colours."""
 
 
-def judge_features(judge: Judge) -> Features:
-    """The hidden layer of a testbed's judge, which takes flat images."""
+def judge_features(judge: Judge | None) -> Features:
+    """The hidden layer of a testbed's judge, which takes flat images; without one they raise NotApplicable."""
+    if judge is None:
+        return _no_features
     return lambda images: judge.features(images.reshape(len(images), -1))
+
+
+def _no_features(images: Array) -> Array:
+    cure = "Choose a distance that brings features of its own."
+    raise NotApplicable("features", "a testbed without a judge", "its judge", cure)
 
 
 def torchscript_features(path: Path, side: int = 288, batch: int = 64) -> Features:

@@ -5,6 +5,7 @@ from .autoencoder import Autoencoder
 from .batch import Batch, SamplingBatch
 from .conditioning import END, PADDING, START, WORD
 from .denoiser import Denoiser, ReportedValue
+from .given import GivenNetwork, GivenParts, provide
 from .latent import LatentNetwork
 from .model import Model, build, load
 from .network import Network
@@ -23,6 +24,8 @@ __all__ = [
     "Batch",
     "Denoiser",
     "Evaluations",
+    "GivenNetwork",
+    "GivenParts",
     "LatentNetwork",
     "LatentSpace",
     "Layer",
@@ -38,4 +41,5 @@ __all__ = [
     "build",
     "load",
     "metered",
+    "provide",
 ]  # fmt: skip

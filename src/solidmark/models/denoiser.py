@@ -121,8 +121,8 @@ class Denoiser(ABC):
         return self
 
     def parameters(self) -> list[nn.Parameter]:
-        """All weights: those of the network, then those of the text encoder."""
-        return [*self.network.parameters(), *self.text.parameters()]
+        """All weights that can be trained: those of the network, then those of the text encoder."""
+        return [*self.network.parameters(), *([] if "text" in self.config.shared else self.text.parameters())]
 
     def frozen(self) -> Self:
         """The same denoiser, in evaluation mode and with `requires_grad` off."""
@@ -134,7 +134,8 @@ class Denoiser(ABC):
 
     def copy(self) -> Self:
         """An independent copy that can be trained. Its evaluations start at zero, and it has reported nothing."""
-        twin = copy.deepcopy(self, {id(self.space): self.space})  # it is never trained, so it is shared
+        never_trained = [self.space, *([self.text] if "text" in self.config.shared else [])]
+        twin = copy.deepcopy(self, {id(part): part for part in never_trained})
         twin.evaluations, twin.reported = Evaluations(), {}
         for parameter in twin.parameters():
             parameter.requires_grad_(True)
@@ -180,18 +181,20 @@ class Denoiser(ABC):
         return self.space.cells(pixels)
 
     def state(self) -> dict[str, Tensor]:
-        """All weights by name, ready for safetensors."""
+        """All weights by name, ready for safetensors; without those of parts that all models share."""
         parts = {"network": self.network.state_dict(), "text": self.text.state_dict(), "space": self.space.state()}
         return {
             f"{part}.{name}": tensor.detach().cpu().contiguous()
             for part, tensors in parts.items()
+            if part not in self.config.shared
             for name, tensor in tensors.items()
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> Self:
         """The same denoiser with these weights. Raises RuntimeError for a name too many or too few."""
         for part, module in (("network", self.network), ("text", self.text)):
-            module.load_state_dict(_of(part, state))
+            if part not in self.config.shared:
+                module.load_state_dict(_of(part, state))
         if space := _of("space", state):
             self.space.load_state(space)
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from ..errors import DamagedFile, NotApplicable
 from .attention import Attention, OpenedAttention
 from .denoiser import Denoiser
+from .given import GivenNetwork
 from .latent import LatentNetwork, build_pipeline
 from .network import Network, save_config
 from .parts import build_parts
@@ -69,8 +70,16 @@ class Model(Denoiser):
     def _denoise(self, x: Tensor, t: int | Tensor, embeddings: Tensor) -> Tensor:
         cells = F.pixel_unshuffle(x, self.config.patch)
         conditions = {"text": {"encoder_hidden_states": embeddings}, "label": {"class_labels": embeddings}}
-        output = self.network(cells, t, **conditions.get(self.config.kind, {}), return_dict=False)[0]
+        with self._precision(x.device.type):
+            output = self.network(cells, t, **conditions.get(self.config.kind, {}), return_dict=False)[0]
+        output = output.to(x.dtype)
         return F.pixel_shuffle(output, self.config.patch)
+
+    def _precision(self, device: str) -> AbstractContextManager[object]:
+        """Inside, the network computes in the precision of its configuration; weights and output stay as they are."""
+        if not isinstance(self.config, GivenNetwork) or self.config.precision == "float32":
+            return nullcontext()
+        return torch.autocast(device, getattr(torch, self.config.precision))
 
     @contextmanager
     def _opened(self, attention: Attention | None) -> Iterator[None]:
@@ -109,7 +118,7 @@ def _count(_network: nn.Module, _arguments: Any, output: tuple[Tensor, ...]) -> 
     meter(output[0])
 
 
-CONFIGURATIONS: Mapping[str, type[Network]] = {kind.__name__: kind for kind in (Network, LatentNetwork)}
+CONFIGURATIONS: Mapping[str, type[Network]] = {kind.__name__: kind for kind in (Network, LatentNetwork, GivenNetwork)}
 """The classes of configurations by the name that a saved model has."""
 
 

@@ -42,6 +42,11 @@ class Network:
         """Channels of x, the space that the network works in."""
         return self.channels
 
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The parts, of `text` and `space`, that are never trained and belong to all models of this configuration."""
+        return ()
+
 
 def build_network(config: Network) -> nn.Module:
     """The diffusers network of a configuration."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import singledispatch
 
@@ -10,6 +11,7 @@ from torch import nn
 from ..errors import UnknownName
 from .clip import Clip
 from .conditioning import CONDITIONINGS
+from .given import GivenNetwork, begin_network, parts_of
 from .latent import LatentNetwork, build_autoencoder, build_text, build_unet
 from .network import Network, build_network
 from .schedule import ScheduleConfig
@@ -38,6 +40,19 @@ def build_parts(config: Network) -> Parts:
 def _latent_parts(config: LatentNetwork) -> Parts:
     network, text = build_unet(config), Clip(*build_text(config), config.classes)
     return Parts(network, text, LatentSpace(build_autoencoder(config), config.factor), schedule_of(config))
+
+
+@build_parts.register
+def _given_parts(config: GivenNetwork) -> Parts:
+    given = parts_of(config)
+    encoder = given.text_encoder if "text" in config.shared else copy.deepcopy(given.text_encoder)
+    text = Clip(given.tokenizer, encoder.requires_grad_("text" not in config.shared))
+    return Parts(begin_network(config, given.unet), text, given.space, schedule_of(config))
+
+
+def shared_space(config: Network) -> Space | None:
+    """The space that all models of a configuration share; None where each has its own, or works in pixels."""
+    return parts_of(config).space if isinstance(config, GivenNetwork) else None
 
 
 @singledispatch

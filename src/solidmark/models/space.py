@@ -96,8 +96,10 @@ class LatentSpace(Space):
 
     def to(self, device: torch.device | str) -> None:
         """Move the autoencoder, and forget what was encoded elsewhere."""
+        before = self._device
         self.autoencoder.to(device)
-        self._known.clear()
+        if self._device != before:
+            self._known.clear()
 
     def state(self) -> dict[str, Tensor]:
         """The autoencoder's weights and the scale."""

@@ -30,7 +30,7 @@ def checked(record: Mapping[str, Any], where: str, cure: str = CURE) -> Record:
         if first["type"] in ("missing", "union_tag_not_found"):
             raise DamagedFile(where, f"no {path}", "a value for it", cure) from cause
         raise DamagedFile(where, f"{path} = {first['input']!r:.60}", first["msg"], cure) from cause
-    lacking = [name for name in MEASURED_BLOCKS if record.get(name) is None]
+    lacking = [name for name in MEASURED_BLOCKS if record.get(name) is None and not record.get(f"{name}_reason")]
     if typed["event"] == "case" and typed["status"] in MEASURED and lacking:
         raise DamagedFile(
             where, f"status {typed['status']}, and no {', '.join(lacking)}", "numbers of a measured case", cure

@@ -64,7 +64,7 @@ def short_row(row: Mapping[str, Any], *, shown: bool = False) -> list[str]:
     lead = next(iter((row["queries"] or {}).values()), None)
     if lead is None:
         return [row["mitigation"], "", "", *([""] if shown else []), "", row["status"]]
-    m, certified, accuracy = lead["memorization"], lead["certified"], row["utility"]["accuracy"]
+    m, certified, accuracy = lead["memorization"], lead["certified"], (row["utility"] or {}).get("accuracy")
     return [
         row["mitigation"],
         f"{m['value']:+.3f} [{m['low']:+.3f}, {m['high']:+.3f}]",

@@ -153,7 +153,7 @@ class Session:
         """A line for each marker that selects: testbeds, families, stages."""
         families = [plugin.name.rpartition(":")[2] for plugin in plugins.discover(plugins.GROUPS["mitigation"])]
         composed = [name for expression in self.options.mitigations for name in _families(expression)]
-        testbeds = [name.partition("(")[0] for name in self.options.testbed_list()]
+        testbeds = [plugins.testbed_name(expression) for expression in self.options.testbed_list()]
         lines = {name: f"{name}: cases of the testbed {name}" for name in testbeds}
         lines |= {name: f"{name}: cases of the mitigation {name}" for name in (*families, *composed)}
         return [

@@ -416,7 +416,14 @@ class SourcesBlock(TypedDict):
     reason: NotRequired[str]
 
 
-class CaseNumbers(Heading):
+class UtilityOrReason(TypedDict):
+    """What generation is worth, or why that is not known."""
+
+    utility: NotRequired[UtilityBlock | None]
+    utility_reason: NotRequired[str]
+
+
+class CaseNumbers(Heading, UtilityOrReason):
     """What measuring a case gives; where it has failed, null with a `reason`."""
 
     status: Status
@@ -427,7 +434,6 @@ class CaseNumbers(Heading):
     worst_service: NotRequired[WorstBlock | None]
     controls: NotRequired[ControlsBlock | None]
     power: NotRequired[dict[str, IntervalBlock | None]]
-    utility: NotRequired[UtilityBlock | None]
     denoising_loss: NotRequired[DenoisingLossBlock | None]
     content: NotRequired[ContentBlock | None]
     space: NotRequired[SpaceBlock | None]
@@ -449,10 +455,8 @@ class CaseRecord(CaseNumbers, Identity, Stamp):
     attempt: NotRequired[int]
 
 
-class UnmarkedBlock(TypedDict):
+class UnmarkedBlock(UtilityOrReason):
     """The same training without keys."""
-
-    utility: UtilityBlock
 
 
 class TestbedNumbers(Heading):

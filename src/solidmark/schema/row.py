@@ -42,6 +42,7 @@ NO_LOSS = (
 )
 NO_REFUSAL = "the service refused nothing, or its refusals were not recorded for every seed"
 NO_CLAIM = "no part of it claims to be differentially private"
+NO_UTILITY = "this testbed has no judge of pictures, and was given no models that could take its place"
 NO_POWER = "the perfect memorizer is a closed formula, which this query cannot be put to"
 
 
@@ -382,6 +383,8 @@ class Row:
         """Why what is null is null, by the name of the field; parts of a field after a dot."""
         reasons = {name: self.reason for name in NUMBERS if getattr(self, name) is None}
         reasons |= {name: NO_WORST for name in ("worst", "worst_service") if self.ok and getattr(self, name) is None}
+        if self.ok and self.utility is None:
+            reasons["utility"] = NO_UTILITY
         if self.ok and self.content is None:
             reasons["content"] = NO_CONTENT
         if self.disagreement is None:

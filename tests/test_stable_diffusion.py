@@ -1,0 +1,126 @@
+"""The testbed of Stable Diffusion, on a tiny pipeline of random weights and tiny images."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import worlds
+from sd_world import World, photos, pipeline
+from tiny_pipelines import seeded
+
+from solidmark import models
+from solidmark.errors import NotApplicable
+from solidmark.measurement.case import Case, Workspace
+from solidmark.measurement.measure import measure
+from solidmark.measurement.weights import train_or_load
+from solidmark.mitigation.composition import Composition
+from solidmark.models.given import parts_of
+from solidmark.pipelines.quiet import quiet
+from solidmark.queries.caption_only import CaptionOnly
+from solidmark.queries.outpaint import Outpaint
+from solidmark.sampling import Service, SolverConfig, noises
+from solidmark.seeds import torch_rng
+from solidmark.store import Store
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sd")
+    pipeline(root / "pipe")
+    photos(root / "photos")
+    return World(root)
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace(Store(tmp_path / "store"))
+
+
+def case(testbed, composition=None):
+    queries = (("outpaint", Outpaint()), ("caption-only", CaptionOnly()))
+    return Case("sd", testbed, composition or Composition(), 0, queries, testbed.solvers["fast"])
+
+
+def test_a_row_is_measured_from_end_to_end(world, workspace, tmp_path):
+    record = measure(case(world.testbed()), workspace, tmp_path)
+    assert record["queries"]["outpaint"]["memorization"]["images"] == 12
+    assert record["controls"]["faults"] == []
+    assert record["utility"] is None
+    assert "no judge" in record["utility_reason"]
+
+
+def test_our_handle_is_the_stock_pipeline(world):
+    model = models.build(world.testbed().recipe.network, torch_rng(0, "model")).frozen()
+    with quiet():
+        from diffusers import StableDiffusionPipeline
+
+        pipe = StableDiffusionPipeline.from_pretrained(world.root / "pipe")
+    pipe.set_progress_bar_config(disable=True)
+    solver = SolverConfig(steps=6, eta=0.0, guidance=3.0)
+    captions, noise = ["a red house", "two dogs"], noises(range(2), model.shape, solver.draws, 0, "test")
+    mask = torch.ones(2, 1, 16, 16, dtype=torch.bool)
+    ours = Service(model, worlds.composed(), 0).sample(captions, torch.zeros(2, 3, 16, 16), mask, noise, solver)
+    given = {"latents": noise[:, 0], "guidance_scale": 3.0, "num_inference_steps": 6, "output_type": "np"}
+    theirs = torch.from_numpy(np.asarray(pipe(captions, height=16, width=16, **given).images)).permute(0, 3, 1, 2)
+    assert (ours - theirs).abs().max() < 1e-5
+
+
+def test_only_the_network_is_trained_and_stored(world, workspace):
+    testbed = world.testbed()
+    shared = parts_of(testbed.recipe.network)
+    before = [part.detach().clone() for part in shared.text_encoder.parameters()]
+    model, _ = train_or_load(case(testbed), workspace)
+    assert {name.partition(".")[0] for name in model.state()} == {"network"}
+    assert all(torch.equal(old, new) for old, new in zip(before, shared.text_encoder.parameters(), strict=True))
+    first = next(iter(model.network.parameters()))
+    assert not torch.equal(first, next(iter(shared.unet.parameters())))
+
+
+def test_a_text_encoder_is_trained_where_the_settings_say_so(world, workspace):
+    testbed = world.testbed(training={"text_encoder": True})
+    model, _ = train_or_load(case(testbed), workspace)
+    given = dict(parts_of(testbed.recipe.network).text_encoder.named_parameters())
+    trained = dict(model.text.encoder.named_parameters())
+    assert any(not torch.equal(trained[name], given[name]) for name in given)
+
+
+def test_random_weights_begin_from_scratch(world):
+    network = world.testbed(base={"initialise": "random"}).recipe.network
+    one, again, other = (models.build(network, torch_rng(seed, "model")).state() for seed in (0, 0, 1))
+    name = next(name for name in one if one[name].dim() > 1)
+    given = dict(parts_of(network).unet.named_parameters())[name.removeprefix("network.")]
+    assert torch.equal(one[name], again[name])
+    assert not torch.equal(one[name], other[name])
+    assert not torch.equal(one[name], given)
+
+
+def test_a_mitigation_that_changes_the_network_does_not_apply(world, workspace):
+    from solidmark.mitigations.network_width import NetworkWidth
+
+    with pytest.raises(NotApplicable, match="network of a given pipeline: found widths"):
+        train_or_load(case(world.testbed(), worlds.composed(NetworkWidth())), workspace)
+
+
+def test_the_place_of_a_pipeline_and_of_images_is_no_part_of_a_testbed(world, tmp_path):
+    pipe, images = (tmp_path / name for name in ("elsewhere", "others"))
+    pipe.symlink_to(world.root / "pipe")
+    images.symlink_to(world.root / "photos")
+    moved = World(tmp_path).testbed(base={"pipeline": "elsewhere"}, images={"source": "others"})
+    assert moved == world.testbed()
+    assert str(Path(tmp_path)) not in repr(moved)
+
+
+def test_the_network_computes_in_the_precision_of_the_settings(world):
+    from tiny_pipelines import unet
+
+    plain, short = (world.testbed(training={"precision": name}).recipe.network for name in ("float32", "bfloat16"))
+    x, words = torch.randn(2, 4, 4, 4), ["a red house", "two dogs"]
+    outputs = []
+    for network in (plain, short):
+        model = models.build(network, torch_rng(0, "model")).frozen()
+        outputs.append(model.predict(x, 500, model.embed(words)).output)
+    exact = seeded(lambda: unet())(x, 500, model.embed(words)).sample
+    assert torch.equal(outputs[0], exact)
+    assert outputs[1].dtype == torch.float32
+    assert 0 < (outputs[1] - exact).abs().max() < 0.1 * exact.abs().max()
