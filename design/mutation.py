@@ -1,13 +1,17 @@
 """How many small faults do the tests catch? Draw faults at random, put each into a copy of the checkout, run its tests.
 
+    python design/mutation_map.py map.jsonl                     # which tests run which lines
     python design/mutation.py draw --seed 20261127 --count 160 > drawn.jsonl
-    python design/mutation.py run drawn.jsonl results.jsonl     # goes on where it was stopped
+    python design/mutation.py run drawn.jsonl map.jsonl results.jsonl     # goes on where it was stopped
     python design/mutation.py table results.jsonl
 
 `run` changes files of the checkout that it is started in and puts them back, so start it in a copy. One process imports
 the libraries once and forks for each fault, which saves most of the time. A fault is caught where a test fails, where the
-tests cannot be collected, or where a file of them needs more than LIMIT seconds of processor time. A drawn fault with a
+tests cannot be collected, or where a run of them needs more than LIMIT seconds of processor time. A drawn fault with a
 key `equivalent`, which has the reason, is left out.
+
+A fault in a function meets the tests that run its statement, those of the test files that name its module most first. One in
+a constant or a default meets the tests that run anything of its module.
 """
 
 from __future__ import annotations
@@ -26,14 +30,11 @@ from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+from mutation_map import LIBRARIES, ROOTS, Map, lines_of, test_files
 from mutation_operators import RULES, Fault, faults, is_change
 
-ROOTS = ("src/solidmark", "mitigations", "reports")
 LIMIT = 150
-"""Seconds of processor time that one test file may take; without a fault none takes a third of it."""
-LIBRARIES = "torch numpy scipy.stats pandas pyarrow sklearn.datasets hypothesis diffusers pytest jinja2 statsmodels.api"
-SLOW = "hostile|benchmark|careless|neighbours|test_new|packaging|readme|kills|alone|house"
-"""Test files that start processes of their own, and are too slow to run for each fault: what is caught is a lower bound."""
+"""Seconds of processor time that one run of tests may take; without a fault none takes a third of it."""
 PUBLISHED = "tests/test_published.py tests/test_ranges.py tests/test_constants.py".split()
 """Tests that go through all plugins and constants without naming them."""
 
@@ -84,41 +85,59 @@ def tests_of(path: Path, scope: str, contents: dict[Path, Counter]) -> list[str]
 def contents_of_tests() -> dict[Path, Counter]:
     """The words of every test file; `import:x` for a module x that it imports."""
     contents = {}
-    for path in sorted(Path("tests").glob("test_*.py")):
-        if not re.search(SLOW, path.stem):
-            text = path.read_text()
-            words = Counter(re.findall(r"[\w-]+", text))
-            for line in re.findall(r"^(?:from|import) .*", text, re.MULTILINE):
-                words.update(f"import:{word}" for word in re.findall(r"\w+", line))
-            contents[path] = words
+    for path in test_files():
+        text = path.read_text()
+        words = Counter(re.findall(r"[\w-]+", text))
+        for line in re.findall(r"^(?:from|import) .*", text, re.MULTILINE):
+            words.update(f"import:{word}" for word in re.findall(r"\w+", line))
+        contents[path] = words
     return contents
 
 
-def run(drawn: list[dict], results: Path, files: int, budget: float) -> None:
+def runs(each: dict, known: Map, contents: dict[Path, Counter], budget: float) -> list[list[str]]:
+    """What is given to pytest, run by run: first the tests of the files that name most of the module, then all others.
+
+    At most `budget` seconds of tests, the shortest first.
+    """
+    path = Path(each["file"])
+    named = tests_of(path, each["scope"], contents)
+    lines = lines_of(path.read_text(), each["line"], each["scope"])
+    tests, near = known.tests(each["file"], lines or range(10**6)), set(named[:4])
+    first, later, spent = [], [], 0.0
+    for test in sorted(tests, key=lambda test: (test.partition("::")[0] not in near, known.seconds[test])):
+        spent += known.seconds[test]
+        if spent <= budget:
+            (first if test.partition("::")[0] in near and spent <= budget / 3 else later).append(test)
+    untraced = [test for test in named[:4] if test not in known.files]
+    whole = untraced if lines and tests else [test for test in named[:6] if not tests or test in {*PUBLISHED, *untraced}]
+    return [each for each in (first, whole, later) if each]
+
+
+def run(drawn: list[dict], known: Map, results: Path, budget: float) -> None:
     """Run the tests of each fault that has no result yet."""
     for name in LIBRARIES.split():
         __import__(name)
     import torch
 
     torch.set_num_threads(1)
-    known = {json.loads(line)["id"] for line in results.read_text().splitlines()} if results.exists() else set()
+    done = {json.loads(line)["id"] for line in results.read_text().splitlines()} if results.exists() else set()
     contents = contents_of_tests()
     for number, each in enumerate(drawn):
-        if each["id"] not in known and "equivalent" not in each:
+        if each["id"] not in done and "equivalent" not in each:
             path = Path(each["file"])
-            chosen = tests_of(path, each["scope"], contents)[:files]
-            outcome = with_fault(path, Fault(**{name: each[name] for name in Fault.__annotations__}), chosen, budget, number)
+            chosen = runs(each, known, contents, budget)
+            outcome = with_fault(path, Fault(**{name: each[name] for name in Fault.__annotations__}), chosen, number)
             with results.open("a") as file:
                 file.write(json.dumps({**each, **outcome, "tests": chosen}) + "\n")
             print(each["id"], outcome["outcome"], outcome["cpu"], each["file"], each["line"], each["kind"], flush=True)
 
 
-def with_fault(path: Path, fault: Fault, tests: list[str], budget: float, number: int) -> dict:
-    """What the tests say of a file with the fault: file by file, until one fails or the budget is spent."""
+def with_fault(path: Path, fault: Fault, tests: list[list[str]], number: int) -> dict:
+    """What the tests say of a file with the fault: run by run, until one fails."""
     source, before, began = path.read_text(), path.stat(), time.time()
     outcome, told, cpu = "survived", "", 0.0
     waiting = list(tests)
-    while waiting and outcome == "survived" and cpu <= budget:
+    while waiting and outcome == "survived":
         try:
             path.write_text(fault.applied(source))
             later = before.st_mtime + 10**6 + number  # no stale bytecode is taken for it
@@ -145,11 +164,11 @@ def fails_anyway(told: str) -> bool:
     """Whether the test of a line such as `FAILED file::test - reason` fails without a fault; it is then left out."""
     name = told.partition(" ")[2].partition(" - ")[0]
     if name and name not in HOLD | FAIL_ANYWAY:
-        (FAIL_ANYWAY if in_child(name)[0] != "survived" else HOLD).add(name)
+        (FAIL_ANYWAY if in_child([name])[0] != "survived" else HOLD).add(name)
     return name in FAIL_ANYWAY
 
 
-def in_child(test: str) -> tuple[str, str, float]:
+def in_child(tests: list[str]) -> tuple[str, str, float]:
     """Run pytest in a fork of this process: the outcome, the first failure, and seconds of processor time."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -160,7 +179,7 @@ def in_child(test: str) -> tuple[str, str, float]:
             resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT + 5))
             sys.dont_write_bytecode = True
             os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-            os.write(writer, json.dumps(judged(test)).encode())
+            os.write(writer, json.dumps(judged(tests)).encode())
         finally:
             os._exit(0)  # whatever happens, this copy of the process ends here
     os.close(writer)
@@ -169,18 +188,18 @@ def in_child(test: str) -> tuple[str, str, float]:
     _, status, used = os.wait4(child, 0)
     seconds = used.ru_utime + used.ru_stime
     if not told and not os.WIFSIGNALED(status):
-        raise RuntimeError(f"pytest came to no end on {test}: run it by hand")
-    outcome, text = json.loads(told) if told else ("timeout", f"over {LIMIT} s in {test}")
+        raise RuntimeError(f"pytest came to no end on {tests}: run it by hand")
+    outcome, text = json.loads(told) if told else ("timeout", f"over {LIMIT} s in {tests}")
     return outcome, text, seconds
 
 
-def judged(test: str) -> tuple[str, str]:
+def judged(tests: list[str]) -> tuple[str, str]:
     """Caught or survived, and by which test."""
     import pytest
 
     shown = io.StringIO()
     out = [word for name in FAIL_ANYWAY for word in (("--deselect", name) if "::" in name else ("--ignore", name))]
-    words = [test, *out, "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--tb=no", "-rfE", "-W", "error"]
+    words = [*tests, *out, "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--tb=no", "-rfE", "-W", "error"]
     words += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of the libraries that are imported already
     with redirect_stdout(shown), redirect_stderr(shown):
         code = pytest.main(words)
@@ -224,17 +243,15 @@ def main() -> None:
     one.add_argument("--count", type=int, default=150)
     one = verbs.add_parser("run")
     one.add_argument("drawn", type=Path)
+    one.add_argument("map", type=Path)
     one.add_argument("results", type=Path)
-    one.add_argument("--files", type=int, default=5, help="how many test files are run for a fault")
-    one.add_argument(
-        "--budget", type=float, default=40.0, help="seconds of processor time after which no further file is run"
-    )
+    one.add_argument("--budget", type=float, default=40.0, help="seconds of tests that are run for a fault at most")
     verbs.add_parser("table").add_argument("results", type=Path)
     options = parser.parse_args()
     if options.verb == "draw":
         print("\n".join(json.dumps(each) for each in draw(options.seed, options.count)))
     elif options.verb == "run":
-        run(read(options.drawn), options.results, options.files, options.budget)
+        run(read(options.drawn), Map(options.map), options.results, options.budget)
     else:
         print(table(read(options.results)))
 

@@ -1,0 +1,166 @@
+"""Which tests run which lines? Made before a draw is run, so that a fault meets the tests that reach it, and no others.
+
+    python -m pip install coverage
+    python design/mutation_map.py map.jsonl     # one line a test file; goes on where it was stopped
+    python design/mutation_map.py map.jsonl "reports|scores"     # only files of such names
+
+Each test file runs in a fork under coverage.py. What only a process that a test starts reaches is not seen. Started again
+it traces the test files that are new or changed. The sources are kept beside the lines, so that a map is read after edits
+of them as well: lines that stand as they stood keep their tests.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import json
+import os
+import re
+import sys
+import time
+from collections import defaultdict
+from contextlib import redirect_stderr, redirect_stdout
+from difflib import SequenceMatcher
+from functools import cache
+from pathlib import Path
+
+ROOTS = ("src/solidmark", "mitigations", "reports")
+LIBRARIES = "torch numpy scipy.stats pandas pyarrow sklearn.datasets hypothesis diffusers pytest jinja2 statsmodels.api"
+SLOW = "hostile|benchmark|careless|neighbours|test_new|packaging|readme|kills|alone|house"
+"""Test files that start processes of their own, and are too slow to run for each fault: what is caught is a lower bound."""
+
+
+def test_files() -> list[Path]:
+    """The test files that are run for faults."""
+    return [path for path in sorted(Path("tests").glob("test_*.py")) if not re.search(SLOW, path.stem)]
+
+
+def traced(test: Path) -> dict:
+    """The seconds of each test of a file, and for each line of each source the tests that run it."""
+    import coverage
+    import pytest
+
+    cover = coverage.Coverage(
+        data_file=None,
+        config_file=False,
+        concurrency=["greenlet", "thread"],
+        source=[str(Path(root).resolve()) for root in ROOTS],
+    )
+    seconds: dict[str, float] = defaultdict(float)
+
+    class Contexts:
+        @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+        def pytest_runtest_protocol(self, item):
+            name, began = item.nodeid.partition("[")[0], time.process_time()
+            cover.switch_context(name)
+            yield
+            seconds[name] += time.process_time() - began
+
+    cover.start()
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        pytest.main([str(test), "-q", "-n", "0", "-p", "no:cacheprovider"], plugins=[Contexts()])
+    cover.stop()
+    data, lines = cover.get_data(), {}
+    for file in data.measured_files():
+        by_line = {line: [name for name in names if name] for line, names in data.contexts_by_lineno(file).items()}
+        lines[os.path.relpath(file)] = {line: names for line, names in by_line.items() if names}
+    return {"test": str(test), "seconds": {name: round(spent, 3) for name, spent in seconds.items()}, "lines": lines}
+
+
+class Map:
+    """For each line of a source the tests that run it, how many seconds each test takes, and the files that were traced."""
+
+    def __init__(self, path: Path) -> None:
+        self.seconds: dict[str, float] = {}
+        self.by_line: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+        texts, rows = read(path)
+        self.files = set(rows)
+        for row in rows.values():
+            self.seconds |= row["seconds"]
+            for file, lines in row["lines"].items():
+                now = lines_now(texts[row["sources"]].get(file, ""), file)
+                for line, names in lines.items():
+                    if int(line) in now:
+                        self.by_line[file][now[int(line)]] += names
+
+    def tests(self, file: str, lines: range) -> list[str]:
+        """The tests that run one of the lines, the shortest first."""
+        names = {name for line in lines for name in self.by_line[file].get(line, ())}
+        return sorted(names, key=lambda name: (self.seconds[name], name))
+
+
+def lines_of(source: str, line: int, scope: str) -> range:
+    """The lines of the statement round a line; of a compound one its head. Outside of functions none: imports run those."""
+    tree, best, inside = ast.parse(source), range(0), False
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.lineno <= line <= node.end_lineno and node.name in scope.split("."):
+            inside = inside or node.body[0].lineno <= line
+        if isinstance(node, ast.stmt) and node.lineno <= line <= node.end_lineno:
+            body = getattr(node, "body", None)
+            end = body[0].lineno - 1 if isinstance(body, list) else node.end_lineno
+            head = range(node.lineno, max(end, node.lineno) + 1)
+            if line in head and (not best or len(head) <= len(best)):
+                best = head
+    return best if inside else range(0)
+
+
+def read(path: Path) -> tuple[dict[str, dict[str, str]], dict[str, dict]]:
+    """The texts of the sources by their digest, and of each test file its last line."""
+    texts: dict[str, dict[str, str]] = {}
+    rows: dict[str, dict] = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        row = json.loads(line)
+        if "texts" in row:
+            texts[row["sources"]] = row["texts"]
+        else:
+            rows[row["test"]] = row
+    return texts, rows
+
+
+@cache
+def lines_now(before: str, file: str) -> dict[int, int]:
+    """Where the lines of a file stand today, by where they stood; both count from 1."""
+    old, new = before.splitlines(), Path(file).read_text().splitlines() if Path(file).exists() else []
+    blocks = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
+    return {block.a + place + 1: block.b + place + 1 for block in blocks for place in range(block.size)}
+
+
+def digest(text: str) -> str:
+    """A short name of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def main() -> None:
+    """Trace every test file that has no line yet, or has changed since."""
+    for name in LIBRARIES.split():
+        __import__(name)
+    target = Path(sys.argv[1])
+    sources = {str(path): path.read_text() for root in ROOTS for path in sorted(Path(root).rglob("*.py"))}
+    name = digest(json.dumps(sources))
+    texts, rows = read(target)
+    if name not in texts:
+        append(target, {"sources": name, "texts": sources})
+    wanted = sys.argv[2] if len(sys.argv) > 2 else ""
+    for test in test_files():
+        stated = {"sources": name, "digest": digest(test.read_text())}
+        if rows.get(str(test), {}).get("digest") == stated["digest"] or not re.search(wanted, test.stem):
+            continue
+        began = time.time()
+        if os.fork() == 0:
+            try:
+                append(target, {**traced(test), **stated})
+            finally:
+                os._exit(0)
+        os.wait()
+        print(test, round(time.time() - began, 1), flush=True)
+
+
+def append(path: Path, row: dict) -> None:
+    """Add a line to a file."""
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()
