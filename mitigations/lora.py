@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from solidmark import Claim, Mitigation, Needs, Trainer
-from solidmark.api import Recipe
+from solidmark.api import NotApplicable, Recipe
 
 from ._extras import import_extra
 
@@ -89,6 +89,9 @@ class AdapterTrainer(Trainer):
         """Put adapters into the network and freeze the rest. Raises NotApplicable without a base model to adapt."""
         self.inner.prepare()
         _ = self.data.base_model
+        if self.run.recipe.adapter_rank:
+            cure = "Choose a testbed that trains all weights."
+            raise NotApplicable("lora", "a recipe that trains adapters already", "one without", cure)
         rank, every = self.mitigation.rank, self.model.parameters()
         for parameter in every:
             parameter.requires_grad_(False)

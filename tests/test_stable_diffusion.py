@@ -17,7 +17,6 @@ from solidmark.measurement.weights import train_or_load
 from solidmark.mitigation.composition import Composition
 from solidmark.models.given import parts_of
 from solidmark.pipelines.quiet import quiet
-from solidmark.queries.caption_only import CaptionOnly
 from solidmark.queries.outpaint import Outpaint
 from solidmark.sampling import Service, SolverConfig, noises
 from solidmark.seeds import torch_rng
@@ -38,12 +37,14 @@ def workspace(tmp_path):
 
 
 def case(testbed, composition=None):
-    queries = (("outpaint", Outpaint()), ("caption-only", CaptionOnly()))
-    return Case("sd", testbed, composition or Composition(), 0, queries, testbed.solvers["fast"])
+    queries = (("outpaint", Outpaint()),)
+    solver = testbed.solvers["fast"]
+    return Case("sd", testbed, composition or Composition(), 0, queries, solver)
 
 
-def test_a_row_is_measured_from_end_to_end(world, workspace, tmp_path):
-    record = measure(case(world.testbed()), workspace, tmp_path)
+@pytest.mark.parametrize("chosen", ["all", "lora"])
+def test_a_row_is_measured_from_end_to_end(world, workspace, tmp_path, chosen):
+    record = measure(case(world.testbed(training={"weights": chosen})), workspace, tmp_path)
     assert record["queries"]["outpaint"]["memorization"]["images"] == 12
     assert record["controls"]["faults"] == []
     assert record["utility"] is None

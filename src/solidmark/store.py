@@ -122,6 +122,13 @@ class Store:
                 self._build(name, kind, key, build)
         return self._folder(name)
 
+    def unfinished(self, kind: str, key: Mapping[str, Any]) -> Path:
+        """A folder for what the building of an entry has done so far; it is removed when the entry is there."""
+        return self._unfinished(_name(SCHEMA, kind, dict(key)))
+
+    def _unfinished(self, name: str) -> Path:
+        return self.root / "tmp" / f"{name}.unfinished"
+
     def set_aside(self, name: str, reason: str) -> None:
         """Put an entry into quarantine, so that it is built anew."""
         with self._disk_errors(), self._locked(name, f"setting aside {name[:8]}", silent):
@@ -215,6 +222,7 @@ class Store:
             self._publish(work, self._folder(name))
             self._verified.add(name)
             self.built.append(name)
+            shutil.rmtree(self._unfinished(name), ignore_errors=True)
         finally:
             shutil.rmtree(work, ignore_errors=True)
 

@@ -7,8 +7,9 @@ hooks. Every number of the recipe is a part of the trained model's key.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +22,8 @@ from .mitigation.composition import Composition
 from .mitigation.handout import HandedOut
 from .mitigation.hooks import Hooks, check_overrides
 from .mitigation.run import Run, TrainingSet
-from .models import Batch, Model, Network, Prediction, Recipe, Space
+from .mitigation.saved_run import SavedRun
+from .models import Adapters, Batch, Model, Network, Prediction, Recipe, Space
 from .progress import Progress, silent
 
 
@@ -31,8 +33,9 @@ class BaseTrainer(Trainer):
     inner: Any = None
     context: WrapperContext | None = None
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, saved: SavedRun | None = None) -> None:
         self.run, self.model, self.outer = run, run.model, self
+        self.waiting, self.saved = torch.empty(0, dtype=torch.long), saved
 
     def prepare(self) -> None:
         """No-op."""
@@ -40,12 +43,11 @@ class BaseTrainer(Trainer):
     def batches(self) -> Iterator[Tensor]:
         """Epochs without replacement, cut into batches; a batch may span two epochs."""
         count, size = len(self.run.indices), self.run.recipe.batch
-        waiting = torch.empty(0, dtype=torch.long)
         while True:
-            while len(waiting) < size:
-                waiting = torch.cat([waiting, torch.randperm(count, generator=self.run.rng)])
-            yield waiting[:size]
-            waiting = waiting[size:]
+            while len(self.waiting) < size:
+                self.waiting = torch.cat([self.waiting, torch.randperm(count, generator=self.run.rng)])
+            chosen, self.waiting = self.waiting[:size], self.waiting[size:]
+            yield chosen
 
     def times(self, batch: Batch) -> Tensor:
         """Timesteps, (B,), with a density proportional to t^timestep_power."""
@@ -66,24 +68,57 @@ class BaseTrainer(Trainer):
 
     def update(self, indices: Tensor) -> None:
         """One step along the gradient of the mean over the samples that were not dropped. None left: no step."""
+        parts = indices.chunk(self.run.recipe.accumulate)
+        if len(parts) > 1:
+            self._update_in_parts(parts)
+            return
+        loss, count = self._loss(indices)
+        loss = loss / max(count, 1)
+        if count:
+            self.run.apply(torch.autograd.grad(loss, self.run.parameters(), allow_unused=True))
+
+    def _update_in_parts(self, parts: Sequence[Tensor]) -> None:
+        """The same, one part of the batch after the other."""
+        gradients: list[Tensor | None] = [None] * len(self.run.parameters())
+        total = 0
+        for part in self._with_own_noise(parts):
+            loss, count = self._loss(part)
+            total += count
+            if count:
+                more = torch.autograd.grad(loss, self.run.parameters(), allow_unused=True)
+                gradients = [new if old is None or new is None else old + new for old, new in zip(gradients, more)]
+        if total:
+            self.run.apply([None if gradient is None else gradient / total for gradient in gradients])
+
+    def _with_own_noise(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Each part while the run draws from a stream that is the part's own, whoever works on the others."""
+        begins = torch.randint(2**62, (len(parts),), generator=self.run.rng).tolist()
+        after = self.run.rng.get_state()
+        for begin, part in zip(begins, parts, strict=True):
+            self.run.rng.manual_seed(begin)
+            yield part
+        self.run.rng.set_state(after)
+
+    def _loss(self, indices: Tensor) -> tuple[Tensor, int]:
+        """The sum of the losses of these samples, and how many of them were not dropped."""
         batch = self.run.batch(indices)
         t = self.outer.times(batch)
         _require_one_a_sample("times", t, batch)
         losses = self.outer.losses(batch, t)
         _require_one_a_sample("losses", losses, batch)
-        count = int(torch.count_nonzero(losses.detach()))
-        loss = losses.sum() / max(count, 1)
+        loss = losses.sum()
         if not math.isfinite(loss.item()):
             cure = "Lower the learning rate, or look at what the wrappers return."
             raise PluginFault(f"training, step {self.run.done}", f"loss {loss.item()}", "a finite loss", cure)
-        if count:
-            self.run.apply(torch.autograd.grad(loss, self.run.parameters(), allow_unused=True))
+        return loss, int(torch.count_nonzero(losses.detach()))
 
     def fit(self) -> None:
         """`train_steps` updates, fewer where `batches` ends early."""
-        for indices in islice(self.outer.batches(), self.run.recipe.train_steps):
+        for indices in islice(self.outer.batches(), self.run.recipe.train_steps - self.run.done):
             self.outer.update(indices)
             self.run.count_step()
+            if self.saved is not None:
+                self.saved.save_when_due(self.run, self.waiting)
 
     def finish(self) -> None:
         """No-op."""
@@ -107,11 +142,13 @@ def train(
     data: HandedOut | None = None,
     initial: Model | None = None,
     space: Space | None = None,
+    unfinished: Path | None = None,
     progress: Progress = silent,
 ) -> Model:
     """A model trained on a set of marked images.
 
-    It starts from the weights of `initial` where one is given, and works in `space` where one is given. Training-stage
+    It starts from the weights of `initial` where one is given, and works in `space` where one is given. A long training
+    without mitigations is saved in the folder `unfinished` now and then, and goes on from there. Training-stage
     parts of `composition` act through their hooks; `data` are the parts of the data that they may ask for, by name. The
     returned model has the averaged weights, is frozen, its evaluations are those of the training, and `reported` is what
     the parts report.
@@ -126,12 +163,23 @@ def train(
             _start_from(model, initial)
         if space is not None:
             model.space = space
+        adapters = None
+        if recipe.adapter_rank:
+            adapters = Adapters(model, recipe.adapter_rank, seeds.torch_rng(seed, "adapters"))
+        if recipe.checkpointing:
+            model.network.enable_gradient_checkpointing()  # type: ignore[operator]  # of every network of diffusers
         run = Run(model, recipe, prepared, hooks, seed, progress)
-        run.outer = wrapper = hooks.trainer(BaseTrainer(run))
+        saved = SavedRun(unfinished) if unfinished is not None and not composition.at(Stage.TRAINING).parts else None
+        innermost = BaseTrainer(run, saved)
+        run.outer = wrapper = hooks.trainer(innermost)
         wrapper.prepare()
+        if saved is not None and (waiting := saved.restore(run)) is not None:
+            innermost.waiting = waiting
         wrapper.fit()
         run.finish()
         wrapper.finish()
+        if adapters is not None:
+            adapters.merge()
     check_overrides(wrapper)
     trained = _rebuild(model, recipe.network)
     trained.reported = hooks.reported

@@ -121,9 +121,15 @@ class Workspace:
         `key` is what tells entries of a kind apart; what all of them follow from is added: the code of these `modules`
         of the core, the libraries, and the kind of device.
         """
-        common = {
+        return self.store.get(kind, {**key, **self._common(modules)}, build, self.progress)
+
+    def unfinished(self, kind: str, key: Mapping[str, object], modules: tuple[str, ...]) -> Path:
+        """A folder for what the building of such an entry has done so far."""
+        return self.store.unfinished(kind, {**key, **self._common(modules)})
+
+    def _common(self, modules: tuple[str, ...]) -> dict[str, object]:
+        return {
             "core": provenance.core_digest(modules),
             "libraries": provenance.libraries(),
             "environment": provenance.environment_key(self.device),
         }
-        return self.store.get(kind, {**key, **common}, build, self.progress)

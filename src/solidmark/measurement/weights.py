@@ -61,6 +61,7 @@ def train_or_load(case: Case, workspace: Workspace) -> tuple[Model, BuildInfo]:
                 data={**blind.handed_out, **({} if base is None else {"base_model": base})},
                 initial=base,
                 space=space,
+                unfinished=workspace.unfinished("trained model", key, provenance.TRAINING),
                 progress=workspace.progress,
             )
         _save(model, folder, BuildInfo(work(evaluations, time.perf_counter() - clock), model.reported))
@@ -93,6 +94,7 @@ def _train_base_or_load(case: Case, workspace: Workspace) -> Model | None:
             case.seed,
             device=workspace.device,
             space=space,
+            unfinished=workspace.unfinished("base model", key, provenance.TRAINING),
             progress=workspace.progress,
         )
         _save(model, folder, BuildInfo(work(model.evaluations, time.perf_counter() - clock), model.reported))

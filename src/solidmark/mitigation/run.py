@@ -101,15 +101,21 @@ class Run:
     def apply(self, gradients: Sequence[Tensor | None]) -> None:
         """One step of the optimizer with these gradients, at the learning rate of this step, and of the average."""
         self._trained = parameters = self.parameters()
-        if self.optimizer is None:
-            betas, decay = self.recipe.betas, self.recipe.weight_decay
-            self.optimizer = torch.optim.AdamW(parameters, betas=betas, weight_decay=decay, fused=True)
-        for group in self.optimizer.param_groups:
+        optimizer = self.optimizer or self.start_optimizer(parameters)
+        for group in optimizer.param_groups:
             group["lr"] = self.recipe.rate(self.done)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        self.optimizer.step()
-        self._update_average(parameters)
+        optimizer.step()
+        if self.recipe.ema_decay:
+            self._update_average(parameters)
+
+    def start_optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """Make the optimizer of these parameters, which are those that are trained from now on."""
+        betas, decay = self.recipe.betas, self.recipe.weight_decay
+        self._trained = parameters
+        self.optimizer = torch.optim.AdamW(parameters, betas=betas, weight_decay=decay, fused=True)
+        return self.optimizer
 
     def _update_average(self, parameters: list[nn.Parameter]) -> None:
         values = [parameter.detach() for parameter in parameters]

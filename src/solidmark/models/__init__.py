@@ -1,5 +1,6 @@
 """Models: the trained denoiser with its conditioning and schedule, and the perfect memorizer."""
 
+from .adapters import Adapters
 from .attention import Attention, Layer
 from .autoencoder import Autoencoder
 from .batch import Batch, SamplingBatch
@@ -19,6 +20,7 @@ __all__ = [
     "PADDING",
     "START",
     "WORD",
+    "Adapters",
     "Attention",
     "Autoencoder",
     "Batch",

@@ -89,13 +89,19 @@ class Model(Denoiser):
             return
         modules: Mapping[str, Any] = self.cross_attention
         before = {name: module.processor for name, module in modules.items()}
+        network: Any = self.network
+        recomputes = network.is_gradient_checkpointing  # a backward pass would compute again without `attention`
         try:
+            if recomputes:
+                network.disable_gradient_checkpointing()
             for name, module in modules.items():
                 module.processor = OpenedAttention(name, attention)
             yield
         finally:
             for name, module in modules.items():
                 module.processor = before[name]
+            if recomputes:
+                network.enable_gradient_checkpointing()
 
     def pipeline(self) -> Any:
         """The same model as a diffusers pipeline. Raises NotApplicable in pixel space."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import InvalidValue
+from ..provenance import ADDED
 from .network import Network
 
 
@@ -17,7 +18,10 @@ class Recipe:
     the first `warmup_fraction` of the steps and falls linearly to `final_lr_fraction` of its peak. The weights are
     averaged exponentially with `ema_decay`. Timesteps are t = floor(T u^(1 / (1 + timestep_power))), u uniform, so that
     their density grows as t^timestep_power. Captions are dropped with probability `caption_dropout` (arXiv 2207.12598).
-    Raises InvalidValue for numbers out of range.
+    With an `adapter_rank` above 0 only adapters of that rank are trained (see `Adapters`), and added in the end. A batch
+    is worked through in `accumulate` parts, each with noise of its own, one after the other or on as many GPUs. With
+    `checkpointing` what a backward pass needs is computed again in place of being kept: less memory, the same gradients.
+    An `ema_decay` of 0 keeps no average. Raises InvalidValue for numbers out of range.
     """
 
     network: Network = Network()
@@ -31,12 +35,19 @@ class Recipe:
     ema_decay: float = 0.95
     caption_dropout: float = 0.1
     timestep_power: float = 0.5
+    adapter_rank: int = field(default=0, metadata=ADDED)
+    accumulate: int = field(default=1, metadata=ADDED)
+    checkpointing: bool = field(default=False, metadata=ADDED)
 
     def __post_init__(self) -> None:
         counts = min(self.train_steps, self.batch) >= 1
         if not (counts and 0 < self.learning_rate < math.inf and 0 <= self.caption_dropout <= 1):
             expected = "train_steps and batch of at least 1, a positive finite learning_rate, caption_dropout in [0, 1]"
             raise InvalidValue("Recipe", repr(self), expected, "Correct the numbers.")
+        if self.adapter_rank < 0 or not 1 <= self.accumulate <= self.batch:
+            found = f"adapter_rank={self.adapter_rank}, accumulate={self.accumulate}, batch={self.batch}"
+            expected = "an adapter_rank of at least 0, accumulate from 1 to the batch"
+            raise InvalidValue("Recipe", found, expected, "Correct the numbers.")
 
     def rate(self, step: int) -> float:
         """The learning rate at a step."""
