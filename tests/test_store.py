@@ -187,23 +187,44 @@ def test_entries_have_kind_key_and_size_and_leave_out_the_unreadable(root):
 
 
 def aged(root, days):
-    """Entries built so many days ago, by their manifest."""
+    """Entries last used so many days ago."""
     for number, age in enumerate(days):
         folder = Store(root).get("model", {"seed": number}, build)
-        manifest = json.loads((folder / MANIFEST).read_text())
-        manifest["built"] -= 86400 * age
-        (folder / MANIFEST).write_text(json.dumps(manifest))
+        os.utime(folder / MANIFEST, (time.time() - 86400 * age,) * 2)
 
 
 @pytest.mark.parametrize(
     ("older", "keep_entries", "left"),
     [(5, 0, [1]), (5, 2, [1, 9]), (0.5, 1, [1]), (20, 0, [1, 9, 10]), (0.5, 0, []), (0.5, 5, [1, 9, 10])],
 )
-def test_collecting_removes_the_oldest_first_until_enough_is_free(root, older, keep_entries, left):
+def test_collecting_removes_the_longest_unused_first_until_enough_is_free(root, older, keep_entries, left):
     aged(root, [9, 1, 10])
     Store(root).collect(older, keep_bytes=keep_entries * (len(WEIGHTS) + 2))
-    ages = [round((time.time() - entry.built) / 86400) for entry in Store(root).entries()]
+    ages = [round((time.time() - entry.used) / 86400) for entry in Store(root).entries()]
     assert sorted(ages) == left
+
+
+def test_what_is_asked_for_again_is_used_again(root):
+    aged(root, [9, 10])
+    Store(root).get("model", {"seed": 1}, never)
+    assert [entry.key for entry in Store(root).collect(5)] == [{"seed": 0}]
+
+
+@pytest.mark.parametrize(("limit", "left"), [("", 3), ("1e-9", 1), ("1", 3)])
+def test_a_limit_of_the_store_removes_what_no_run_of_today_uses(root, monkeypatch, limit, left):
+    monkeypatch.setenv("SOLIDMARK_STORE_LIMIT", limit)
+    aged(root, [0, 0])
+    for entry in Store(root).entries():
+        os.utime(entry.folder / MANIFEST, (time.time() - 86400 * 2,) * 2)
+    Store(root).get("model", {"seed": 2}, build)
+    assert len(list(Store(root).entries())) == left
+
+
+@pytest.mark.parametrize("limit", ["-1", "many", "nan", "inf"])
+def test_a_limit_that_is_no_size_is_refused(root, monkeypatch, limit):
+    monkeypatch.setenv("SOLIDMARK_STORE_LIMIT", limit)
+    with pytest.raises(InvalidValue, match="SOLIDMARK_STORE_LIMIT"):
+        Store(root)
 
 
 def test_collecting_clears_dead_builds_and_leaves_those_under_way(root):

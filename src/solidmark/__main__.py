@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tabulate import tabulate
 
 from . import plugins
-from .cli import collection
-from .errors import InvalidValue, SolidmarkError
-from .store import Store, default_root
+from .cli import collection, stores
+from .errors import SolidmarkError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,20 +45,8 @@ def parser() -> argparse.ArgumentParser:
     listing.set_defaults(command=_plugins)
     commands.add_parser("doctor", help="check versions, devices, store and plugins").set_defaults(command=_doctor)
     collection.add(commands)
-    _store_parser(commands.add_parser("store", help="the store of trained models"))
+    stores.add(commands.add_parser("store", help="the store of trained models"))
     return parser
-
-
-def _store_parser(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
-    actions.add_parser("ls", help="list the entries").set_defaults(command=_store_ls)
-    actions.add_parser("verify", help="check every file; set damaged entries aside").set_defaults(command=_store_verify)
-    collect = actions.add_parser("gc", help="remove old entries")
-    collect.add_argument("--older", type=float, default=30.0, metavar="DAYS", help="built longer ago than this (default 30)")
-    collect.add_argument(
-        "--max-size", type=float, default=0.0, metavar="MB", help="only while the store is larger than this"
-    )
-    collect.set_defaults(command=_store_gc)
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -106,31 +92,6 @@ def _doctor(options: argparse.Namespace) -> int:
     for diagnosis in diagnoses:
         print(f"{'ok ' if diagnosis.sound else 'BAD'}  {diagnosis.subject}: {diagnosis.text}")
     return 0 if all(diagnosis.sound for diagnosis in diagnoses) else 1
-
-
-def _store_ls(options: argparse.Namespace) -> int:
-    entries = list(Store(default_root()).entries())
-    rows = [
-        [e.name[:12], e.kind, f"{e.size / 1e6:.1f} MB", time.strftime("%Y-%m-%d %H:%M", time.localtime(e.built))]
-        for e in entries
-    ]
-    print(tabulate(rows, headers=["entry", "kind", "size", "built"], disable_numparse=True))
-    print(f"{len(entries)} entries, {sum(entry.size for entry in entries) / 1e6:.1f} MB in {default_root()}")
-    return 0
-
-
-def _store_verify(options: argparse.Namespace) -> int:
-    sound, faults = Store(default_root()).verify()
-    print("\n".join([f"{sound} entries are sound", *(f"set aside: {fault}" for fault in faults)]))
-    return 1 if faults else 0
-
-
-def _store_gc(options: argparse.Namespace) -> int:
-    if options.older < 0 or options.max_size < 0:
-        raise InvalidValue("solidmark store gc", "a negative number", "days and megabytes of at least 0", "Correct it.")
-    removed = Store(default_root()).collect(options.older, int(options.max_size * 1e6))
-    print(f"{len(removed)} entries removed, {sum(entry.size for entry in removed) / 1e6:.1f} MB")
-    return 0
 
 
 if __name__ == "__main__":

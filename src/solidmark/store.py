@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -35,6 +36,9 @@ SCHEMA = 1
 MANIFEST = "manifest.json"
 PARTS = ("objects", "locks", "tmp", "quarantine")
 """The folders of a store."""
+
+UNUSED_DAYS = 1.0
+"""What was used within a day is not removed for a store's limit: another process may be reading it."""
 
 DISK_REFUSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
 """Faults of a disk that a user can repair; any other OSError is a fault of the code that builds the entry."""
@@ -65,6 +69,21 @@ def _homeless(found: str) -> InvalidValue:
     return InvalidValue("store", found, "a user with a home folder", cure)
 
 
+def _limit() -> int | None:
+    """`$SOLIDMARK_STORE_LIMIT`, gigabytes, in bytes; None where it is not set. Raises InvalidValue for what is no size."""
+    stated = os.environ.get("SOLIDMARK_STORE_LIMIT")
+    if not stated:
+        return None
+    try:
+        size = float(stated)
+    except ValueError:
+        size = -1.0
+    if not 0 <= size < math.inf:
+        cure = "Correct the variable, or unset it."
+        raise InvalidValue("SOLIDMARK_STORE_LIMIT", repr(stated), "gigabytes, such as 20", cure)
+    return int(size * 1e9)
+
+
 def canonical(value: object) -> str:
     """JSON with sorted keys: equal values have equal texts. Raises TypeError or ValueError for what JSON cannot hold."""
     plain = json.loads(json.dumps(value, allow_nan=False))  # numbers as names are sorted as what they become, text
@@ -78,7 +97,7 @@ def digest(value: object) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry on disk: its name, kind, key, size in bytes, and time of building (seconds since 1970)."""
+    """One entry on disk: its name, kind, key, size in bytes, times of building and of the last use (seconds since 1970)."""
 
     name: str
     folder: Path
@@ -86,18 +105,21 @@ class Entry:
     key: dict[str, Any]
     size: int
     built: float
+    used: float
 
 
 class Store:
     """A content-addressed folder; `notes` are for the user: damaged entries that were built anew, a disk without locks.
 
-    `built` are the names of the entries that this process has built, in order.
+    `built` are the names of the entries that this process has built, in order, `used` of all that it has asked for.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.notes: list[str] = []
         self.built: list[str] = []
+        self.used: list[str] = []
+        self.limit = _limit()
         self._verified: set[str] = set()
         try:
             for part in PARTS:
@@ -113,14 +135,36 @@ class Store:
         raises InvalidValue where the disk refuses.
         """
         name = _name(SCHEMA, kind, dict(key))
+        self.used += [] if name in self.used else [name]
         if self._find_fault(name) is None:
-            return self._folder(name)
+            return self._touched(name)
         with self._disk_errors(), self._locked(name, f"waiting for {kind} {name[:8]}", progress):
             fault = self._find_fault(name)  # another process may have built it meanwhile
             if fault is not None:
                 self._quarantine(name, fault)
                 self._build(name, kind, key, build)
-        return self._folder(name)
+        if self.limit is not None:
+            self.collect(UNUSED_DAYS, self.limit)
+        return self._touched(name)
+
+    def folder(self, name: str) -> Path:
+        """Where the entry of that name is, or would be."""
+        return self.root / "objects" / name[:2] / name
+
+    def adopt(self, folder: Path) -> Entry:
+        """Take over a copy of an entry that another store has built, whole and unaltered, or not at all.
+
+        Raises DamagedFile for one that is not as its manifest says, or of a newer schema.
+        """
+        manifest = _read_manifest(folder)
+        files = _checked_files(folder, manifest)
+
+        def build(work: Path) -> None:
+            for label, path in files.items():
+                (work / label).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, work / label)
+
+        return self._read_entry(self.get(manifest["kind"], manifest["key"], build))
 
     def unfinished(self, kind: str, key: Mapping[str, Any]) -> Path:
         """A folder for what the building of an entry has done so far; it is removed when the entry is there."""
@@ -157,12 +201,12 @@ class Store:
         return sound, faults
 
     def collect(self, older_than_days: float, keep_bytes: int = 0) -> list[Entry]:
-        """Remove entries built longer ago than that, oldest first, while more than `keep_bytes` remain; and dead builds."""
+        """Remove entries unused for so long, the longest first, while more than `keep_bytes` remain; and dead builds."""
         limit = time.time() - older_than_days * 86400
-        entries = sorted(self.entries(), key=lambda entry: entry.built)
+        entries = sorted(self.entries(), key=lambda entry: entry.used)
         total, removed = sum(entry.size for entry in entries), []
         for entry in entries:
-            if entry.built > limit or total <= keep_bytes:
+            if entry.used > limit or total <= keep_bytes:
                 continue
             with self._disk_errors(), self._locked(entry.name, f"removing {entry.name[:8]}", silent):
                 shutil.rmtree(entry.folder, ignore_errors=True)
@@ -175,12 +219,15 @@ class Store:
                     shutil.rmtree(leftover, ignore_errors=True)
         return removed
 
-    def _folder(self, name: str) -> Path:
-        return self.root / "objects" / name[:2] / name
+    def _touched(self, name: str) -> Path:
+        """The folder of an entry, whose manifest's time tells from now on when it was used."""
+        with suppress(OSError):  # a store that one may read only
+            os.utime(self.folder(name) / MANIFEST)
+        return self.folder(name)
 
     def _find_fault(self, name: str) -> str | None:
         """What is wrong with an entry, None where it is sound: sizes always, sha256 on its first use by this store."""
-        folder = self._folder(name)
+        folder = self.folder(name)
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             if _name(manifest["schema"], manifest["kind"], manifest["key"]) != name:
@@ -199,7 +246,7 @@ class Store:
     def _quarantine(self, name: str, fault: str) -> None:
         aside = self.root / "quarantine" / f"{name}-{uuid.uuid4().hex[:8]}"
         try:
-            os.rename(self._folder(name), aside)
+            os.rename(self.folder(name), aside)
         except FileNotFoundError:
             return  # it was missing
         self._verified.discard(name)
@@ -219,7 +266,7 @@ class Store:
                 "files": {label: [path.stat().st_size, _sha256(path)] for label, path in files.items()},
             }
             (work / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
-            self._publish(work, self._folder(name))
+            self._publish(work, self.folder(name))
             self._verified.add(name)
             self.built.append(name)
             shutil.rmtree(self._unfinished(name), ignore_errors=True)
@@ -244,7 +291,8 @@ class Store:
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             size = sum(size for size, _ in manifest["files"].values())
-            return Entry(folder.name, folder, manifest["kind"], manifest["key"], size, manifest["built"])
+            used = (folder / MANIFEST).stat().st_mtime
+            return Entry(folder.name, folder, manifest["kind"], manifest["key"], size, manifest["built"], used)
         except UNREADABLE as cause:
             cure = "Run `solidmark store verify`."
             raise DamagedFile(str(folder), f"{type(cause).__name__}", "a manifest", cure) from cause
@@ -303,6 +351,35 @@ class Store:
         if note not in self.notes:
             self.notes.append(note)
         return False
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an entry of another store. Raises DamagedFile."""
+    path, cure = folder / MANIFEST, "Fetch the whole folder again."
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if manifest["schema"] != SCHEMA:
+            raise DamagedFile(str(path), f"schema {manifest['schema']}", f"schema {SCHEMA}", "Install a newer solidmark.")
+        if _name(SCHEMA, manifest["kind"], manifest["key"]) != folder.name:
+            raise DamagedFile(str(path), "a key that does not belong to its name", "the manifest as written", cure)
+        return manifest
+    except UNREADABLE as cause:
+        raise DamagedFile(str(path), f"{type(cause).__name__}: {cause}", "the manifest of an entry", cure) from cause
+
+
+def _checked_files(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Path]:
+    """The files of an entry of another store by their names in it. Raises DamagedFile."""
+    cure, inside = "Fetch the whole folder again.", folder.resolve()
+    try:
+        files = {label: (inside / label, size, sha) for label, (size, sha) in manifest["files"].items()}
+        for label, (path, size, sha) in files.items():
+            if not path.resolve().is_relative_to(inside) or label == MANIFEST:
+                raise DamagedFile(str(folder), f"a file {label!r}", "files inside the folder", "Do not trust it.")
+            if path.stat().st_size != size or _sha256(path) != sha:
+                raise DamagedFile(str(path), "other bytes than its manifest states", "the file as written", cure)
+    except UNREADABLE as cause:
+        raise DamagedFile(str(folder), f"{type(cause).__name__}: {cause}", "a whole entry", cure) from cause
+    return {label: path for label, (path, _, _) in files.items()}
 
 
 def _name(schema: int, kind: str, key: Mapping[str, Any]) -> str:

@@ -6,11 +6,12 @@ import argparse
 import getpass
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidValue
+from . import terminal
 
 if TYPE_CHECKING:
     from ..collection.ledger import Ledger
@@ -98,7 +99,7 @@ def _mark(options: argparse.Namespace) -> int:
         caption_column=options.caption_column,
         passphrase=passphrase(options) if options.encrypt else None,
         workers=options.workers,
-        progress=_progress(),
+        progress=terminal.progress(),
     )
     trained, held = (sum(row.split == part for row in made.ledger.rows) for part in ("trained", "held-out"))
     copies = sum(row.copy_of is not None for row in made.ledger.rows)
@@ -142,7 +143,7 @@ def _measure(options: argparse.Namespace) -> int:
     if options.checkpoints is None:
         strangers = (options.pipeline_class, options.pipeline_call)
         pipe, model = loading.load(options.model, options.lora, options.device, options.dtype, *strangers)
-        record = measuring.measure(pipe, model, collection, query, options.into, _progress())
+        record = measuring.measure(pipe, model, collection, query, options.into, terminal.progress())
         print(showing.lines(record))
         print(f"written to {options.into}")
         return 0 if record["sound"] else 1
@@ -155,7 +156,7 @@ def _curve(options: argparse.Namespace, collection: Collection, query: Query) ->
 
     found = []
     for path, pipe, model in loading.each(options.model, options.checkpoints, options.device, options.dtype):
-        record = measuring.measure(pipe, model, collection, query, options.into / path.name, _progress())
+        record = measuring.measure(pipe, model, collection, query, options.into / path.name, terminal.progress())
         found.append((path.name, loading.step_of(path), record))
         records.write_text(options.into / "curve.csv", showing.as_csv(showing.curve_rows(found)))
     print(showing.as_table(showing.curve_rows(found)))
@@ -212,13 +213,3 @@ def passphrase(options: argparse.Namespace) -> str:
     if not sys.stdin.isatty():
         raise InvalidValue("passphrase", "none", f"one in {PASSPHRASE} or in --passphrase-file", "Give it.")
     return getpass.getpass("passphrase of the ledger: ")
-
-
-def _progress() -> Callable[[str, int, int], None]:
-    """Shows progress on a terminal, and nothing elsewhere."""
-
-    def show(action: str, done: int, of: int) -> None:
-        if sys.stderr.isatty() and (done % 20 == 0 or done == of):
-            print(f"\r{action} {done} of {of}", end="\n" if done == of else "", file=sys.stderr, flush=True)
-
-    return show

@@ -1,0 +1,120 @@
+"""Exports: a trained marked model with its images, keys and card, as a plain diffusers folder. Read `export` first.
+
+model_index.json, unet/, vae/, ...   the pipeline, as `DiffusionPipeline.from_pretrained` reads it
+README.md                            the model card
+export.json                          how it was made, what it remembers, and the sha256 of every file
+images/, ledger/                     the marked images and their keys, as `solidmark mark` writes them
+store/                               the entries of the store, which `solidmark store import` takes over
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from .. import plugins, provenance, records
+from ..collection import ledger
+from ..errors import InvalidValue, NotApplicable
+from ..measurement import answers, weights
+from ..measurement.case import Case, Workspace
+from ..metrics import scoring
+from ..mitigation import Stage
+from ..mitigation.composition import Composition
+from ..models import Model
+from . import handed_out
+from .layout import ABOUT, CARD, ENTRIES, IMAGES, LEDGER, SCHEMA
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export is, as `export.json` states it, and where it is."""
+
+    folder: Path
+    about: Mapping[str, Any]
+
+
+def export(case: Case, into: Path, workspace: Workspace) -> Exported:
+    """Train the model of a case, or take it from the store, ask it, and write `into`, whole or not at all.
+
+    Raises NotApplicable for a testbed in pixel space, which no pipeline of diffusers draws, and for a mitigation that
+    acts at sampling, since weights do not carry it; InvalidValue where `into` exists or cannot be written.
+    """
+    _check(case)
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise InvalidValue("solidmark store export", f"{into} is there", "a new folder", "Choose another name.")
+    store = workspace.store
+    with handed_out.whole(into) as work:
+        model, _ = weights.edit_or_load(case, workspace)
+        entries = [store.folder(name) for name in store.used]
+        model.pipeline().save_pretrained(work)
+        for folder in entries:
+            shutil.copytree(folder, work / ENTRIES / folder.name)
+        kept = handed_out.write(case.testbed, case.seed, work / IMAGES, work / LEDGER)
+        about = _about(case, model, workspace, kept, [folder.name for folder in entries])
+        (work / CARD).write_text(_card(case, about), encoding="utf-8")
+        (work / ABOUT).write_text(json.dumps({**about, "files": _digests(work)}, indent=1), encoding="utf-8")
+    return Exported(into, about)
+
+
+def case_of(testbed: str, mitigation: str, seed: int) -> Case:
+    """The case of a row that is asked by `outpaint` alone. Raises UnknownName and InvalidValue."""
+    name, made = plugins.testbed(testbed)
+    composition = Composition() if mitigation == "none" else plugins.compose(mitigation)
+    outpaint = plugins.instance(plugins.GROUPS["query"], "query", "outpaint")
+    return Case(name, made, composition, seed, (("outpaint", outpaint),))
+
+
+def _check(case: Case) -> None:
+    where = "solidmark store export"
+    if case.testbed.autoencoder is None:
+        found, expected = f"{case.testbed_name}, in pixel space", "a model that diffusers can draw with"
+        raise NotApplicable(where, found, expected, "Choose a latent testbed, such as latent-digits.")
+    if case.composition.at(Stage.SAMPLING).parts:
+        found, expected = f"{case.composition.label}, which acts at sampling", "a mitigation of the weights"
+        raise NotApplicable(where, found, expected, "Export the model without it.")
+
+
+def _about(case: Case, model: Model, workspace: Workspace, kept: ledger.Ledger, entries: list[str]) -> dict[str, Any]:
+    """What is known of an export but its files."""
+    found, truth = answers.ask_query(case, case.leading, model, workspace), case.truth
+    keys, held_out = truth.trained_keys.double().numpy(), truth.held_out_keys.double().numpy()
+    scored = scoring.query(found.trained, keys, found.held_out, held_out, case.seed)
+    return {
+        "schema": SCHEMA,
+        "testbed": case.testbed_name,
+        "mitigation": case.composition.label,
+        "seed": case.seed,
+        "recipe": provenance.describe(case.testbed.recipe),
+        "autoencoder": provenance.describe(case.testbed.autoencoder),
+        "solver": case.solver.as_block(),
+        "memorization": scored["memorization"],
+        "certified": scored["certified"],
+        "held_out": scoring.negative(found.held_out, held_out),
+        "marked": {part: len(kept.asked(part)) for part in ("trained", "held-out")},
+        "segments": kept.head.segments,
+        "entries": entries,
+        "benchmark_version": records.BENCHMARK_VERSION,
+        "libraries": provenance.libraries(),
+        "code": provenance.code(),
+        "source": type(case.testbed).source,
+        "licence": type(case.testbed).licence,
+    }
+
+
+def _card(case: Case, about: Mapping[str, Any]) -> str:
+    loader = PackageLoader("solidmark.cli", "templates")
+    templates = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    size = case.testbed.mark.canvas(case.truth.trained.images[:1]).shape[-1]
+    return templates.get_template("card.md.j2").render(**about, size=size, parameters=case.composition.parameters)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

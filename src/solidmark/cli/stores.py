@@ -1,0 +1,98 @@
+"""The commands of the store: list, check, tidy, and hand models out and in."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from ..errors import InvalidValue
+from ..store import Entry, Store, default_root
+from . import terminal
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the actions to the command `store`."""
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    actions.add_parser("ls", help="list the entries").set_defaults(command=_list)
+    actions.add_parser("verify", help="check every file; set damaged entries aside").set_defaults(command=_verify)
+    collect = actions.add_parser("gc", help="remove old entries")
+    collect.add_argument("--older", type=float, default=30.0, metavar="DAYS", help="not used for so long (default 30)")
+    collect.add_argument(
+        "--max-size", type=float, default=0.0, metavar="MB", help="only while the store is larger than this"
+    )
+    collect.set_defaults(command=_collect)
+    export = actions.add_parser("export", help="write a trained marked model as a diffusers folder, with keys and card")
+    export.add_argument("testbed", metavar="TESTBED", help="a latent one, such as latent-digits")
+    export.add_argument("into", type=Path, metavar="FOLDER", help="a new folder")
+    export.add_argument("--mitigation", default="none", metavar="ROW", help="of training or weights (default: none)")
+    export.add_argument("--seed", type=int, default=0, metavar="N")
+    export.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
+    export.set_defaults(command=_export)
+    adopt = actions.add_parser("import", help="take over the models of exported folders, so that none is trained anew")
+    adopt.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    adopt.set_defaults(command=_import)
+
+
+def _list(options: argparse.Namespace) -> int:
+    entries = list(Store(default_root()).entries())
+    print(
+        tabulate([_row(entry) for entry in entries], headers=["entry", "kind", "of", "size", "built"], disable_numparse=True)
+    )
+    print(f"{len(entries)} entries, {sum(entry.size for entry in entries) / 1e6:.1f} MB in {default_root()}")
+    return 0
+
+
+def _row(entry: Entry) -> list[str]:
+    built = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.built))
+    return [entry.name[:12], entry.kind, _described(entry.key), f"{entry.size / 1e6:.1f} MB", built]
+
+
+def _described(key: dict[str, Any]) -> str:
+    """What an entry is of, as far as its key says it in words: the parts of a mitigation, and the seed."""
+    parts = [str(part.get("family", "")) for part in key.get("parts") or () if isinstance(part, dict)]
+    seed = [f"seed {key['seed']}"] if "seed" in key else []
+    return ", ".join([*filter(None, parts), *seed])
+
+
+def _verify(options: argparse.Namespace) -> int:
+    sound, faults = Store(default_root()).verify()
+    print("\n".join([f"{sound} entries are sound", *(f"set aside: {fault}" for fault in faults)]))
+    return 1 if faults else 0
+
+
+def _collect(options: argparse.Namespace) -> int:
+    if options.older < 0 or options.max_size < 0:
+        raise InvalidValue("solidmark store gc", "a negative number", "days and megabytes of at least 0", "Correct it.")
+    removed = Store(default_root()).collect(options.older, int(options.max_size * 1e6))
+    print(f"{len(removed)} entries removed, {sum(entry.size for entry in removed) / 1e6:.1f} MB")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    import torch
+
+    from ..measurement.case import Workspace
+    from .exports import case_of, export
+
+    torch.set_num_threads(1)  # small models gain nothing from more
+    case = case_of(options.testbed, options.mitigation, options.seed)
+    made = export(case, options.into, Workspace(Store(default_root()), options.device, terminal.progress()))
+    found, certified = made.about, made.about["certified"]
+    print(f"{found['testbed']}, {found['mitigation']}, seed {found['seed']}")
+    print(f"M {found['memorization']['value']:.3f}, {certified['count']} of {certified['of']} images certified")
+    print(f"written to {made.folder}; read its README.md before you publish it")
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    from .imports import adopt
+
+    store = Store(default_root())
+    for folder in options.folders:
+        for adopted in adopt(folder, store):
+            print(f"{adopted.entry.name[:12]}  {adopted.entry.kind}, {adopted.entry.size / 1e6:.1f} MB: {adopted.use}")
+    return 0
