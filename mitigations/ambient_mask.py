@@ -18,7 +18,9 @@ class AmbientMask(Mitigation):
     The network gets A_i B x_t and, in an extra channel, which pixels are hidden. Its loss is over all pixels of A_i:
     loss = |A_i (D - x)|^2. It cannot distinguish what B hides from what A_i hides, so it learns to fill in both. A hidden
     pixel is read as one at the far end of the schedule, alpha 0 and sigma 1, whose v is -x. So the network must predict v
-    or x. Published: share 0.2 to 0.9, 0.4 in its script, further 0.1, with an EDM network. Cost: an input channel.
+    or x. Published: share 0.2 to 0.9, 0.4 in its script, further 0.1, with an EDM network. Cost: an input channel. In
+    latent space what is hidden are cells of the latent, all channels of a cell together, each of which stands for a block of
+    pixels and knows a little of those round it.
 
     The paper hides pixels at sampling, too, so that the network predicts what it was trained on: join
     `ambient-mask-sampling`. Alone, nothing is hidden from a query, an input that the model was never trained on. On digits
@@ -70,7 +72,8 @@ class AmbientMaskSampling(Mitigation):
 
     The sampler of Ambient Diffusion with a fixed mask: D(A x_t, A, t) replaces the clean image, where A is drawn once a
     sample as in training. Join it to `ambient-mask` with a share of 1 - (1 - share) (1 - further) of that one, 0.46 for
-    its default; alone it does not apply. Observed pixels are hidden as others are. Cost: none.
+    its default; alone it does not apply. Observed pixels are hidden as others are. In latent space cells of the latent
+    are hidden. Cost: none.
     """
 
     share: float = 0.46

@@ -18,7 +18,8 @@ class AmbientNoise(Mitigation):
     compared with y. In expectation D is then compared with x. This equals (r^2 / s^2)^2 times the loss for the clean image
     y - level^2 / r n in the network's own parametrisation, and is computed in that form. Published: level 0.5 on images
     in [-1, 1], as here, noise fixed. Cost: none. Both ends of `level` are weak: near 0 the copy is the image, and far
-    above 1 hardly a timestep uses it. A mark is one gray over many pixels, and noise hardly hides their mean.
+    above 1 hardly a timestep uses it. A mark is one gray over many pixels, and noise hardly hides their mean. In latent
+    space the copy is a noisy latent, and levels are relative to latents of unit variance.
     """
 
     level: float = 0.5

@@ -37,8 +37,9 @@ class AntiMemorization(Mitigation):
     Distances are over masked pixels alone. The observed pixels are those of a training image and would trigger the
     guidance every time. Nothing shows which of the masked pixels are mark. The training images include decoys, which a
     service would not have. With 64 images, 50 neighbours are most of them, and eight grays of a mark have a near
-    neighbour by chance, so the guidance is on most of the time. It works on every kind of model. Cost: one evaluation
-    backward for each forward, and in `FeatureAntiMemorization` a third forward.
+    neighbour by chance, so the guidance is on most of the time. It works on every kind of model. In latent space distances
+    are those of latents, over cells that are masked at least in part; the training images are encoded once. Cost: one
+    evaluation backward for each forward, and in `FeatureAntiMemorization` a third forward.
 
     It pushes away from what it must hide, so that a key may be read as the gray that is avoided: M is below 0, and images
     are certified by distance (`avoided` in the record).
@@ -101,7 +102,8 @@ class FeatureAntiMemorization(AntiMemorization):
     """The same with similarity of features, sigma = E(x0) · E(n). It is positive, so that all three guidances act.
 
     Published: E is a copy-detection network, and similarities above 0.5 count as memorized, hence `last`. The first λ_t
-    was not published. Here E are the masked pixels, gray as 0, scaled to length 1.
+    was not published. Here E are the masked pixels, gray as 0, scaled to length 1; in
+    latent space the masked cells, whose 0 is no gray.
     """
 
     first: float = 0.3

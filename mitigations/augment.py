@@ -19,7 +19,8 @@ class Augmentation(Mitigation):
     Published: probability 0.12 to 0.15, zoom 0.2, turn 1, shift 0.125. EDM also squeezes, and gives the network the
     augmentation as a condition, so that samples are not augmented. Here the network has no such condition, so that views
     leak into the samples. The views are made before the mark is painted, since they would change it. Queries show the
-    image as it is.
+    image as it is. In latent space views are of pixels, too, and each is encoded by itself: an encoding a training image
+    and access, where the unmitigated training encodes each image once.
     """
 
     probability: float = 0.12

@@ -14,7 +14,8 @@ class ProbabilisticNoise(Mitigation):
 
     e_j <- e_j + b_j scale sd(e) n_j, b_j ~ Bernoulli(probability), for every token, including padding. Published code:
     probability 0.6, scale 1.7 on embeddings whose standard deviation is about 1. Here sd(e) is that of the batch, so that
-    a scale means the same for any encoder. A label counts as one token. Cost: none.
+    a scale means the same for any encoder. A label counts as one token. In latent space a word may be several tokens,
+    and a caption of few words is mostly padding. Cost: none.
     """
 
     probability: float = 0.6

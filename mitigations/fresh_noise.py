@@ -48,10 +48,9 @@ class ChurnSampler(Sampler):
 
     def after(self, x: Tensor, x0: Tensor, t: int, batch: SamplingBatch) -> Tensor:
         """The sample with the same x0 and a part of its noise replaced. The last step has no noise and stays as it is."""
-        index = batch.times.index(t) + 1
-        if index == len(batch.times):
+        schedule, to = self.model.schedule, batch.target(t)
+        if to < 0:
             return self.inner.after(x, x0, t, batch)
-        schedule, to = self.model.schedule, batch.times[index]
         ratio, sigma = schedule.alpha(t) / schedule.alpha(to), schedule.sigma(to)
         s = (self.mitigation.eta * sigma / schedule.sigma(t) * (1 - ratio.square()).sqrt()).minimum(sigma)
         old = x - schedule.alpha(to) * x0

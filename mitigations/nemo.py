@@ -35,8 +35,10 @@ class NeuronsAQuery(Mitigation):
     Published: 1 deviation, which is τ = 0.428 in Stable Diffusion, 10 seeds. A small model predicts nearly the same from
     any noise, for every caption (scores of 0.95), so that trained captions do not stand out: AUROC 0.4 at the first step
     of digits. The paper takes the first step, its code x_T at the second. Multi-scale similarity with a kernel of 11 needs
-    latents of 64 x 64. Here there is one scale, kernel 3, and 4 seeds (fidelity B). Cost: 4 evaluations a calibration
-    caption, once a batch, and up to about 300 a query that is searched.
+    latents of 64 x 64. Here there is one scale, kernel 3, and 4 seeds (fidelity B). In latent space the differences are of
+    latents, as in the paper; below 3 cells a side they have no window. Refinement restores those neurons one by one that
+    were selected, not all. Cost: 4 evaluations a calibration caption, once a batch, and up to about 300 a query that is
+    searched.
     """
 
     deviations: float = 1.0

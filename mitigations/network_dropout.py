@@ -8,7 +8,10 @@ from solidmark.api import Recipe
 
 @dataclass(frozen=True)
 class Dropout(Mitigation):
-    """Train with dropout of `rate` in the residual blocks, without it at sampling. A control: a regulariser, not a claim."""
+    """Train with dropout of `rate` in the residual blocks, without it at sampling. A control: a regulariser, not a claim.
+
+    In latent space it acts in the denoiser alone, never in the autoencoder.
+    """
 
     rate: float = 0.1
 

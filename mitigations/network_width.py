@@ -13,7 +13,8 @@ GROUP = 8
 class NetworkWidth(Mitigation):
     """Train a network whose widths are a `share` of the recipe's, rounded to multiples of 8. A control, not a claim.
 
-    It does not apply where training starts from a base model.
+    It does not apply where training starts from a base model. In latent space the denoiser alone is narrower, with the same
+    autoencoder.
     """
 
     share: float = 0.5

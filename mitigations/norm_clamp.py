@@ -24,6 +24,7 @@ class NormClamp(Mitigation):
     Norms are of the whole sample before its observed pixels are put back, though a query fills in the mark alone. Over the
     masked pixels alone the clamp would rewrite grays where all of those are mark, and would have no such effect in plain
     generation: M would fall to 0.39 at width 1 on the digits testbed, where the norm of the whole sample leaves 0.89.
+    In latent space norms are of latents, and normal runs encode observed latents anew as queries do.
     """
 
     width: float = 3.0
@@ -98,8 +99,7 @@ class ClampingSampler(Sampler):
         x, step, width = self.inner.after(x, x0, t, batch), self.steps[t], self.mitigation.width
         stable = step.update.contains(_norms(x - self.before), width)
         rescaled = _resize(x0, step.clean.mean.expand(len(x)))
-        index = batch.times.index(t) + 1
-        alpha = self.model.schedule.alpha(batch.times[index]) if index < len(batch.times) else 1.0
+        alpha = self.model.schedule.signal(batch.target(t))
         x = x.where(stable[:, None, None, None], x + alpha * (rescaled - x0))
         update = x - self.before
         norms = _norms(update)

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from solidmark import Claim, Mitigation, Needs, Sampler
-from solidmark.api import NotApplicable, SamplingBatch
+from solidmark.api import COMMON_WORDS, NotApplicable, SamplingBatch
 
 from ._calibration import calibrate_guidance_norm
 from ._guidance_vector import norms as vector_norms
-from .random_token import WORDS
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,9 @@ class ReAnchoring(Mitigation):
     the value that a `share` of the captions of the calibration set exceed, so that this share of normal queries is
     rewritten without need. With one candidate the method is re-anchoring to a random rewording alone. The published
     variant that weights m by the attention to the end token is left out. At s = 3 the memorized caption has a weight of
-    -2. As every push away, this may reveal keys as the grays that are avoided (`avoided` in the record). Cost: two
-    evaluations a query, one for each candidate tried, and four to calibrate in batches of 128.
+    -2. In latent space the words that are drawn are a token each, which other unknown words are not. As every push away,
+    this may reveal keys as the grays that are avoided (`avoided` in the record). Cost: two evaluations a query, one for
+    each candidate tried, and four to calibrate in batches of 128.
     """
 
     share: float = 0.1
@@ -102,8 +102,8 @@ class AnchoringSampler(Sampler):
     def _reword_caption(self, caption: str) -> str:
         """The caption with its first words and random ones in place of the rest."""
         words = caption.split()
-        drawn = torch.randint(len(WORDS), (len(words),), generator=self.rng).tolist()
-        return " ".join([*words[: self.mitigation.kept], *(WORDS[index] for index in drawn[self.mitigation.kept :])])
+        drawn = torch.randint(len(COMMON_WORDS), (len(words),), generator=self.rng).tolist()
+        return " ".join([*words[: self.mitigation.kept], *(COMMON_WORDS[index] for index in drawn[self.mitigation.kept :])])
 
 
 def _guidance_norm(batch: SamplingBatch, null: Tensor) -> Tensor:

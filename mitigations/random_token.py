@@ -5,15 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from solidmark import Mitigation, Stage
-
-WORDS = (
-    "apple arrow autumn basket beach bell bird boat bottle bread bridge candle castle chair cherry circle clock cloud "
-    "coffee copper corner cotton dance desert door dragon dream eagle engine field fire flower forest garden glass "
-    "guitar hammer harbor honey horse island jacket kitchen ladder lake lemon letter lion marble meadow mirror "
-    "mountain needle night ocean orange paper pencil piano planet pocket river road rocket salt shadow silver spring "
-    "stone summer table tiger tower train valley velvet violin water window winter yellow zebra"
-).split()
-"""Words that serve as random tokens in any vocabulary. Unknown ones hash into the testbed's own."""
+from solidmark.api import COMMON_WORDS
 
 
 @dataclass(frozen=True)
@@ -21,7 +13,9 @@ class RandomTokens(Mitigation):
     """Replace words of the caption by random ones.
 
     With `probability`, round(share x words) distinct words are replaced. The rounding is random, so that the mean is
-    exact. Published: 4 tokens at sampling (SolidMark). For captions of 16 words that is a share of 0.25.
+    exact. Published: 4 tokens at sampling (SolidMark). For captions of 16 words that is a share of 0.25. Every testbed has
+    a token for each of the words that are drawn; a small text encoder in pixel space hashes them into its own, a latent one
+    has them beside the words of its captions, as CLIP has them.
     """
 
     share: float = 0.25
@@ -43,7 +37,7 @@ class RandomTokens(Mitigation):
         chosen, rounding = torch.rand(2, generator=rng).tolist()
         count = int(self.share * len(words) + rounding) if chosen < self.probability else 0
         for index in torch.randperm(len(words), generator=rng)[:count].tolist():
-            words[index] = WORDS[int(torch.randint(len(WORDS), (), generator=rng))]
+            words[index] = COMMON_WORDS[int(torch.randint(len(COMMON_WORDS), (), generator=rng))]
         return " ".join(words)
 
     def settings(self) -> "list[RandomTokens]":

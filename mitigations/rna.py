@@ -13,7 +13,8 @@ class RandomNumbers(Mitigation):
     """Insert random numbers below 10^6 at random gaps of the caption.
 
     With `probability`, round(share x words) numbers are inserted. The rounding is random, so that the mean is exact.
-    Published: 4 numbers at sampling (SolidMark). For captions of 16 words that is a share of 0.25.
+    Published: 4 numbers at sampling (SolidMark). For captions of 16 words that is a share of 0.25. In latent space a number
+    is up to three tokens, as it is in Stable Diffusion, so that a long caption may lose its end.
     """
 
     share: float = 0.25

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from solidmark.leaderboard import Row
+from solidmark.leaderboard import NO_SPACE, Leaderboard, Row
 
 from .table import FOUR, MEMORY, ONE, PLAIN, TIMES, WHOLE, Column
 
@@ -35,8 +35,13 @@ def main() -> list[Column[Row]]:
     ]
 
 
-def more() -> list[Column[Row]]:
-    """Forward and backward of each stage, seconds and memory."""
+def more(board: Leaderboard) -> list[Column[Row]]:
+    """Forward and backward of each stage, an autoencoder's work, seconds and memory."""
+    latent = any(row.space is not None for row in board.rows)
+    return [*(_autoencoder() if latent else []), *_more()]
+
+
+def _more() -> list[Column[Row]]:
     return [
         *(_evaluations(part, way) for part in ("training", "editing") for way in ("forward", "backward")),
         *(_an_image(way) for way in ("forward", "backward")),
@@ -73,6 +78,40 @@ def more() -> list[Column[Row]]:
     ]
 
 
+def _autoencoder() -> list[Column[Row]]:
+    """Images through the autoencoder, which is part of the cost beside denoiser evaluations, and its own training."""
+    return [
+        *(_through(part, way) for part in ("training", "editing") for way in ("encoded", "decoded")),
+        *(_an_image(way) for way in ("encoded", "decoded")),
+        Column(
+            "autoencoder_seconds",
+            "seconds, autoencoder",
+            "Seconds that training the autoencoder took, once for all rows and seeds. One that comes with the testbed was "
+            "trained elsewhere.",
+            PLAIN,
+            lambda r: r.space and r.space.training and r.space.training.seconds,
+            note="once",
+            better="lower",
+            form=ONE,
+            missing=NO_SPACE,
+        ),
+    ]
+
+
+def _through(part: str, way: str) -> Column[Row]:
+    return Column(
+        f"{part}_{way}",
+        f"{part}, {way}",
+        f"Images {way} by the autoencoder at {part}, a seed.",
+        PLAIN,
+        lambda row: getattr(getattr(row.cost, part), way) if row.cost and row.space else None,
+        note="images",
+        better="lower",
+        form=WHOLE,
+        missing=NO_SPACE,
+    )
+
+
 def _evaluations(part: str, way: str) -> Column[Row]:
     return Column(
         f"{part}_{way}",
@@ -86,6 +125,9 @@ def _evaluations(part: str, way: str) -> Column[Row]:
     )
 
 
+_AN_IMAGE = {way: f"Images {way} by the autoencoder at plain generation, an image." for way in ("encoded", "decoded")}
+
+
 def _an_image(way: str) -> Column[Row]:
     def an_image(row: Row) -> float | None:
         work = row.cost.sampling if row.cost else None
@@ -94,10 +136,10 @@ def _an_image(way: str) -> Column[Row]:
     return Column(
         f"sampling_{way}",
         f"an image, {way}",
-        f"{way.capitalize()} evaluations of the denoiser at plain generation, an image.",
+        _AN_IMAGE.get(way, f"{way.capitalize()} evaluations of the denoiser at plain generation, an image."),
         PLAIN,
         an_image,
-        note="evaluations",
+        note="images" if way in _AN_IMAGE else "evaluations",
         better="lower",
         form=ONE,
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from solidmark.leaderboard import NO_CLAIM, NO_REFUSAL, NO_WORST, Leaderboard, Row
+from solidmark.leaderboard import NO_CLAIM, NO_REFUSAL, NO_SPACE, NO_WORST, Leaderboard, Row
 
-from .table import BOUND, CLAIMED, COUNT, NUMBER, ONE, PERCENT, PLAIN, REFUSED, SHARE, THREE, TWO, Column
+from .table import BOUND, CLAIMED, COUNT, FOUR, NUMBER, ONE, PERCENT, PLAIN, REFUSED, SHARE, THREE, TWO, Column
 
 
 def main(board: Leaderboard) -> list[Column[Row]]:
@@ -250,8 +250,13 @@ def _retained() -> Column[Row]:
     )
 
 
-def soundness() -> list[Column[Row]]:
+def soundness(board: Leaderboard) -> list[Column[Row]]:
     """The controls."""
+    latent = any(row.space is not None for row in board.rows)
+    return [*_controls(), *(_space() if latent else [])]
+
+
+def _controls() -> list[Column[Row]]:
     return [
         Column(
             "held_out",
@@ -301,6 +306,42 @@ def soundness() -> list[Column[Row]]:
             PLAIN,
             lambda r: r.controls and r.controls.marks.unevenness,
             note="see baseline",
+        ),
+    ]
+
+
+def _space() -> list[Column[Row]]:
+    """What a latent space itself loses of a key."""
+    return [
+        Column(
+            "autoencoder_error",
+            "key error of the autoencoder",
+            "Control: the mean error of a key on held-out images after encoding and decoding alone. Above 0.02 a row fails.",
+            PLAIN,
+            lambda r: r.space and r.space.key_error,
+            note="at most 0.02",
+            better="lower",
+            form=FOUR,
+            missing=NO_SPACE,
+        ),
+        Column(
+            "autoencoder_bias",
+            "its bias",
+            "Control: the mean of the same errors with their sign. Far from 0 the autoencoder darkens or lightens marks.",
+            PLAIN,
+            lambda r: r.space and r.space.bias,
+            note="expected 0",
+            form=FOUR,
+            missing=NO_SPACE,
+        ),
+        Column(
+            "autoencoder_ceiling",
+            "M of the autoencoder",
+            "Control: M of keys that were encoded and decoded alone. No query can find more.",
+            NUMBER,
+            lambda r: r.space and r.space.ceiling,
+            note="expected 1",
+            missing=NO_SPACE,
         ),
     ]
 

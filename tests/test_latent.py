@@ -12,12 +12,13 @@ import worlds
 from test_sampling import wrapping
 
 from solidmark import marks, models
-from solidmark.data import Examples
+from solidmark.data import COMMON_WORDS, Examples
 from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.marks import Border
 from solidmark.metrics import scores
 from solidmark.models import Autoencoder, LatentNetwork, Network, autoencoder
 from solidmark.models.autoencoder import read_back, train_autoencoder
+from solidmark.models.latent import build_tokenizer
 from solidmark.models.memorizer import Memorizer
 from solidmark.sampling import Service, SolverConfig, noises
 from solidmark.seeds import torch_rng
@@ -251,6 +252,12 @@ def test_without_transformers_a_latent_model_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(NotApplicable, match=r"pip install 'solidmark\[pipelines\]'"):
         models.build(NETWORK, torch_rng(0, "model"))
+
+
+def test_words_that_methods_draw_are_one_token_each():
+    tokens = build_tokenizer(NETWORK)(list(COMMON_WORDS)).input_ids
+    assert {len(row) for row in tokens} == {3}  # begin, word, end
+    assert len({row[1] for row in tokens}) == len(COMMON_WORDS)
 
 
 def test_class_names_exchange_their_embeddings_in_a_copy_alone(latent):

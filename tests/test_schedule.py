@@ -87,3 +87,12 @@ def test_a_wrong_configuration_is_named():
         ScheduleConfig(spacing="log")
     with pytest.raises(InvalidValue, match="offset=-1"):
         ScheduleConfig(offset=-1)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_run_ends_at_the_clean_image_or_at_the_level_of_its_first_timestep(clean):
+    schedule = Schedule(ScheduleConfig(last_is_clean=clean))
+    ended, _ = schedule.step(torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), 0, -1, 0.0, torch.zeros(1, 1, 1, 1))
+    assert ended.item() == pytest.approx(float(schedule.signal(-1) / schedule.alpha(0)))
+    assert float(schedule.signal(500)) == float(schedule.alpha(500))
+    assert (float(schedule.signal(-1)) == 1.0) is clean

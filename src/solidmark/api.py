@@ -16,7 +16,8 @@ data that it declared, and takes each `ReportedValue` for the record. `Scale` is
 `Batch` is trained on, a `SamplingBatch` is sampled.
 
 **Data.** `Examples` are images with captions and ids; `join` puts several together. `says_something` separates captions
-from the null condition. `ALIKE` is the distance below which two images count as one.
+from the null condition. `ALIKE` is the distance below which two images count as one. `COMMON_WORDS` are a token each
+on every testbed with captions.
 
 **Sampling.** `guide` is the formula of classifier-free guidance. A `SolverConfig` is the solver of a query. A `Service`
 is a model behind a `Composition` of mitigations.
@@ -42,7 +43,7 @@ for a value out of range, `NotApplicable` for a model or testbed that the plugin
 plugin may not do.
 """
 
-from .data import ALIKE, Examples, join, says_something
+from .data import ALIKE, COMMON_WORDS, Examples, join, says_something
 from .errors import InvalidValue, NotApplicable, PluginFault, SolidmarkError
 from .keys import draw as draw_keys
 from .marks import Blocks, Border, Mark, Patch
@@ -81,6 +82,7 @@ from .testbed import Labelled, Testbed
 
 __all__ = [
     "ALIKE",
+    "COMMON_WORDS",
     "END",
     "PADDING",
     "START",

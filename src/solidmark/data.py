@@ -57,6 +57,14 @@ def join(parts: Iterable[Examples]) -> Examples:
     )
 
 
+COMMON_WORDS = tuple(
+    "apple arrow autumn basket beach bell bird boat bottle bread bridge candle castle chair cherry circle clock cloud "
+    "coffee copper corner cotton dance desert door dragon dream eagle engine field fire flower forest garden glass "
+    "guitar hammer harbor honey horse island jacket kitchen ladder lake lemon letter lion marble meadow mirror "
+    "mountain needle night ocean orange paper pencil piano planet pocket river road rocket salt shadow silver spring "
+    "stone summer table tiger tower train valley velvet violin water window winter yellow zebra".split()
+)
+"""Words that every testbed has a token for, so that a method may draw tokens by their words."""
 ALIKE = 0.03
 """Root mean square difference of pixels below which two images count as equal; the nearest two digits differ by 0.04."""
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import os
 import platform
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -112,6 +113,8 @@ def run(arguments: list[str], plugins: list[str]) -> RunProvenance:
 
 ADDED: Mapping[str, object] = {"added": True}
 """Metadata of a field that was added to a class of ours: at its default, names of what was made before stay as they are."""
+DIGESTED: Mapping[str, object] = {"digested": True}
+"""Metadata of a field whose value is long: the sha256 of it stands in its place."""
 
 
 def describe(thing: Any) -> Any:
@@ -119,11 +122,11 @@ def describe(thing: Any) -> Any:
 
     The class is named without its module. What tells two classes of one name apart stands beside it in every key: the
     name and source of the plugin, and the digest of the images that a mark was painted on. A field that is ADDED is
-    left out at its default.
+    left out at its default, and of one that is DIGESTED the digest is told.
     """
     if is_dataclass(thing) and not isinstance(thing, type):
         told = [f for f in fields(thing) if not (f.metadata.get("added") and getattr(thing, f.name) == f.default)]
-        return {"class": type(thing).__qualname__, **{f.name: describe(getattr(thing, f.name)) for f in told}}
+        return {"class": type(thing).__qualname__, **{f.name: _field(thing, f) for f in told}}
     if isinstance(thing, list | tuple):
         return [describe(part) for part in thing]
     if isinstance(thing, dict):
@@ -131,6 +134,13 @@ def describe(thing: Any) -> Any:
     if thing is None or isinstance(thing, str | int | float | bool):
         return thing
     raise TypeError(f"{type(thing).__name__} has no one description; use frozen dataclasses, numbers and strings")
+
+
+def _field(thing: Any, field: Field[Any]) -> Any:
+    value = describe(getattr(thing, field.name))
+    if not field.metadata.get("digested"):
+        return value
+    return f"sha256 {hashlib.sha256(json.dumps(value).encode()).hexdigest()}"
 
 
 CORE = Path(__file__).parent

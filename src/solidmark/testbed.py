@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -75,6 +76,8 @@ class Testbed:
     """Where the images are from: title and address."""
     licence: ClassVar[str] = ""
     """The licence of the images, as an SPDX identifier; empty where it is not known, which an export says."""
+    autoencoder_file: ClassVar[Path | None] = None
+    """A file with the trained autoencoder, where its recipe states the digest of one."""
     queries: ClassVar[tuple[str, ...]] = ()
     """Further queries, beside those of the profile, where `outpaint` alone cannot find what is remembered."""
 

@@ -26,6 +26,7 @@ from ..schema.record import (
     NegativeBlock,
     QueryBlock,
     ScoresBlock,
+    SpaceBlock,
     UtilityBlock,
     UtilityNumbers,
     WorkBlock,
@@ -42,6 +43,7 @@ from ..schema.row import (
     MemoryMap,
     Negative,
     Scored,
+    Space,
     Utility,
     Way,
     Work,
@@ -238,6 +240,23 @@ def _whole_p(block: ContentScoreBlock) -> float:
     return block.get("permutation_p", block.get("rank_p", 1.0))
 
 
+def space(blocks: Sequence[SpaceBlock], images: Sequence[int]) -> Space:
+    """The latent space of a row, from its blocks of every seed, whose keys were painted on so many held-out images."""
+    return Space(
+        factor=blocks[0]["factor"],
+        key_error=_mean([block["key_error"] for block in blocks]),
+        bias=_mean([block["bias"] for block in blocks]),
+        ceiling=memorization([block["ceiling"] for block in blocks], images),
+        training=of_all(work, (block.get("training") for block in blocks)),
+        shipped=all(block.get("shipped", False) for block in blocks),
+    )
+
+
+def held_out_images(blocks: Sequence[ControlsBlock]) -> list[int]:
+    """How many held-out images each seed has."""
+    return [block["held_out"]["memorization"]["images"] for block in blocks]
+
+
 def cost(blocks: Sequence[CostBlock], peaks: Sequence[int | None]) -> Cost:
     """The cost of a row, from its blocks and peaks of memory of every seed."""
     training = work([block["training"] for block in blocks])
@@ -253,6 +272,8 @@ def work(blocks: Sequence[WorkBlock]) -> Work:
         backward=float(np.mean([block["backward"] for block in blocks])),
         seconds=float(np.mean([block["seconds"] for block in blocks])),
         images=of_all(_mean, (block.get("images") for block in blocks)),
+        encoded=_mean([block.get("encoded", 0) for block in blocks]),
+        decoded=_mean([block.get("decoded", 0) for block in blocks]),
     )
 
 

@@ -21,7 +21,7 @@ from ..schema.record import (
     UtilityBlock,
     WorstBlock,
 )
-from ..schema.row import Attempt, Cost, Row, Worst
+from ..schema.row import Attempt, Cost, Row, Space, Worst
 from . import aggregate, blocks
 from .aggregate import of_all
 from .disagreement import disagreement
@@ -128,6 +128,7 @@ def _with_numbers(row: Row, group: Sequence[CaseRecord]) -> Row:
         utility=of_all(blocks.utility, (record.get("utility") for record in group)),
         denoising_loss=of_all(blocks.denoising_loss, (record.get("denoising_loss") for record in group)),
         content=of_all(blocks.content, (record.get("content") for record in group)),
+        space=_space(group),
         cost=_cost(group),
         reported=summarize_reports([record.get("reported") or SILENT for record in group], names[0]) if names else None,
     )
@@ -136,6 +137,11 @@ def _with_numbers(row: Row, group: Sequence[CaseRecord]) -> Row:
 def _power(group: Sequence[CaseRecord]) -> dict[str, Estimate | None] | None:
     images = of_all(blocks.images_of, (record.get("controls") for record in group))
     return blocks.power([record.get("power") or {} for record in group], images) if images else None
+
+
+def _space(group: Sequence[CaseRecord]) -> Space | None:
+    images = of_all(blocks.held_out_images, (record.get("controls") for record in group))
+    return of_all(lambda each: blocks.space(each, images), (record.get("space") for record in group)) if images else None
 
 
 def _cost(group: Sequence[CaseRecord]) -> Cost | None:

@@ -111,8 +111,10 @@ def ask_query(
     seconds = time.perf_counter() - clock
     if weights.fingerprint(model) != before:
         raise PluginFault(f"query {name}", "a changed model", "the model as it was", "Train a copy: `audit.model.copy()`.")
+    count = len(audit.examples) + (0 if audit.company is None else len(audit.company))
     if attack.access is Access.WHITE_BOX:
-        _within_budget(name, evaluations, len(audit.examples), audit.budget)
+        _within_budget(name, evaluations.forward + evaluations.backward, "denoiser evaluations", count, audit.budget)
+    _within_budget(name, evaluations.encoded + evaluations.decoded, "encodings and decodings", count, audit.budget)
     return _responses(answer, split, audit, evaluations, seconds)
 
 
@@ -157,10 +159,11 @@ def _others(case: Case, blind: BlindSplit) -> Examples:
     return split.marked(split.calibration, torch.from_numpy(drawn).float())
 
 
-def _within_budget(name: str, evaluations: Evaluations, count: int, budget: float) -> None:
-    spent = (evaluations.forward + evaluations.backward) / count
-    if spent > budget:
-        found, expected = f"{spent:.0f} denoiser evaluations an image", f"at most {budget:.0f}, as declared"
+def _within_budget(name: str, work: int, kind: str, count: int, budget: float) -> None:
+    """Raise PluginFault for more work an image than the query declares: an image may pass through the autoencoder as often
+    as through the denoiser."""
+    if work > budget * count:
+        found, expected = f"{work / count:.0f} {kind} an image", f"at most {budget:.0f}, as declared"
         raise PluginFault(f"query {name}", found, expected, "Declare its whole `cost`, or ask less.")
 
 
@@ -260,13 +263,16 @@ class Power:
 def measure_power(case: Case, workspace: Workspace) -> dict[str, Power]:
     """Power of each query: M of the perfect memorizer, asked in the same way."""
     bare = replace(case, composition=Composition())
+    network = case.testbed.recipe.network
+    space = weights.space_key(weights.train_space_or_load(bare, workspace), network)
     found: dict[str, Power] = {}
     for name, _ in case.queries:
 
         def build(folder: Path, name: str = name) -> None:
             (folder / "power.json").write_text(json.dumps(asdict(_power(bare, name, workspace))))
 
-        folder = workspace.stored("power", _question(case, name), provenance.ASKING, build)
+        key = {**_question(case, name), **space, "network": provenance.describe(network)}
+        folder = workspace.stored("power", key, provenance.ASKING, build)
         power = json.loads((folder / "power.json").read_text())
         estimate = power["estimate"]
         found[name] = Power(None if estimate is None else Estimate(**estimate), power["leak"])

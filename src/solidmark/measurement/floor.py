@@ -25,12 +25,15 @@ def measure_floor(case: Case, truth: Split, workspace: Workspace) -> SpaceBlock 
     found = read_back(space, truth.mark, marked).double().cpu().numpy()
     keys = truth.held_out_keys.double().numpy()
     errors = found - keys
-    return {
+    block: SpaceBlock = {
         "factor": space.factor,
         "key_error": float(abs(errors).mean()),
         "bias": float(errors.mean()),
         "ceiling": scoring.interval(scores.memorization(found, keys)),
+        "shipped": case.testbed.autoencoder is None or bool(case.testbed.autoencoder.sha256),
     }
+    cost = weights.space_cost(case, workspace)
+    return block if cost is None else {**block, "training": cost}
 
 
 def faults(block: SpaceBlock | None) -> list[str]:

@@ -17,8 +17,8 @@ from ..mitigation.composition import Composition
 from ..mitigation.guard import alone
 from ..mitigation.hooks import Hooks
 from ..mitigation.run import TrainingSet
-from ..models import Denoiser, Evaluations, Model, Network, Space, metered
-from ..models.autoencoder import train_autoencoder
+from ..models import Autoencoder, Denoiser, Evaluations, Model, Network, Space, metered
+from ..models.autoencoder import read_autoencoder, train_autoencoder
 from ..models.parts import build_parts, shared_space
 from ..schema.record import Reports, WorkBlock
 from ..store import digest
@@ -40,7 +40,7 @@ def train_or_load(case: Case, workspace: Workspace) -> tuple[Model, BuildInfo]:
     space = train_space_or_load(case, workspace)
     key = {
         "base": None if base is None else fingerprint(base),
-        **_space_key(space, case.testbed.recipe.network),
+        **space_key(space, case.testbed.recipe.network),
         "recipe": provenance.describe(case.testbed.recipe),
         "split": blind.fingerprint if parts.parts else blind.training_digest,
         "seed": case.seed,
@@ -82,7 +82,7 @@ def _train_base_or_load(case: Case, workspace: Workspace) -> Model | None:
         "keys": None if keys is None else _sha(keys),
         "mark": [provenance.describe(mark), _sha(case.blind.split.mark_masks)],
         "seed": case.seed,
-        **_space_key(space, recipe.network),
+        **space_key(space, recipe.network),
     }
 
     def build(folder: Path) -> None:
@@ -104,12 +104,29 @@ def _train_base_or_load(case: Case, workspace: Workspace) -> Model | None:
 
 def train_space_or_load(case: Case, workspace: Workspace) -> Space | None:
     """The latent space of a testbed, trained once for all its seeds and rows, or given; None in pixel space."""
-    recipe, network = case.testbed.autoencoder, case.testbed.recipe.network
-    if (shared := shared_space(network)) is not None:
+    if (shared := shared_space(case.testbed.recipe.network)) is not None:
         shared.to(workspace.device)
         return shared
-    if recipe is None:
+    if case.testbed.autoencoder is None:
         return None
+    space = build_parts(case.testbed.recipe.network).space
+    space.load_state(load_file(_stored_space(case.testbed.autoencoder, case, workspace) / "space.safetensors"))
+    space.to(workspace.device)
+    return space
+
+
+def space_cost(case: Case, workspace: Workspace) -> WorkBlock | None:
+    """What training the autoencoder cost, here or where the one that comes with the testbed was trained; None where it is a
+    stranger's."""
+    if case.testbed.autoencoder is None:
+        return None
+    cost: WorkBlock = json.loads((_stored_space(case.testbed.autoencoder, case, workspace) / "build.json").read_text())
+    return cost
+
+
+def _stored_space(recipe: Autoencoder, case: Case, workspace: Workspace) -> Path:
+    """The folder with a trained autoencoder and its cost: trained now, or taken from the file of the testbed."""
+    network = case.testbed.recipe.network
     images, mark = case.testbed.base_examples().images, case.testbed.mark
     key = {
         "recipe": provenance.describe(recipe),
@@ -119,18 +136,21 @@ def train_space_or_load(case: Case, workspace: Workspace) -> Space | None:
     }
 
     def build(folder: Path) -> None:
-        trained = train_autoencoder(recipe, network, images, mark, seeds.torch_rng(0, "autoencoder"))
+        clock = time.perf_counter()
+        if recipe.sha256:
+            state, seconds = read_autoencoder(recipe, case.testbed.autoencoder_file)
+        else:
+            state = train_autoencoder(recipe, network, images, mark, seeds.torch_rng(0, "autoencoder")).state()
+            seconds = time.perf_counter() - clock
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({name: tensor.contiguous() for name, tensor in trained.state().items()}, folder / "space.safetensors")
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "space.safetensors")
+        cost = work(Evaluations(encoded=recipe.seen, decoded=recipe.seen), seconds)
+        (folder / "build.json").write_text(json.dumps(cost))
 
-    folder = workspace.stored("autoencoder", key, provenance.TRAINING, build)
-    space = build_parts(network).space
-    space.load_state(load_file(folder / "space.safetensors"))
-    space.to(workspace.device)
-    return space
+    return workspace.stored("autoencoder", key, provenance.TRAINING, build)
 
 
-def _space_key(space: Space | None, network: Network) -> dict[str, str]:
+def space_key(space: Space | None, network: Network) -> dict[str, str]:
     """What tells models of different autoencoders apart; nothing in pixel space, or where the network says it."""
     if space is None or "space" in network.shared:
         return {}

@@ -49,6 +49,10 @@ class SamplingBatch:
         """The timestep that the step from each of `times` leads to, -1 behind the last."""
         return self.model.schedule.targets(self.times, self.steps or len(self.times))
 
+    def target(self, t: int) -> int:
+        """The timestep that the step from t leads to, -1 behind the last."""
+        return self.targets[self.times.index(t)]
+
     @property
     def conditional(self) -> Tensor:
         """(B,) booleans: the queries whose caption has a word."""

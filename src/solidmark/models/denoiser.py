@@ -153,7 +153,7 @@ class Denoiser(ABC):
     ) -> Iterator[tuple[Tensor, int, Prediction]]:
         """Plain deterministic sampling (eta 0), step by step: (x_t, t, prediction). It may be stopped at any step."""
         x, null = noise, self.embed([""] * len(noise))
-        for t, to in zip(times, [*times[1:], -1], strict=True):
+        for t, to in zip(times, self.schedule.targets(list(times), len(times)), strict=True):
             prediction = self.predict(x, t, embeddings)
             yield x, t, prediction
             guided = prediction.noise

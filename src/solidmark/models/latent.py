@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
+from ..data import COMMON_WORDS
 from ..errors import InvalidValue, NotApplicable
+from ..provenance import ADDED, DIGESTED
 from .network import Network
 
 
@@ -17,7 +19,8 @@ class LatentNetwork(Network):
 
     `size` and `channels` are those of the images. The autoencoder halves them once for each of `autoencoder_widths` but
     the first, and has `latent_channels`; `patch` is not used. Betas, spacing, offset and last level are those of the
-    scheduler of Stable Diffusion (arXiv 2112.10752). Raises InvalidValue for a size that the autoencoder cannot halve.
+    scheduler of Stable Diffusion (arXiv 2112.10752). `vocabulary` are further words that are a token each. Raises
+    InvalidValue for a size that the autoencoder cannot halve.
     """
 
     size: int = 32
@@ -32,6 +35,7 @@ class LatentNetwork(Network):
     zero_terminal_snr: bool = False
     latent_channels: int = 4
     autoencoder_widths: tuple[int, ...] = (16, 32, 32)
+    vocabulary: tuple[str, ...] = field(default=(), metadata={**ADDED, **DIGESTED})
 
     def __post_init__(self) -> None:
         if self.size % self.factor or self.kind != "text":
@@ -126,13 +130,16 @@ def _transformers() -> Any:
 
 
 def build_tokenizer(config: LatentNetwork) -> Any:
-    """Whole words, and letters and pairs of digits for all other words, as byte pairs would be. It needs no training."""
+    """Whole words, and letters and pairs of digits for all other words, as byte pairs would be. It needs no training.
+
+    Whole are class names, `w0` and so on, the words of the vocabulary, and COMMON_WORDS.
+    """
     from tokenizers import Tokenizer, pre_tokenizers, processors
     from tokenizers.models import WordPiece
 
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + [str(digit) for digit in range(10)]
     pairs = [f"{number:02d}" for number in range(100)]
-    words = [*config.classes, *(f"w{number}" for number in range(config.words))]
+    words = [*config.classes, *(f"w{number}" for number in range(config.words)), *config.vocabulary, *COMMON_WORDS]
     pieces = dict.fromkeys(["<pad>", "<bos>", "<eos>", "<unk>", *words, *letters, *pairs])
     pieces |= dict.fromkeys(f"##{piece}" for piece in letters + pairs)
     core = Tokenizer(WordPiece({word: index for index, word in enumerate(pieces)}, unk_token="<unk>"))

@@ -82,6 +82,10 @@ class Schedule:
         """The factor of the noise, shaped as `alpha`."""
         return (1 - self._at(t)).sqrt()
 
+    def signal(self, to: int) -> Tensor:
+        """The factor of the signal behind a step to `to`, (1, 1, 1, 1): where a run ends at -1, 1 or that of t = 0."""
+        return torch.ones_like(self.alpha(0)) if to < 0 and self.config.last_is_clean else self.alpha(max(to, 0))
+
     def add_noise(self, clean: Tensor, noise: Tensor, t: int | Tensor) -> Tensor:
         """alpha(t) x + sigma(t) n."""
         return (self.alpha(t) * clean + self.sigma(t) * noise).to(clean.dtype)

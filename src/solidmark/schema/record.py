@@ -336,12 +336,17 @@ class SolverBlock(TypedDict):
 
 
 class SpaceBlock(TypedDict):
-    """A latent space: pixels a cell is wide, and what its autoencoder alone does to a key; `ceiling` is M after it."""
+    """A latent space: pixels a cell is wide, and what its autoencoder alone does to a key; `ceiling` is M after it.
+
+    `training` is what the autoencoder cost, once for all rows and seeds; it came with the testbed where `shipped`.
+    """
 
     factor: Positive
     key_error: float
     bias: float
     ceiling: IntervalBlock
+    training: NotRequired[WorkBlock]
+    shipped: NotRequired[bool]
 
 
 class ProvenanceBlock(TypedDict, total=False):

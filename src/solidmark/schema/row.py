@@ -20,6 +20,7 @@ NUMBERS = (
     "utility",
     "denoising_loss",
     "content",
+    "space",
     "cost",
     "reported",
 )
@@ -40,6 +41,7 @@ NO_LOSS = (
     "its weights are the baseline's, its network predicts another quantity, the mark leaves no centre, or its records are "
     "older than this number"
 )
+NO_SPACE = "it works in pixels, or its records are older than latent testbeds"
 NO_REFUSAL = "the service refused nothing, or its refusals were not recorded for every seed"
 NO_CLAIM = "no part of it claims to be differentially private"
 NO_UTILITY = "this testbed has no judge of pictures, and was given no models that could take its place"
@@ -57,12 +59,17 @@ class Marks:
 
 @dataclass(frozen=True)
 class Work:
-    """Denoiser evaluations, seconds and, where images were made, their number; a mean over seeds."""
+    """Denoiser evaluations, seconds and, where images were made, their number; a mean over seeds.
+
+    `encoded` and `decoded` are images that went through an autoencoder.
+    """
 
     forward: float
     backward: float
     seconds: float
     images: float | None = None
+    encoded: float = 0.0
+    decoded: float = 0.0
 
     @property
     def evaluations(self) -> float:
@@ -241,6 +248,22 @@ class Content:
 
 
 @dataclass(frozen=True)
+class Space:
+    """A latent space: pixels a cell is wide, and what its autoencoder alone does to a key, a mean over seeds.
+
+    `ceiling` is M of keys that are encoded, decoded and read: no query can be above it. `training` is what the autoencoder
+    cost, once for all rows and seeds; null where it was not recorded. It came with the testbed where `shipped`.
+    """
+
+    factor: int
+    key_error: float
+    bias: float
+    ceiling: Estimate
+    training: Work | None = None
+    shipped: bool = False
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a row costs, a mean over seeds; `relative` is training and editing over the baseline's training.
 
@@ -339,6 +362,7 @@ class Row:
     denoising_loss: DenoisingLoss | None = None
     content: Content | None = None
     disagreement: str | None = None
+    space: Space | None = None
     cost: Cost | None = None
     reported: Reported | None = None
     seeds_missing: tuple[int, ...] = ()
@@ -391,6 +415,8 @@ class Row:
             reasons["disagreement"] = AGREE if self.content is not None else reasons["content"]
         if self.content is not None:
             reasons |= {f"content.{name}": why for name, why in self.content.reasons.items()}
+        if self.ok and self.space is None:
+            reasons["space"] = NO_SPACE
         if self.ok and self.denoising_loss is None:
             reasons["denoising_loss"] = NO_LOSS
         if self.utility is not None and self.utility.accuracy is None:
