@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from solidmark.leaderboard import Leaderboard, Row
 
-from . import content_columns, cost_columns, matched_columns, score_columns, utility_columns
+from . import content_columns, cost_columns, matched_columns, pipeline_columns, score_columns, utility_columns
 from .table import TEXT, Column, Table
 
 
@@ -21,6 +21,7 @@ def table(board: Leaderboard) -> Table[Row]:
             *_who(board),
             *matched_columns.main(board),
             *score_columns.main(board),
+            *pipeline_columns.main(board),
             *content_columns.main(board),
             *utility_columns.main(board),
             *cost_columns.main(),
@@ -32,6 +33,7 @@ def table(board: Leaderboard) -> Table[Row]:
             *utility_columns.by_way(board),
             *matched_columns.more(board),
             *cost_columns.more(board),
+            *pipeline_columns.more(board),
             *_origin(),
         ),
         board.rows,

@@ -209,8 +209,8 @@ class World:
         self.environment = {**os.environ, "PYTHONPATH": path, "SOLIDMARK_STORE": str(folder / "store")}
         self.environment.pop("PYTEST_XDIST_WORKER", None)
 
-    def run(self, *arguments: str, name: str = "run") -> Ran:
-        command = [self.python, "-m", "pytest", "--pyargs", "solidmark.benchmark", "--testbed", "tiny", "-W", "error"]
+    def run(self, *arguments: str, name: str = "run", testbed: str = "tiny") -> Ran:
+        command = [self.python, "-m", "pytest", "--pyargs", "solidmark.benchmark", "--testbed", testbed, "-W", "error"]
         command += ["-p", "no:cacheprovider", *arguments]
         done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=900)
         return Ran(self.folder / name, done.stdout + done.stderr, done.returncode)

@@ -29,6 +29,7 @@ def test_every_hook_declares_its_stage_or_leaves_it_to_the_class():
         "view": Stage.TRAINING,
         "trainer": Stage.TRAINING,
         "guidance": Stage.SAMPLING,
+        "pipeline": Stage.SAMPLING,
         "sampler": Stage.SAMPLING,
         "edit": Stage.POST_HOC,
     }

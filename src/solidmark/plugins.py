@@ -28,6 +28,7 @@ from . import provenance
 from .errors import DamagedFile, InvalidValue, PluginFault, SolidmarkError, UnknownName, cleaned, cure_of, said, shortened
 from .mitigation import Claim, Mitigation, Needs, trial
 from .mitigation.composition import Composition, Part
+from .mitigation.foreign import PIPELINE, ForeignPipeline, StockPipeline, pipeline_part
 from .store import default_root
 from .timeouts import at_most, end_copies, interrupts, is_fault
 
@@ -331,6 +332,9 @@ def _parse(text: str) -> Part:
         raise InvalidValue(
             f"mitigation {head}", "a file without a class", f"{head}:MyMethod", "Name its class after a colon."
         )
+    if head == PIPELINE:
+        kind = ForeignPipeline if {"pipeline_class", "call"} & values.keys() else StockPipeline
+        return _instantiate(kind, values, head, pipeline_part)
     plugin = named(GROUPS["mitigation"], "mitigation", head)
     kind = _mitigation_class(plugin)
     if isinstance(kind, Broken):

@@ -58,6 +58,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
     )
     option("mitigation", "'rna', 'rna(share=0.5)', 'rna+gni' or file.py:Class; repeatable", action="append", metavar="EXPR")
+    foreign = "a row for a stranger's diffusers pipeline, as it is, beside the stock one, on the weights of a latent testbed"
+    option("pipeline-class", foreign, metavar="FILE.py:CLASS")
+    option("pipeline-call", "the function call(pipe, captions, **options) that asks it", metavar="FILE.py:FUNCTION")
     option("seeds", "seeds, as 0,1,2 or 0-7", metavar="LIST")
     option("queries", "queries to ask, as outpaint,average", metavar="LIST")
     solver = "solver of the queries: fast (default), paper or ddim; its old name is --protocol"

@@ -5,9 +5,11 @@ A query and plain generation are the same call. In plain generation the mask cov
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,14 +17,15 @@ from torch import Tensor
 
 from . import seeds
 from .data import says_something
-from .errors import InvalidValue, PluginFault
+from .errors import InvalidValue, NotApplicable, PluginFault
 from .marks import BLANK
 from .mitigation import Sampler, WrapperContext
 from .mitigation.composition import Composition
 from .mitigation.guard import alone
 from .mitigation.handout import HandedOut
 from .mitigation.hooks import SAMPLING, Hooks, check_overrides, is_scale, signature
-from .models import SamplingBatch
+from .models import Evaluations, SamplingBatch, meter_work, metered
+from .pipelines import Counts, Loaded, ask
 from .provenance import ADDED
 from .schema.record import SolverBlock
 
@@ -181,7 +184,8 @@ def guide(unconditional: Tensor, conditional: Tensor, scale: Any) -> Tensor:
 class Service:
     """A model behind its sampling-side mitigations, as an honest provider offers it. Without them, the bare weights.
 
-    `refused` has (B,) booleans for each call of `sample`: the queries that a wrapper refused to answer.
+    `refused` has (B,) booleans for each call of `sample`: the queries that a wrapper refused to answer. Where a mitigation
+    brings a diffusers `pipeline`, that answers, and `warnings` say what is to be known of its answers.
     """
 
     def __init__(
@@ -189,7 +193,8 @@ class Service:
     ) -> None:
         self.model, self.composition = model, composition
         self.refused: list[Tensor] = []
-        self._hooks = Hooks(composition, seed, SAMPLING, *purpose, data=data)
+        self.warnings: list[str] = []
+        self._seed, self._hooks = seed, Hooks(composition, seed, SAMPLING, *purpose, data=data)
 
     @torch.no_grad()
     def sample(
@@ -209,8 +214,57 @@ class Service:
         are the images to start from where the solver's strength is below 1. `embeddings` replace those of the captions.
         Raises PluginFault for what a wrapper may not return, and for an overridden method that was never called.
         """
+        if self.pipeline is not None:
+            if begin is not None or embeddings is not None or solver.rounds > 1 or solver.strength < 1:
+                found, cure = "images to begin from, embeddings or steps back", "Ask by a query that needs none of them."
+                raise NotApplicable(f"pipeline {self.composition.label}", found, "captions and given pixels", cure)
+            return alone(self._ask_pipeline, self.pipeline, captions, observed, mask, noises, solver)
         noise = Noises(noises, solver)
         return alone(self._sample, captions, observed, mask, noise, solver, begin, embeddings)
+
+    @cached_property
+    def pipeline(self) -> Loaded | None:
+        """The diffusers pipeline that answers in the place of the sampler below, where a mitigation brings one."""
+        return self._hooks.pipeline(self.model)
+
+    def _ask_pipeline(
+        self, loaded: Loaded, captions: list[str], observed: Tensor, mask: Tensor, noises: Tensor, solver: SolverConfig
+    ) -> Tensor:
+        """The images as a pipeline fills them in, by as many steps, with as much guidance, each with noise of its own.
+
+        What it computes is counted, by whichever network.
+        """
+        ids = [int.from_bytes(hashlib.sha256(one.cpu().numpy().tobytes()).digest()[:7]) for one in noises[:, 0]]
+        with metered() as seen, torch.enable_grad():  # a mitigation may descend a loss; what samples says no_grad itself
+            answers = ask(
+                loaded,
+                observed.cpu(),
+                mask.cpu(),
+                captions,
+                steps=solver.steps,
+                guidance=solver.guidance,
+                batch=min(loaded.batch, len(captions)),
+                every=solver.reencode,
+                seed=self._seed,
+                ids=ids,
+            )
+        self._count(answers.counts, seen)
+        self.warnings += [text for text in answers.warnings if text not in self.warnings]
+        self.refused.append(answers.refused)
+        return answers.images
+
+    def _count(self, counts: Counts, seen: Evaluations) -> None:
+        """Count what a pipeline computed; what its networks have metered themselves is `seen` already."""
+        own = self.model.evaluations
+        found = {
+            "forward": counts.denoiser,
+            "backward": counts.backward,
+            "encoded": counts.encoded,
+            "decoded": counts.decoded,
+        }
+        for name, count in found.items():
+            setattr(own, name, getattr(own, name) + max(count, getattr(seen, name)))
+            meter_work(**{name: max(count - getattr(seen, name), 0)})
 
     def _sample(
         self,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -23,7 +24,9 @@ from ..schema.record import (
     IntervalBlock,
     MapBlock,
     MarksBlock,
+    MemorizationBlock,
     NegativeBlock,
+    PipelineBlock,
     QueryBlock,
     ScoresBlock,
     SpaceBlock,
@@ -42,6 +45,7 @@ from ..schema.row import (
     Marks,
     MemoryMap,
     Negative,
+    Pipeline,
     Scored,
     Space,
     Utility,
@@ -288,3 +292,28 @@ def marks(blocks: Sequence[MarksBlock]) -> Marks:
 
 def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values))
+
+
+def pipeline(blocks: Sequence[PipelineBlock]) -> Pipeline:
+    """The pipeline of a row, from its blocks of every seed."""
+    first, warnings = blocks[0]["identity"], (text for block in blocks for text in block["warnings"])
+    called = first["call"]
+    stock, difference = (
+        of_all(_over_images, (_beside(block, name) for block in blocks)) for name in ("memorization", "difference")
+    )
+    return Pipeline(
+        name=str(first["pipeline"]),
+        call=None if called is None else str(called),
+        scheduler=str(first["scheduler"]),
+        stock=stock,
+        difference=difference,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _beside(block: PipelineBlock, name: Literal["memorization", "difference"]) -> MemorizationBlock | None:
+    return None if block["stock"] is None else block["stock"][name]
+
+
+def _over_images(blocks: Sequence[MemorizationBlock]) -> Estimate:
+    return number(blocks, [block["images"] for block in blocks])

@@ -130,6 +130,7 @@ def _with_numbers(row: Row, group: Sequence[CaseRecord]) -> Row:
         content=of_all(blocks.content, (record.get("content") for record in group)),
         space=_space(group),
         cost=_cost(group),
+        pipeline=of_all(blocks.pipeline, (record.get("pipeline") for record in group)),
         reported=summarize_reports([record.get("reported") or SILENT for record in group], names[0]) if names else None,
     )
 

@@ -63,6 +63,8 @@ class Responses:
     """(R, N + M): which images the service refused in each of R rounds of answers."""
     fresh: Generated | None = None
     """What fresh captions gave that were asked in the same batches."""
+    warnings: tuple[str, ...] = ()
+    """What a stranger's pipeline that answered is to be known for."""
 
     @property
     def trained(self) -> Array:
@@ -174,7 +176,8 @@ def _responses(answer: Answer, split: Split, audit: Audit, evaluations: Evaluati
     looks = Marks(float(predicted[count:].std()), uneven, float(np.mean(errors)) if errors else None)
     refused = torch.stack(audit.refused).numpy() if audit.refused else None
     planted, (fresh, evaluations, seconds) = audit.keys.double().numpy(), generated_along(audit, evaluations, seconds)
-    return Responses(predicted, count, looks, evaluations, seconds, answer.images, planted, refused, fresh)
+    told = tuple(audit.service.warnings)
+    return Responses(predicted, count, looks, evaluations, seconds, answer.images, planted, refused, fresh, told)
 
 
 def ask_or_load(case: Case, name: str, model: Denoiser, workspace: Workspace, plain: Responses | None = None) -> Responses:

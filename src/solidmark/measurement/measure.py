@@ -38,7 +38,20 @@ from ..schema.record import (
     WorstBlock,
 )
 from ..split import Split
-from . import answers, content, content_block, distances, expected, floor, generation, per_image, sources, weights, whitebox
+from . import (
+    answers,
+    content,
+    content_block,
+    distances,
+    expected,
+    floor,
+    generation,
+    per_image,
+    pipeline,
+    sources,
+    weights,
+    whitebox,
+)
 from .answers import Generated, Power, Responses
 from .case import Case, Workspace
 from .content import Content
@@ -57,7 +70,7 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
     responses, shown = asked.responses, content.measure_content(case, asked.plain, asked.responses)
     generated, source = generation.in_all_ways(case, model, workspace, asked.plain), sources.find(case, model, workspace)
     power, baseline = answers.measure_power(case, workspace), answers.ask_baseline(case, workspace)
-    beside = _beside(case, shown)
+    beside, behind = _beside(case, shown), pipeline.find(case, model, workspace)
     truth = case.truth  # no plugin runs any more: from here on the true keys may be used
     washed = content.fault(case, shown, truth, responses[case.leading], baseline)
     space = floor.measure_floor(case, truth, workspace)
@@ -65,7 +78,7 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
     scored = {name: _scores(case, truth, name, found, delta) for name, found in responses.items()}
     contradictions = [fault for name, block in scored.items() for fault in controls.contradictions(name, block)]
     further = [*expected.faults(case, truth, baseline), *asked.broken.values(), *washed, *floor.faults(space)]
-    further += [*sources.fault(source), *contradictions]
+    further += [*sources.fault(source), *contradictions, *pipeline.faults(behind, responses[case.leading])]
     checked = _controls(case, truth, responses, baseline, power, further, no_op=_no_op(case, builds))
     return {
         **_heading(case),
@@ -81,6 +94,7 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
         "content": content_block.as_block(shown, beside, shared=answers.PLAIN in responses),
         "sources": source,
         "space": space,
+        "pipeline": pipeline.as_block(behind, truth, case, responses),
         "cost": {"training": builds["training"].cost, "editing": builds["editing"].cost, "sampling": fresh.cost},
         "reported": {
             "training": builds["training"].reported,

@@ -80,6 +80,20 @@ def memorization(predictions: Array, keys: Array, confidence: float = 0.95) -> E
     has M and error 0. M of these very images is exact. Raises InvalidValue for N < 3 and where every
     prediction equals every key (one image aside), so that there is no chance level to compare with.
     """
+    return _jackknife(*_with_and_without(predictions, keys), confidence)
+
+
+def memorization_difference(predictions: Array, others: Array, keys: Array, confidence: float = 0.95) -> Estimate:
+    """M of `predictions` minus M of `others`, two answers about the same images, with the paired jackknife-t interval.
+
+    One image at a time is deleted from both, so that what both share is no spread. Raises as `memorization` does.
+    """
+    (value, without), (other, without_other) = (_with_and_without(one, keys) for one in (predictions, others))
+    return _jackknife(value - other, without - without_other, confidence)
+
+
+def _with_and_without(predictions: Array, keys: Array) -> tuple[float, Array]:
+    """M of all images, and of all but each, (N,)."""
     predictions, keys = _check_pair(predictions, keys, "scores.memorization")
     count = _check_count(len(keys), 3, "scores.memorization")
     own = np.abs(predictions - keys).mean(axis=1)
@@ -89,9 +103,14 @@ def memorization(predictions: Array, keys: Array, confidence: float = 0.95) -> E
     if (rest <= RESOLUTION).any():  # sums of equal keys differ from 0 by rounding
         raise InvalidValue("scores.memorization", "keys that are all alike", "keys drawn at random", "Draw new keys.")
     value = 1 - own.mean() / (total / (count * (count - 1)))
-    without = 1 - (own.sum() - own) / (count - 1) / rest
+    return float(value), 1 - (own.sum() - own) / (count - 1) / rest
+
+
+def _jackknife(value: float, without: Array, confidence: float) -> Estimate:
+    """A statistic of N images with its t interval, from the same without each, (N,)."""
+    count = len(without)
     error = float(np.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2)))
-    return t_interval(float(value), error, count - 1, confidence)
+    return t_interval(value, error, count - 1, confidence)
 
 
 def p_values(predictions: Array, keys: Array) -> Array:

@@ -140,6 +140,15 @@ class Mitigation:
         return inner
 
     @hook(Stage.SAMPLING)
+    def pipeline(self, stock: Any) -> Any:
+        """Return the diffusers pipeline that answers in the place of the suite's own sampler, or a `pipelines.Loaded`.
+
+        `stock` is the model as the pipeline of its kind, with networks that nobody else has. Nothing else may act at
+        sampling beside it.
+        """
+        return stock
+
+    @hook(Stage.SAMPLING)
     def sampler(self, inner: Sampler) -> Sampler:
         """Return `MySampler(self, inner)`. It is made once a batch of queries."""
         return inner

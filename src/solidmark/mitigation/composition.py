@@ -13,6 +13,8 @@ from .needs import Needs, Stage
 
 LONGEST_VALUE = 200
 """Letters that a parameter may have, or values where it is a tuple."""
+PLACE: Mapping[str, object] = {"place": True}
+"""Metadata of a parameter that names a file, `folder/file.py:Name`: of its folders a label tells the last one alone."""
 LARGEST = 2**63
 """Whole numbers from here on are read as others by some reader of JSON."""
 
@@ -37,7 +39,11 @@ class Part:
         every = fields(self.mitigation)
         values = {one.name: getattr(self.mitigation, one.name) for one in every}
         defaults = {one.name: one.default for one in every}
-        told = {name: value for name, value in values.items() if name == every[0].name or value != defaults[name]}
+        told = {
+            one.name: _without_folders(values[one.name]) if one.metadata == PLACE else values[one.name]
+            for one in every
+            if one is every[0] or values[one.name] != defaults[one.name]
+        }
         object.__setattr__(self, "parameters", values)
         object.__setattr__(self, "distinguishing", told)
 
@@ -62,6 +68,10 @@ class Part:
         """The part for a key: family, class with parameters, and source."""
         values = {name: _listed(value) for name, value in self.parameters.items()}
         return [self.family, {"class": type(self.mitigation).__qualname__, **values}, self.source]
+
+
+def _without_folders(place: object) -> str:
+    return "/".join(str(place).replace("\\", "/").split("/")[-2:])
 
 
 EXPECTED_VALUE = (

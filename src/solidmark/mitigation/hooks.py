@@ -15,10 +15,13 @@ from torch import Tensor
 
 from .. import seeds
 from ..data import Examples, says_something
-from ..errors import PluginFault
+from ..errors import NotApplicable, PluginFault
 from ..models import ReportedValue
+from ..pipelines import Loaded
+from ..pipelines.quiet import quiet
 from .base import Sampler, Trainer, WrapperContext, draws_elsewhere, overridden_hooks, stream_name, unused_overrides
 from .composition import Composition, Part
+from .foreign import PIPELINE
 from .guard import alone, plugin_code
 from .handout import Data, HandedOut
 
@@ -124,6 +127,31 @@ class Hooks:
             _require(part, "edit", finite, "weights that are not finite", "finite weights")
             model = changed
         return model
+
+    def pipeline(self, model: Any) -> Loaded | None:
+        """What the part that brings a pipeline makes of the model's own; None where no part brings one.
+
+        Raises NotApplicable for a model that is no pipeline, and where something else acts at sampling as well.
+        """
+        bringing = self._with(PIPELINE)
+        if not bringing:
+            return None
+        acting = [part.label for part in self._parts if overridden_hooks(type(part.mitigation)) != [PIPELINE]]
+        if acting or len(bringing) > 1:
+            others = " and ".join(acting or [part.label for _, part in bringing])
+            cure = "Give each a row of its own; parts that act at training or post-hoc may stand beside it."
+            raise NotApplicable(f"mitigation {self.label}", f"{others} at sampling", "a pipeline alone", cure)
+        if not hasattr(model, "pipeline"):
+            cure = "Choose a latent testbed."
+            raise NotApplicable(f"mitigation {self.label}", type(model).__name__, "a model with a pipeline", cure)
+        [(_, part)] = bringing
+        with quiet():
+            stock = model.copy().frozen().pipeline()
+        made = self._call(part, PIPELINE, part.mitigation.pipeline, stock)
+        loaded = made if isinstance(made, Loaded) else Loaded(made)
+        fits = hasattr(loaded.pipe, "scheduler") and callable(loaded.pipe)
+        _require(part, PIPELINE, fits, type(loaded.pipe).__name__, "a diffusers pipeline, or Loaded(pipe, call)")
+        return loaded
 
     def trainer(self, base: Trainer) -> Trainer:
         """The chain of training wrappers. The last one of the composition is outermost."""

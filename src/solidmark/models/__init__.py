@@ -10,7 +10,7 @@ from .given import GivenNetwork, GivenParts, provide
 from .latent import LatentNetwork
 from .model import Model, build, load
 from .network import Network
-from .prediction import Evaluations, Prediction, metered
+from .prediction import Evaluations, Prediction, meter_work, metered
 from .recipe import Recipe
 from .schedule import Schedule, ScheduleConfig
 from .space import LatentSpace, Space
@@ -42,6 +42,7 @@ __all__ = [
     "Space",
     "build",
     "load",
+    "meter_work",
     "metered",
     "provide",
 ]  # fmt: skip

@@ -4,6 +4,7 @@
 None of them needs diffusers itself; only `load` and `modern` import it. design/pipelines.md says why it is done so.
 """
 
+from .adopting import adopt
 from .age import modern, old_imports
 from .asking import Answers, ask
 from .counting import Counts
@@ -11,4 +12,17 @@ from .holding import Held, held
 from .identities import Identity, identity
 from .loading import Loaded, load
 
-__all__ = ["Answers", "Counts", "Held", "Identity", "Loaded", "ask", "held", "identity", "load", "modern", "old_imports"]
+__all__ = [
+    "Answers",
+    "Counts",
+    "Held",
+    "Identity",
+    "Loaded",
+    "adopt",
+    "ask",
+    "held",
+    "identity",
+    "load",
+    "modern",
+    "old_imports",
+]

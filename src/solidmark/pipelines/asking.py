@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -254,12 +255,14 @@ def _check_picture(run: Held, part: _Question, shown: Shown, name: str) -> bool:
 
 @contextmanager
 def _silent_bars(pipe: Any) -> Iterator[None]:
-    """Inside, the pipeline shows no progress bar of its own."""
-    before = vars(pipe).get("_progress_bar_config")
+    """Inside, the pipeline shows no progress bar of its own, and no bar starts a thread that outlives it."""
+    before, bars = vars(pipe).get("_progress_bar_config"), importlib.import_module("tqdm").tqdm
     pipe._progress_bar_config = {**(before or {}), "disable": True}
+    interval, bars.monitor_interval = bars.monitor_interval, 0
     try:
         yield
     finally:
+        bars.monitor_interval = interval
         if before is None:
             del pipe._progress_bar_config
         else:

@@ -15,10 +15,14 @@ from torch import Tensor
 
 from ..errors import InvalidValue, NotApplicable, PluginFault, SolidmarkError, cure_of, said
 from ..timeouts import is_fault
+from .age import stock_class
 from .counting import modules
 
 Call = Callable[..., Any]
 """call(pipe, captions, **options): options are those of `options` that it has parameters for. It gives images."""
+
+ANY = "**"
+"""The name of parameters that no signature tells."""
 
 SLACK = 1e-3
 """How far outside [0, 1] a number of an image may lie, by rounding in half precision, before it is clamped."""
@@ -49,12 +53,27 @@ def options(
 
 def plain(pipe: Any, captions: Sequence[str] | None, **options: Any) -> Any:
     """The default call: `pipe(captions, ...)`, or `pipe(batch_size=...)` of a pipeline without captions."""
-    parameters = inspect.signature(type(pipe).__call__).parameters
+    parameters = _parameters(type(pipe))
     check_callable(pipe, captions, parameters, {"self", "prompt", "batch_size", *options})
     words: dict[str, Any] = {"prompt": list(captions)} if captions is not None else {}
     if captions is None and "batch_size" in parameters:
         words = {"batch_size": len(options["generator"])}
-    return pipe(**words, **_accepted(pipe.__call__, options))
+    return pipe(**words, **{name: value for name, value in options.items() if name in parameters or ANY in parameters})
+
+
+def _parameters(kind: type) -> dict[str, inspect.Parameter]:
+    """The parameters of a pipeline's call by name; those that it passes on (`**named`) are those of its stock class.
+
+    ANY is among them where nobody knows which they are.
+    """
+    found = dict(inspect.signature(kind.__call__).parameters)  # type: ignore[operator]  # a pipeline has a call
+    passed_on = [name for name, one in found.items() if one.kind is one.VAR_KEYWORD]
+    if not passed_on:
+        return found
+    stock = stock_class(kind)
+    if stock in (kind, object):
+        return {**found, ANY: found[passed_on[0]]}
+    return {**_parameters(stock), **found}
 
 
 def asked(pipe: Any, call: Call | None, captions: Sequence[str] | None, options: dict[str, Any]) -> Any:

@@ -29,11 +29,15 @@ LIBRARIES = ("diffusers", "transformers")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A pipeline in evaluation mode, the call that replaces the plain one, and the revision of its folder."""
+    """A pipeline in evaluation mode, the call that replaces the plain one, and the revision of its folder.
+
+    `revision` is None where it was made of parts in memory. `batch` is how many images it is asked at once, at most.
+    """
 
     pipe: Any
-    call: Call | None
-    revision: str
+    call: Call | None = None
+    revision: str | None = None
+    batch: int = 1
 
     @property
     def identity(self) -> Identity:
@@ -62,8 +66,8 @@ def load(
         raise InvalidValue("pipeline", f"no folder {str(folder)!r}", "a folder on this machine", cure)
     index = read_index(path)
     _check_safe(path, index)
-    chosen = modern(_class(index) if pipeline_class is None else _kind(pipeline_class))
-    function = None if call is None else _function(call)
+    chosen = modern(_class(index) if pipeline_class is None else read_class(pipeline_class))
+    function = None if call is None else read_call(call)
     with quiet():
         torch = importlib.import_module("torch")
         pipe = _loaded(chosen, path, getattr(torch, dtype)).to(device)
@@ -107,14 +111,16 @@ def _class(index: dict[str, Any]) -> type:
     return kind
 
 
-def _kind(spec: str) -> type:
+def read_class(spec: str) -> type:
+    """The class of a pipeline that a file has, `file.py:Class`. Raises as `load` does."""
     kind = _from_file(spec, "class")
     if not isinstance(kind, type) or not hasattr(kind, "from_pretrained"):
         raise InvalidValue(f"class {spec}", repr(kind), "a class of a diffusers pipeline", "Name such a class.")
     return kind
 
 
-def _function(spec: str) -> Call:
+def read_call(spec: str) -> Call:
+    """The function of a file that asks a pipeline, `file.py:function`. Raises as `load` does."""
     function = _from_file(spec, "call")
     if not callable(function) or isinstance(function, type):
         raise InvalidValue(f"call {spec}", repr(function), "a function", "Write call(pipe, captions, **options).")

@@ -10,7 +10,8 @@ from ..errors import InvalidValue, UnknownName
 
 PREFIX = "--solidmark-"
 NAMES = (
-    "profile testbed mitigation seeds queries solver run-dir resume case-timeout strict-findings workers-per-gpu progress"
+    "profile testbed mitigation pipeline-class pipeline-call seeds queries solver run-dir resume case-timeout "
+    "strict-findings workers-per-gpu progress"
 )
 SHORT_NAMES = {f"--{name}": f"{PREFIX}{name}" for name in NAMES.split()} | {"--protocol": f"{PREFIX}solver"}
 """Short names of options, and the name that pytest knows: another plugin may have an option of the short name."""
@@ -85,6 +86,14 @@ class Options:
     seeds: str | None = None
     queries: str | None = None
     solver: str = "fast"
+    pipeline_class: str | None = None
+    pipeline_call: str | None = None
+
+    def foreign(self) -> tuple[str, ...]:
+        """The rows of a stranger's pipeline, as expressions: the stock pipeline of the same weights, and his beside it."""
+        given = {"pipeline_class": self.pipeline_class, "call": self.pipeline_call}
+        stated = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
+        return ("pipeline", f"pipeline({stated})") if stated else ()
 
     def chosen_profile(self) -> Profile:
         """The profile. Raises UnknownName."""

@@ -212,7 +212,7 @@ def _rows(options: Options, profile: Profile) -> Iterator[Row]:
     families = [plugin.name for plugin in plugins.discover(GROUPS["mitigation"])]
     names = options.mitigations or tuple(families)
     rows: list[Row] = []
-    for name in dict.fromkeys((BASELINE, *names)):
+    for name in dict.fromkeys((BASELINE, *names, *options.foreign())):
         if name in families:
             rows += (Row.of(name, made) for made in _family(name, profile, named=bool(options.mitigations)))
         else:

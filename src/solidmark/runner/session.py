@@ -152,7 +152,8 @@ class Session:
     def markers(self) -> list[str]:
         """A line for each marker that selects: testbeds, families, stages."""
         families = [plugin.name.rpartition(":")[2] for plugin in plugins.discover(plugins.GROUPS["mitigation"])]
-        composed = [name for expression in self.options.mitigations for name in _families(expression)]
+        written = (*self.options.mitigations, *self.options.foreign())
+        composed = [name for expression in written for name in _families(expression)]
         testbeds = [plugins.testbed_name(expression) for expression in self.options.testbed_list()]
         lines = {name: f"{name}: cases of the testbed {name}" for name in testbeds}
         lines |= {name: f"{name}: cases of the mitigation {name}" for name in (*families, *composed)}
@@ -174,6 +175,8 @@ class Session:
 
 def _families(expression: str) -> list[str]:
     """The families that an expression names, as the markers call them."""
+    if "pipeline(" in expression:
+        return [part.family for part in plugins.compose(expression).parts]
     heads = [part.partition("(")[0].strip() for part in expression.split("+")]
     return [f"{Path(h.rpartition(':')[0]).stem}.{h.rpartition(':')[2]}" if ".py:" in h else h for h in heads]
 
@@ -187,6 +190,8 @@ def _given(option: Any) -> dict[str, Any]:
         "seeds": option.solidmark_seeds,
         "queries": option.solidmark_queries,
         "solver": option.solidmark_solver,
+        "pipeline_class": option.solidmark_pipeline_class,
+        "pipeline_call": option.solidmark_pipeline_call,
     }
     return {name: value for name, value in written.items() if value is not None}
 
@@ -203,6 +208,6 @@ def _check(options: Options) -> None:
     for name in options.queries.split(",") if options.queries else ():
         plugins.named(plugins.GROUPS["query"], "--queries", name.strip())
     families = {plugin.name for plugin in plugins.discover(plugins.GROUPS["mitigation"])}
-    for expression in options.mitigations:
+    for expression in (*options.mitigations, *options.foreign()):
         if expression not in families:
             plugins.compose(expression)

@@ -428,6 +428,29 @@ class UtilityOrReason(TypedDict):
     utility_reason: NotRequired[str]
 
 
+class StockBlock(TypedDict):
+    """The stock pipeline with the same weights, scheduler, steps, images and noise, asked the leading query.
+
+    `difference` is M of the row minus M of it, paired over the images.
+    """
+
+    memorization: MemorizationBlock
+    difference: MemorizationBlock
+
+
+class PipelineBlock(TypedDict):
+    """The diffusers pipeline that answered in the place of the suite's own sampler.
+
+    `identity` has its class, call, scheduler with settings, and weights, each with its sha256; `warnings` what is to be
+    known of its answers. `stock` is null for the stock pipeline itself.
+    """
+
+    identity: dict[str, JsonValue]
+    batch: Positive
+    warnings: list[str]
+    stock: StockBlock | None
+
+
 class CaseNumbers(Heading, UtilityOrReason):
     """What measuring a case gives; where it has failed, null with a `reason`."""
 
@@ -442,6 +465,7 @@ class CaseNumbers(Heading, UtilityOrReason):
     denoising_loss: NotRequired[DenoisingLossBlock | None]
     content: NotRequired[ContentBlock | None]
     space: NotRequired[SpaceBlock | None]
+    pipeline: NotRequired[PipelineBlock | None]
     sources: NotRequired[SourcesBlock]
     cost: NotRequired[CostBlock | None]
     reported: NotRequired[ReportedBlock]

@@ -23,6 +23,7 @@ NUMBERS = (
     "space",
     "cost",
     "reported",
+    "pipeline",
 )
 """The fields of a row that are null where it has no numbers."""
 
@@ -45,6 +46,8 @@ NO_SPACE = "it works in pixels, or its records are older than latent testbeds"
 NO_REFUSAL = "the service refused nothing, or its refusals were not recorded for every seed"
 NO_CLAIM = "no part of it claims to be differentially private"
 NO_UTILITY = "this testbed has no judge of pictures, and was given no models that could take its place"
+NO_PIPELINE = "the suite's own sampler answered"
+NO_STOCK = "the suite's own sampler answered, or the stock pipeline itself"
 NO_POWER = "the perfect memorizer is a closed formula, which this query cannot be put to"
 
 
@@ -309,6 +312,27 @@ class Reported:
 
 
 @dataclass(frozen=True)
+class Pipeline:
+    """The diffusers pipeline that answered: class, call, scheduler, and what is to be known of its answers.
+
+    `stock` is M of the stock pipeline with the same weights, scheduler, steps, images and noise, and `difference` M of the
+    row minus that, paired over the images; null for the stock pipeline itself.
+    """
+
+    name: str
+    call: str | None
+    scheduler: str
+    stock: Estimate | None
+    difference: Estimate | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """`Class, call wen, DDIMScheduler`."""
+        return ", ".join(part for part in (self.name, self.call and f"call {self.call}", self.scheduler) if part)
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One seed of a row: what became of it. `memorization` is that of the leading query, also where a control failed.
 
@@ -365,6 +389,7 @@ class Row:
     space: Space | None = None
     cost: Cost | None = None
     reported: Reported | None = None
+    pipeline: Pipeline | None = None
     seeds_missing: tuple[int, ...] = ()
     reference_curve: bool = False
     fidelity: str | None = None
@@ -417,6 +442,10 @@ class Row:
             reasons |= {f"content.{name}": why for name, why in self.content.reasons.items()}
         if self.ok and self.space is None:
             reasons["space"] = NO_SPACE
+        if self.ok and self.pipeline is None:
+            reasons["pipeline"] = NO_PIPELINE
+        if self.pipeline is not None and self.pipeline.difference is None:
+            reasons |= dict.fromkeys(("pipeline.stock", "pipeline.difference"), NO_STOCK)
         if self.ok and self.denoising_loss is None:
             reasons["denoising_loss"] = NO_LOSS
         if self.utility is not None and self.utility.accuracy is None:
