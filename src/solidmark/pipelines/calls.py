@@ -66,7 +66,7 @@ def _parameters(kind: type) -> dict[str, inspect.Parameter]:
 
     ANY is among them where nobody knows which they are.
     """
-    found = dict(inspect.signature(kind.__call__).parameters)  # type: ignore[operator]  # a pipeline has a call
+    found = dict(inspect.signature(kind.__call__).parameters)
     passed_on = [name for name, one in found.items() if one.kind is one.VAR_KEYWORD]
     if not passed_on:
         return found
