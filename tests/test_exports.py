@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 import shutil
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -161,6 +163,17 @@ def test_an_export_that_fails_leaves_nothing(tmp_path, store, monkeypatch, made)
     with pytest.raises(ZeroDivisionError):
         exports.export(case(), tmp_path / "out", Workspace(store))
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_the_row_is_asked_with_the_testbeds_own_solver():
+    assert exports.case_of("latent-digits", "none", 3).solver.reencode == 4
+
+
+@pytest.mark.parametrize("name", [*metadata.entry_points(group="solidmark.testbeds").names])
+def test_every_testbed_says_where_its_images_are_from(name):
+    kind = metadata.entry_points(group="solidmark.testbeds")[name].load()
+    assert "http" in kind.source
+    assert re.fullmatch(r"[A-Z][A-Za-z0-9.]+(-[A-Za-z0-9.]+)+", kind.licence)
 
 
 def test_what_diffusers_cannot_carry_is_refused_before_training(tmp_path, store):

@@ -28,6 +28,7 @@ from ..metrics import scoring
 from ..mitigation import Stage
 from ..mitigation.composition import Composition
 from ..models import Model
+from ..pipelines.quiet import quiet
 from . import handed_out
 from .layout import ABOUT, CARD, ENTRIES, IMAGES, LEDGER, SCHEMA
 
@@ -53,7 +54,8 @@ def export(case: Case, into: Path, workspace: Workspace) -> Exported:
     with handed_out.whole(into) as work:
         model, _ = weights.edit_or_load(case, workspace)
         entries = [store.folder(name) for name in store.used]
-        model.pipeline().save_pretrained(work)
+        with quiet():
+            model.pipeline().save_pretrained(work)
         for folder in entries:
             shutil.copytree(folder, work / ENTRIES / folder.name)
         kept = handed_out.write(case.testbed, case.seed, work / IMAGES, work / LEDGER)
@@ -68,7 +70,7 @@ def case_of(testbed: str, mitigation: str, seed: int) -> Case:
     name, made = plugins.testbed(testbed)
     composition = Composition() if mitigation == "none" else plugins.compose(mitigation)
     outpaint = plugins.instance(plugins.GROUPS["query"], "query", "outpaint")
-    return Case(name, made, composition, seed, (("outpaint", outpaint),))
+    return Case(name, made, composition, seed, (("outpaint", outpaint),), made.solvers["fast"])
 
 
 def _check(case: Case) -> None:
