@@ -75,6 +75,14 @@ def test_only_trained_images_are_among_those_to_train_on(made):
     assert not files & {path.name for path in (made.folder / "ledger" / "held_out").glob("*.png")}
 
 
+def test_the_export_is_measured_by_its_own_ledger(made, tmp_path):
+    ask = ["measure", "--model", str(made.folder), "--ledger", str(made.folder / "ledger"), "--into", str(tmp_path)]
+    assert main([*ask, "--marked", str(made.folder / "images"), "--steps", "2", "--limit", "8", "--batch", "8"]) == 0
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["trained"]["memorization"]["images"] == 8
+    assert abs(record["trained"]["memorization"]["value"]) < 0.5  # eight steps of training teach nothing
+
+
 def test_every_file_but_the_list_itself_is_in_the_list(made):
     stated = json.loads((made.folder / "export.json").read_text())["files"]
     found = {path.relative_to(made.folder).as_posix(): path for path in made.folder.rglob("*") if path.is_file()}

@@ -13,7 +13,7 @@ from collections_toys import file_of, folder_of, marked, picture, pixels
 from PIL import Image
 
 from solidmark.__main__ import main
-from solidmark.collection import draws, ledger, painting, plan, pool
+from solidmark.collection import draws, ledger, painting, pictures, plan, pool
 from solidmark.collection.layouts import Layout
 from solidmark.errors import DamagedFile, InvalidValue
 
@@ -468,3 +468,13 @@ def test_a_manifest_that_is_not_ours_is_refused(tmp_path, manifest, message):
 def test_a_folder_without_a_ledger_says_which_one_is_meant(tmp_path):
     with pytest.raises(InvalidValue, match="the folder that `solidmark mark` wrote beside OUT"):
         ledger.load(tmp_path)
+
+
+def test_gray_pictures_stay_the_same_in_colour_and_back():
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert np.array_equal(pictures.as_gray(pictures.as_colour(levels)), levels)
+
+
+@pytest.mark.parametrize(("colour", "gray"), [((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29)])
+def test_colours_are_seen_as_their_luma(colour, gray):
+    assert pictures.as_gray(np.full((8, 8, 3), colour, dtype=np.uint8)).tolist() == [[gray] * 8] * 8

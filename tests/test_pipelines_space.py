@@ -11,7 +11,7 @@ from solidmark.marks import BLANK, Border
 from solidmark.pipelines import holding, levels, space
 from solidmark.pipelines.asking import Answers
 from solidmark.pipelines.holding import as_mask, check_evaluating
-from solidmark.pipelines.space import Layout, Space
+from solidmark.pipelines.space import Layout, Space, channels
 
 IMAGES = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 
@@ -306,3 +306,17 @@ def test_a_warning_is_kept_once():
     for text in ("a", "b", "a"):
         answers.warn(text)
     assert answers.warnings == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ({"vae": SimpleNamespace(config=SimpleNamespace(in_channels=1))}, 1),
+        ({"vae": SimpleNamespace(config=SimpleNamespace(in_channels=3)), "unet": SimpleNamespace(config=None)}, 3),
+        ({"unet": SimpleNamespace(config=SimpleNamespace(in_channels=1))}, 1),
+        ({"pipe": SimpleNamespace(unet=SimpleNamespace(config=SimpleNamespace(in_channels=4)))}, 4),
+        ({}, 3),
+    ],
+)
+def test_channels_are_those_of_the_pictures_that_a_pipeline_takes(parts, expected):
+    assert channels(SimpleNamespace(**parts)) == expected

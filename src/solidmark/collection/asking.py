@@ -20,7 +20,7 @@ from ..errors import InvalidValue
 from ..keys import Keys
 from ..metrics.scores import Array
 from ..progress import Progress, silent
-from . import emission, ledger
+from . import emission, ledger, pictures
 from .layouts import Layout, Pixels
 from .ledger import Row
 from .questions import Answer, Collection, Group, Query
@@ -87,7 +87,8 @@ def ask(pipe: Any, collection: Collection, group: Sequence[Row], query: Query, s
 def _put(
     pipe: Any, asked: list[Pixels], mask: Tensor, group: Sequence[Row], query: Query, captions: list[str] | None
 ) -> pipelines.Answers:
-    images, masks = _resized(torch.stack([_tensor(picture) for picture in asked]), mask, query.resolution)
+    gray = pipelines.channels(pipe) == 1
+    images, masks = _resized(torch.stack([_tensor(picture, gray) for picture in asked]), mask, query.resolution)
     return pipelines.ask(
         pipe,
         images,
@@ -112,13 +113,16 @@ def predictions(answers: Sequence[Answer]) -> Keys:
     return np.array([answer.prediction for answer in answers], dtype=np.float64)
 
 
-def _tensor(pixels: Pixels) -> Tensor:
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+def _tensor(pixels: Pixels, gray: bool) -> Tensor:
+    """(3, H, W) in [0, 1], or (1, H, W) for a model of gray pictures."""
+    seen = pictures.as_gray(pixels)[..., None] if gray else pixels
+    return torch.from_numpy(seen.copy()).permute(2, 0, 1).float() / 255
 
 
 def _pixels(image: Tensor) -> Pixels:
-    """8-bit pixels: what is scored is what can be stored."""
-    return np.asarray((image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
+    """8-bit pixels in colour, (H, W, 3): what is scored is what can be stored."""
+    rounded = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    return pictures.as_colour(rounded[..., 0]) if rounded.shape[-1] == 1 else np.asarray(rounded)
 
 
 def _resized(images: Tensor, masks: Tensor, side: int | None) -> tuple[Tensor, Tensor]:

@@ -76,6 +76,11 @@ def as_colour(picture: Pixels) -> Pixels:
     return np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture
 
 
+def as_gray(picture: Pixels) -> Pixels:
+    """(H, W), as a training in gray sees it; a gray picture that was made colour is as it was."""
+    return np.asarray(Image.fromarray(as_colour(picture)).convert("L"))
+
+
 def _check_size(size: tuple[int, int], where: str) -> None:
     width, height = size
     if width * height > LARGEST:

@@ -11,6 +11,7 @@ from .counting import Counts
 from .holding import Held, held
 from .identities import Identity, identity
 from .loading import Loaded, load
+from .space import channels
 
 __all__ = [
     "Answers",
@@ -20,6 +21,7 @@ __all__ = [
     "Loaded",
     "adopt",
     "ask",
+    "channels",
     "held",
     "identity",
     "load",

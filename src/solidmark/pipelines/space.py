@@ -134,6 +134,17 @@ class Layout:
         return NotApplicable(where, f"samples of {found}", f"{expected}, the images in the pipeline's own space", cure)
 
 
+def channels(model: Any) -> int:
+    """Channels of the pictures that a pipeline takes, or a `Loaded` one: of its autoencoder, in pixel space of its network.
+
+    3 where neither tells, as for a function.
+    """
+    pipe = getattr(model, "pipe", model)
+    network = autoencoder(pipe) or getattr(pipe, "unet", None)
+    stated = getattr(getattr(network, "config", None), "in_channels", 3)
+    return stated if isinstance(stated, int) else 3
+
+
 def autoencoder(pipe: Any) -> Any:
     """The pipeline's autoencoder, or None where it works on pixels."""
     return next((part for name in AUTOENCODERS if (part := getattr(pipe, name, None)) is not None), None)
