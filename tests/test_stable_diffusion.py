@@ -28,7 +28,9 @@ def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("sd")
     pipeline(root / "pipe")
     photos(root / "photos")
-    return World(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOLIDMARK_STORE", str(root / "store"))
+        yield World(root)
 
 
 @pytest.fixture

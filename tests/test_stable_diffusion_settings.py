@@ -1,5 +1,6 @@
 """Settings of the testbed of Stable Diffusion: each key, and one sentence for each mistake."""
 
+import sys
 import tomllib
 
 import pytest
@@ -7,7 +8,7 @@ from sd_world import World, photos, pipeline
 from solidmark.fixtures.stable_diffusion.settings import TEMPLATE, Settings, read
 
 from solidmark import plugins
-from solidmark.errors import DamagedFile, InvalidValue, SolidmarkError, UnknownName
+from solidmark.errors import DamagedFile, InvalidValue, NotApplicable, SolidmarkError, UnknownName
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +47,14 @@ WRONG = [
 
     ({"base": {"pipeline": "no such"}}, InvalidValue, "base.pipeline: found no folder 'no such'"),
     ({"base": {"pipeline": "../owner/name"}}, InvalidValue, "base.pipeline: found no folder '../owner/name'"),
-    ({"images": {"source": "nothing"}}, InvalidValue, "images.source: found no folder 'nothing'"),
+    ({"images": {"source": "nothing"}}, NotApplicable, "images.source: found no folder or file 'nothing'"),
     ({"images": {"trained": 2}}, InvalidValue, "images.trained: found 2; expected greater than or equal to 3"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("sections", "kind", "message"), WRONG)
-def test_a_mistake_names_file_key_value_and_what_was_expected(world, sections, kind, message):
+def test_a_mistake_names_file_key_value_and_what_was_expected(world, monkeypatch, sections, kind, message):
+    monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(SolidmarkError, match=message) as caught:
         world.testbed(**sections)
     assert isinstance(caught.value, kind)

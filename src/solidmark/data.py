@@ -1,11 +1,15 @@
-"""Examples: images with captions and ids."""
+"""Examples: images with captions and ids; and images that stay on disk."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .errors import InvalidValue
@@ -82,3 +86,44 @@ def distinct(images: Tensor, alike: float = ALIKE) -> list[int]:
             if first + row < later and first + row not in dropped:
                 dropped.add(later)
     return [index for index in range(len(flat)) if index not in dropped]
+
+
+class StoredImages:
+    """Images in a file, (N, C, H, W) of 8 bits, which are read when they are asked for, as numbers in [0, 1].
+
+    For more images than memory holds. `rows` are those of the file, in this order.
+    """
+
+    def __init__(self, file: Path, rows: NDArray[np.int64] | None = None) -> None:
+        self._pixels = np.load(file, mmap_mode="r", allow_pickle=False)
+        self.rows = np.arange(len(self._pixels)) if rows is None else rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, H, W)"""
+        return (len(self), *self._pixels.shape[1:])
+
+    def __getitem__(self, indices: slice | Sequence[int] | NDArray[np.int64]) -> Tensor:
+        """The images at these indices, (B, C, H, W)."""
+        chosen = self.rows[indices if isinstance(indices, slice) else np.asarray(indices, dtype=np.int64)]
+        return torch.from_numpy(np.ascontiguousarray(self._pixels[chosen])) / 255
+
+
+def thumbnails(images: StoredImages, side: int = 32) -> Tensor:
+    """Pictures of at most `side` pixels a side, (N, C, h, w), to find equal images by where pixels are too many."""
+    small = min(side, *images.shape[2:])
+    parts = (images[first : first + 256] for first in range(0, len(images), 256))
+    return torch.cat([torch.nn.functional.adaptive_avg_pool2d(part, small) for part in parts])
+
+
+def checksum(images: Tensor | StoredImages) -> int:
+    """A number that changes when an image does."""
+    if isinstance(images, StoredImages):
+        found = 0
+        for first in range(0, len(images), 256):
+            found = zlib.crc32(images._pixels[images.rows[first : first + 256]].tobytes(), found)
+        return found
+    return zlib.crc32(images.contiguous().numpy().data)

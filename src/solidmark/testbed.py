@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import keys, seeds
-from .data import Examples, distinct
+from .data import Examples, StoredImages, distinct
 from .errors import InvalidValue
 from .marks import Border, Mark
 from .metrics import worst_case as competing
@@ -42,9 +42,12 @@ LEAST = 3
 
 @dataclass(frozen=True)
 class Labelled:
-    """All images that a testbed has, (N, C, H, W) in [0, 1], with class labels, (N,)."""
+    """All images that a testbed has, (N, C, H, W) in [0, 1], with class labels, (N,).
 
-    images: Tensor
+    Where they are stored on disk, they are distinct already, and in a random order.
+    """
+
+    images: Tensor | StoredImages
     labels: NDArray[np.int64]
     left_out: int = 0
     """How many images were left out, each nearly equal to another."""
@@ -276,6 +279,8 @@ def _balanced(labels: NDArray[np.int64], count: int, indices: NDArray[np.int64])
 def _distinct(testbed: Testbed) -> Labelled:
     """All distinct images in one random order, so that those of the judge are like those that it judges."""
     labelled = testbed.load()
+    if isinstance(labelled.images, StoredImages):
+        return labelled
     order = seeds.numpy_rng(0, "order of all seeds").permutation(distinct(labelled.images))
     captions = None if labelled.captions is None else tuple(_chosen(labelled.captions, order))
     return Labelled(labelled.images[order], labelled.labels[order], len(labelled.labels) - len(order), captions)
