@@ -28,7 +28,7 @@ from ..sampling import Service, SolverConfig
 from ..schema.numbers import Estimate
 from ..schema.record import NegativeBlock, RefusedQueryBlock, RefusedShareBlock, SamplingReportBlock, WorkBlock
 from ..split import Split
-from . import weights
+from . import untouched, weights
 from .blind import BlindSplit
 from .case import Case, Workspace
 
@@ -107,11 +107,11 @@ def ask_query(
         pictures=_pictures(plain) if attack.access is Access.BLACK_BOX else None,
         company=fresh_captions(split, case.solver) if isinstance(attack, CaptionOnly) else None,
     )
-    before, clock = weights.fingerprint(model), time.perf_counter()
+    before, clock = untouched.checksum(weights.state(model)), time.perf_counter()
     with metered() as evaluations, seeds.forked(case.seed, "asking, global generator", name):
         answer = ask(attack, audit)
     seconds = time.perf_counter() - clock
-    if weights.fingerprint(model) != before:
+    if untouched.checksum(weights.state(model)) != before:
         raise PluginFault(f"query {name}", "a changed model", "the model as it was", "Train a copy: `audit.model.copy()`.")
     count = len(audit.examples) + (0 if audit.company is None else len(audit.company))
     if attack.access is Access.WHITE_BOX:

@@ -7,6 +7,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -23,6 +24,7 @@ from ..models.parts import build_parts, shared_space
 from ..schema.record import Reports, WorkBlock
 from ..store import digest
 from ..training import train
+from . import untouched
 from .case import Case, Workspace
 
 
@@ -189,10 +191,22 @@ def work(evaluations: Evaluations, seconds: float) -> WorkBlock:
     return {**block, "encoded": evaluations.encoded, "decoded": evaluations.decoded}
 
 
+def state(model: Denoiser) -> dict[str, Tensor]:
+    """All weights by name: of the network, of what embeds captions, and of the space."""
+    return {**model.network.state_dict(prefix="network."), **model.text.state_dict(prefix="text."), **model.space.state()}
+
+
 def fingerprint(model: Denoiser) -> str:
-    """A digest of all weights, to show that none was changed."""
-    state = {**model.network.state_dict(prefix="network."), **model.text.state_dict(prefix="text."), **model.space.state()}
-    return digest({name: _sha(tensor) for name, tensor in state.items()})
+    """A digest of all weights, which names them in the store; made once for a model, until its weights change."""
+    found = state(model)
+    known, sums = _FINGERPRINTS.get(model), untouched.checksum(found)
+    if known is None or known[0] != sums:
+        known = sums, digest({name: _sha(tensor) for name, tensor in found.items()})
+        _FINGERPRINTS[model] = known
+    return known[1]
+
+
+_FINGERPRINTS: WeakKeyDictionary[Denoiser, tuple[dict[str, int], str]] = WeakKeyDictionary()
 
 
 def _save(model: Model, folder: Path, info: BuildInfo) -> None:
