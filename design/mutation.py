@@ -24,6 +24,7 @@ import os
 import random
 import re
 import resource
+import signal
 import sys
 import time
 from collections import Counter
@@ -120,6 +121,7 @@ def run(drawn: list[dict], known: Map, results: Path, budget: float) -> None:
     import torch
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that the file is put back
     done = {json.loads(line)["id"] for line in results.read_text().splitlines()} if results.exists() else set()
     contents = contents_of_tests()
     for number, each in enumerate(drawn):

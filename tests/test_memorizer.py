@@ -13,7 +13,7 @@ from solidmark.errors import NotApplicable
 from solidmark.metrics import scores
 from solidmark.mitigation.composition import Composition
 from solidmark.models import PADDING, WORD, Attention, build
-from solidmark.models.memorizer import WIDTH, Memorizer, memorize
+from solidmark.models.memorizer import WIDTH, Memorizer, memorize, posterior_mean
 from solidmark.queries import Audit, ask
 from solidmark.queries.outpaint import Outpaint
 from solidmark.sampling import Service, SolverConfig
@@ -40,6 +40,16 @@ def test_the_posterior_mean_is_the_weighted_sum_written_as_loops(captions):
         weights = [math.exp(log - max(logs)) for log in logs]
         mean = sum(w * (2 * image - 1) for w, image in zip(weights, given.images)) / sum(weights)
         assert torch.allclose(model.predict(x, t, embeddings).clean[row], mean, atol=1e-4)
+
+
+def test_a_null_condition_that_is_no_zero_is_known_by_its_embedding():
+    images, captions, null = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1), torch.tensor([[3.0], [4.0]]), torch.tensor([[3.0]])
+    given, x = torch.tensor([[3.0], [4.0], [-3.0]]), torch.full((3, 1, 1, 1), 0.4)
+    alpha, sigma = torch.ones(3, 1, 1, 1), torch.full((3, 1, 1, 1), 0.5)
+    found = posterior_mean(x, alpha, sigma, given, images, captions, null, 2.0).flatten().tolist()
+    for value, caption, match in zip(found, (3, 4, -3), (0, 1, 1), strict=True):
+        logs = [-((0.4 - i) ** 2) / 0.5 - match * (caption - c) ** 2 / 8 for i, c in ((0, 3), (1, 4))]
+        assert value == pytest.approx(math.exp(logs[1]) / (math.exp(logs[0]) + math.exp(logs[1])), abs=1e-6)
 
 
 def test_one_memory_is_the_answer_to_everything():

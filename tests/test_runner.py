@@ -74,6 +74,8 @@ def test_short_names_are_written_out_up_to_two_dashes(tmp_path):
 
 def test_a_session_crosses_to_a_worker_whole():
     assert Session.from_json(WHOLE.to_json()) == WHOLE
+    many = replace(WHOLE, done=frozenset("ihgfedcba"))
+    assert json.loads(many.to_json())["done"] == list("abcdefghi")  # the same text in every process
 
 
 def test_what_a_session_writes_it_reads_and_forgets(tmp_path):

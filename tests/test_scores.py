@@ -472,6 +472,14 @@ def test_chance_p_of_perfect_recall_is_zero():
     assert scores.chance_p(scores.memorization(keys, keys), 8) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("value", "error", "p"), [(0.9, 0.9, 1.0), (-0.9, 0.9, 1.0), (1.0, 0.9, 0.0), (-1.0, 0.9, 0.0), (1.0, 1.0, 0.351)]
+)
+def test_chance_p_takes_rounding_for_nothing_and_no_more(value, error, p):
+    one, value = scores.RESOLUTION, value * scores.RESOLUTION
+    assert scores.chance_p(scores.Estimate(value, value, value, error * one), 8) == pytest.approx(p, abs=1e-3)
+
+
 def test_chance_p_wants_a_standard_error():
     with pytest.raises(InvalidValue, match="without standard error"):
         scores.chance_p(scores.Estimate(0.0, -1.0, 1.0), 8)
