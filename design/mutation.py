@@ -98,20 +98,25 @@ def contents_of_tests() -> dict[Path, Counter]:
 def runs(each: dict, known: Map, contents: dict[Path, Counter], budget: float) -> list[list[str]]:
     """What is given to pytest, run by run: first the tests of the files that name most of the module, then all others.
 
-    At most `budget` seconds of tests, the shortest first.
+    At most `budget` seconds of tests, the shortest first. Where no test runs the statement, or it lies in no function,
+    these are the tests that run anything of the module, of the files that name it most, and those of all plugins.
     """
     path = Path(each["file"])
     named = tests_of(path, each["scope"], contents)
     lines = lines_of(path.read_text(), each["line"], each["scope"])
-    tests, near = known.tests(each["file"], lines or range(10**6)), set(named[:4])
+    tests, near = known.tests(each["file"], lines), set(named[:4])
+    if not tests:
+        files = {*named[:3], *(test for test in named if test in PUBLISHED)}
+        tests = [
+            *known.tests(each["file"], range(10**6)),
+            *(test for test in known.seconds if test.partition("::")[0] in files),
+        ]
     first, later, spent = [], [], 0.0
-    for test in sorted(tests, key=lambda test: (test.partition("::")[0] not in near, known.seconds[test])):
+    for test in sorted(set(tests), key=lambda test: (test.partition("::")[0] not in near, known.seconds[test])):
         spent += known.seconds[test]
         if spent <= budget:
             (first if test.partition("::")[0] in near and spent <= budget / 3 else later).append(test)
-    untraced = [test for test in named[:4] if test not in known.files]
-    whole = untraced if lines and tests else [test for test in named[:6] if not tests or test in {*PUBLISHED, *untraced}]
-    return [each for each in (first, whole, later) if each]
+    return [each for each in (first, later) if each]
 
 
 def run(drawn: list[dict], known: Map, results: Path, budget: float) -> None:
