@@ -75,7 +75,7 @@ class Testbed:
     """Whether a caption names a class, so that generation from it can be judged."""
     has_judge: ClassVar[bool] = True
     """Whether images are set aside to train a judge on; without one, utility is null."""
-    source: ClassVar[str] = ""
+    origin: ClassVar[str] = ""
     """Where the images are from: title and address."""
     licence: ClassVar[str] = ""
     """The licence of the images, as an SPDX identifier; empty where it is not known, which an export says."""

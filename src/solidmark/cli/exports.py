@@ -105,7 +105,7 @@ def _about(case: Case, model: Model, workspace: Workspace, kept: ledger.Ledger, 
         "benchmark_version": records.BENCHMARK_VERSION,
         "libraries": provenance.libraries(),
         "code": provenance.code(),
-        "source": type(case.testbed).source,
+        "origin": type(case.testbed).origin,
         "licence": type(case.testbed).licence,
     }
 
