@@ -239,3 +239,31 @@ def test_too_few_images_for_a_distance_are_refused(distance, least):
 def test_features_that_are_no_numbers_are_refused(distance, wrong):
     with pytest.raises(InvalidValue, match="NaN or infinity"):
         distance(normal(20), np.where(np.arange(20)[:, None] == 3, wrong, normal(20)))
+
+
+def way(right, frechet, kernel, covered):
+    accuracy = None if right is None else utility.proportion(right, 10, chance=0.1)
+    diversity = utility.proportion(covered, 10, chance=0.0)
+    return utility.Utility(accuracy, frechet, 0.5, kernel, 0.25, diversity, 0.75, 0.9)
+
+
+def test_the_least_useful_of_several_ways_is_taken_number_by_number():
+    ways = {"a": way(5, 1.0, 0.3, 9), "b": way(4, 2.0, 0.1, 8), "c": way(6, 0.5, 0.2, 10)}
+    found = utility.least(list(ways.values()))
+    assert (found.accuracy.count, found.frechet, found.kernel, found.diversity.count) == (4, 2.0, 0.3, 8)
+    assert utility.least([*ways.values(), way(None, 0.0, 0.0, 10)]).accuracy is None
+
+
+def test_the_block_of_utility_has_each_way_with_its_work_behind_the_least():
+    ways, work = {"a": way(5, 1.0, 0.3, 9), "b": way(4, 2.0, 0.1, 8)}, {"a": {"forward": 1}, "b": {"forward": 2}}
+    block = utility.as_block(ways, work)
+    assert (block["accuracy"]["count"], block["frechet"], block["kernel"]) == (
+        4,
+        {"value": 2.0, "real": 0.5},
+        {"value": 0.3, "real": 0.25},
+    )
+    assert (block["diversity"]["count"], block["diversity_real"], block["judge_accuracy"]) == (8, 0.75, 0.9)
+    assert [(name, one["frechet"]["value"], one["evaluations"]) for name, one in block["ways"].items()] == [
+        ("a", 1.0, {"forward": 1}),
+        ("b", 2.0, {"forward": 2}),
+    ]
