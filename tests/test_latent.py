@@ -20,6 +20,7 @@ from solidmark.models import Autoencoder, LatentNetwork, Network, autoencoder
 from solidmark.models.autoencoder import read_back, train_autoencoder
 from solidmark.models.latent import build_tokenizer
 from solidmark.models.memorizer import Memorizer
+from solidmark.queries import Audit, decoy
 from solidmark.sampling import Service, SolverConfig, noises
 from solidmark.seeds import torch_rng
 
@@ -265,3 +266,20 @@ def test_class_names_exchange_their_embeddings_in_a_copy_alone(latent):
     twin.text.exchange_classes([1, 0])
     assert torch.equal(twin.embed(["two w1"]), before)
     assert torch.equal(latent.embed(["one w1"]), before)
+
+
+def test_a_decoy_is_one_cell_of_x_that_no_mark_touches():
+    marked = MARK.masks(16, 16).any(dim=0)
+    blocks = torch.stack([decoy(0, number, marked, cell=4) for number in range(40)])[:, None]
+    cells = torch.nn.functional.max_pool2d(blocks.float(), 4).flatten(1).sum(dim=1)
+    assert cells.tolist() == [1.0] * 40
+    assert blocks.flatten(1).sum(dim=1).tolist() == [16] * 40
+    assert not (blocks & marked).any()
+    assert len({tuple(block.flatten().tolist()) for block in blocks}) == 4  # 8 x 8 pixels have four cells
+
+
+def test_a_query_frees_one_cell_beside_the_mark(latent):
+    examples = Examples(pictures(3), CAPTIONS, [0, 1, 2])
+    blank, service = examples.with_images(MARK.canvas(examples.images)), Service(latent, worlds.composed(), 0)
+    audit = Audit(blank, MARK, SOLVER, service, 0, "x")
+    assert (latent.cells(audit.mask) & ~latent.cells(masked())).flatten(1).sum(dim=1).tolist() == [1, 1, 1]

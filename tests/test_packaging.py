@@ -38,6 +38,13 @@ def test_the_wheel_has_every_source_file_and_template(wheel):
     assert "solidmark/py.typed" in inside
 
 
+def test_the_wheel_has_the_pictures_the_autoencoder_and_their_licences(wheel):
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    files = [path for path in (ROOT / "fixtures" / "emoji").iterdir() if path.is_file()]
+    assert {f"solidmark/fixtures/emoji/{path.name}" for path in files} <= inside
+    assert {"LICENSE", "NOTICE"} <= {path.name for path in files}
+
+
 def test_the_wheel_puts_one_name_into_the_environment(wheel):
     top = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {name for name in top if not name.endswith(".dist-info")} == {"solidmark"}

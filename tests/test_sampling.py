@@ -7,7 +7,7 @@ import torch
 import worlds
 from worlds import NoHooks, generate, memorizer, model
 
-from solidmark import Mitigation, Sampler
+from solidmark import Mitigation, Sampler, sampling
 from solidmark.errors import InvalidValue, PluginFault
 from solidmark.models import SamplingBatch, Schedule, ScheduleConfig
 from solidmark.sampling import Noises, Service, SolverConfig, guide, noises
@@ -214,3 +214,21 @@ def test_what_a_wrapper_may_not_return_is_blamed_on_the_mitigation(methods, mess
 def test_what_is_no_guidance_scale_is_blamed_on_the_hook(scale):
     with pytest.raises(PluginFault, match="mitigation Cooled, guidance: found"):
         generate(model(), cooled(scale), captions=CAPTIONS)
+
+
+@pytest.mark.parametrize("shape", [(4, 36, 36), (1, 12, 12), (2, 4, 4)])
+def test_noise_that_is_drawn_step_by_step_is_that_which_is_drawn_at_once(shape):
+    drawing = sampling.Drawing([sampling.of_image(number, 0, "test") for number in (3, 5)], shape, torch.device("cpu"))
+    whole = noises([3, 5], shape, 9, 0, "test")
+    assert all(torch.equal(drawing[:, index], whole[:, index]) for index in (0, 1, 2, 5, 8))
+    with pytest.raises(IndexError, match="draw 4 after draw 8"):
+        drawing[:, 4]
+
+
+@pytest.mark.parametrize(("shape", "held"), [((1, 12, 12), 0), ((1, 12, 12), 10**9), ((1, 10, 10), 0)])
+def test_much_noise_is_drawn_as_it_is_needed_where_its_numbers_stay_the_same(shape, held, monkeypatch):
+    monkeypatch.setattr(sampling, "HELD", held)
+    streams = [sampling.of_image(number, 0, "test") for number in (3, 5)]
+    drawn = sampling.draw(streams, shape, 4, torch.device("cpu"))
+    assert isinstance(drawn, sampling.Drawing) is (shape == (1, 12, 12) and held == 0)
+    assert torch.equal(torch.stack([drawn[:, index] for index in range(4)], dim=1), noises([3, 5], shape, 4, 0, "test"))

@@ -267,3 +267,12 @@ def test_the_block_of_utility_has_each_way_with_its_work_behind_the_least():
         ("a", 1.0, {"forward": 1}),
         ("b", 2.0, {"forward": 2}),
     ]
+
+
+def test_a_judge_of_thumbnails_sees_the_means_of_blocks(digits):
+    images, labels = digits[0], digits[2]
+    small = images.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(len(images), -1)
+    one, other = Judge(images, labels, shape=(1, 8, 8), block=2), Judge(small, labels)
+    assert np.allclose(one.features(images), other.features(small))
+    assert np.array_equal(one.classify(images), other.classify(small))
+    assert one.accuracy == other.accuracy

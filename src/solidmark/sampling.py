@@ -99,11 +99,41 @@ class SolverConfig:
         return 2 * self.visited * self.rounds
 
 
+LANES = 16
+"""Numbers that torch draws together on a CPU: draws of a multiple are the same one after another as all at once."""
+HELD = 2**26
+"""Bytes of noise that a batch holds for a whole run; more is drawn step by step."""
+
+
+class Drawing:
+    """The noise of a run as it is needed: `drawing[:, i]` is draw i of all images, (B, *shape), each draw once and in order.
+
+    The numbers are those of `noises`, without all of them in memory: for 128 images of 36 x 36 latents, 100 steps need
+    half a gigabyte. `generators` has one an image.
+    """
+
+    def __init__(self, generators: Sequence[torch.Generator], shape: tuple[int, ...], device: torch.device) -> None:
+        self._generators, self._shape, self._device, self._next = generators, shape, device, 0
+
+    def __getitem__(self, index: tuple[slice, int]) -> Tensor:
+        """Draw i. Raises IndexError for one that has gone by."""
+        if index[1] < self._next:
+            raise IndexError(f"draw {index[1]} after draw {self._next - 1}: each is taken once, in order")
+        drawn = self._draw()
+        while self._next <= index[1]:
+            drawn = self._draw()
+        return drawn.to(self._device)
+
+    def _draw(self) -> Tensor:
+        self._next += 1
+        return torch.stack([torch.randn(self._shape, generator=generator) for generator in self._generators])
+
+
 @dataclass(frozen=True)
 class Noises:
-    """The normal noise of one run by name, (B, C, H, W) each. `draws` holds all of it, (B, config.draws, C, H, W)."""
+    """The normal noise of one run by name, (B, C, H, W) each. `draws` are all of it, (B, config.draws, C, H, W)."""
 
-    draws: Tensor
+    draws: Tensor | Drawing
     config: SolverConfig
 
     @property
@@ -202,7 +232,7 @@ class Service:
         captions: list[str],
         observed: Tensor,
         mask: Tensor,
-        noises: Tensor,
+        noises: Tensor | Drawing,
         solver: SolverConfig,
         *,
         begin: Tensor | None = None,
@@ -378,6 +408,19 @@ class Service:
 
 def noises(ids: Sequence[int], shape: tuple[int, ...], draws: int, seed: int, *purpose: object) -> Tensor:
     """Normal noise of these images, (B, draws, *shape), from one stream an image: batches and devices change nothing."""
-    return torch.stack(
-        [torch.randn((draws, *shape), generator=seeds.torch_rng(seed, "query noise", *purpose, number)) for number in ids]
-    )
+    return torch.stack([torch.randn((draws, *shape), generator=of_image(number, seed, *purpose)) for number in ids])
+
+
+def of_image(number: int, seed: int, *purpose: object) -> torch.Generator:
+    """The stream of one image's noise."""
+    return seeds.torch_rng(seed, "query noise", *purpose, number)
+
+
+def draw(
+    generators: Sequence[torch.Generator], shape: tuple[int, ...], draws: int, device: torch.device
+) -> Tensor | Drawing:
+    """The noise of images whose streams these are, (B, draws, *shape): all at once, or as it is needed where it is much."""
+    numbers = math.prod(shape)
+    if numbers % LANES == 0 and 4 * len(generators) * draws * numbers > HELD:
+        return Drawing(generators, shape, device)
+    return torch.stack([torch.randn((draws, *shape), generator=generator) for generator in generators]).to(device)

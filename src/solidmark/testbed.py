@@ -75,6 +75,8 @@ class Testbed:
     """Whether a caption names a class, so that generation from it can be judged."""
     has_judge: ClassVar[bool] = True
     """Whether images are set aside to train a judge on; without one, utility is null."""
+    judge_block: ClassVar[int] = 1
+    """Pixels a side whose mean the judge sees as one: more for large images, which it would take long to learn."""
     origin: ClassVar[str] = ""
     """Where the images are from: title and address."""
     licence: ClassVar[str] = ""
@@ -291,4 +293,6 @@ def _judge(testbed: Testbed) -> Judge:
     labelled = _distinct(testbed)
     count, mark = testbed._sizes(labelled)[1], testbed.mark
     images = mark.content(mark.canvas(labelled.images[:count]))
-    return Judge(images.flatten(1).double().numpy(), labelled.labels[:count])
+    channels, height, width = images.shape[1:]
+    flat, labels = images.flatten(1).double().numpy(), labelled.labels[:count]
+    return Judge(flat, labels, shape=(channels, height, width), block=testbed.judge_block)

@@ -98,7 +98,8 @@ def _block_scores(case: Case, views: Views, outpainted: Responses | None) -> Arr
         return None
     split = case.blind.split
     marked = split.mark_masks.any(dim=0)
-    freed = torch.stack([queries.decoy(case.seed, number, marked) for number in split.queried.ids])
+    cell = case.testbed.recipe.network.factor
+    freed = torch.stack([queries.decoy(case.seed, number, marked, cell) for number in split.queried.ids])
     blocks = _content(split, freed[:, None].float())[:, 0] == 1
     if not blocks.any(axis=(1, 2)).all():
         return None

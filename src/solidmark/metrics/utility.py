@@ -26,12 +26,22 @@ class Judge:
     """A small classifier of real images; its hidden layer gives the features of the distances.
 
     Images are (N, pixels) in [0, 1], labels (N,) integers. `accuracy` on a fifth of the images,
-    which it does not learn from, says how far the judge itself can be believed.
+    which it does not learn from, says how far the judge itself can be believed. Of images of a `shape`, (C, H, W), it may
+    see thumbnails alone: the means of blocks of `block` pixels a side.
     """
 
-    def __init__(self, images: Array, labels: NDArray[np.int64], seed: int = 0) -> None:
+    def __init__(
+        self,
+        images: Array,
+        labels: NDArray[np.int64],
+        seed: int = 0,
+        *,
+        shape: tuple[int, int, int] | None = None,
+        block: int = 1,
+    ) -> None:
         from sklearn.neural_network import MLPClassifier
 
+        self._shape, self._block = shape, block
         validation = len(images) // 5
         self._network = MLPClassifier((64,), solver="lbfgs", alpha=0.3, max_iter=200, random_state=seed)
         self._fit(images[validation:], labels[validation:])
@@ -46,15 +56,23 @@ class Judge:
         # A fixed number of passes is meant; on vectors this short, threads cost a hundred times what they save.
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self._network.fit(images, labels)
+            self._network.fit(self._seen(images), labels)
+
+    def _seen(self, images: Array) -> Array:
+        """What it sees of flat images, (N, pixels) or (N, pixels / block²)."""
+        if self._block == 1 or self._shape is None:
+            return images
+        channels, height, width = self._shape
+        blocks = images.reshape(-1, channels, height // self._block, self._block, width // self._block, self._block)
+        return np.asarray(blocks.mean(axis=(3, 5))).reshape(len(images), -1)
 
     def classify(self, images: Array) -> NDArray[np.int64]:
         """(N,) labels."""
-        return np.asarray(self._network.predict(images))
+        return np.asarray(self._network.predict(self._seen(images)))
 
     def features(self, images: Array) -> Array:
         """(N, 64) activations of the hidden layer."""
-        return np.asarray(np.maximum(images @ self._network.coefs_[0] + self._network.intercepts_[0], 0.0))
+        return np.asarray(np.maximum(self._seen(images) @ self._network.coefs_[0] + self._network.intercepts_[0], 0.0))
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,11 @@ class Network:
         return self.channels
 
     @property
+    def factor(self) -> int:
+        """How many pixels a cell of x is wide."""
+        return 1
+
+    @property
     def shared(self) -> tuple[str, ...]:
         """The parts, of `text` and `space`, that are never trained and belong to all models of this configuration."""
         return ()

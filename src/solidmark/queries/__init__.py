@@ -23,22 +23,26 @@ from ..marks import Mark
 from ..mitigation.guard import alone, plugin_code
 from ..models import Denoiser
 from ..progress import Progress, silent
-from ..sampling import Service, SolverConfig, noises
+from ..sampling import Drawing, Service, SolverConfig, draw, of_image
 
 COMPANY = "utility"
 """The purpose of the noise of fresh captions."""
 DECOY = 2
-"""Side in pixels of the random block inside the image that is masked in addition to the mark."""
+"""Side in pixels of the random block inside the image that is masked in addition to the mark, in latent space a cell."""
 
 
-def decoy(seed: int, number: int, marked: Tensor) -> Tensor:
-    """A block of unmarked pixels, drawn for the image of this number, (H, W) booleans; empty where none fits."""
-    fits = (~marked).unfold(0, DECOY, 1).unfold(1, DECOY, 1).flatten(2).all(dim=2).nonzero()
+def decoy(seed: int, number: int, marked: Tensor, cell: int = 1) -> Tensor:
+    """A block of unmarked pixels, drawn for the image of this number, (H, W) booleans; empty where none fits.
+
+    Where x has cells of several pixels, the block is one of them: another would mask all cells that it touches.
+    """
+    side, step = max(DECOY, cell), cell
+    fits = (~marked).unfold(0, side, step).unfold(1, side, step).flatten(2).all(dim=2).nonzero() * step
     block = torch.zeros_like(marked)
     if len(fits):
         rng = seeds.torch_rng(seed, "decoy", number)
         top, left = fits[int(torch.randint(len(fits), (), generator=rng))].tolist()
-        block[top : top + DECOY, left : left + DECOY] = True
+        block[top : top + side, left : left + side] = True
     return block
 
 
@@ -142,8 +146,8 @@ class Audit:
     @property
     def mask(self) -> Tensor:
         """The pixels that the model fills in, (N, 1, H, W) booleans: the mark, and a decoy block for each image."""
-        marked = self.marked
-        rows = [(marked | decoy(self.seed, number, marked))[None] for number in self.examples.ids]
+        marked, cell = self.marked, self.service.model.space.factor
+        rows = [(marked | decoy(self.seed, number, marked, cell))[None] for number in self.examples.ids]
         return torch.stack(rows) if rows else marked.new_empty(0, 1, *marked.shape)
 
     def outpaint(
@@ -242,13 +246,14 @@ class Audit:
         images = self.examples.images[:0]
         return Company([], images, torch.ones_like(images[:, :1], dtype=torch.bool), [])
 
-    def _noises(self, rows: list[int], company: Company, solver: SolverConfig, draw: int, service: Service) -> Tensor:
+    def _noises(
+        self, rows: list[int], company: Company, solver: SolverConfig, number: int, service: Service
+    ) -> Tensor | Drawing:
         """The noise of a batch: each image has its own, whatever it is asked with."""
-        shape, count, found = service.model.shape, len(self.examples), []
-        for row in rows:
-            number, purpose = (self.examples.ids[row], draw) if row < count else (company.numbers[row - count], COMPANY)
-            found.append(noises([number], shape, solver.draws, self.seed, purpose))
-        return torch.cat(found).to(service.model.device)
+        count, ids = len(self.examples), self.examples.ids
+        owners = [(ids[row], number) if row < count else (company.numbers[row - count], COMPANY) for row in rows]
+        streams = [of_image(owner, self.seed, purpose) for owner, purpose in owners]
+        return draw(streams, service.model.shape, solver.draws, service.model.device)
 
 
 def _rows_of(tensor: Tensor | None, indices: Tensor) -> Tensor | None:

@@ -1,0 +1,68 @@
+"""The baseline of latent testbeds, seed by seed: what it remembers, what its controls say, and what making it costs.
+
+    python design/latent_table.py latent-digits 0-2          # a line a seed, in Markdown
+    python design/latent_table.py latent-digits 0 paper      # under another solver
+
+Seconds are processor seconds of one core: the autoencoder (0 where it comes with the testbed), the base, the training, and
+one query of all images. Models are trained anew, in a folder that is removed at the end.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from solidmark import plugins
+from solidmark.measurement import answers, floor, weights
+from solidmark.measurement.case import Case, Workspace
+from solidmark.metrics import scoring
+from solidmark.mitigation.composition import Composition
+from solidmark.queries.outpaint import Outpaint
+from solidmark.store import Store
+
+HEAD = "| testbed | seed | solver | M | certified | held out | cert. | key error | ceiling | power | s making | s query |"
+
+
+def line(testbed: str, seed: int, solver: str, store: Store) -> str:
+    """One seed of one testbed, as a line of the table."""
+    made = plugins.testbed(testbed)[1]
+    case = Case(testbed, made, Composition(), seed, (("outpaint", Outpaint()),), made.solvers[solver])
+    workspace, clock = Workspace(store), time.process_time()
+    weights.train_space_or_load(case, workspace)
+    space, clock = time.process_time() - clock, time.process_time()
+    model, _ = weights.train_or_load(case, workspace)
+    training, clock = time.process_time() - clock, time.process_time()
+    found = answers.ask_query(case, "outpaint", model, workspace)
+    asking, truth = time.process_time() - clock, case.truth
+    keys, held_out = truth.trained_keys.double().numpy(), truth.held_out_keys.double().numpy()
+    scores = scoring.query(found.trained, keys, found.held_out, held_out, seed, 0.0)
+    negative, block = scoring.negative(found.held_out, held_out), floor.measure_floor(case, truth, workspace)
+    power = answers.measure_power(case, workspace)["outpaint"].estimate
+    lost = "– | –" if block is None else f"{block['key_error']:.4f} | {block['ceiling']['value']:.3f}"
+    m, other = scores["memorization"], negative["memorization"]
+    return (
+        f"| {testbed} | {seed} | {solver} | {m['value']:.3f} [{m['low']:.3f}, {m['high']:.3f}] "
+        f"| {scores['certified']['count']} of {scores['certified']['of']} "
+        f"| {other['value']:.3f} [{other['low']:.3f}, {other['high']:.3f}] "
+        f"| {negative['certified']['count']} of {negative['certified']['of']} | {lost} "
+        f"| {'–' if power is None else f'{power.value:.3f}'} | {space:.0f} + {training:.0f} | {asking:.0f} |"
+    )
+
+
+def main(testbed: str, seeds: str, *solvers: str) -> None:
+    """Print the table. `seeds` are `0` or `0-2`."""
+    torch.set_num_threads(1)
+    first, _, last = seeds.partition("-")
+    print(HEAD, "|" + " --- |" * (HEAD.count("|") - 1), sep="\n", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(int(first), int(last or first) + 1):
+            for solver in solvers or ("fast",):
+                print(line(testbed, seed, solver, Store(Path(folder))), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
