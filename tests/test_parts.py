@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from solidmark.data import COMMON_WORDS
 from solidmark.errors import InvalidValue, NotApplicable, PluginFault, UnknownName
 from solidmark.models import (
     Evaluations,
@@ -250,7 +251,8 @@ def test_a_tokenizer_has_whole_words_then_letters_and_pairs_of_digits():
     assert names[0] == ["<bos>", "one", "w1", "<eos>", "<pad>", "<pad>"]
     assert names[1][1:-2] == ["w1", "##2", "<eos>"]
     assert names[2] == ["<bos>", "a", "##b", "##7", "<eos>", "<pad>"]
-    assert len(tokenizer) == 4 + 3 + 26 + 10 + 100 + 136  # special, words, letters, digits, pairs, continuations
+    common = len(COMMON_WORDS)
+    assert len(tokenizer) == 4 + 3 + common + 26 + 10 + 100 + 136  # special, words, letters, digits, pairs, continuations
     assert (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.model_max_length) == (
         1,
         2,
