@@ -240,12 +240,15 @@ def planned_case(item: pytest.Item) -> Planned | None:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str:
-    """How many cases were collected, and how many models they train."""
+    """How many cases were collected, how many models they train, and what a large testbed says that this will take."""
     chosen = [case for item in items if (case := planned_case(item)) is not None]
     if config.stash.get(SESSION, None) is None or not chosen:
         return ""
     trainings = sum(case.weight > 1 for case in chosen)
-    return f"solidmark: {len(chosen)} cases; with an empty store {trainings} of them train a model of their own"
+    told = f"solidmark: {len(chosen)} cases; with an empty store {trainings} of them train a model of their own"
+    from .runner.outlook import outlook
+
+    return "\n".join([told, *(f"solidmark: {line}" for line in outlook(chosen))])
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)

@@ -155,6 +155,13 @@ class Testbed:
         drawn = min(max(round(self.forget_share * queried), 1), queried - 1)
         return drawn if self.forget is None else len(self.forget)
 
+    def outlook(self, trainings: int, edits: int, evaluations: float, solver: SolverConfig, device: str) -> list[str]:
+        """What a run will take, in lines for the user; none where it is little.
+
+        It trains and edits so many models, and asks each image for so many denoiser evaluations, in all rows together.
+        """
+        return []
+
     def load(self) -> Labelled:
         """All images with their classes."""
         raise TypeError(f"{type(self).__name__} does not say how to load its images")
