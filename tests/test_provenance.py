@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from worlds import tiny
@@ -12,6 +12,8 @@ from solidmark import provenance
 from solidmark.measurement import weights
 from solidmark.measurement.case import Case, Workspace
 from solidmark.mitigation.composition import Composition
+from solidmark.models import Autoencoder, LatentNetwork, Recipe
+from solidmark.sampling import SolverConfig
 from solidmark.store import Store
 from solidmark.training import train
 
@@ -202,3 +204,21 @@ def test_source_is_known_by_what_it_computes(source, same):
 def test_a_class_that_moves_to_another_module_keeps_its_description():
     here, there = (dataclass(frozen=True)(type("Moved", (), {"__module__": name})) for name in ("one.place", "two.place"))
     assert provenance.describe(here()) == provenance.describe(there())
+
+
+@pytest.mark.parametrize(
+    ("older", "name", "value"),
+    [
+        (tiny(), "autoencoder", Autoencoder()),
+        (SolverConfig(), "reencode", 2),
+        (SolverConfig(), "renew_all", True),
+        (LatentNetwork(), "vocabulary", ("a",)),
+        (Autoencoder(), "sha256", "0" * 64),
+        (Recipe(), "adapter_rank", 4),
+        (Recipe(), "accumulate", 2),
+        (Recipe(), "checkpointing", True),
+    ],
+)
+def test_a_field_that_was_added_later_changes_no_older_name(older, name, value):
+    assert name not in provenance.describe(older)
+    assert provenance.describe(replace(older, **{name: value})).keys() - provenance.describe(older).keys() == {name}

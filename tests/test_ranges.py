@@ -100,6 +100,8 @@ ENDS = [
     (Recipe(), "batch", [1], [0]),
     (Recipe(), "learning_rate", [5e-324], [0.0, math.inf, math.nan]),
     (Recipe(), "caption_dropout", [0.0, 1.0], [-5e-324, math.nextafter(1, 2), math.nan]),
+    (Recipe(), "adapter_rank", [0], [-1]),
+    (Recipe(), "accumulate", [1, 32], [0, 33]),
     (SolverConfig(), "steps", [1], [0]),
     (SolverConfig(), "batch", [1], [0]),
     (SolverConfig(), "rounds", [1], [0]),
