@@ -1,5 +1,7 @@
 """What each query finds: the section of a report, in both formats that people read."""
 
+from types import SimpleNamespace
+
 import pytest
 from record_samples import HOSTILE, case, of_testbed, scored
 from solidmark.reports import by_query, markdown, page, table
@@ -58,3 +60,9 @@ def test_markdown_folds_the_queries_of_all_rows_but_the_baseline(board: Leaderbo
     before, _, folded = text.partition("<details><summary>Every other row</summary>\n\n")
     assert f"## {by_query.TITLE}" in before
     assert folded.partition("</details>")[0].count("| likelihood") == 1
+
+
+@pytest.mark.parametrize(("chosen", "text"), [(0.25, "25 %"), (0.0, "0 %"), (None, table.EMPTY)])
+def test_how_often_a_query_was_chosen_is_told_in_percent(chosen: float | None, text: str) -> None:
+    column = next(column for column in by_query.COLUMNS if column.key == "chosen")
+    assert column.cell(SimpleNamespace(chosen=chosen)).value == text

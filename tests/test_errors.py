@@ -67,3 +67,13 @@ def test_a_fault_inside_a_library_names_the_line_that_called_it():
     with pytest.raises(PluginFault) as raised, plugin_code("mitigation mine", "a hook that returns"):
         parses_nothing()
     assert raised.value.cure == f"See line {parses_nothing.__code__.co_firstlineno + 1} of test_errors.py."
+
+
+def calls_one_that_fails():
+    fails_here()
+
+
+def test_of_several_lines_of_a_plugin_the_last_is_named():
+    with pytest.raises(PluginFault) as raised, plugin_code("mitigation mine", "a hook that returns"):
+        calls_one_that_fails()
+    assert raised.value.cure == f"See line {fails_here.__code__.co_firstlineno + 1} of test_errors.py."

@@ -1,5 +1,6 @@
 """Provenance: what explains a record years later, and nothing that is nobody's business."""
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -222,3 +223,13 @@ def test_a_class_that_moves_to_another_module_keeps_its_description():
 def test_a_field_that_was_added_later_changes_no_older_name(older, name, value):
     assert name not in provenance.describe(older)
     assert provenance.describe(replace(older, **{name: value})).keys() - provenance.describe(older).keys() == {name}
+
+
+@pytest.mark.parametrize(
+    ("changed", "new", "dirty"), [(b"", b"", False), (b"x", b"", True), (b"", b"y", True), (b"x", b"y", True)]
+)
+def test_a_checkout_is_dirty_by_changed_or_by_new_files(monkeypatch, changed, new, dirty):
+    told = {("rev-parse", "HEAD"): b"abc\n", ("ls-files", "--", "."): b"f", provenance.DIFF: changed, provenance.NEW: new}
+    monkeypatch.setattr(provenance, "_git", lambda folder, *words: (told[words], ""))
+    digest = hashlib.sha256(changed + new).hexdigest() if dirty else None
+    assert provenance.code() == {"commit": "abc", "dirty": dirty, "diff_sha256": digest}
