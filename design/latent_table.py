@@ -1,7 +1,8 @@
 """The baseline of latent testbeds, seed by seed: what it remembers, what its controls say, and what making it costs.
 
     python design/latent_table.py latent-digits 0-2          # a line a seed, in Markdown
-    python design/latent_table.py latent-digits 0 paper      # under another solver
+    python design/latent_table.py latent-digits 0 fast paper # under several solvers
+    python design/latent_table.py latent-digits 0 renewal    # M of a row of each kind, for both ways to encode anew
 
 Seconds are processor seconds of one core: the autoencoder (0 where it comes with the testbed), the base, the training, and
 one query of all images. Models are trained anew, in a folder that is removed at the end.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -53,6 +55,36 @@ def line(testbed: str, seed: int, solver: str, store: Store) -> str:
     )
 
 
+KINDS = (
+    "none",
+    "gni",
+    "guard",
+    "norm-clamp(width=0.0)",
+    "initial-noise-batch",
+    "wen-embedding",
+    "amg",
+    "weight-noise",
+    "early-stopping(share=0.4)",
+)
+"""A row of each kind: nothing, embeddings, prediction, sample, initial noise, searched embedding, gradients through the
+sample, an edit of weights, a training."""
+
+
+def renewal(testbed: str, seed: int, store: Store) -> None:
+    """Print M and certified images where observed latents alone are encoded anew, and where all are, as published."""
+    made = plugins.testbed(testbed)[1]
+    for mitigation in KINDS:
+        told = []
+        for solver in (made.solvers["fast"], replace(made.solvers["fast"], renew_all=True)):
+            case = Case(testbed, made, plugins.compose(mitigation), seed, (("outpaint", Outpaint()),), solver)
+            workspace, keys = Workspace(store), case.truth.trained_keys.double().numpy()
+            model, _ = weights.edit_or_load(case, workspace)
+            found = answers.ask_query(case, "outpaint", model, workspace).trained
+            scores = scoring.query(found, keys, found, keys, seed, 0.0)
+            told.append(f"{scores['memorization']['value']:.3f} ({scores['certified']['count']})")
+        print(f"| {mitigation} | {' | '.join(told)} |", flush=True)
+
+
 def main(testbed: str, seeds: str, *solvers: str) -> None:
     """Print the table. `seeds` are `0` or `0-2`."""
     torch.set_num_threads(1)
@@ -61,7 +93,10 @@ def main(testbed: str, seeds: str, *solvers: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(int(first), int(last or first) + 1):
             for solver in solvers or ("fast",):
-                print(line(testbed, seed, solver, Store(Path(folder))), flush=True)
+                if solver == "renewal":
+                    renewal(testbed, seed, Store(Path(folder)))
+                else:
+                    print(line(testbed, seed, solver, Store(Path(folder))), flush=True)
 
 
 if __name__ == "__main__":

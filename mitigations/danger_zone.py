@@ -14,7 +14,8 @@ class DangerZone(Mitigation):
 
     At a relief of 1 these samples are left out. Published: in the zone noised training images still cover the space (at
     small noise they do not), and each of them still points to one image (at large noise it does not). The zone is
-    under-trained. Here its ends are parameters and are not derived from the data, hence fidelity C. Cost: none.
+    under-trained. Here its ends are parameters and are not derived from the data, hence fidelity C. In latent space
+    the schedule is Stable Diffusion's, so that the same shares are other noise levels. Cost: none.
     """
 
     relief: float = 0.9

@@ -16,7 +16,8 @@ class TimestepSampling(Mitigation):
 
     t = floor(T |z|), z ~ N(0, (width / 1.96)^2) cut off at 1, in place of the recipe's own distribution. Published: the
     width of a confidence interval shifts learning along the schedule, and learning at later steps of denoising lowers
-    memorization. Centre and default are this suite's, hence fidelity C. Cost: none.
+    memorization. Centre and default are this suite's, hence fidelity C. In latent space the schedule is Stable
+    Diffusion's, so that the same width is another range of noise. Cost: none.
     """
 
     width: float = 0.5

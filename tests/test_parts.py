@@ -161,9 +161,15 @@ def test_the_oldest_encodings_are_forgotten(monkeypatch):
     for asked, encoded in ((images, 3), (images[1:], 3), (images[:1], 4)):
         halves.encode(asked)
         assert halves.encoded == encoded
-    halves.to("cpu")
-    halves.encode(images[:1])
-    assert halves.encoded == 5
+
+
+@pytest.mark.parametrize(("device", "remembered"), [("cpu", True), ("meta", False)])
+def test_encodings_are_forgotten_where_they_were_made_elsewhere(device, remembered):
+    halves, images = space.LatentSpace(Halves(), 2), torch.rand(3, 1, 4, 4)
+    halves.encode(images)
+    halves.to(device)
+    halves.encode(images)
+    assert (halves.encoded == 3) is remembered
 
 
 def test_a_latent_space_is_saved_with_its_scale_and_loaded_whole():

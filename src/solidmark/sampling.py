@@ -258,7 +258,13 @@ class Service:
         return self._hooks.pipeline(self.model)
 
     def _ask_pipeline(
-        self, loaded: Loaded, captions: list[str], observed: Tensor, mask: Tensor, noises: Tensor, solver: SolverConfig
+        self,
+        loaded: Loaded,
+        captions: list[str],
+        observed: Tensor,
+        mask: Tensor,
+        noises: Tensor | Drawing,
+        solver: SolverConfig,
     ) -> Tensor:
         """The images as a pipeline fills them in, by as many steps, with as much guidance, each with noise of its own.
 
