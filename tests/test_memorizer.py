@@ -12,7 +12,7 @@ from worlds import digits, examples, split
 from solidmark.errors import NotApplicable
 from solidmark.metrics import scores
 from solidmark.mitigation.composition import Composition
-from solidmark.models import PADDING, WORD, Attention, build
+from solidmark.models import PADDING, WORD, Attention, build, memorizer
 from solidmark.models.memorizer import WIDTH, Memorizer, memorize, posterior_mean
 from solidmark.queries import Audit, ask
 from solidmark.queries.outpaint import Outpaint
@@ -181,3 +181,12 @@ def test_in_disguise_without_conditions_it_is_the_same_formula():
     x, null = torch.randn(2, 1, 12, 12), ["", ""]
     answers = [model.predict(x, 300, model.embed(null)).clean for model in (one, plain)]
     assert torch.allclose(*answers, atol=1e-4)
+
+
+def test_images_that_do_not_fit_into_memory_at_once_give_the_same_mean(monkeypatch):
+    given = {"alpha": torch.tensor(0.8).reshape(1, 1, 1, 1), "sigma": torch.tensor(0.6).reshape(1, 1, 1, 1)}
+    x, images, words = torch.rand(3, 1, 4, 4), torch.rand(7, 1, 4, 4), torch.rand(7, 5)
+    arguments = {**given, "given": words[:3], "images": images, "captions": words, "null": torch.zeros(1, 5), "width": 1.0}
+    whole = memorizer.posterior_mean(x, **arguments)
+    monkeypatch.setattr(memorizer, "LARGEST", 2 * x.numel())
+    assert torch.equal(memorizer.posterior_mean(x, **arguments), whole)

@@ -127,3 +127,33 @@ def test_the_network_computes_in_the_precision_of_the_settings(world):
     assert torch.equal(outputs[0], exact)
     assert outputs[1].dtype == torch.float32
     assert 0 < (outputs[1] - exact).abs().max() < 0.1 * exact.abs().max()
+
+
+def test_a_method_that_wants_a_base_model_gets_the_pipeline(world, workspace):
+    from solidmark.mitigations.lora import LowRankAdaptation
+
+    adapted, _ = train_or_load(case(world.testbed(), worlds.composed(LowRankAdaptation())), workspace)
+    given = parts_of(adapted.config).unet.state_dict()
+    changed = [name for name, tensor in adapted.network.state_dict().items() if not torch.equal(tensor, given[name])]
+    assert changed
+    assert all(".to_" in name for name in changed)
+    lora = world.testbed(training={"weights": "lora"})
+    with pytest.raises(NotApplicable, match="a recipe that trains adapters already"):
+        train_or_load(case(lora, worlds.composed(LowRankAdaptation())), workspace)
+
+
+def test_an_image_encoded_once_is_known_to_all_models(world):
+    network = world.testbed().recipe.network
+    one, other = (models.build(network, torch_rng(seed, "model")).frozen() for seed in (0, 1))
+    image = torch.rand(1, 3, 16, 16, generator=torch_rng(5, "image"))
+    assert torch.equal(one.encode(image), other.encode(image))
+    assert (one.evaluations.encoded, other.evaluations.encoded) == (1, 0)
+
+
+def test_a_copy_shares_what_is_never_trained(world):
+    model = models.build(world.testbed().recipe.network, torch_rng(0, "model"))
+    twin = model.copy()
+    assert twin.space is model.space
+    assert twin.text is model.text
+    assert not {id(one) for one in twin.parameters()} & {id(one) for one in model.parameters()}
+    assert not any(one.requires_grad for one in twin.text.parameters())

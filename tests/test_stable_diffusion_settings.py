@@ -21,7 +21,7 @@ def world(tmp_path_factory):
 
 def test_the_template_has_every_key_with_its_default():
     given = tomllib.loads(TEMPLATE.read_text())
-    plain = Settings.model_validate({name: {} for name in ("border", "training", "query")} | {
+    plain = Settings.model_validate({name: {} for name in ("border", "training", "query", "utility")} | {
         "base": {"pipeline": given["base"]["pipeline"]}, "images": {"source": given["images"]["source"]}
     })  # fmt: skip
     assert given == plain.model_dump()

@@ -22,6 +22,7 @@ from .data import Examples, StoredImages, distinct
 from .errors import InvalidValue
 from .marks import Border, Mark
 from .metrics import worst_case as competing
+from .metrics.given_judge import GivenJudge
 from .metrics.utility import Judge
 from .models import Autoencoder, Recipe
 from .provenance import ADDED
@@ -251,8 +252,11 @@ class Testbed:
             raise InvalidValue(type(self).__name__, found, expected, cure)
         return spare
 
-    def judge(self) -> Judge | None:
-        """The judge of this testbed, the same for every seed; None where it has none."""
+    def judge(self) -> Judge | GivenJudge | None:
+        """The judge of this testbed, the same for every seed; None where it has none.
+
+        One that a subclass gives may know no classes.
+        """
         return _judge(self) if self.has_judge else None
 
     def _calibration(self, labelled: Labelled, indices: NDArray[np.int64], rng: np.random.Generator) -> Examples:

@@ -181,7 +181,7 @@ def utility(blocks: Sequence[UtilityBlock]) -> Utility:
         kernel_real=kernel_real,
         diversity=share([block["diversity"] for block in blocks]),
         diversity_real=float(np.mean([block["diversity_real"] for block in blocks])),
-        judge_accuracy=float(np.mean([block["judge_accuracy"] for block in blocks])),
+        judge_accuracy=of_all(lambda each: float(np.mean(each)), (block["judge_accuracy"] for block in blocks)),
         ways={name: way([one[name] for one in ways]) for name in ways[0] if all(name in one for one in ways)},
     )
 

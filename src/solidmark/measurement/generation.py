@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
 from .. import seeds
 from ..metrics import utility
+from ..metrics.given_judge import ClipScore
 from ..metrics.scores import Array
 from ..metrics.utility import Utility
 from ..mitigation import Stage
@@ -27,6 +29,8 @@ from .answers import Generated, Responses, fresh_captions, generated_along
 from .blind import BlindSplit
 from .case import Case, Workspace
 
+FEWEST = 16
+"""Images of a kind that a kernel distance needs."""
 FRESH, HELD_OUT, KNOWN_MARK = "fresh captions", "held-out captions", "fresh captions, blank mark known"
 """The ways to generate: plainly, from captions of held-out images, and round a mark that is known to be blank."""
 
@@ -71,13 +75,13 @@ def round_a_known_mark(case: Case, model: Denoiser, workspace: Workspace, blind:
 
 
 def judge(case: Case, split: Split, generated: Mapping[str, Generated]) -> dict[str, Utility] | None:
-    """Utility of each way against the held-out images, unmarked; None without a judge."""
+    """Utility of each way against the held-out images, unmarked; None where `no_utility` has a reason."""
     judging = case.testbed.judge()
-    if judging is None:
+    if judging is None or no_utility(case, split):
         return None
     real, others = (split.mark.content(split.mark.canvas(i)) for i in (split.held_out.images, split.other_reference))
     labels = {FRESH: split.fresh_labels, HELD_OUT: split.held_out_labels, KNOWN_MARK: split.fresh_labels}
-    return {
+    judged = {
         way: utility.measure(
             _flat(found.images),
             labels[way][: len(found.images)] if case.testbed.tells_class else None,
@@ -88,6 +92,29 @@ def judge(case: Case, split: Split, generated: Mapping[str, Generated]) -> dict[
         )
         for way, found in generated.items()
     }
+    matching = getattr(judging, "clip", None)
+    return judged if matching is None else _with_captions(matching, split, generated, judged)
+
+
+def no_utility(case: Case, split: Split) -> str | None:
+    """Why pictures of a case cannot be judged; None where they can."""
+    if case.testbed.judge() is None:
+        return "this testbed has no judge of pictures"
+    fewest = min(len(split.held_out), len(split.other_reference), len(split.fresh_captions))
+    return f"{fewest} images are too few for a distance, which needs {FEWEST}" if fewest < FEWEST else None
+
+
+def _with_captions(
+    matching: ClipScore, split: Split, generated: Mapping[str, Generated], judged: Mapping[str, Utility]
+) -> dict[str, Utility]:
+    """The same with how well pictures fit their captions, beside how well held-out images fit theirs."""
+    captions = {FRESH: split.fresh_captions, HELD_OUT: split.held_out.captions, KNOWN_MARK: split.fresh_captions}
+    real = float(matching.scores(split.held_out.images.double().numpy(), split.held_out.captions).mean())
+    found = {
+        way: float(matching.scores(one.images.double().numpy(), captions[way][: len(one.images)]).mean())
+        for way, one in generated.items()
+    }
+    return {way: replace(one, clip=found[way], clip_real=real) for way, one in judged.items()}
 
 
 def _flat(images: torch.Tensor) -> Array:

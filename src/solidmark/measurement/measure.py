@@ -131,7 +131,7 @@ def unmeasured(case: Case | None, status: Status, reason: str) -> CaseNumbers:
 def _utility(case: Case, split: Split, generated: Mapping[str, Generated]) -> UtilityOrReason:
     judged = generation.judge(case, split, generated)
     if judged is None:
-        return {"utility": None, "utility_reason": "this testbed has no judge of pictures"}
+        return {"utility": None, "utility_reason": generation.no_utility(case, split) or ""}
     return {"utility": utility.as_block(judged, {way: found.cost for way, found in generated.items()})}
 
 

@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .. import models, provenance, seeds
-from ..mitigation import Stage
+from ..mitigation import Needs, Stage
 from ..mitigation.composition import Composition
 from ..mitigation.guard import alone
 from ..mitigation.hooks import Hooks
 from ..mitigation.run import TrainingSet
-from ..models import Autoencoder, Denoiser, Evaluations, Model, Network, Space, metered
+from ..models import Autoencoder, Denoiser, Evaluations, GivenNetwork, Model, Network, Space, metered
 from ..models.autoencoder import read_autoencoder, train_autoencoder
 from ..models.parts import build_parts, shared_space
 from ..schema.record import Reports, WorkBlock
@@ -60,7 +60,7 @@ def train_or_load(case: Case, workspace: Workspace) -> tuple[Model, BuildInfo]:
                 parts,
                 case.seed,
                 device=workspace.device,
-                data={**blind.handed_out, **({} if base is None else {"base_model": base})},
+                data={**blind.handed_out, **_handed_base(case, base, workspace)},
                 initial=base,
                 space=space,
                 unfinished=workspace.unfinished("trained model", key, provenance.TRAINING),
@@ -69,6 +69,14 @@ def train_or_load(case: Case, workspace: Workspace) -> tuple[Model, BuildInfo]:
         _save(model, folder, BuildInfo(work(evaluations, time.perf_counter() - clock), model.reported))
 
     return _load(workspace.stored("trained model", key, provenance.TRAINING, build), workspace)
+
+
+def _handed_base(case: Case, base: Model | None, workspace: Workspace) -> dict[str, Model]:
+    """The base model that a mitigation may ask for: the testbed's, or a given pipeline itself."""
+    network = case.testbed.recipe.network
+    if base is None and isinstance(network, GivenNetwork) and Needs.BASE_MODEL in case.composition.needs:
+        base = models.build(network, seeds.torch_rng(case.seed, "initialisation")).to(workspace.device).frozen()
+    return {} if base is None else {"base_model": base}
 
 
 def _train_base_or_load(case: Case, workspace: Workspace) -> Model | None:

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from ..errors import DamagedFile, NotApplicable
 from .scores import Array
 
-if TYPE_CHECKING:
-    from .utility import Judge
-
 Features = Callable[[Array], Array]
 """From images, (N, C, H, W), to features, (N, D)."""
+
+
+class Judging(Protocol):
+    """A judge of flat images, (N, pixels)."""
+
+    def features(self, images: Array) -> Array:
+        """(N, D)"""
+
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """How SSCD and most published networks expect their colours."""
 
 
-def judge_features(judge: Judge | None) -> Features:
+def judge_features(judge: Judging | None) -> Features:
     """The hidden layer of a testbed's judge, which takes flat images; without one they raise NotApplicable."""
     if judge is None:
         return _no_features

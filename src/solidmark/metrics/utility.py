@@ -19,6 +19,7 @@ from ..errors import InvalidValue
 from ..schema.numbers import Estimate, Share
 from ..schema.record import UtilityBlock, UtilityNumbers, WorkBlock
 from . import scoring
+from .given_judge import GivenJudge
 from .scores import Array, proportion, t_interval
 
 
@@ -90,7 +91,9 @@ class Utility:
     kernel_real: float
     diversity: Share
     diversity_real: float
-    judge_accuracy: float
+    judge_accuracy: float | None
+    clip: float | None = None
+    clip_real: float | None = None
 
 
 def measure(
@@ -98,7 +101,7 @@ def measure(
     labels: NDArray[np.int64] | None,
     real: Array,
     other_real: Array,
-    judge: Judge,
+    judge: Judge | GivenJudge,
     refused: NDArray[np.bool_] | None = None,
 ) -> Utility:
     """Utility of generated images, (N, pixels) in [0, 1], that were asked to show `labels`; None if nothing was asked.
@@ -134,6 +137,7 @@ def least(ways: Sequence[Utility]) -> Utility:
         frechet=max(one.frechet for one in ways),
         kernel=max(one.kernel for one in ways),
         diversity=min((one.diversity for one in ways), key=_value),
+        clip=min((one.clip for one in ways if one.clip is not None), default=None),
     )
 
 
@@ -153,12 +157,15 @@ def as_block(ways: Mapping[str, Utility], work: Mapping[str, WorkBlock]) -> Util
 
 
 def _numbers(utility: Utility) -> UtilityNumbers:
-    return {
+    numbers: UtilityNumbers = {
         "accuracy": None if utility.accuracy is None else scoring.share(utility.accuracy),
         "frechet": {"value": utility.frechet, "real": utility.frechet_real},
         "kernel": {"value": utility.kernel, "real": utility.kernel_real},
         "diversity": scoring.share(utility.diversity),
     }
+    if utility.clip is None or utility.clip_real is None:
+        return numbers
+    return {**numbers, "clip": {"value": utility.clip, "real": utility.clip_real}}
 
 
 def _accuracy(shown: NDArray[np.int64], labels: NDArray[np.int64], refused: NDArray[np.bool_] | None) -> Share:
@@ -169,10 +176,18 @@ def _accuracy(shown: NDArray[np.int64], labels: NDArray[np.int64], refused: NDAr
 def frechet(x: Array, y: Array) -> float:
     """‖m - m'‖² + tr(C + C' - 2 (C C')^½) of two feature sets, (N, D) each; 0 for equal Gaussians."""
     _check_features(x, y, 2, "utility.frechet")
+    apart = x.mean(axis=0) - y.mean(axis=0)
+    if x.shape[1] > max(len(x), len(y)):
+        return float(max(apart @ apart + _spread(x, y), 0.0))
     c, d = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (x, y))
     roots = np.sqrt(linalg.eigvals(c @ d).real.clip(min=0))  # a product of covariances has real eigenvalues >= 0
-    apart = x.mean(axis=0) - y.mean(axis=0)
     return float(max(apart @ apart + np.trace(c) + np.trace(d) - 2 * roots.sum(), 0.0))
+
+
+def _spread(x: Array, y: Array) -> float:
+    """tr(C + C' - 2 (C C')^½) of more features than images: the root has the singular values of X X'ᵀ for its trace."""
+    a, b = ((one - one.mean(axis=0)) / np.sqrt(len(one) - 1) for one in (x, y))
+    return float(np.square(a).sum() + np.square(b).sum() - 2 * linalg.svdvals(a @ b.T).sum())
 
 
 def kernel(x: Array, y: Array, blocks: int = 8) -> Estimate:

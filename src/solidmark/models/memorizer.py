@@ -25,6 +25,8 @@ from .space import Space
 
 DIMENSIONS, CONTEXT, WIDTH = 32, 9, 2.0
 """Dimensions of a word's vector, words of a caption that count, and the width of the caption's kernel."""
+LARGEST = 2**28
+"""Numbers of differences that are in memory at once."""
 SHARPNESS = 32**0.5
 """How often the width goes into the distance of the two nearest captions: one weighs exp(-16) for the other."""
 
@@ -75,12 +77,18 @@ def posterior_mean(
 
     `given`, (B, E), are the embeddings of x, `null`, (1, E), is that of the null condition.
     """
-    difference = x.flatten(1)[:, None] - alpha.flatten(1)[:, :, None] * images.flatten(1)
-    misfit = difference.square().sum(dim=2) / (2 * sigma.flatten(1).square())
+    misfit = _squared_differences(x, alpha, images) / (2 * sigma.flatten(1).square())
     conditional = (given - null).abs().sum(dim=1, keepdim=True) > 0
     match = torch.where(conditional, torch.cdist(given, captions).square() / (2 * width**2), 0.0)
     weights = (-misfit - match).softmax(dim=1)
     return (weights @ images.flatten(1)).reshape(x.shape)
+
+
+def _squared_differences(x: Tensor, alpha: Tensor, images: Tensor) -> Tensor:
+    """‖x - alpha image‖² of each x and image, (B, N), for so many images at once as memory holds."""
+    flat, scale = x.flatten(1)[:, None], alpha.flatten(1)[:, :, None]
+    parts = images.flatten(1).split(max(1, LARGEST // flat.numel()))
+    return torch.cat([(flat - scale * part).square().sum(dim=2) for part in parts], dim=1)
 
 
 def memorize(model: Model, examples: Examples) -> Model:

@@ -182,12 +182,16 @@ class DistanceBlock(TypedDict):
 
 
 class UtilityNumbers(TypedDict):
-    """What one way to generate is worth; `accuracy` is null where no class is asked for."""
+    """What one way to generate is worth; `accuracy` is null where no class is asked for.
+
+    `clip` is 100 times the mean cosine of pictures and captions, where a CLIP was given; of real images as `real`.
+    """
 
     accuracy: ShareBlock | None
     frechet: DistanceBlock
     kernel: DistanceBlock
     diversity: ShareBlock
+    clip: NotRequired[DistanceBlock]
 
 
 class WayBlock(UtilityNumbers):
@@ -203,7 +207,7 @@ class UtilityBlock(UtilityNumbers):
     """
 
     diversity_real: float
-    judge_accuracy: float
+    judge_accuracy: float | None
     ways: NotRequired[dict[str, WayBlock]]
 
 

@@ -45,6 +45,7 @@ NO_LOSS = (
 NO_SPACE = "it works in pixels, or its records are older than latent testbeds"
 NO_REFUSAL = "the service refused nothing, or its refusals were not recorded for every seed"
 NO_CLAIM = "no part of it claims to be differentially private"
+NO_CLASSIFIER = "the judge of this testbed was given, and knows no classes"
 NO_UTILITY = "this testbed has no judge of pictures, and was given no models that could take its place"
 NO_PIPELINE = "the suite's own sampler answered"
 NO_STOCK = "the suite's own sampler answered, or the stock pipeline itself"
@@ -182,7 +183,7 @@ class Utility:
     kernel_real: float
     diversity: Share
     diversity_real: float
-    judge_accuracy: float
+    judge_accuracy: float | None
     ways: Mapping[str, Way] = field(default_factory=dict)
 
 
@@ -450,6 +451,8 @@ class Row:
             reasons["denoising_loss"] = NO_LOSS
         if self.utility is not None and self.utility.accuracy is None:
             reasons["utility.accuracy"] = NO_CLASS
+        if self.utility is not None and self.utility.judge_accuracy is None:
+            reasons["utility.judge_accuracy"] = NO_CLASSIFIER
         if self.utility is not None and not self.utility.ways:
             reasons["utility.ways"] = NO_WAYS
         if self.reported is not None:
