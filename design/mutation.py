@@ -111,7 +111,7 @@ def runs(each: dict, known: Map, contents: dict[Path, Counter], budget: float) -
             *known.tests(each["file"], range(10**6)),
             *(test for test in known.seconds if test.partition("::")[0] in files),
         ]
-    first, later, spent = [], [], 0.0
+    first, later, spent = known.new(near), [], 0.0
     for test in sorted(set(tests), key=lambda test: (test.partition("::")[0] not in near, known.seconds[test])):
         spent += known.seconds[test]
         if spent <= budget:

@@ -84,6 +84,12 @@ class Map:
                     if int(line) in now:
                         self.by_line[file][now[int(line)]] += names
 
+    def new(self, files: set[str]) -> list[str]:
+        """The tests of these files that were written after the map."""
+        found = re.compile(r"^def (test_\w+)", re.MULTILINE)
+        every = [f"{file}::{name}" for file in sorted(files & self.files) for name in found.findall(Path(file).read_text())]
+        return [test for test in every if test not in self.seconds]
+
     def tests(self, file: str, lines: range) -> list[str]:
         """The tests that run one of the lines, the shortest first."""
         names = {name for line in lines for name in self.by_line[file].get(line, ())}

@@ -205,3 +205,15 @@ def test_every_denoiser_refuses_attention_unless_it_has_cross_attention(denoiser
     else:
         with pytest.raises(NotApplicable, match="without cross-attention"):
             denoiser.predict(x, 7, embeddings, attention=Attention())
+
+
+def test_extra_channels_are_zeros_where_none_are_given_and_are_never_left_out():
+    wide, x = build(replace(NETWORK, extra_channels=1), seeds.torch_rng(0, "test")).frozen(), torch.randn(2, 1, 12, 12)
+    embeddings = wide.embed(["one", "zero"])
+    plain, zeros, ones = (
+        wide.predict(x, 7, embeddings, extra=extra).output for extra in (None, torch.zeros_like(x), torch.ones_like(x))
+    )
+    assert torch.equal(plain, zeros)
+    assert not torch.equal(plain, ones)
+    with pytest.raises(RuntimeError, match="channels"):
+        model().predict(x, 7, model().embed(["one", "zero"]), extra=torch.ones_like(x))
