@@ -91,8 +91,13 @@ class Map:
         return [test for test in every if test not in self.seconds]
 
     def tests(self, file: str, lines: range) -> list[str]:
-        """The tests that run one of the lines, the shortest first."""
+        """The tests that run one of the lines, the shortest first.
+
+        Where a test file has a fixture for all of its tests, what the first one runs may decide any of them: all are given.
+        """
         names = {name for line in lines for name in self.by_line[file].get(line, ())}
+        shared = {test for test in {name.partition("::")[0] for name in names} if shares(test)}
+        names |= {name for name in self.seconds if name.partition("::")[0] in shared}
         return sorted(names, key=lambda name: (self.seconds[name], name))
 
 
@@ -109,6 +114,12 @@ def lines_of(source: str, line: int, scope: str) -> range:
             if line in head and (not best or len(head) <= len(best)):
                 best = head
     return best if inside else range(0)
+
+
+@cache
+def shares(test: str) -> bool:
+    """Whether a test file has a fixture that is made once for several tests."""
+    return re.search(r"scope=\"(module|session)\"", Path(test).read_text()) is not None
 
 
 def read(path: Path) -> tuple[dict[str, dict[str, str]], dict[str, dict]]:

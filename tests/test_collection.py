@@ -1,5 +1,6 @@
 """The pure parts of collections one by one, at the ends of their ranges: draws, names, groups, pictures, numbers, words."""
 
+import base64
 import csv
 import hashlib
 import io
@@ -30,9 +31,11 @@ from solidmark.collection import (
     sources,
     verdict,
 )
+from solidmark.collection.journal import Journal
 from solidmark.collection.layouts import Layout, fitting
 from solidmark.collection.ledger import Head, Ledger, Row
 from solidmark.collection.lines import Lines
+from solidmark.collection.painting import Painted
 from solidmark.collection.questions import Answer, Group, Query
 from solidmark.errors import DamagedFile, InvalidValue
 
@@ -485,3 +488,17 @@ def test_json_of_another_schema_is_named(tmp_path, text, error, found):
         certificate.read_json(tmp_path / "f", "x/1", "cure")
     (tmp_path / "f").write_text(json.dumps({"schema": "x/1"}))
     assert certificate.read_json(tmp_path / "f", "x/1", "cure") == {"schema": "x/1"}
+
+
+def test_a_journal_keeps_secret_and_salt_apart_and_goes_on_with_them(tmp_path):
+    with Journal(tmp_path, {"a": 1}, None).lines:
+        first = Journal(tmp_path, {"a": 1}, None)
+    first.add(Painted(3, "sha", 9))
+    again = Journal(tmp_path, {"a": 1}, None)
+    assert first.secret + first.salt == base64.b64decode(first.lines.head["secrets"])
+    assert (len(first.secret), len(first.salt)) == (32, 32)
+    assert (again.secret, again.salt, again.done) == (first.secret, first.salt, {3: Painted(3, "sha", 9)})
+    first.remove()
+    assert not (tmp_path / "marking.jsonl").exists()
+    again.lines.__exit__()
+    first.lines.__exit__()
