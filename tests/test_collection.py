@@ -502,3 +502,58 @@ def test_a_journal_keeps_secret_and_salt_apart_and_goes_on_with_them(tmp_path):
     assert not (tmp_path / "marking.jsonl").exists()
     again.lines.__exit__()
     first.lines.__exit__()
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """What `loading.load` is asked for; it gives a pipeline without a denoiser."""
+    asked = []
+    pipe = SimpleNamespace(unet=None)
+    monkeypatch.setattr(loading, "load", lambda *given: asked.append(given) or (pipe, {"name": "base"}))
+    return asked
+
+
+def test_a_checkpoint_is_a_whole_pipeline_or_weights_on_a_base(tmp_path, loads):
+    whole, folder, file = tmp_path / "whole", tmp_path / "folder", tmp_path / "lora.safetensors"
+    for path in (whole, folder):
+        path.mkdir()
+    for path in (whole / "model_index.json", folder / loading.LORA, file):
+        path.touch()
+    for base, path in ((None, whole), ("b", whole), ("b", folder), ("b", file)):
+        loading.load_checkpoint(base, path, "cpu", "float16")
+    rest = ("cpu", "float16")
+    assert loads[:2] == [(str(whole), None, *rest)] * 2
+    assert loads[2:] == [("b", folder / loading.LORA, *rest), ("b", file, *rest)]
+
+
+def test_a_part_wants_a_base_that_has_it(tmp_path, loads):
+    (tmp_path / "unet").mkdir()
+    with pytest.raises(InvalidValue, match="a part of a pipeline; expected a whole one, or --model"):
+        loading.load_checkpoint(None, tmp_path)
+    with pytest.raises(InvalidValue, match="a unet; expected a part of SimpleNamespace"):
+        loading.load_checkpoint("b", tmp_path)
+    assert loads == [("b", None, "cpu", "float32")]
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (("nothing",), "--model: found 'nothing'; expected the folder of a pipeline"),
+        (("m:f", Path("lora")), "--lora: found a LoRA for the function m:f"),
+        (("m:f", None, "cpu", "float32", "C"), "--pipeline-class, --pipeline-call: found the function m:f"),
+        (("m:f", None, "cpu", "float32", None, "c"), "--pipeline-class, --pipeline-call"),
+        (("no.py:f",), "no file no.py"),
+        (("math:pi",), "pi = 3.14"),
+        (("math:none",), "none = None"),
+    ],
+)
+def test_what_is_no_model_is_named(given, found):
+    with pytest.raises(InvalidValue, match=found):
+        loading.load(*given)
+
+
+def test_a_function_of_a_module_or_a_file_is_a_model(tmp_path):
+    (tmp_path / "own.py").write_text("def fill():\n    return 3\n")
+    fill, model = loading.load(f"{tmp_path / 'own.py'}:fill")
+    assert (fill(), model) == (3, {"name": "own:fill", "sha256": loading.digest([("own.py", tmp_path / "own.py")])})
+    assert loading.load("math:sqrt") == (__import__("math").sqrt, {"name": "math:sqrt", "sha256": None})
