@@ -30,7 +30,7 @@ WHOLE = Session(
 
 def test_options_of_pytest_have_their_defaults(pytestconfig):
     found = {name: value for name, value in vars(pytestconfig.option).items() if name.startswith("solidmark_")}
-    nothing = "profile testbed mitigation seeds queries solver run_dir resume".split()
+    nothing = "profile testbed mitigation seeds queries solver run_dir resume pipeline_class pipeline_call".split()
     others = {"case_timeout": 7200.0, "strict_findings": False, "workers_per_gpu": 1, "progress": "auto"}
     assert found == {f"solidmark_{name}": value for name, value in {**dict.fromkeys(nothing), **others}.items()}
     assert pytestconfig.getini("solidmark") is False
@@ -133,7 +133,7 @@ def test_the_header_says_what_is_measured_and_what_is_done():
 
 
 def option(**given):
-    names = "profile testbed mitigation seeds queries solver run_dir resume".split()
+    names = "profile testbed mitigation seeds queries solver run_dir resume pipeline_class pipeline_call".split()
     every = {**dict.fromkeys(names), "case_timeout": 7200.0, "progress": "auto", **given}
     return SimpleNamespace(keyword="k", markexpr="m", **{f"solidmark_{name}": value for name, value in every.items()})
 
@@ -145,6 +145,7 @@ def begun(tmp_path, **given):
 def test_what_was_not_written_is_not_given():
     assert _given(option()) == {}
     given = {"profile": "full", "testbed": ["a"], "mitigation": ["b", "c"], "seeds": "0", "queries": "q", "solver": "s"}
+    given |= {"pipeline_class": "f.py:C", "pipeline_call": "f.py:c"}
     names = {"testbed": "testbeds", "mitigation": "mitigations"}
     expected = {names.get(name, name): tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     assert _given(option(**given)) == expected
@@ -481,3 +482,18 @@ def test_a_process_takes_what_another_planned_first(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTEST_XDIST_TESTRUNUID", "two")
     assert plan._first("rows", [3], Options(), tmp_path) == [3]
     assert os.listdir(tmp_path) == ["plans"]
+
+
+@pytest.mark.parametrize(
+    ("given", "rows"),
+    [
+        ({}, ()),
+        ({"pipeline_class": "a.py:B"}, ("pipeline", "pipeline(pipeline_class='a.py:B')")),
+        (
+            {"pipeline_class": "a.py:B", "pipeline_call": "c.py:d"},
+            ("pipeline", "pipeline(pipeline_class='a.py:B', call='c.py:d')"),
+        ),
+    ],
+)
+def test_a_strangers_pipeline_is_a_row_beside_the_stock_one(given, rows):
+    assert Options(**given).foreign() == rows
