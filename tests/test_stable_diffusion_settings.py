@@ -1,7 +1,9 @@
 """Settings of the testbed of Stable Diffusion: each key, and one sentence for each mistake."""
 
+import re
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 from sd_world import World, photos, pipeline
@@ -106,3 +108,11 @@ def test_without_settings_it_says_what_to_copy():
         testbed.check_rows(1, forgetting=False)
     with pytest.raises(InvalidValue, match="found no settings"):
         testbed.load()
+
+
+def test_the_settings_of_the_readme_are_settings(tmp_path):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    text = next(part for part in re.findall(r"```toml\n(.*?)```", readme, re.DOTALL) if "stable-diffusion" in part)
+    (tmp_path / "my.toml").write_text(text)
+    given = read(tmp_path / "my.toml")
+    assert (given.images.trained, given.training.weights) == (1000, "lora")
