@@ -10,7 +10,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from . import plugins
-from .cli import collection, stores
+from .cli import collection, stores, training
 from .errors import SolidmarkError
 
 
@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     listing.add_argument("--json", action="store_true", help="for scripts")
     listing.set_defaults(command=_plugins)
     commands.add_parser("doctor", help="check versions, devices, store and plugins").set_defaults(command=_doctor)
+    training.add(commands.add_parser("train", help="train a testbed's unmitigated model into the store, on several GPUs"))
     collection.add(commands)
     stores.add(commands.add_parser("store", help="the store of trained models"))
     return parser

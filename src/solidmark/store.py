@@ -166,6 +166,10 @@ class Store:
 
         return self._read_entry(self.get(manifest["kind"], manifest["key"], build))
 
+    def has(self, kind: str, key: Mapping[str, Any]) -> bool:
+        """Whether there is a sound entry for `key`."""
+        return self._find_fault(_name(SCHEMA, kind, dict(key))) is None
+
     def unfinished(self, kind: str, key: Mapping[str, Any]) -> Path:
         """A folder for what the building of an entry has done so far; it is removed when the entry is there."""
         return self._unfinished(_name(SCHEMA, kind, dict(key)))

@@ -19,6 +19,7 @@ from . import models, seeds
 from .errors import NotApplicable, PluginFault
 from .mitigation import Stage, Trainer, WrapperContext
 from .mitigation.composition import Composition
+from .mitigation.crew import Crew
 from .mitigation.handout import HandedOut
 from .mitigation.hooks import Hooks, check_overrides
 from .mitigation.run import Run, TrainingSet
@@ -33,9 +34,10 @@ class BaseTrainer(Trainer):
     inner: Any = None
     context: WrapperContext | None = None
 
-    def __init__(self, run: Run, saved: SavedRun | None = None) -> None:
+    def __init__(self, run: Run, saved: SavedRun | None = None, crew: Crew | None = None) -> None:
         self.run, self.model, self.outer = run, run.model, self
         self.waiting, self.saved = torch.empty(0, dtype=torch.long), saved
+        self.crew = crew
 
     def prepare(self) -> None:
         """No-op."""
@@ -87,14 +89,24 @@ class BaseTrainer(Trainer):
             if count:
                 more = torch.autograd.grad(loss, self.run.parameters(), allow_unused=True)
                 gradients = [new if old is None or new is None else old + new for old, new in zip(gradients, more)]
+        if self.crew is not None:
+            gradients, total = self._of_all(gradients, total)
         if total:
             self.run.apply([None if gradient is None else gradient / total for gradient in gradients])
 
+    def _of_all(self, gradients: Sequence[Tensor | None], total: int) -> tuple[list[Tensor | None], int]:
+        """The gradients and the count of all processes, added up."""
+        assert self.crew is not None
+        own = [torch.zeros_like(one) if g is None else g for one, g in zip(self.run.parameters(), gradients, strict=True)]
+        *summed, count = self.crew.total([*own, torch.tensor(float(total), device=self.model.device)])
+        return [*summed], round(float(count))
+
     def _with_own_noise(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Each part while the run draws from a stream that is the part's own, whoever works on the others."""
+        """Each part of this process while the run draws from a stream that is the part's own, whoever works on others."""
         begins = torch.randint(2**62, (len(parts),), generator=self.run.rng).tolist()
         after = self.run.rng.get_state()
-        for begin, part in zip(begins, parts, strict=True):
+        every = list(zip(begins, parts, strict=True))
+        for begin, part in every if self.crew is None else self.crew.mine(every):
             self.run.rng.manual_seed(begin)
             yield part
         self.run.rng.set_state(after)
@@ -117,7 +129,7 @@ class BaseTrainer(Trainer):
         for indices in islice(self.outer.batches(), self.run.recipe.train_steps - self.run.done):
             self.outer.update(indices)
             self.run.count_step()
-            if self.saved is not None:
+            if self.saved is not None and (self.crew is None or self.crew.leads):
                 self.saved.save_when_due(self.run, self.waiting)
 
     def finish(self) -> None:
@@ -143,12 +155,14 @@ def train(
     initial: Model | None = None,
     space: Space | None = None,
     unfinished: Path | None = None,
+    crew: Crew | None = None,
     progress: Progress = silent,
 ) -> Model:
     """A model trained on a set of marked images.
 
     It starts from the weights of `initial` where one is given, and works in `space` where one is given. A long training
-    without mitigations is saved in the folder `unfinished` now and then, and goes on from there. Training-stage
+    without mitigations is saved in the folder `unfinished` now and then, and goes on from there; a `crew` shares it.
+    Training-stage
     parts of `composition` act through their hooks; `data` are the parts of the data that they may ask for, by name. The
     returned model has the averaged weights, is frozen, its evaluations are those of the training, and `reported` is what
     the parts report.
@@ -170,7 +184,7 @@ def train(
             model.network.enable_gradient_checkpointing()  # type: ignore[operator]  # of every network of diffusers
         run = Run(model, recipe, prepared, hooks, seed, progress)
         saved = SavedRun(unfinished) if unfinished is not None and not composition.at(Stage.TRAINING).parts else None
-        innermost = BaseTrainer(run, saved)
+        innermost = BaseTrainer(run, saved, crew)
         run.outer = wrapper = hooks.trainer(innermost)
         wrapper.prepare()
         if saved is not None and (waiting := saved.restore(run)) is not None:

@@ -14,6 +14,7 @@ from .. import provenance, records
 from ..errors import shortened
 from ..mitigation import Needs
 from ..mitigation.composition import Composition
+from ..mitigation.crew import Crew
 from ..progress import Progress, silent
 from ..queries import Attack
 from ..sampling import SolverConfig
@@ -114,6 +115,8 @@ class Workspace:
     store: Store
     device: str = "cpu"
     progress: Progress = field(default=silent, repr=False)
+    crew: Crew | None = None
+    """The processes that share each training; None where this one trains alone."""
 
     def stored(self, kind: str, key: Mapping[str, object], modules: tuple[str, ...], build: Callable[[Path], None]) -> Path:
         """The folder of a store entry, which `build(folder)` fills where it is missing.
@@ -122,6 +125,10 @@ class Workspace:
         of the core, the libraries, and the kind of device.
         """
         return self.store.get(kind, {**key, **self._common(modules)}, build, self.progress)
+
+    def has(self, kind: str, key: Mapping[str, object], modules: tuple[str, ...]) -> bool:
+        """Whether the store has such an entry."""
+        return self.store.has(kind, {**key, **self._common(modules)})
 
     def unfinished(self, kind: str, key: Mapping[str, object], modules: tuple[str, ...]) -> Path:
         """A folder for what the building of such an entry has done so far."""

@@ -7,6 +7,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from safetensors.torch import load_file, save_file
@@ -38,37 +39,77 @@ class BuildInfo:
 
 def train_or_load(case: Case, workspace: Workspace) -> tuple[Model, BuildInfo]:
     """The model of the training-stage parts, from the store or trained now, and its cost and reports."""
-    parts, base, blind = case.composition.at(Stage.TRAINING), _train_base_or_load(case, workspace), case.blind
-    space = train_space_or_load(case, workspace)
-    key = {
-        "base": None if base is None else fingerprint(base),
-        **space_key(space, case.testbed.recipe.network),
-        "recipe": provenance.describe(case.testbed.recipe),
-        "split": blind.fingerprint if parts.parts else blind.training_digest,
-        "seed": case.seed,
-        "keys": case.marked,
-        "parts": parts.described(),
-    }
+    training = _Training.of(case, workspace)
 
     def build(folder: Path) -> None:
-        clock = time.perf_counter()
+        model, cost = training.run()
+        _save(model, folder, BuildInfo(cost, model.reported))
+
+    return _load(workspace.stored(TRAINED, training.key, provenance.TRAINING, build), workspace)
+
+
+def help_to_train(case: Case, workspace: Workspace) -> None:
+    """Share the training of a model that another process of the crew stores."""
+    _Training.of(case, workspace).run()
+
+
+def is_trained(case: Case, workspace: Workspace) -> bool:
+    """Whether the store has the model of a case."""
+    return workspace.has(TRAINED, _Training.of(case, workspace).key, provenance.TRAINING)
+
+
+TRAINED = "trained model"
+"""What the store calls a model of the training-stage parts."""
+
+
+@dataclass(frozen=True)
+class _Training:
+    """A training, with all that it follows from, and its `key` in the store."""
+
+    case: Case
+    workspace: Workspace
+    base: Model | None
+    space: Space | None
+    key: dict[str, Any]
+
+    @classmethod
+    def of(cls, case: Case, workspace: Workspace) -> _Training:
+        """The training of a case's training-stage parts; its base and its space are trained first."""
+        parts, base, blind = case.composition.at(Stage.TRAINING), _train_base_or_load(case, workspace), case.blind
+        space = train_space_or_load(case, workspace)
+        key = {
+            "base": None if base is None else fingerprint(base),
+            **space_key(space, case.testbed.recipe.network),
+            "recipe": provenance.describe(case.testbed.recipe),
+            "split": blind.fingerprint if parts.parts else blind.training_digest,
+            "seed": case.seed,
+            "keys": case.marked,
+            "parts": parts.described(),
+        }
+        return cls(case, workspace, base, space, key)
+
+    def run(self) -> tuple[Model, WorkBlock]:
+        """The trained model, and what it cost."""
+        case, workspace, split = self.case, self.workspace, self.case.blind.split
+        parts, clock = case.composition.at(Stage.TRAINING), time.perf_counter()
         with metered() as evaluations:
             model = alone(
                 train,
                 case.testbed.recipe,
-                TrainingSet(blind.split.training, case.training_keys, blind.split.mark),
+                TrainingSet(split.training, case.training_keys, split.mark),
                 parts,
                 case.seed,
                 device=workspace.device,
-                data={**blind.handed_out, **_handed_base(case, base, workspace)},
-                initial=base,
-                space=space,
-                unfinished=workspace.unfinished("trained model", key, provenance.TRAINING),
+                data={**case.blind.handed_out, **_handed_base(case, self.base, workspace)},
+                initial=self.base,
+                space=self.space,
+                unfinished=workspace.unfinished(TRAINED, self.key, provenance.TRAINING),
+                crew=workspace.crew,
                 progress=workspace.progress,
             )
-        _save(model, folder, BuildInfo(work(evaluations, time.perf_counter() - clock), model.reported))
-
-    return _load(workspace.stored("trained model", key, provenance.TRAINING, build), workspace)
+        if workspace.crew is not None:
+            workspace.crew.add_up(evaluations)
+        return model, work(evaluations, time.perf_counter() - clock)
 
 
 def _handed_base(case: Case, base: Model | None, workspace: Workspace) -> dict[str, Model]:

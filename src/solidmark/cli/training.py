@@ -1,0 +1,49 @@
+"""`solidmark train`: the unmitigated models of a testbed into the store, each shared by as many GPUs as were launched."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.description = (
+        "Train the unmitigated model of a testbed and of each seed into the store, where `pytest benchmark/` finds it. "
+        "Start it with `accelerate launch --num_processes N -m solidmark train my.toml`; each process works on some of "
+        "the `accumulate` parts of a batch."
+    )
+    parser.add_argument("testbed", metavar="TESTBED", help="its name, or its settings FILE.toml")
+    parser.add_argument("--seeds", default="0", metavar="LIST", help="seeds, as 0,1,2 or 0-7 (default: 0)")
+    parser.set_defaults(command=_train)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from .. import plugins
+    from ..measurement import weights
+    from ..measurement.case import Case, Workspace
+    from ..mitigation.composition import Composition
+    from ..mitigation.crew import Crew
+    from ..runner.devices import torch_device
+    from ..runner.options import parse_seeds
+    from ..store import Store, default_root
+
+    name, testbed = plugins.testbed(options.testbed)
+    testbed.check_rows(1, forgetting=False)
+    crew = Crew(cpu=torch_device() == "cpu")
+    workspace = Workspace(Store(default_root()), str(crew.device), crew=crew if crew.size > 1 else None)
+    if crew.leads and testbed.recipe.accumulate < crew.size:
+        found = f"{crew.size} processes and batches of {testbed.recipe.accumulate} parts"
+        print(f"solidmark: {found}: set `accumulate` to a multiple of {crew.size}, so that each has a part")
+    for seed in parse_seeds(options.seeds):
+        case = Case(name, testbed, Composition(), seed, ())
+        there = weights.is_trained(case, workspace)
+        if crew.agree(there):
+            told = "is in the store"
+        elif crew.leads:
+            weights.train_or_load(case, workspace)
+            told = "was trained"
+        else:
+            weights.help_to_train(case, workspace)
+        if crew.leads:
+            print(f"solidmark: the model of {name}, seed {seed}, {told}")
+    return 0

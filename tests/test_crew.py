@@ -1,0 +1,104 @@
+"""A training that processes share ends where one process alone ends; two processes are forked, so that none imports anew."""
+
+import multiprocessing
+import socket
+
+import pytest
+import torch
+from accelerate import PartialState
+from safetensors.torch import load_file, save_file
+from test_large_training import trained
+from test_training import weights
+from worlds import composed, tiny
+
+from solidmark import __main__ as console
+from solidmark.mitigation import saved_run
+from solidmark.mitigation.crew import Crew
+from solidmark.mitigation.run import TrainingSet
+from solidmark.models import Evaluations
+from solidmark.store import Store
+from solidmark.training import train
+
+CONTEXT = multiprocessing.get_context("fork")
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def shared(work, folder):
+    """Run work(crew, folder) in two processes that were launched together."""
+    port = free_port()
+    processes = [CONTEXT.Process(target=launched, args=(work, rank, port, folder)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+
+
+def launched(work, rank, port, folder):
+    with pytest.MonkeyPatch.context() as patch:
+        told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        for name, value in {**told, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": 1}.items():
+            patch.setenv(name, str(value))
+        PartialState._reset_state()  # an earlier test may have made one
+        work(Crew(cpu=True), folder)
+
+
+def train_in_parts(crew, folder):
+    testbed = tiny()
+    laid = testbed.split(0)
+    recipe = testbed.recipe.__class__(**{**vars(testbed.recipe), "accumulate": 4})
+    model = train(
+        recipe, TrainingSet(laid.trained, laid.trained_keys, laid.mark), composed(), 0, crew=crew, unfinished=folder
+    )
+    counts = model.evaluations
+    crew.add_up(counts)
+    save_file({"weights": weights(model), "forward": torch.tensor(counts.forward)}, folder / f"{crew.rank}.safetensors")
+
+
+def test_two_processes_end_in_the_weights_of_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(saved_run, "EVERY", 0.0)
+    alone = trained(accumulate=4)
+    shared(train_in_parts, tmp_path)
+    one, other = (load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
+    assert torch.equal(one["weights"], other["weights"])
+    assert (one["weights"] - weights(alone)).abs().max() < 1e-3
+    assert not torch.allclose(weights(alone), weights(trained()), atol=1e-3)
+    assert one["forward"] == other["forward"] == alone.evaluations.forward
+    assert (tmp_path / saved_run.FILE).exists()
+
+
+def say(crew, folder):
+    answers = [crew.agree(crew.rank == leader) for leader in range(2)]
+    parts = crew.mine(["a", "b", "c"])
+    (folder / f"{crew.rank}.txt").write_text(repr((crew.leads, answers, parts)))
+
+
+def test_parts_are_dealt_and_the_first_process_decides(tmp_path):
+    shared(say, tmp_path)
+    told = [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)]
+    assert told == ["(True, [True, False], ['a', 'c'])", "(False, [True, False], ['b'])"]
+
+
+def test_one_process_is_a_crew_of_its_own():
+    crew, work = Crew(cpu=True), Evaluations(forward=3, encoded=2)
+    crew.add_up(work)
+    assert (crew.size, crew.leads, crew.mine([1, 2]), crew.agree(True), crew.agree(False)) == (1, True, [1, 2], True, False)
+    assert work == Evaluations(forward=3, encoded=2)
+
+
+def test_the_command_trains_what_the_benchmark_finds(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SOLIDMARK_STORE", str(tmp_path))
+    monkeypatch.setattr("solidmark.plugins.testbed", lambda expression: (expression, tiny()))
+    assert [console.main(["train", "tiny", "--seeds", "0,1"]), console.main(["train", "tiny"])] == [0, 0]
+    told = capsys.readouterr().out.splitlines()
+    assert [line.rpartition("tiny, ")[2] for line in told] == [
+        "seed 0, was trained",
+        "seed 1, was trained",
+        "seed 0, is in the store",
+    ]
+    assert [entry.kind for entry in Store(tmp_path).entries()] == ["trained model"] * 2
