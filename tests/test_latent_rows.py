@@ -15,7 +15,7 @@ from solidmark.measurement import answers, floor, measure, weights
 from solidmark.measurement.case import Case, Workspace
 from solidmark.mitigation.composition import Composition
 from solidmark.models.autoencoder import read_back
-from solidmark.queries import Answer, Attack
+from solidmark.queries import Access, Answer, Attack
 from solidmark.queries.outpaint import Outpaint
 from solidmark.store import Store
 from solidmark.testing.toys import SOLVER, toy
@@ -83,10 +83,12 @@ def test_power_in_latent_space_belongs_to_one_autoencoder(asked, workspace, monk
 class Encoding(Attack):
     """Encodes other images again and again, and asks nothing else."""
 
+    access = Access.WHITE_BOX
+
     def ask(self, audit):
         images = audit.examples.images.clone()
         for shift in range(13):
-            audit.service.model.encode((images + shift / 100).clamp(0, 1))
+            audit.model.encode((images + shift / 100).clamp(0, 1))
         return Answer(audit.read(images))
 
 

@@ -113,10 +113,10 @@ def ask_query(
     seconds = time.perf_counter() - clock
     if untouched.checksum(weights.state(model)) != before:
         raise PluginFault(f"query {name}", "a changed model", "the model as it was", "Train a copy: `audit.model.copy()`.")
-    count = len(audit.examples) + (0 if audit.company is None else len(audit.company))
     if attack.access is Access.WHITE_BOX:
+        count, passes = len(audit.examples), evaluations.encoded + evaluations.decoded
         _within_budget(name, evaluations.forward + evaluations.backward, "denoiser evaluations", count, audit.budget)
-    _within_budget(name, evaluations.encoded + evaluations.decoded, "encodings and decodings", count, audit.budget)
+        _within_budget(name, passes, "encodings and decodings", count, audit.budget)
     return _responses(answer, split, audit, evaluations, seconds)
 
 
