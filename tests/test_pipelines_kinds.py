@@ -221,6 +221,11 @@ def test_a_plain_call_that_cannot_be_made_is_refused(kind, captions, error, foun
         ask(kind()[0], images(), MARK, captions)
 
 
+def test_a_network_that_inpaints_a_given_image_is_refused_by_its_channels():
+    with pytest.raises(NotApplicable, match=r"samples of \(1, 9, 4, 4\).*inpainting.*cannot be asked"):
+        ask(stable_diffusion(unet=unet(in_channels=9)), images(1), MARK, ["a"], steps=3)
+
+
 class Negative(Bare):
     """Shows another picture than its autoencoder decodes."""
 

@@ -9,7 +9,7 @@ from types import MethodType
 import pytest
 import tiny_pipelines as tiny
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DDIMScheduler, StableDiffusionPipeline
 from tiny_pipelines import CAPTIONS, MARK, images, stable_diffusion
 
 from solidmark import marks
@@ -115,6 +115,20 @@ def test_an_override_that_the_stock_call_never_calls_is_told():
 def test_too_few_steps_to_encode_anew_are_told():
     assert any("never encoded anew" in text for text in asking(tiny.Bare, every=5).warnings)
     assert not asking(tiny.Bare).warnings
+
+
+class Silent(DDIMScheduler):
+    """Tells nothing of the clean image."""
+
+    def step(self, model_output, timestep, sample, **named):
+        return super().step(model_output, timestep, sample, return_dict=False)[:1]
+
+
+def test_without_a_known_prediction_a_run_is_held_and_not_encoded_anew(monkeypatch):
+    monkeypatch.setattr("solidmark.pipelines.holding.clean", lambda *given: None)
+    answers = ask(stable_diffusion(scheduler=Silent.from_config(tiny.ddim().config)), **FEW)
+    assert answers.renewals == 0
+    assert any("unknown prediction_type" in text for text in answers.warnings)
 
 
 def test_a_step_that_the_stranger_has_patched_himself_is_kept_and_held():

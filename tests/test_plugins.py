@@ -2,6 +2,7 @@
 
 import dataclasses
 import signal
+from importlib import metadata
 
 import pytest
 import torch
@@ -239,3 +240,10 @@ def test_a_family_whose_settings_are_none_or_no_mitigations_is_broken(monkeypatc
     monkeypatch.setattr(plugins, "named", lambda *names: plugin(lambda: empty))
     monkeypatch.setattr(plugins, "load", lambda one: empty)
     assert reason in plugins.family("empty").reason
+
+
+def test_a_strangers_plugin_does_not_take_the_name_of_rows_of_pipelines(monkeypatch):
+    theirs = metadata.EntryPoint("pipeline", "theirs:Pipeline", "solidmark.mitigations")
+    monkeypatch.setattr(plugins.metadata, "entry_points", lambda group: [theirs])
+    assert [plugin.name for plugin in plugins.discover.__wrapped__("solidmark.mitigations")] == ["unknown:pipeline"]
+    assert plugins.compose("pipeline").control

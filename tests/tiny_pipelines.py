@@ -62,11 +62,11 @@ def autoencoder(channels=4, **settings):
 
 
 @cache
-def unet(width=WIDTH, **settings):
+def unet(width=WIDTH, in_channels=4, **settings):
     return seeded(
         lambda: diffusers.UNet2DConditionModel(
             sample_size=4,
-            in_channels=4,
+            in_channels=in_channels,
             out_channels=4,
             block_out_channels=[2],
             down_block_types=["CrossAttnDownBlock2D"],

@@ -28,6 +28,7 @@ from . import provenance
 from .errors import DamagedFile, InvalidValue, PluginFault, SolidmarkError, UnknownName, cleaned, cure_of, said, shortened
 from .mitigation import Claim, Mitigation, Needs, trial
 from .mitigation.composition import Composition, Part
+from .mitigation.elsewhere import ELSEWHERE, TrainedElsewhere, elsewhere_part
 from .mitigation.foreign import PIPELINE, ForeignPipeline, StockPipeline, pipeline_part
 from .store import default_root
 from .timeouts import at_most, end_copies, interrupts, is_fault
@@ -41,6 +42,8 @@ GROUPS = {
 REPORTS = "solidmark.reports"
 FORBIDDEN = {"nan", "null", "na", "n/a", "none.none", ""}
 """Names that spreadsheets and readers of tables take for a missing value."""
+RESERVED = (PIPELINE, ELSEWHERE)
+"""Names of rows that are made of a stranger's files."""
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 """Names that can be written on a command line and can be marks of pytest."""
 PATIENCE = 120.0
@@ -100,11 +103,11 @@ class Listed(TypedDict):
 def discover(group: str) -> tuple[Plugin, ...]:
     """All entry points of a group, sorted.
 
-    A name that the suite's own distribution has is its own: a stranger's of that name is called `distribution:name`. Where
-    strangers share a name they all are.
+    A name that the suite's own distribution has, or that is RESERVED, is its own: a stranger's of that name is called
+    `distribution:name`. Where strangers share a name they all are.
     """
     entries = {(entry.name, entry.value, *_distribution(entry)): entry for entry in metadata.entry_points(group=group)}
-    names = Counter(name for name, *_ in entries)
+    names = Counter([*(name for name, *_ in entries), *RESERVED])
     plugins = [
         Plugin(
             shortened(name if names[name] == 1 or distribution == OWN else f"{distribution}:{name}"),
@@ -335,6 +338,8 @@ def _parse(text: str) -> Part:
     if head == PIPELINE:
         kind = ForeignPipeline if {"pipeline_class", "call"} & values.keys() else StockPipeline
         return _instantiate(kind, values, head, pipeline_part)
+    if head == ELSEWHERE:
+        return _instantiate(TrainedElsewhere, values, head, elsewhere_part)
     plugin = named(GROUPS["mitigation"], "mitigation", head)
     kind = _mitigation_class(plugin)
     if isinstance(kind, Broken):

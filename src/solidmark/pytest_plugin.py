@@ -59,6 +59,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     option("mitigation", "'rna', 'rna(share=0.5)', 'rna+gni' or file.py:Class; repeatable", action="append", metavar="EXPR")
     foreign = "a row for a stranger's diffusers pipeline, as it is, beside the stock one, on the weights of a latent testbed"
+    weights = "rows for weights that somebody else trained on this testbed's marked images; {seed} stands for the seed"
+    option("pipeline", weights, metavar="FOLDER_OR_NAME")
     option("pipeline-class", foreign, metavar="FILE.py:CLASS")
     option("pipeline-call", "the function call(pipe, captions, **options) that asks it", metavar="FILE.py:FUNCTION")
     option("seeds", "seeds, as 0,1,2 or 0-7", metavar="LIST")

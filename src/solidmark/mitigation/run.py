@@ -78,6 +78,11 @@ class Run:
         self.optimizer: torch.optim.Optimizer | None = None
         self._trained: list[nn.Parameter] | None = None
 
+    @property
+    def seed(self) -> int:
+        """The seed of the training, whose images and keys are its own."""
+        return self._seed
+
     def batch(self, indices: Tensor) -> Batch:
         """The batch of these rows: view, paint, caption, drop captions at random, embed, condition."""
         rows = indices.tolist()

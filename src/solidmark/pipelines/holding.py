@@ -101,6 +101,11 @@ class Held:
             self._own += self.generators("step")
         return self._own[:count]
 
+    def begin(self, x: Tensor) -> None:
+        """Before the first step: raise NotApplicable for a sample that is no latent of these images."""
+        if not self.steps:
+            self._layout.into(self.filled, x)
+
     def stepped(self, scheduler: Any, output: Tensor, t: Any, x: Tensor, result: Any) -> Tensor:
         """The sample of the scheduler's `result` with the known cells put back at the level of the next step."""
         place = find_place(scheduler, t, self._last)
@@ -192,6 +197,7 @@ def _watched(run: Held, step: Callable[..., Any], before: Any, parameters: list[
         own = _bound(step, before, self)
         if not run.open:
             return own(model_output, timestep, sample, *rest, **named)
+        run.begin(sample)
         if place_of_generator is not None and len(rest) <= place_of_generator and named.get("generator") is None:
             named["generator"] = run.drawn(len(sample))  # else noise depends on the batch
         result = own(model_output, timestep, sample, *rest, **named)

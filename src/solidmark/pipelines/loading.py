@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,9 @@ from .age import modern, old_imports
 from .calls import Call, strangers_code
 from .identities import INDEX, Identity, components, folder_digest, identity, read_index
 from .quiet import quiet
+
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+"""`owner/name` of a pipeline of the Hub."""
 
 OURS = "solidmark_pipeline_"
 """How the module of a stranger's file is named, so that it is no other's."""
@@ -55,15 +59,13 @@ def load(
 ) -> Loaded:
     """The pipeline in a folder that `save_pretrained` wrote.
 
-    `pipeline_class` and `call` are written `file.py:Name`: a subclass of the folder's pipeline, and a function
-    call(pipe, captions, **options). The file may import its neighbours, and names of 2023. Raises InvalidValue for a
+    `folder` may be the name of a snapshot in the cache of the Hub. `pipeline_class` and `call` are written `file.py:Name`:
+    a subclass of the folder's pipeline, and a function call(pipe, captions, **options). The file may import its
+    neighbours, and names of 2023. Raises InvalidValue for a
     path or name that does not exist, DamagedFile for an index that leads outside, NotApplicable for a folder with code
     of its own or without safetensors, PluginFault for a stranger's file that fails.
     """
-    path = Path(folder)
-    if not path.is_dir():
-        cure = "Nothing is downloaded: give a folder that `save_pretrained` wrote, or the snapshot that you downloaded."
-        raise InvalidValue("pipeline", f"no folder {str(folder)!r}", "a folder on this machine", cure)
+    path = find_folder(folder)
     index = read_index(path)
     _check_safe(path, index)
     chosen = modern(_class(index) if pipeline_class is None else read_class(pipeline_class))
@@ -72,6 +74,19 @@ def load(
         torch = importlib.import_module("torch")
         pipe = _loaded(chosen, path, getattr(torch, dtype)).to(device)
     return Loaded(pipe, function, folder_digest(path))
+
+
+def find_folder(name: str | Path) -> Path:
+    """A folder, or the snapshot of a pipeline of the Hub that was downloaded before. Raises InvalidValue for neither."""
+    path = Path(name)
+    if path.is_dir():
+        return path
+    if HUB_NAME.fullmatch(str(name)):
+        hub = importlib.import_module("huggingface_hub")
+        with suppress(OSError, ValueError):  # not in the cache
+            return Path(hub.snapshot_download(str(name), local_files_only=True))
+    cure = "Nothing is downloaded: give a folder that `save_pretrained` wrote, or the name of one that you downloaded."
+    raise InvalidValue("pipeline", f"no folder {str(name)!r}", "a folder on this machine, or a snapshot in the cache", cure)
 
 
 def _loaded(kind: Any, path: Path, dtype: Any) -> Any:

@@ -10,7 +10,7 @@ from ..errors import InvalidValue, UnknownName
 
 PREFIX = "--solidmark-"
 NAMES = (
-    "profile testbed mitigation pipeline-class pipeline-call seeds queries solver run-dir resume case-timeout "
+    "profile testbed mitigation pipeline pipeline-class pipeline-call seeds queries solver run-dir resume case-timeout "
     "strict-findings workers-per-gpu progress"
 )
 SHORT_NAMES = {f"--{name}": f"{PREFIX}{name}" for name in NAMES.split()} | {"--protocol": f"{PREFIX}solver"}
@@ -86,14 +86,22 @@ class Options:
     seeds: str | None = None
     queries: str | None = None
     solver: str = "fast"
+    pipeline: str | None = None
     pipeline_class: str | None = None
     pipeline_call: str | None = None
 
     def foreign(self) -> tuple[str, ...]:
-        """The rows of a stranger's pipeline, as expressions: the stock pipeline of the same weights, and his beside it."""
+        """The rows of a stranger's pipeline, as expressions.
+
+        They are his weights by the suite's own sampler, where he has any, the stock pipeline of the same weights, and his.
+        """
         given = {"pipeline_class": self.pipeline_class, "call": self.pipeline_call}
         stated = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
-        return ("pipeline", f"pipeline({stated})") if stated else ()
+        answering = ["pipeline", *([f"pipeline({stated})"] if stated else [])]
+        if self.pipeline is None:
+            return tuple(answering) if stated else ()
+        weights = f"trained-elsewhere(folder={self.pipeline!r})"
+        return (weights, *(f"{weights}+{one}" for one in answering))
 
     def chosen_profile(self) -> Profile:
         """The profile. Raises UnknownName."""

@@ -17,6 +17,7 @@ from ..errors import PluginFault, UnknownName, said
 from ..measurement.case import Case, plain, setting_slug, slug_of
 from ..mitigation import Needs, Stage
 from ..mitigation.composition import Composition, Part
+from ..mitigation.elsewhere import check_seeds
 from ..plugins import GROUPS, Broken
 from ..queries import Attack
 from ..schema.record import Identity
@@ -122,6 +123,9 @@ def cases(options: Options, run: Path | None = None) -> list[Planned]:
     planned = []
     for (name, testbed), seed in product(testbeds.items(), seeds):
         queries = tuple((query, made[query]) for query in _queries(options, profile, testbed) if query in made)
+        for row in rows:
+            if not isinstance(row.made, Broken):
+                check_seeds(row.made, seeds)
         named = [row.made for row in rows if options.mitigations and not isinstance(row.made, Broken)]
         testbed.check_rows(len(queries), forgetting=any(Needs.FORGET in made.needs for made in named))
         solver = _solver(testbed, options.solver)

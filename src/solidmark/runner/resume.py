@@ -88,6 +88,7 @@ def _meaning(options: Options) -> dict[str, Any]:
         "seeds": list(options.seed_list()),
         "queries": [name.strip() for name in options.queries.split(",")] if options.queries else None,
         "solver": options.solver,
+        "pipeline": options.pipeline,
         "pipeline-class": options.pipeline_class,
         "pipeline-call": options.pipeline_call,
     }

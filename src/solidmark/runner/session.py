@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import plugins, records
 from ..errors import InvalidValue, UnknownName
+from ..mitigation.elsewhere import check_seeds
 from .options import Options
 from .resume import Earlier, Selection
 
@@ -175,7 +176,7 @@ class Session:
 
 def _families(expression: str) -> list[str]:
     """The families that an expression names, as the markers call them."""
-    if "pipeline(" in expression:
+    if "pipeline(" in expression or "trained-elsewhere(" in expression:
         return [part.family for part in plugins.compose(expression).parts]
     heads = [part.partition("(")[0].strip() for part in expression.split("+")]
     return [f"{Path(h.rpartition(':')[0]).stem}.{h.rpartition(':')[2]}" if ".py:" in h else h for h in heads]
@@ -190,6 +191,7 @@ def _given(option: Any) -> dict[str, Any]:
         "seeds": option.solidmark_seeds,
         "queries": option.solidmark_queries,
         "solver": option.solidmark_solver,
+        "pipeline": option.solidmark_pipeline,
         "pipeline_class": option.solidmark_pipeline_class,
         "pipeline_call": option.solidmark_pipeline_call,
     }
@@ -210,4 +212,4 @@ def _check(options: Options) -> None:
     families = {plugin.name for plugin in plugins.discover(plugins.GROUPS["mitigation"])}
     for expression in (*options.mitigations, *options.foreign()):
         if expression not in families:
-            plugins.compose(expression)
+            check_seeds(plugins.compose(expression), options.seed_list())
