@@ -168,3 +168,21 @@ def test_seconds_and_evaluations_of_a_row_are_means_and_its_memory_the_largest()
     whole = blocks.cost(two, [5, 9])
     assert (whole.training.seconds, whole.editing.forward, whole.sampling.images) == (50.0, 5.0, 192.0)
     assert whole.peak_bytes == 9
+
+
+def test_a_way_to_generate_that_a_seed_lacks_is_left_out() -> None:
+    both, one = utility(200), utility(100)
+    both["ways"] = {"fresh": both["ways"]["fresh captions"], "own": both["ways"]["fresh captions"]}
+    one["ways"] = {"own": one["ways"]["fresh captions"]}
+    assert list(blocks.utility([both, one]).ways) == ["own"]
+    assert list(blocks.utility([both, both]).ways) == ["fresh", "own"]
+    assert list(blocks.utility([one, both]).ways) == ["own"]
+
+
+def test_a_frechet_distance_is_not_below_zero_and_a_kernel_distance_may_be() -> None:
+    seeds = [utility() for _ in range(3)]
+    for block, value in zip(seeds, (0.0, 0.0, 0.3), strict=True):
+        block["frechet"], block["kernel"] = ({"value": value, "real": 0.1} for _ in range(2))
+    found = blocks.utility(seeds)
+    assert found.frechet.low == 0 > found.kernel.low
+    assert (found.frechet.value, found.frechet.high) == (found.kernel.value, found.kernel.high)

@@ -136,6 +136,10 @@ def another_commitment(made):
     made["commitment"] = "0" * 64
 
 
+def another_date(made):
+    made["committed"] = "2020-01-01T00:00:00Z"
+
+
 def another_limit(made):
     made["record"]["query"]["limit"] = 3
 
@@ -167,7 +171,16 @@ CHANGES = [
     another_caption,
     other_keys,
 ]
-CHANGES += [another_statement, another_commitment, another_limit, another_count, no_faults_but_unsound, nothing, no_list]
+CHANGES += [
+    another_statement,
+    another_commitment,
+    another_date,
+    another_limit,
+    another_count,
+    no_faults_but_unsound,
+    nothing,
+    no_list,
+]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
