@@ -161,3 +161,19 @@ def test_unevenness_of_no_images_is_refused_rather_than_zero():
 
 def test_no_images_are_painted_and_read_as_none():
     assert read(Border(), paint(Border(), torch.zeros(0, 1, 12, 12), torch.zeros(0, 8))).shape == (0, 8)
+
+
+def test_a_border_has_at_most_a_segment_a_pixel():
+    assert Border(1, 12).masks(4, 4).sum(dim=(1, 2)).tolist() == [1] * 12
+    with pytest.raises(InvalidValue, match="13 segments; expected at most 12, one a pixel"):
+        Border(1, 13).masks(4, 4)
+
+
+def test_one_pixel_segments_are_even_only_where_there_are_no_others():
+    spread = torch.zeros(1, 1, 4, 4)
+    spread[..., 0, :] = torch.tensor([0.0, 1.0, 0.0, 1.0])
+    single, mixed = unevenness(Border(1, 12), spread), unevenness(Border(1, 7), spread)
+    assert single == 0
+    masks = Border(1, 7).masks(4, 4)
+    large = [spread[0, 0][mask].std(correction=0) for mask in masks if mask.sum() > 1]
+    assert mixed == pytest.approx(float(torch.stack(large).mean()), abs=1e-6)
