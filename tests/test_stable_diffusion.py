@@ -1,16 +1,18 @@
 """The testbed of Stable Diffusion, on a tiny pipeline of random weights and tiny images."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import worlds
+from safetensors.torch import load_file
 from sd_world import World, photos, pipeline
 from tiny_pipelines import seeded
 
-from solidmark import models
-from solidmark.errors import NotApplicable
+from solidmark import models, provenance
+from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.measurement.case import Case, Workspace
 from solidmark.measurement.measure import measure
 from solidmark.measurement.weights import train_or_load
@@ -18,6 +20,7 @@ from solidmark.mitigation.composition import Composition
 from solidmark.models.given import parts_of
 from solidmark.pipelines.quiet import quiet
 from solidmark.queries.outpaint import Outpaint
+from solidmark.runner.leftovers import Data
 from solidmark.sampling import Service, SolverConfig, noises
 from solidmark.seeds import torch_rng
 from solidmark.store import Store
@@ -157,3 +160,55 @@ def test_a_copy_shares_what_is_never_trained(world):
     assert twin.text is model.text
     assert not {id(one) for one in twin.parameters()} & {id(one) for one in model.parameters()}
     assert not any(one.requires_grad for one in twin.text.parameters())
+
+
+@pytest.mark.parametrize("training", [{"weights": "lora"}, {"text_encoder": True}])
+def test_a_stored_model_has_what_was_changed_and_comes_back_whole(world, tmp_path, training):
+    testbed = world.testbed(training=training)
+    model = models.build(testbed.recipe.network, torch_rng(0, "model")).frozen()
+    changed = {"network.conv_in.bias", *(["text.encoder.final_layer_norm.bias"] if "text_encoder" in training else [])}
+    state = {name: tensor + (name in changed) for name, tensor in model.state().items()}
+    model.load_state(state).save(tmp_path / "model")
+    assert set(load_file(tmp_path / "model" / "model.safetensors")) == changed
+    again = models.load(tmp_path / "model")
+    assert again.state().keys() == state.keys()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in again.state().items())
+
+
+def test_a_stored_model_of_an_unknown_pipeline_says_what_is_missing(world, tmp_path):
+    model = models.build(world.testbed().recipe.network, torch_rng(0, "model"))
+    model.save(tmp_path)
+    text = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text.replace(model.config.revision, "0" * 64))
+    with pytest.raises(NotApplicable, match=r"found pipeline '000000000000'.*whose settings say where"):
+        models.load(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["autoencoder", "text encoder"])
+def test_who_changes_what_all_models_share_is_named_and_it_is_loaded_anew(world, part):
+    testbed = world.testbed()
+    network = testbed.recipe.network
+    seen = Data(testbed)
+    assert seen.breaches() == []
+    shared = {"autoencoder": parts_of(network).space.autoencoder, "text encoder": parts_of(network).text_encoder}[part]
+    with torch.no_grad():
+        next(iter(shared.parameters())).add_(1.0)
+    (breach,) = seen.breaches()
+    assert breach.what == "what all models share of StableDiffusion"
+    breach.put_back()
+    assert seen.breaches() == []
+
+
+def test_rows_say_the_precision_of_the_network(world):
+    assert provenance.environment_key("cpu", world.testbed().recipe.network.precision).endswith("-float32")
+    short = world.testbed(training={"precision": "bfloat16"}).recipe.network
+    assert provenance.environment_key("cpu", short.precision).endswith("-bfloat16")
+
+
+def test_a_disk_without_room_for_a_model_is_told_before_it_is_trained(world, workspace, monkeypatch):
+    testbed = world.testbed()
+    weights = sum(parameter.numel() for parameter in parts_of(testbed.recipe.network).unet.parameters())
+    assert testbed.stored_bytes() == 4 * weights * 4  # the model, and its weights with two moments to go on from
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=testbed.stored_bytes() - 1))
+    with pytest.raises(InvalidValue, match=r"GB free; expected .* for the training of a model\. Free some space"):
+        train_or_load(case(testbed), workspace)

@@ -17,7 +17,7 @@ from solidmark.runner import outlook as planned_outlook
 from solidmark.runner.plan import Planned
 from solidmark.sampling import SolverConfig
 
-SIZES = Sizes(forward=10.0, encode=3.0, decode=5.0, kept=100, network=1000, text=70, autoencoder=9)
+SIZES = Sizes(forward=10.0, encode=3.0, decode=5.0, kept=100, network=1000, adapted=100, text=70, autoencoder=9)
 RECIPE = Recipe(network=GivenNetwork(precision="float32"), train_steps=4, batch=8, ema_decay=0.0)
 ROWS = Rows(trainings=2, edits=1, images=7, evaluations=40, renewals=6)
 
@@ -78,6 +78,11 @@ def test_disk_has_the_pool_each_model_and_a_training_that_goes_on():
     assert estimate(SIZES, text, ROWS, 1.0, 0, 0).stored == 4 * 1070 * 3 + 4 * 4 * 1070
 
 
+def test_a_row_of_adapters_stores_what_they_were_added_to():
+    adapters = replace(RECIPE, adapter_rank=4)
+    assert estimate(SIZES, adapters, ROWS, 1.0, pool=0, images=0).stored == 4 * (100 * 2 + 1000)
+
+
 def test_memory_has_weights_optimizer_and_what_a_part_of_a_batch_keeps():
     weights = 4 * 1079
     kinds = {
@@ -97,7 +102,7 @@ def test_a_run_encodes_once_and_at_every_renewal():
 
 def test_times_are_said_in_words():
     assert [as_time(seconds) for seconds in (59, 7199, 7200, 5.3e3 * 3600)] == [
-        "1 minutes",
+        "less than a minute",
         "120 minutes",
         "2.0 hours",
         "5,300.0 hours",

@@ -94,9 +94,9 @@ def _processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def environment_key(device: str) -> str:
+def environment_key(device: str, precision: str = "float32") -> str:
     """What must be equal for two rows to be compared pair by pair: device kind, torch version, precision."""
-    return f"{device.split(':')[0]}-torch{metadata.version('torch').split('+')[0]}-float32"
+    return f"{device.split(':')[0]}-torch{metadata.version('torch').split('+')[0]}-{precision}"
 
 
 def run(arguments: list[str], plugins: list[str]) -> RunProvenance:

@@ -163,6 +163,10 @@ class Testbed:
         """
         return []
 
+    def stored_bytes(self) -> int:
+        """What the training of a model takes on disk; 0 where that is little."""
+        return 0
+
     def load(self) -> Labelled:
         """All images with their classes."""
         raise TypeError(f"{type(self).__name__} does not say how to load its images")

@@ -313,7 +313,7 @@ def _provenance(case: Case, split: Split, workspace: Workspace) -> ProvenanceBlo
     note = f"testbed {case.testbed_name}: {split.left_out} images were left out, each nearly equal to another"
     return {
         "device": workspace.device,
-        "environment_key": provenance.environment_key(workspace.device),
+        "environment_key": provenance.environment_key(workspace.device, case.testbed.recipe.network.precision),
         "testbed": provenance.describe(case.testbed),
         "sources": {part.family: part.source for part in case.composition.parts},
         "queries": {name: provenance.describe(attack) for name, attack in case.queries},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .. import models, provenance, seeds
+from ..errors import InvalidValue
 from ..mitigation import Needs, Stage
 from ..mitigation.composition import Composition
 from ..mitigation.guard import alone
@@ -42,10 +44,20 @@ def train_or_load(case: Case, workspace: Workspace) -> tuple[Model, BuildInfo]:
     training = _Training.of(case, workspace)
 
     def build(folder: Path) -> None:
+        _check_disk(case, workspace)
         model, cost = training.run()
         _save(model, folder, BuildInfo(cost, model.reported))
 
     return _load(workspace.stored(TRAINED, training.key, provenance.TRAINING, build), workspace)
+
+
+def _check_disk(case: Case, workspace: Workspace) -> None:
+    """Raise InvalidValue where the disk has no room for what hours of training would give."""
+    needed, free = case.testbed.stored_bytes(), shutil.disk_usage(workspace.store.root).free
+    if free < needed:
+        found, expected = f"{free / 1e9:.2f} GB free", f"{needed / 1e9:.2f} GB for the training of a model"
+        cure = "Free some space (`solidmark store gc`), or set SOLIDMARK_STORE to another disk."
+        raise InvalidValue(f"store {workspace.store.root}", found, expected, cure)
 
 
 def help_to_train(case: Case, workspace: Workspace) -> None:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..errors import InvalidValue, NotApplicable
 from .latent import LatentNetwork
+from .network import Network
 from .schedule import ScheduleConfig
 from .space import LatentSpace
 
@@ -101,7 +103,7 @@ def parts_of(config: GivenNetwork) -> GivenParts:
     """The parts of a configuration's pipeline, loaded once; of several pipelines the last one is kept.
 
     Raises NotApplicable for a configuration that says something else than the pipeline is, as where a mitigation changed
-    it, InvalidValue for a pipeline that nobody has provided.
+    it, and for a pipeline that nobody has provided.
     """
     parts = _loaded(config.revision)
     _check_unchanged(config, parts)
@@ -112,8 +114,38 @@ def parts_of(config: GivenNetwork) -> GivenParts:
 def _loaded(revision: str) -> GivenParts:
     if revision not in _LOADERS:
         cure = "Name the testbed whose settings say where that pipeline is."
-        raise InvalidValue("model", f"pipeline {revision[:12]!r}", "one that was read before", cure)
+        raise NotApplicable("model", f"pipeline {revision[:12]!r}", "one that was read before", cure)
     return _LOADERS[revision]()
+
+
+def given_state(config: Network) -> dict[str, Tensor]:
+    """The weights that models of a configuration begin with, by their names in a model; none where they are random."""
+    if not isinstance(config, GivenNetwork) or config.initialise == RANDOM:
+        return {}
+    parts = parts_of(config)
+    trained = {"network": parts.unet, **({} if "text" in config.shared else {"text": parts.text_encoder})}
+    prefix = {"network": "network.", "text": "text.encoder."}
+    return {prefix[part] + n: t for part, module in trained.items() for n, t in module.state_dict().items()}
+
+
+def shared_state(config: GivenNetwork) -> dict[str, Tensor]:
+    """The weights that all models of a configuration share, by name: nobody may change them."""
+    parts = parts_of(config)
+    modules = {"space": parts.space.autoencoder, "text": parts.text_encoder}
+    return {
+        f"{part}.{name}": tensor
+        for part in config.shared
+        for name, tensor in {**modules[part].state_dict(), **_scale(part, parts)}.items()
+    }
+
+
+def _scale(part: str, parts: GivenParts) -> dict[str, Tensor]:
+    return {"scale": torch.tensor(parts.space.scale)} if part == "space" else {}
+
+
+def forget() -> None:
+    """Load the parts of the pipeline anew when they are asked for again."""
+    _loaded.cache_clear()
 
 
 def _check_unchanged(config: GivenNetwork, parts: GivenParts) -> None:

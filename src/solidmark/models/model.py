@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from ..errors import DamagedFile, NotApplicable
 from .attention import Attention, OpenedAttention
 from .denoiser import Denoiser
-from .given import GivenNetwork
+from .given import GivenNetwork, given_state
 from .latent import LatentNetwork, build_pipeline
 from .network import Network, save_config
 from .parts import build_parts
@@ -77,7 +77,7 @@ class Model(Denoiser):
 
     def _precision(self, device: str) -> AbstractContextManager[object]:
         """Inside, the network computes in the precision of its configuration; weights and output stay as they are."""
-        if not isinstance(self.config, GivenNetwork) or self.config.precision == "float32":
+        if self.config.precision == "float32":
             return nullcontext()
         return torch.autocast(device, getattr(torch, self.config.precision))
 
@@ -111,9 +111,14 @@ class Model(Denoiser):
         return build_pipeline(self.config, self.network, self.space.autoencoder, self.space.scale, self.text)
 
     def save(self, folder: Path) -> None:
-        """Write `model.safetensors`, `config.json`, and diffusers' own configuration of the network."""
+        """Write `model.safetensors`, `config.json`, and diffusers' own configuration of the network.
+
+        Weights that are those of a given pipeline, as most are after a training of adapters, are left out.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(self.state(), folder / "model.safetensors")
+        given = given_state(self.config)
+        changed = {n: t for n, t in self.state().items() if n not in given or not torch.equal(t, given[n].cpu())}
+        save_file(changed, folder / "model.safetensors")
         stored = {"class": type(self.config).__name__, **asdict(self.config)}
         (folder / "config.json").write_text(json.dumps(stored, indent=1, sort_keys=True))
         save_config(self.network, folder / "network")
@@ -134,7 +139,8 @@ def load(folder: Path) -> Model:
         stored = json.loads((folder / "config.json").read_text())
         kind = CONFIGURATIONS[stored.pop("class", "Network")]
         fields: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
-        return Model(kind(**fields)).load_state(load_file(folder / "model.safetensors")).frozen()
+        config = kind(**fields)
+        return Model(config).load_state({**given_state(config), **load_file(folder / "model.safetensors")}).frozen()
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as cause:
         cure = "Remove it with `solidmark store verify`; it is then trained anew."
         raise DamagedFile(str(folder), f"{type(cause).__name__}: {cause}", "a saved model", cure) from cause

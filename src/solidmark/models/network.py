@@ -48,6 +48,11 @@ class Network:
         return 1
 
     @property
+    def precision(self) -> str:
+        """The precision that the network computes in."""
+        return "float32"
+
+    @property
     def shared(self) -> tuple[str, ...]:
         """The parts, of `text` and `space`, that are never trained and belong to all models of this configuration."""
         return ()

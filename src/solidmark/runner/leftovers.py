@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..data import checksum
+from ..measurement import untouched
+from ..models import given
 from .seal import Breach
 
 GRACE = 0.5
@@ -112,7 +114,7 @@ def _place(frame: Any) -> str:
 
 
 class Data:
-    """The images and the judge of a testbed, which are made once for all rows of a process."""
+    """The images and the judge of a testbed, and what its models share, which are made once for all rows of a process."""
 
     def __init__(self, testbed: Any) -> None:
         from .. import testbed as module
@@ -120,6 +122,8 @@ class Data:
         self._name = type(testbed).__name__
         self._caches = module._judge, module._distinct
         self._judge, self._labelled = testbed.judge(), module._distinct(testbed)
+        network = testbed.recipe.network
+        self._network = network if isinstance(network, given.GivenNetwork) else None
         self._before = self._digests()
 
     def breaches(self) -> list[Breach]:
@@ -133,11 +137,16 @@ class Data:
             "the images": checksum(images),
             "the classes": zlib.crc32(labels.tobytes()),
             "the judge": _digest(self._judge),
+            "what all models share": "" if self._network is None else self._shared(self._network),
         }
+
+    def _shared(self, network: given.GivenNetwork) -> str:
+        return repr(untouched.checksum(given.shared_state(network)))
 
     def _forget(self) -> None:
         for cache in self._caches:
             cache.cache_clear()
+        given.forget()
 
 
 def _digest(judge: object) -> int | str:
