@@ -1,4 +1,4 @@
-"""Drawings change on purpose alone: what stands in each, where, and in which look, against `looks.txt`.
+"""Drawings and columns change on purpose alone: what stands in each, where, and in which look, against `looks.txt`.
 
 `python tests/test_looks.py` writes that file anew; look at the pages of `make results` before you do.
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
 import pytest
 from curve_samples import curve
 from record_samples import case, failed, finding, scored, utility
-from solidmark.reports import drawing, finding_figure, forest, generalization, trade_off
+from solidmark.reports import by_query, columns, drawing, finding_figure, forest, generalization, trade_off
 
 from solidmark.leaderboard import Leaderboard, build_leaderboard
 
@@ -116,9 +118,23 @@ def _draw() -> Iterator[str]:
         yield f"generalization, {name}"
 
 
+def headings() -> Iterator[str]:
+    """Each column with its heading (direction and chance), kind and format, of boards that have all of them."""
+    made = board()
+    first = made.rows[0]
+    every = SimpleNamespace(block=True, map=True, distances={})
+    more = {"space": every, "reported": SimpleNamespace(claimed=1, refused=1), "fidelity": "A", "content": every}
+    lead = replace(first.lead, retained=every)
+    row = replace(first, **more, pipeline=every, queries={"outpaint": lead, "average": lead})
+    told = [*columns.table(replace(made, rows=(row, *made.rows[1:]))).columns, *by_query.COLUMNS]
+    for c in told:
+        yield f"{c.key}: {c.heading}; {c.kind.name} {c.form}; {'main' if c.main else 'more'}; {c.missing}".rstrip("; ")
+
+
 def text() -> str:
-    """All drawings in words."""
-    return "".join(f"# {name}\n" + "\n".join(looks(figure)) + "\n" for name, figure in drawn())
+    """All drawings and columns in words."""
+    all_of_them = [*((name, looks(figure)) for name, figure in drawn()), ("columns", headings())]
+    return "".join(f"# {name}\n" + "\n".join(words) + "\n" for name, words in all_of_them)
 
 
 def parts(whole: str) -> dict[str, str]:
