@@ -60,14 +60,11 @@ KINDS = (
     "gni",
     "guard",
     "norm-clamp(width=0.0)",
-    "initial-noise-batch",
-    "wen-embedding",
     "amg",
     "weight-noise",
     "early-stopping(share=0.4)",
 )
-"""A row of each kind: nothing, embeddings, prediction, sample, initial noise, searched embedding, gradients through the
-sample, an edit of weights, a training."""
+"""A row of each kind: nothing, embeddings, prediction, sample, gradients through the sample, edited weights, a training."""
 
 
 def renewal(testbed: str, seed: int, store: Store) -> None:
@@ -77,10 +74,11 @@ def renewal(testbed: str, seed: int, store: Store) -> None:
         told = []
         for solver in (made.solvers["fast"], replace(made.solvers["fast"], renew_all=True)):
             case = Case(testbed, made, plugins.compose(mitigation), seed, (("outpaint", Outpaint()),), solver)
-            workspace, keys = Workspace(store), case.truth.trained_keys.double().numpy()
+            workspace, truth = Workspace(store), case.truth
             model, _ = weights.edit_or_load(case, workspace)
-            found = answers.ask_query(case, "outpaint", model, workspace).trained
-            scores = scoring.query(found, keys, found, keys, seed, 0.0)
+            found = answers.ask_query(case, "outpaint", model, workspace)
+            keys, held_out = truth.trained_keys.double().numpy(), truth.held_out_keys.double().numpy()
+            scores = scoring.query(found.trained, keys, found.held_out, held_out, seed, 0.0)
             told.append(f"{scores['memorization']['value']:.3f} ({scores['certified']['count']})")
         print(f"| {mitigation} | {' | '.join(told)} |", flush=True)
 
