@@ -1,6 +1,7 @@
 """Weights: which rows share a trained or edited model, what building one costs, and what is reported."""
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from worlds import composed, digits, tiny
 from solidmark import Mitigation, Needs
 from solidmark.measurement import weights
 from solidmark.measurement.case import Case, Workspace
-from solidmark.models import Recipe
+from solidmark.models import Network, Recipe
 from solidmark.models.memorizer import Memorizer
 from solidmark.queries.outpaint import Outpaint
 from solidmark.store import Store
@@ -184,3 +185,24 @@ def test_a_fingerprint_tells_any_weight_of_network_and_text_and_nothing_else():
 def test_memorizers_of_other_images_have_other_fingerprints():
     splits = [digits(trained=16, held_out=32).split(seed) for seed in (0, 1)]
     assert len({weights.fingerprint(Memorizer(split.marked_trained)) for split in splits}) == 2
+
+
+@pytest.mark.parametrize(
+    ("base", "given", "needs", "handed"),
+    [
+        ("trained", True, True, "trained"),
+        ("trained", False, False, "trained"),
+        (None, True, True, "built"),
+        (None, True, False, None),
+        (None, False, True, None),
+    ],
+)
+def test_a_base_is_the_trained_one_else_a_given_pipeline_that_a_mitigation_asks_for(monkeypatch, base, given, needs, handed):
+    frozen = SimpleNamespace(frozen=lambda: "built")
+    monkeypatch.setattr(weights.models, "build", lambda network, rng: SimpleNamespace(to=lambda device: frozen))
+    network = object.__new__(weights.GivenNetwork if given else Network)
+    composition = SimpleNamespace(needs={Needs.BASE_MODEL} if needs else set())
+    testbed = SimpleNamespace(recipe=SimpleNamespace(network=network))
+    case = SimpleNamespace(testbed=testbed, composition=composition, seed=0)
+    found = weights._handed_base(case, base, SimpleNamespace(device="cpu"))
+    assert found == ({} if handed is None else {"base_model": handed})
