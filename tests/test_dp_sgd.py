@@ -4,13 +4,14 @@ import math
 import sys
 from dataclasses import dataclass, replace
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 import torch
 from scipy import optimize, stats
 from solidmark.mitigations import _per_image
 from solidmark.mitigations._privacy import add_or_remove, replace_one
-from solidmark.mitigations.dp_sgd import DPSGD
+from solidmark.mitigations.dp_sgd import DPSGD, PrivateTrainer
 from worlds import composed, tiny
 
 from solidmark import Mitigation, Trainer, plugins
@@ -227,3 +228,18 @@ def test_parameters_out_of_range_are_named(name):
 
 def test_the_family_is_found_by_its_name():
     assert plugins.published("dp-sgd").mitigation == DPSGD()
+
+
+def test_rows_longer_than_the_clip_are_shortened_to_it_and_counted():
+    trainer = object.__new__(PrivateTrainer)
+    trainer.mitigation, trainer.total, trainer.clipped, trainer.run = (
+        SimpleNamespace(clip=5.0),
+        7,
+        1,
+        SimpleNamespace(done=3),
+    )
+    rows = [torch.tensor([[3.0], [6.0], [0.3]]), torch.tensor([[4.0], [8.0], [0.4]])]  # norms 5, 10 and 0.5
+    summed = [torch.zeros(1), torch.ones(1)]
+    trainer._add_clipped(summed, rows)
+    assert [float(one) for one in summed] == pytest.approx([3 + 3 + 0.3, 1 + 4 + 4 + 0.4])
+    assert (trainer.total, trainer.clipped) == (10, 2)

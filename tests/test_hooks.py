@@ -1,6 +1,7 @@
 """Hooks: called in order, each with its own stream, and checked for what they return."""
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from solidmark import Mitigation, Needs, Sampler, Stage, plugins
 from solidmark.errors import InvalidValue, PluginFault
 from solidmark.mitigation import overridden_hooks, stream_name
 from solidmark.mitigation.composition import Composition
-from solidmark.mitigation.hooks import Hooks
+from solidmark.mitigation.hooks import Hooks, is_scale, signature
 from solidmark.models import Evaluations
 from solidmark.plugins import GROUPS
 from solidmark.sampling import BaseSampler
@@ -186,3 +187,28 @@ def test_a_wrapper_that_resets_the_count_of_evaluations_is_named(act):
     )
     with pytest.raises(PluginFault, match="count"):
         sampler.scale(None, None, 1, SimpleNamespace(guidance=1.0, step_fraction=lambda t: 0.0))
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        (3, True),
+        (0.5, True),
+        (torch.tensor(2.0), True),
+        (torch.tensor([1.0, 2.0]), True),
+        (torch.ones(1, 1), False),
+        (torch.tensor([1.0, math.nan]), False),
+        (math.inf, False),
+        ("3", False),
+        (None, False),
+    ],
+)
+def test_a_guidance_scale_is_a_finite_number_or_one_an_image(value, fits):
+    assert is_scale(value) is fits
+
+
+@pytest.mark.parametrize(
+    ("thing", "words"), [(torch.zeros(2, 3), "(2, 3) torch.float32 on cpu"), ([1], "list"), (None, "NoneType")]
+)
+def test_what_a_hook_gives_is_told_by_shape_type_and_device(thing, words):
+    assert signature(thing) == words
