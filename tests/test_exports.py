@@ -20,7 +20,7 @@ from solidmark.measurement.case import Case, Workspace
 from solidmark.mitigation.composition import Composition
 from solidmark.queries.outpaint import Outpaint
 from solidmark.store import Store
-from solidmark.testing.toys import SOLVER, toy
+from solidmark.testing.toys import SOLVER, Toy, toy
 
 
 def case(kind="latent", composition=None):
@@ -117,6 +117,42 @@ def _change(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
+
+
+def test_the_recipe_is_the_one_that_was_used():
+    stronger = exports._recipe(case(composition=plugins.compose("weight-decay(rate=7.0)")))
+    assert (stronger.weight_decay, case().testbed.recipe.weight_decay) == (7.0, 0.01)
+
+
+def test_notices_of_a_licence_lie_beside_the_images(tmp_path, store, made, monkeypatch):
+    imports.adopt(made.folder, store)
+    (tmp_path / "NOTICE").write_text("by somebody")
+    monkeypatch.setattr(Toy, "notices", (tmp_path / "NOTICE",))
+    again = exports.export(case(), tmp_path / "out", Workspace(store))
+    assert (again.folder / "images" / "NOTICE").read_text() == "by somebody"
+
+
+def test_a_link_or_a_file_beside_an_entry_is_refused(copy, store):
+    entry = copy / "store" / json.loads((copy / "export.json").read_text())["entries"][0]
+    (entry / "more").touch()
+    with pytest.raises(DamagedFile, match="not listed"):
+        imports.adopt(copy, store)
+    (entry / "more").unlink()
+    (entry / "more").symlink_to(copy / "README.md")
+    with pytest.raises(DamagedFile, match="a link"):
+        imports.adopt(copy, store)
+
+
+def test_all_entries_are_checked_before_the_first_is_taken_over(copy, store):
+    about = json.loads((copy / "export.json").read_text())
+    path = copy / "store" / about["entries"][-1] / "manifest.json"
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 9'))
+    listed = f"store/{about['entries'][-1]}/manifest.json"
+    about["files"][listed] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (copy / "export.json").write_text(json.dumps(about))
+    with pytest.raises(DamagedFile, match="newer solidmark"):
+        imports.adopt(copy, store)
+    assert list(store.entries()) == []
 
 
 @pytest.mark.parametrize("pattern", ["unet/*.safetensors", "store/*/manifest.json", "store/*/*.safetensors", "README.md"])

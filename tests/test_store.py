@@ -220,6 +220,32 @@ def test_a_limit_of_the_store_removes_what_no_run_of_today_uses(root, monkeypatc
     assert len(list(Store(root).entries())) == left
 
 
+def test_what_is_asked_for_while_others_are_removed_stays(root, monkeypatch):
+    aged(root, [9, 9])
+    entries = [*Store(root).entries()]
+    listed = Store.entries
+
+    def asked_for(store):
+        yield from listed(store)
+        os.utime(entries[0].folder / MANIFEST)
+
+    monkeypatch.setattr(Store, "entries", asked_for)
+    assert [entry.name for entry in Store(root).collect(5)] == [entries[1].name]
+    assert Store(root)._find_fault(entries[0].name) is None
+    assert not [*(root / "tmp").iterdir()]
+
+
+def test_a_limit_leaves_what_interrupted_trainings_have_saved(root, monkeypatch):
+    monkeypatch.setenv("SOLIDMARK_STORE_LIMIT", "0")
+    saved = Store(root).unfinished("model", KEY)
+    saved.mkdir()
+    os.utime(saved, (0, 0))
+    Store(root).get("model", {"seed": 1}, build)
+    assert saved.is_dir()
+    Store(root).collect(5)
+    assert not saved.exists()
+
+
 @pytest.mark.parametrize("limit", ["-1", "many", "nan", "inf"])
 def test_a_limit_that_is_no_size_is_refused(root, monkeypatch, limit):
     monkeypatch.setenv("SOLIDMARK_STORE_LIMIT", limit)

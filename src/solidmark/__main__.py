@@ -1,4 +1,4 @@
-"""The console script: `solidmark report`, `new`, `mark`, `plugins`, `doctor`, `store`. Torch is imported where needed."""
+"""The console script `solidmark` and its commands. Torch is imported where needed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"solidmark: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("solidmark: interrupted; `mark` and `measure` go on when they are run again", file=sys.stderr)
+        print("solidmark: interrupted; `mark`, `measure` and `train` go on when they are run again", file=sys.stderr)
         return 130
 
 

@@ -136,15 +136,15 @@ class Store:
         """
         name = _name(SCHEMA, kind, dict(key))
         self.used += [] if name in self.used else [name]
-        if self._find_fault(name) is None:
-            return self._touched(name)
+        if self._touched(name).is_dir() and self._find_fault(name) is None:
+            return self.folder(name)
         with self._disk_errors(), self._locked(name, f"waiting for {kind} {name[:8]}", progress):
             fault = self._find_fault(name)  # another process may have built it meanwhile
             if fault is not None:
                 self._quarantine(name, fault)
                 self._build(name, kind, key, build)
         if self.limit is not None:
-            self.collect(UNUSED_DAYS, self.limit)
+            self.collect(UNUSED_DAYS, self.limit, unfinished=False)
         return self._touched(name)
 
     def folder(self, name: str) -> Path:
@@ -156,8 +156,7 @@ class Store:
 
         Raises DamagedFile for one that is not as its manifest says, or of a newer schema.
         """
-        manifest = _read_manifest(folder)
-        files = _checked_files(folder, manifest)
+        manifest, files = check_entry(folder)
 
         def build(work: Path) -> None:
             for label, path in files.items():
@@ -204,8 +203,11 @@ class Store:
                     self._quarantine(folder.name, fault)
         return sound, faults
 
-    def collect(self, older_than_days: float, keep_bytes: int = 0) -> list[Entry]:
-        """Remove entries unused for so long, the longest first, while more than `keep_bytes` remain; and dead builds."""
+    def collect(self, older_than_days: float, keep_bytes: int = 0, *, unfinished: bool = True) -> list[Entry]:
+        """Remove entries unused for so long, the longest first, while more than `keep_bytes` remain; and dead builds.
+
+        With `unfinished` also what interrupted trainings have saved.
+        """
         limit = time.time() - older_than_days * 86400
         entries = sorted(self.entries(), key=lambda entry: entry.used)
         total, removed = sum(entry.size for entry in entries), []
@@ -213,18 +215,34 @@ class Store:
             if entry.used > limit or total <= keep_bytes:
                 continue
             with self._disk_errors(), self._locked(entry.name, f"removing {entry.name[:8]}", silent):
-                shutil.rmtree(entry.folder, ignore_errors=True)
-            total -= entry.size
-            removed.append(entry)
+                gone = self._remove_unused(entry, limit)
+            total -= entry.size if gone else 0
+            removed += [entry] if gone else []
         for leftover in (self.root / "tmp").iterdir():
+            if leftover.suffix == ".unfinished" and not unfinished:
+                continue
             lock = self._lock(leftover.name.split(".")[0])
             with suppress(Timeout, OSError, NotImplementedError), lock.acquire(timeout=0):  # held: a build under way
                 if leftover.stat().st_mtime < limit:
                     shutil.rmtree(leftover, ignore_errors=True)
         return removed
 
+    def _remove_unused(self, entry: Entry, limit: float) -> bool:
+        """Remove an entry, unless another process has asked for it since: who asks touches the manifest first."""
+        aside = self.root / "tmp" / f"{entry.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        try:
+            os.rename(entry.folder, aside)
+            used = (aside / MANIFEST).stat().st_mtime
+        except FileNotFoundError:
+            return False  # another process was faster
+        if used > limit:
+            os.rename(aside, entry.folder)
+            return False
+        shutil.rmtree(aside, ignore_errors=True)
+        return True
+
     def _touched(self, name: str) -> Path:
-        """The folder of an entry, whose manifest's time tells from now on when it was used."""
+        """The folder of an entry, whose manifest's time, if there is one, tells from now on when it was used."""
         with suppress(OSError):  # a store that one may read only
             os.utime(self.folder(name) / MANIFEST)
         return self.folder(name)
@@ -355,6 +373,12 @@ class Store:
         if note not in self.notes:
             self.notes.append(note)
         return False
+
+
+def check_entry(folder: Path) -> tuple[dict[str, Any], dict[str, Path]]:
+    """The manifest of an entry of another store, and its files by their names in it. Raises DamagedFile."""
+    manifest = _read_manifest(folder)
+    return manifest, _checked_files(folder, manifest)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

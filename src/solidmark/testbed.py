@@ -82,6 +82,8 @@ class Testbed:
     """Where the images are from: title and address."""
     licence: ClassVar[str] = ""
     """The licence of the images, as an SPDX identifier; empty where it is not known, which an export says."""
+    notices: ClassVar[tuple[Path, ...]] = ()
+    """Files that their licence wants beside every copy of the images."""
     autoencoder_file: ClassVar[Path | None] = None
     """A file with the trained autoencoder, where its recipe states the digest of one."""
     queries: ClassVar[tuple[str, ...]] = ()

@@ -27,7 +27,8 @@ from ..measurement.case import Case, Workspace
 from ..metrics import scoring
 from ..mitigation import Stage
 from ..mitigation.composition import Composition
-from ..models import Model
+from ..mitigation.hooks import Hooks
+from ..models import LatentNetwork, Model, Recipe
 from ..pipelines.quiet import quiet
 from . import handed_out
 from .layout import ABOUT, CARD, ENTRIES, IMAGES, LEDGER, SCHEMA
@@ -48,18 +49,22 @@ def export(case: Case, into: Path, workspace: Workspace) -> Exported:
     acts at sampling, since weights do not carry it; InvalidValue where `into` exists or cannot be written.
     """
     _check(case)
+    into = into.resolve()
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise InvalidValue("solidmark store export", f"{into} is there", "a new folder", "Choose another name.")
     store = workspace.store
     with handed_out.whole(into) as work:
-        model, _ = weights.edit_or_load(case, workspace)
+        model, builds = weights.edit_or_load(case, workspace)
         entries = [store.folder(name) for name in store.used]
         with quiet():
             model.pipeline().save_pretrained(work)
         for folder in entries:
             shutil.copytree(folder, work / ENTRIES / folder.name)
         kept = handed_out.write(case.testbed, case.seed, work / IMAGES, work / LEDGER)
-        about = _about(case, model, workspace, kept, [folder.name for folder in entries])
+        names, cost = [folder.name for folder in entries], {stage: info.cost for stage, info in builds.items()}
+        about = {**_about(case, model, workspace, kept), "entries": names, "cost": cost}
+        for notice in type(case.testbed).notices:
+            shutil.copy(notice, work / IMAGES / notice.name)
         (work / CARD).write_text(_card(case, about), encoding="utf-8")
         (work / ABOUT).write_text(json.dumps({**about, "files": _digests(work)}, indent=1), encoding="utf-8")
     return Exported(into, about)
@@ -75,7 +80,7 @@ def case_of(testbed: str, mitigation: str, seed: int) -> Case:
 
 def _check(case: Case) -> None:
     where = "solidmark store export"
-    if case.testbed.autoencoder is None:
+    if not isinstance(case.testbed.recipe.network, LatentNetwork):
         found, expected = f"{case.testbed_name}, in pixel space", "a model that diffusers can draw with"
         raise NotApplicable(where, found, expected, "Choose a latent testbed, such as latent-digits.")
     if case.composition.at(Stage.SAMPLING).parts:
@@ -83,7 +88,12 @@ def _check(case: Case) -> None:
         raise NotApplicable(where, found, expected, "Export the model without it.")
 
 
-def _about(case: Case, model: Model, workspace: Workspace, kept: ledger.Ledger, entries: list[str]) -> dict[str, Any]:
+def _recipe(case: Case) -> Recipe:
+    """How the model was trained: the testbed's recipe as the mitigation changed it."""
+    return Hooks(case.composition.at(Stage.TRAINING), case.seed, "recipe of an export").recipe(case.testbed.recipe)
+
+
+def _about(case: Case, model: Model, workspace: Workspace, kept: ledger.Ledger) -> dict[str, Any]:
     """What is known of an export but its files."""
     found, truth = answers.ask_query(case, case.leading, model, workspace), case.truth
     keys, held_out = truth.trained_keys.double().numpy(), truth.held_out_keys.double().numpy()
@@ -93,15 +103,15 @@ def _about(case: Case, model: Model, workspace: Workspace, kept: ledger.Ledger, 
         "testbed": case.testbed_name,
         "mitigation": case.composition.label,
         "seed": case.seed,
-        "recipe": provenance.describe(case.testbed.recipe),
+        "recipe": provenance.describe(_recipe(case)),
         "autoencoder": provenance.describe(case.testbed.autoencoder),
         "solver": case.solver.as_block(),
         "memorization": scored["memorization"],
         "certified": scored["certified"],
+        "false_discovery_rate": scored["false_discovery_rate"],
         "held_out": scoring.negative(found.held_out, held_out),
         "marked": {part: len(kept.asked(part)) for part in ("trained", "held-out")},
         "segments": kept.head.segments,
-        "entries": entries,
         "benchmark_version": records.BENCHMARK_VERSION,
         "libraries": provenance.libraries(),
         "code": provenance.code(),

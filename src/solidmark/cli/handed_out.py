@@ -60,7 +60,8 @@ def write(testbed: Testbed, seed: int, images: Path, folder: Path) -> Ledger:
     truth, rows = testbed.split(seed), Rows(testbed.mark, {"trained": images, "held-out": folder / HELD_OUT})
     rows.add("trained", truth.training, truth.training_keys)
     rows.add("held-out", truth.held_out, truth.held_out_keys)
-    head = Head(PUBLIC, PUBLIC, 0.5, testbed.mark.segments, False, None, MADE, metadata.version("solidmark"))
+    share = len(truth.held_out) / (len(truth.held_out) + len(truth.trained))
+    head = Head(PUBLIC, PUBLIC, share, testbed.mark.segments, False, None, MADE, metadata.version("solidmark"))
     made = Ledger(head, tuple(rows.rows))
     ledger.save(folder, made)
     return made

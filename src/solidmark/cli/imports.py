@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import provenance
 from ..errors import DamagedFile, InvalidValue
-from ..store import Entry, Store
+from ..store import Entry, Store, check_entry
 from .layout import ABOUT, ENTRIES, SCHEMA
 
 CURE = "Fetch the whole folder again."
@@ -28,12 +28,15 @@ class Adopted:
 def adopt(folder: Path, store: Store) -> list[Adopted]:
     """Take over all entries of an export. No file is unpickled, and nothing outside the folder is read.
 
-    Raises InvalidValue where the folder is no export, DamagedFile where a file is missing, altered or of a newer schema;
-    then the store is as it was.
+    Raises InvalidValue where the folder is no export, DamagedFile where a file is missing, altered, a link, beside the
+    listed ones of an entry, or of a newer schema; then the store is as it was.
     """
     about = _about(folder)
     _check_files(folder, about)
-    return [Adopted(entry := store.adopt(folder / ENTRIES / name), _use(entry)) for name in about["entries"]]
+    entries = [folder / ENTRIES / name for name in about["entries"]]
+    for entry in entries:
+        check_entry(entry)
+    return [Adopted(adopted := store.adopt(entry), _use(adopted)) for entry in entries]
 
 
 def _about(folder: Path) -> Mapping[str, Any]:
@@ -59,12 +62,17 @@ def _is_name(name: object) -> bool:
 
 
 def _check_files(folder: Path, about: Mapping[str, Any]) -> None:
-    """That every file is there as it was written."""
+    """That every file is there as it was written, and none besides in an entry."""
+    links = [path for path in folder.rglob("*") if path.is_symlink()]
+    if links:
+        raise DamagedFile(str(links[0]), "a link", "files alone", "Do not trust it.")
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    del found[ABOUT]
     missing = sorted(set(about["files"]) - set(found))
     if missing:
         raise DamagedFile(str(folder), f"no {missing[0]}", "every file of the export", CURE)
+    added = sorted(name for name in set(found) - set(about["files"]) - {ABOUT} if name.startswith(f"{ENTRIES}/"))
+    if added:
+        raise DamagedFile(str(folder), f"{added[0]}, which is not listed", "the files of the export alone", CURE)
     for label, sha in about["files"].items():
         with found[label].open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != sha:
