@@ -16,7 +16,8 @@ from solidmark.data import COMMON_WORDS, Examples
 from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.marks import Border
 from solidmark.metrics import scores
-from solidmark.models import Autoencoder, LatentNetwork, Network, autoencoder
+from solidmark.models import Autoencoder, LatentNetwork, LatentSpace, Network, autoencoder
+from solidmark.models import space as spaces
 from solidmark.models.autoencoder import read_back, train_autoencoder
 from solidmark.models.latent import build_tokenizer
 from solidmark.models.memorizer import Memorizer
@@ -76,6 +77,17 @@ def test_an_encoding_does_not_depend_on_what_was_encoded_before(space):
     twin.load_state(twin.state())  # which forgets all encodings
     alone = torch.cat([twin.encode(images[[index]]) for index in reversed(range(20))]).flip(0)
     assert torch.equal(alone, space.encode(images))
+
+
+def test_the_images_of_a_training_are_encoded_once_however_many_they_are(latent, monkeypatch):
+    monkeypatch.setattr(spaces, "REMEMBERED", 4)
+    images, counts = torch.rand(9, 1, 16, 16), []
+    for trained in (0, 9):
+        space = LatentSpace(latent.space.autoencoder, 4)
+        space.expect(trained)
+        assert torch.equal(space.encode(images), space.encode(images))
+        counts.append(space.encoded)
+    assert counts == [9 + 5, 9]
 
 
 def test_encoding_and_decoding_are_counted(latent):

@@ -182,6 +182,7 @@ def train(
             adapters = Adapters(model, recipe.adapter_rank, seeds.torch_rng(seed, "adapters"))
         if recipe.checkpointing:
             model.network.enable_gradient_checkpointing()  # type: ignore[operator]  # of every network of diffusers
+        model.space.expect(len(prepared.examples))
         run = Run(model, recipe, prepared, hooks, seed, progress)
         saved = SavedRun(unfinished) if unfinished is not None and not composition.at(Stage.TRAINING).parts else None
         innermost = BaseTrainer(run, saved, crew)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 REMEMBERED = 8192
-"""Encodings that are remembered. Training, and methods that compare with images, encode the same ones again and again."""
+"""Encodings that are remembered beside those of a training set: methods that compare with images want them again."""
 BATCH = 16
 """Images that are encoded at once, always: fewer are filled up, because the last bits of a convolution depend on how many
 there are, and what was encoded before must not decide what a training sees."""
@@ -42,6 +42,9 @@ class Space:
         """(B, 1, h, w) booleans: the cells of x with one or more of these pixels, (B, 1, H, W) booleans."""
         return pixels
 
+    def expect(self, images: int) -> None:
+        """Remember the encodings of so many images, which will be asked for again and again."""
+
     def to(self, device: torch.device | str) -> None:
         """Move the weights, if there are any."""
 
@@ -67,6 +70,11 @@ class LatentSpace(Space):
         self.autoencoder: Any = autoencoder.requires_grad_(False).eval()
         self.factor, self.scale = factor, scale
         self._known: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._room = REMEMBERED
+
+    def expect(self, images: int) -> None:
+        """Beside them there is room for as many others as before."""
+        self._room = max(self._room, images + REMEMBERED)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
@@ -80,7 +88,7 @@ class LatentSpace(Space):
             self._known.update(zip((name for name, _ in some), modes))
         self.encoded += len(new)
         latents = torch.stack([self._known[name] for name in names])
-        while len(self._known) > REMEMBERED:
+        while len(self._known) > self._room:
             self._known.popitem(last=False)
         return latents
 
