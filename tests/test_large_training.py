@@ -51,7 +51,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(tmp_path, monkeypatch,
     interrupted(tmp_path, 3, train_steps=6, **numbers)
     rest = trained(unfinished=tmp_path, train_steps=6, **numbers)
     assert torch.equal(weights(rest), weights(whole))
-    assert rest.evaluations.forward < whole.evaluations.forward
+    assert rest.evaluations == whole.evaluations
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 100])

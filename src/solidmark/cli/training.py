@@ -19,6 +19,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     from .. import plugins
+    from ..errors import InvalidValue
     from ..measurement import weights
     from ..measurement.case import Case, Workspace
     from ..mitigation.composition import Composition
@@ -31,9 +32,10 @@ def _train(options: argparse.Namespace) -> int:
     testbed.check_rows(1, forgetting=False)
     crew = Crew(cpu=torch_device() == "cpu")
     workspace = Workspace(Store(default_root()), str(crew.device), crew=crew if crew.size > 1 else None)
-    if crew.leads and testbed.recipe.accumulate < crew.size:
+    if testbed.recipe.accumulate % crew.size:
         found = f"{crew.size} processes and batches of {testbed.recipe.accumulate} parts"
-        print(f"solidmark: {found}: set `accumulate` to a multiple of {crew.size}, so that each has a part")
+        cure = f"Set `accumulate` in its settings to a multiple of {crew.size}."
+        raise InvalidValue(f"solidmark train {name}", found, "as many parts for each process", cure)
     for seed in parse_seeds(options.seeds):
         case = Case(name, testbed, Composition(), seed, ())
         there = weights.is_trained(case, workspace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..models.prediction import Evaluations, meter_work
 from .run import Run
 
 EVERY = 600.0
@@ -20,7 +22,7 @@ FILE = "run.safetensors"
 
 
 class SavedRun:
-    """What a run has done so far, in a folder: weights, average, optimizer, generators, and the rest of the epoch.
+    """What a run has done so far, in a folder: weights, average, optimizer, generators, rest of the epoch, evaluations.
 
     Only a run without mitigations can be saved: theirs keep what they like.
     """
@@ -35,7 +37,8 @@ class SavedRun:
         new = self.path.with_suffix(".new")
         with suppress(OSError, SafetensorError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(_state(run, waiting), new, metadata={"done": str(run.done)})
+            spent = {name: str(count) for name, count in asdict(run.model.evaluations).items()}
+            save_file(_state(run, waiting), new, metadata={"done": str(run.done), **spent})
             os.replace(new, self.path)
         with suppress(OSError):
             new.unlink()
@@ -45,11 +48,15 @@ class SavedRun:
         """Put a run where it was saved, and give the rest of its epoch; None where nothing was, or it cannot be read."""
         try:
             with safe_open(self.path, "pt") as file:
-                done = int(file.metadata()["done"])
+                told = file.metadata()
+                done, spent = int(told["done"]), {name: int(told[name]) for name in asdict(Evaluations())}
                 state: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, ValueError):
             return None
         run.done = done
+        for name, count in spent.items():
+            setattr(run.model.evaluations, name, getattr(run.model.evaluations, name) + count)
+        meter_work(**spent)
         _put_back(run, state)
         return state["waiting"]
 
@@ -65,7 +72,7 @@ def _state(run: Run, waiting: Tensor) -> dict[str, Tensor]:
             state[f"average.{index}"] = run.average[index]
         if run.optimizer is not None:
             state |= {f"optimizer.{index}.{name}": tensor for name, tensor in run.optimizer.state[parameter].items()}
-    return {name: tensor.contiguous().clone() for name, tensor in state.items()}
+    return {name: tensor.contiguous().to("cpu", copy=True) for name, tensor in state.items()}  # no room on a GPU needed
 
 
 @torch.no_grad()
