@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from sd_world import World, photos, pipeline
 from tiny_pipelines import seeded
 
-from solidmark import models, provenance
+from solidmark import models, plugins, provenance
 from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.measurement.case import Case, Workspace
 from solidmark.measurement.measure import measure
@@ -54,6 +54,15 @@ def test_a_row_is_measured_from_end_to_end(world, workspace, tmp_path, chosen):
     assert record["controls"]["faults"] == []
     assert record["utility"] is None
     assert "no judge" in record["utility_reason"]
+
+
+def test_a_strangers_call_is_a_row_on_it(world, workspace, tmp_path):
+    (tmp_path / "theirs.py").write_text("def half(pipe, captions, **o):\n    return pipe(captions[::-1], **o)\n")
+    composition = plugins.compose(f"pipeline(call='{tmp_path}/theirs.py:half', batch=12)")
+    record = measure(case(world.testbed(), composition), workspace, tmp_path)
+    assert record["controls"]["faults"] == []
+    assert record["pipeline"]["identity"]["call"] == "half"
+    assert record["pipeline"]["stock"]["difference"]["images"] == 12
 
 
 def test_our_handle_is_the_stock_pipeline(world):
