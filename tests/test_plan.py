@@ -1,6 +1,7 @@
 """The plan: which rows and seeds the options mean, in which order, under which ids."""
 
 import pytest
+import worlds
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -156,3 +157,10 @@ def test_the_order_has_every_test_once_and_puts_trainings_first_in_each_run(weig
 def test_the_solver_is_named_by_either_option(pytestconfig, option):
     written = with_long_names([option, "paper"])
     assert pytestconfig._parser.parse_known_args(written).solidmark_solver == "paper"
+
+
+def test_two_testbeds_of_one_label_are_refused(monkeypatch):
+    made = iter([worlds.digits(), worlds.digits(trained=16)])
+    monkeypatch.setattr(plugins, "testbed", lambda name: ("my", next(made)))
+    with pytest.raises(InvalidValue, match="two different testbeds my"):
+        plan._testbeds(["a/my.toml", "b/my.toml"])

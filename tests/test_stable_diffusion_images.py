@@ -177,15 +177,29 @@ def source_of(*captions):
 
 
 def test_captions_that_are_one_after_truncation_are_refused_with_both_named():
-    images.check_captions(source_of("a b c", "a b d", "a b"), as_letters)
+    images.check_captions(source_of("a b c", "a b d", "a b"), [0, 1, 2], as_letters)
     with pytest.raises(InvalidValue, match=r"0.png: 'a b c d' and 2.png: 'a b c e'"):
-        images.check_captions(source_of("a b c d", "b", "a b c e"), as_letters)
+        images.check_captions(source_of("a b c d", "b", "a b c e"), [0, 1, 2], as_letters)
+
+
+def test_captions_of_images_that_are_not_drawn_may_be_what_they_are():
+    images.check_captions(source_of("a b", "", "a b", "c"), [2, 3], as_letters)
+
+
+def test_other_captions_of_one_tar_are_another_source(tmp_path):
+    words = json.dumps({"short": "a cat", "long": "a cat on a mat"}).encode()
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        add(tar, "1.json", words)
+        add(tar, "1.png", b"x")
+    short, long = (images.find("a.tar", tmp_path, column) for column in ("short", "long"))
+    assert (short.captions, long.captions) == (["a cat"], ["a cat on a mat"])
+    assert short.digest != long.digest
 
 
 @pytest.mark.parametrize("empty", ["", "  "])
 def test_a_missing_caption_is_refused_by_the_name_of_its_image(empty):
     with pytest.raises(InvalidValue, match=r"no caption for 1.png"):
-        images.check_captions(source_of("a", empty, "b"), as_letters)
+        images.check_captions(source_of("a", empty, "b"), [0, 1, 2], as_letters)
 
 
 def test_an_image_with_two_captions_is_refused(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import plugins, provenance, records
-from ..errors import PluginFault, UnknownName, said
+from ..errors import InvalidValue, PluginFault, UnknownName, said
 from ..measurement.case import Case, plain, setting_slug, slug_of
 from ..mitigation import Needs, Stage
 from ..mitigation.composition import Composition, Part
@@ -117,7 +117,7 @@ def cases(options: Options, run: Path | None = None) -> list[Planned]:
     broken = [Row.of(fault.name, fault) for fault in _broken_queries(options, profile)]
     rows = _agreed([*_rows(options, profile), *broken], options, run)
     left_out = {row.family.removeprefix("query-") for row in (*rows, *broken) if row.family.startswith("query-")}
-    testbeds = agreed_objects("testbed", dict(map(_testbed, options.testbed_list())), options, run)
+    testbeds = agreed_objects("testbed", _testbeds(options.testbed_list()), options, run)
     asked = dict.fromkeys(name for bed in testbeds.values() for name in _queries(options, profile, bed))
     made = agreed_objects("query", {name: _query(name) for name in asked if name not in left_out}, options, run)
     planned = []
@@ -239,6 +239,16 @@ def _family(name: str, profile: Profile, *, named: bool) -> Iterable[Composition
     sparse = not profile.every_setting and settings[0].mitigation.stage is not Stage.SAMPLING
     chosen = settings[::-2][::-1] if sparse else settings
     return [Composition((part,)) for part in chosen]
+
+
+def _testbeds(names: Sequence[str]) -> dict[str, Testbed]:
+    """The testbeds by their labels. Raises InvalidValue for two that would have one label."""
+    found: dict[str, Testbed] = {}
+    for label, testbed in map(_testbed, names):
+        if found.setdefault(label, testbed) != testbed:
+            cure = "Rename one of the files of settings: its name becomes that of the testbed."
+            raise InvalidValue("--testbed", f"two different testbeds {label}", "a name of its own for each", cure)
+    return found
 
 
 def _testbed(name: str) -> tuple[str, Testbed]:
