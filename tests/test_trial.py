@@ -143,13 +143,14 @@ def test_the_end_of_a_child_is_that_of_its_group(monkeypatch):
 
 
 def test_entry_points_of_one_module_are_tried_together_in_the_order_of_their_names(monkeypatch, tmp_path):
-    names = ["m:B", "m:A", "other:C", "m:A"]
+    own = [f"m:{letter}" for letter in "HGFEDCBA"]
+    names = [*own, "other:C", "m:A"]
     every = [SimpleNamespace(distribution="d", version="1", value=value) for value in names]
-    every.append(SimpleNamespace(distribution="e", version="1", value="m:D"))
+    every.append(SimpleNamespace(distribution="e", version="1", value="m:Z"))
     asked = []
     monkeypatch.setattr(plugins, "discover", lambda group: every)
     monkeypatch.setattr(plugins.trial, "faults", lambda *given: asked.append(given) or {"m:A": "bad"})
     monkeypatch.setattr(plugins, "default_root", lambda: tmp_path)
     assert plugins._trials.__wrapped__("d", "1", "m") == {"m:A": "bad"}
     assert plugins._trials.__wrapped__("d", "1", "none") == {}
-    assert asked == [(["d", "1"], ["m:A", "m:B"], plugins.PATIENCE, tmp_path / "trials")]
+    assert asked == [(["d", "1"], own[::-1], plugins.PATIENCE, tmp_path / "trials")]
