@@ -7,7 +7,7 @@ import torch
 from test_training import weights, wrapping
 from worlds import composed, tiny
 
-from solidmark import models
+from solidmark import models, training
 from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.mitigation import saved_run
 from solidmark.mitigation.run import TrainingSet
@@ -88,6 +88,23 @@ def test_the_gradient_of_a_batch_is_that_of_its_parts(dropped):
     together, apart = (torch.cat([one.flatten() for one in gradients if one is not None]) for gradients in found)
     assert together.abs().max() > 0.01
     assert torch.allclose(together, apart, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "total"), [(None, None, None), (2.0, None, 2.0), (None, 3.0, 3.0), (2.0, 3.0, 5.0)]
+)
+def test_a_parameter_without_part_in_one_loss_keeps_the_gradient_of_the_others(one, other, total):
+    given = [None if value is None else torch.tensor(value) for value in (one, other)]
+    found = training._added(*given)
+    assert (None if found is None else float(found)) == total
+
+
+@pytest.mark.parametrize(("count", "parts", "sizes"), [(8, 3, [3, 3, 2]), (8, 5, [2, 2, 2, 1, 1]), (8, 8, [1] * 8)])
+def test_a_batch_is_cut_into_as_many_parts_as_asked(count, parts, sizes):
+    seen = []
+    note = wrapping(losses=lambda self, batch, t: seen.append(len(t)) or self.inner.losses(batch, t))
+    trained(note, train_steps=1, accumulate=parts)
+    assert (count, seen) == (sum(sizes), sizes)
 
 
 def test_each_part_of_a_batch_has_noise_of_its_own():

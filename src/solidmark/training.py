@@ -70,7 +70,7 @@ class BaseTrainer(Trainer):
 
     def update(self, indices: Tensor) -> None:
         """One step along the gradient of the mean over the samples that were not dropped. None left: no step."""
-        parts = indices.chunk(self.run.recipe.accumulate)
+        parts = indices.tensor_split(max(1, min(self.run.recipe.accumulate, len(indices))))
         if len(parts) > 1:
             self._update_in_parts(parts)
             return
@@ -88,18 +88,20 @@ class BaseTrainer(Trainer):
             total += count
             if count:
                 more = torch.autograd.grad(loss, self.run.parameters(), allow_unused=True)
-                gradients = [new if old is None or new is None else old + new for old, new in zip(gradients, more)]
+                gradients = [_added(old, new) for old, new in zip(gradients, more, strict=True)]
         if self.crew is not None:
             gradients, total = self._of_all(gradients, total)
         if total:
             self.run.apply([None if gradient is None else gradient / total for gradient in gradients])
 
     def _of_all(self, gradients: Sequence[Tensor | None], total: int) -> tuple[list[Tensor | None], int]:
-        """The gradients and the count of all processes, added up."""
+        """The gradients and the count of all processes, added up; None where no process had a gradient."""
         assert self.crew is not None
         own = [torch.zeros_like(one) if g is None else g for one, g in zip(self.run.parameters(), gradients, strict=True)]
-        *summed, count = self.crew.total([*own, torch.tensor(float(total), device=self.model.device)])
-        return [*summed], round(float(count))
+        counts = torch.tensor([float(total), *(float(g is not None) for g in gradients)], device=self.model.device)
+        *summed, counts = self.crew.total([*own, counts])
+        whole, *had = counts.tolist()
+        return [gradient if some else None for gradient, some in zip(summed, had, strict=True)], round(whole)
 
     def _with_own_noise(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
         """Each part of this process while the run draws from a stream that is the part's own, whoever works on others."""
@@ -142,6 +144,13 @@ def _require_one_a_sample(method: str, values: Tensor, batch: Batch) -> None:
     if (found := f"{tuple(values.shape)} on {values.device}") != expected:
         cure = f"Return one number a sample from `{method}`, where the samples are."
         raise PluginFault(f"training, {method}", found, expected, cure)
+
+
+def _added(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """The sum of two gradients, of which None is that of a parameter that had no part in the loss."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
 
 
 def train(
