@@ -145,7 +145,7 @@ def _field(thing: Any, field: Field[Any]) -> Any:
 
 CORE = Path(__file__).parent
 
-TRAINING = ("seeds", "keys", "marks", "data", "models", "mitigation", "training", "split", "testbed")
+TRAINING = ("seeds", "keys", "marks", "data", "models", "pipelines", "mitigation", "training", "split", "testbed")
 ASKING = (*TRAINING, "sampling", "queries/__init__", "measurement/answers")
 """Modules and packages whose source decides what a trained or an edited model is, and what it answers."""
 
