@@ -138,16 +138,19 @@ def test_rows_of_another_layout_are_another_group(change):
 
 def test_pictures_become_numbers_and_back():
     pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3) * 10
-    image = asking._tensor(pixels)
+    image = asking._tensor(pixels, gray=False)
     assert image.shape == (3, 2, 4)
     assert float(image[2, 1, 3]) == pytest.approx(230 / 255)
     assert np.array_equal(asking._pixels(image), pixels)
-    assert asking._pixels(torch.tensor([-1.0, 0.499 / 255, 0.501 / 255, 2.0]).reshape(1, 1, 4)).flatten().tolist() == [
-        0,
-        0,
-        1,
-        255,
-    ]
+    levels = torch.tensor([-1.0, 0.499 / 255, 0.501 / 255, 2.0]).reshape(1, 1, 4)
+    assert asking._pixels(levels).tolist() == [[[level] * 3 for level in (0, 0, 1, 255)]]
+
+
+def test_a_gray_model_is_asked_in_gray():
+    pixels = np.repeat(np.arange(8, dtype=np.uint8).reshape(2, 4, 1) * 30, 3, axis=2)
+    image = asking._tensor(pixels, gray=True)
+    assert torch.equal(image[0], torch.from_numpy(pixels[..., 0]).float() / 255)
+    assert image.shape == (1, 2, 4)
 
 
 def test_a_model_of_another_side_gets_larger_images_and_every_touched_pixel_masked():

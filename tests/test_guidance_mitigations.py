@@ -80,6 +80,12 @@ def test_no_fresh_noise_is_the_deterministic_solver():
     assert torch.allclose(generate(model(), FreshNoise(0.0), captions=CAPTIONS), deterministic, atol=1e-5)
 
 
+def steps_at(*times):
+    """What a wrapper reads of a batch: its times, and to which time each step goes, -1 for the clean image."""
+    targets = dict(zip(times, [*times[1:], -1], strict=True))
+    return SimpleNamespace(times=list(times), target=targets.__getitem__)
+
+
 def churned(eta, side=300):
     """At one step, x0 = 0: the old noise, the noise after the wrapper, the ancestral deviation, and sigma."""
     schedule, t, to = model().schedule, 25, 12
@@ -88,7 +94,7 @@ def churned(eta, side=300):
     )
     inner.after = lambda x, x0, t, batch: x
     old, zero = torch.randn(1, 1, side, side, generator=torch.Generator().manual_seed(1)), torch.zeros(1, 1, side, side)
-    x = FreshNoise(eta).sampler(inner).after(schedule.sigma(to) * old, zero, t, SimpleNamespace(times=[37, 25, 12, 0]))
+    x = FreshNoise(eta).sampler(inner).after(schedule.sigma(to) * old, zero, t, steps_at(37, 25, 12, 0))
     ancestral = schedule.step(zero, zero, t, to, 1.0, torch.ones_like(zero))[0].mean()
     return old, x, float(ancestral), float(schedule.sigma(to))
 
@@ -128,7 +134,7 @@ def clamped(width, x, before, x0):
     wrapper = NormClamp(width).sampler(inner)
     regions = StepRegions(*(Region(torch.tensor(mean), torch.tensor(0.1)) for mean in (2.0, 1.0, 3.0)))
     wrapper.steps, wrapper.before = {0: regions}, before
-    return wrapper.after(x, x0, 0, SimpleNamespace(times=[12, 0]))
+    return wrapper.after(x, x0, 0, steps_at(12, 0))
 
 
 def test_a_clamp_of_no_width_gives_every_sample_the_mean_norm():

@@ -82,7 +82,7 @@ def test_the_model_behind_a_pipeline_stays_as_it_is(toy):
 
 def test_plain_generation_goes_through_the_pipeline_as_well(toy):
     own, theirs = (answers(toy, one, CaptionOnly()) for one in ("pipeline", STRANGERS["PromptNoise"]))
-    assert not np.allclose(own.images, theirs.images, atol=0.01)
+    assert not np.allclose(own.images, theirs.images, atol=1e-5)  # repeated, either gives the same bits
 
 
 def test_two_draws_of_an_image_are_two_answers(toy, stock):
