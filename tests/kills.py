@@ -142,7 +142,7 @@ class Run:
     def disturbed(self, kills: int, length: float) -> int:
         """Sessions with at most so many kills, then sessions until the run is complete; how many kills there were."""
         self.killed, left = 0, 20
-        while self.killed < kills and not (self.codes and self.codes[-1] == 0):
+        while self.killed < kills and len(self.codes) < 50 and not (self.codes and self.codes[-1] == 0):
             count = min(random.choice((1, 2, 3)), kills - self.killed)
             self.codes.append(self.session(tuple(length * random.random() ** 2 for _ in range(count))))
         while self.codes[-1:] != [0] and left:

@@ -73,6 +73,15 @@ def test_what_came_back_is_noted_and_believed(package, tmp_path, monkeypatch):
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
+@pytest.mark.parametrize(("fate", "tries"), [(trial.KILLED, 4), ("hangs", 1)])
+def test_what_somebody_killed_is_tried_again_by_the_next_process(package, tmp_path, monkeypatch, fate, tries):
+    asked = []
+    monkeypatch.setattr(trial, "_one_child", lambda values, patience: asked.append(values) or (0, fate))
+    for _ in range(2):
+        assert trial.faults(ORIGIN, ["toypackage.a:A"], 5.0, tmp_path / "cache") == {"toypackage.a:A": f"its import {fate}"}
+    assert len(asked) == tries
+
+
 @pytest.mark.parametrize("other", [(["dist", "1.1"], 5.0), (ORIGIN, 6.0)])
 def test_another_version_or_patience_is_tried_anew(package, tmp_path, monkeypatch, other):
     asked = []

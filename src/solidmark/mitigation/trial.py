@@ -51,7 +51,8 @@ def faults(origin: Sequence[str], values: Sequence[str], patience: float, cache:
         found = _tried(values, patience)
     except OSError:  # no process or file to be had, which is no fault of the plugin: it is imported without a trial
         return {}
-    _write(note, found)
+    if not any(fate.endswith(KILLED) for fate in found.values()):  # by whom is not known: the next process tries again
+        _write(note, found)
     return found
 
 
