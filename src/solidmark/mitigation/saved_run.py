@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -31,27 +32,36 @@ class SavedRun:
         self.path, self._last = folder / FILE, time.monotonic()
 
     def save_when_due(self, run: Run, waiting: Tensor) -> None:
-        """Save where it is time to. A disk without room costs nothing but the chance to go on."""
+        """Save where it is time to. A disk without room costs nothing but the chance to go on, of which a warning tells."""
         if time.monotonic() - self._last < EVERY:
             return
         new = self.path.with_suffix(".new")
-        with suppress(OSError, SafetensorError):
+        try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             spent = {name: str(count) for name, count in asdict(run.model.evaluations).items()}
             save_file(_state(run, waiting), new, metadata={"done": str(run.done), **spent})
             os.replace(new, self.path)
-        with suppress(OSError):
-            new.unlink()
+        except (OSError, SafetensorError) as cause:
+            told = f"a training cannot be saved in {self.path.parent} ({cause}): it goes on, but not after an end"
+            warnings.warn(told, stacklevel=2)
+            with suppress(OSError):
+                new.unlink()
         self._last = time.monotonic()
 
     def restore(self, run: Run) -> Tensor | None:
-        """Put a run where it was saved, and give the rest of its epoch; None where nothing was, or it cannot be read."""
+        """Put a run where it was saved, and give the rest of its epoch; None where nothing was.
+
+        None, with a warning, where it cannot be read: then it begins anew.
+        """
+        if not self.path.exists():
+            return None
         try:
             with safe_open(self.path, "pt") as file:
                 told = file.metadata()
                 done, spent = int(told["done"]), {name: int(told[name]) for name in asdict(Evaluations())}
-                state: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError, KeyError, ValueError):
+                state: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as cause:
+            warnings.warn(f"{self.path} cannot be read ({cause}): the training begins anew", stacklevel=2)
             return None
         run.done = done
         for name, count in spent.items():
