@@ -12,6 +12,7 @@ from test_training import weights
 from worlds import composed, tiny
 
 from solidmark import __main__ as console
+from solidmark.errors import InvalidValue
 from solidmark.mitigation import saved_run
 from solidmark.mitigation.crew import Crew
 from solidmark.mitigation.run import TrainingSet
@@ -46,6 +47,16 @@ def launched(work, rank, port, folder):
             patch.setenv(name, str(value))
         PartialState._reset_state()  # an earlier test may have made one
         work(Crew(cpu=True), folder)
+
+
+def begin_apart(crew, folder):
+    crew.check_step(7)
+    with pytest.raises(InvalidValue, match=r"processes at the steps \[5, 6\]"):
+        crew.check_step(5 + crew.rank)
+
+
+def test_processes_that_would_begin_at_different_steps_are_refused(tmp_path):
+    shared(begin_apart, tmp_path)
 
 
 def train_in_parts(crew, folder):

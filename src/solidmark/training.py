@@ -171,10 +171,10 @@ def train(
 
     It starts from the weights of `initial` where one is given, and works in `space` where one is given. A long training
     without mitigations is saved in the folder `unfinished` now and then, and goes on from there; a `crew` shares it.
-    Training-stage
-    parts of `composition` act through their hooks; `data` are the parts of the data that they may ask for, by name. The
-    returned model has the averaged weights, is frozen, its evaluations are those of the training, and `reported` is what
-    the parts report.
+    Training-stage parts of `composition` act through their hooks; `data` are the parts of the data that they may ask for,
+    by name. The returned model has the averaged weights, is frozen, its evaluations are those of the training, and
+    `reported` is what the parts report.
+
     Two trainings with equal arguments on one machine give equal weights. Raises PluginFault for what a hook may not do.
     """
     hooks = Hooks(composition.at(Stage.TRAINING), seed, "training", data=data)
@@ -199,6 +199,8 @@ def train(
         wrapper.prepare()
         if saved is not None and (waiting := saved.restore(run)) is not None:
             innermost.waiting = waiting
+        if crew is not None:
+            crew.check_step(run.done)
         wrapper.fit()
         run.finish()
         wrapper.finish()

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..errors import NotApplicable
+from ..errors import InvalidValue, NotApplicable
 from ..models import Evaluations
 
 Part = TypeVar("Part")
@@ -52,6 +52,15 @@ class Crew:
         """The answer of the process that leads."""
         mine = torch.tensor(float(answer and self.leads), device=self.device)
         return bool(self.total([mine])[0])
+
+    def check_step(self, done: int) -> None:
+        """Raise InvalidValue where processes begin at different steps: each would work on other batches."""
+        steps = torch.zeros(self.size, device=self.device, dtype=torch.float64)
+        steps[self.rank] = done
+        found = [round(step) for step in self.total([steps])[0].tolist()]
+        if len(set(found)) > 1:
+            cure = "Give all processes one store, or remove what the interrupted training has saved (`solidmark store gc`)."
+            raise InvalidValue("crew", f"processes at the steps {found}", "one step for all", cure)
 
     def add_up(self, work: Evaluations) -> None:
         """Put the work of all processes in the place of this one's."""
