@@ -80,6 +80,14 @@ def test_the_model_behind_a_pipeline_stays_as_it_is(toy):
     assert toy.snapshot() == before
 
 
+def test_a_stranger_s_edits_reach_no_other_model(toy):
+    before = toy.snapshot()
+    pipe = Service(toy.model, plugins.compose(STRANGERS["PromptNoise"]), 0).pipeline.pipe
+    for part in (pipe.unet, pipe.text_encoder, pipe.vae):
+        next(part.parameters()).data.zero_()
+    assert toy.snapshot() == before
+
+
 def test_plain_generation_goes_through_the_pipeline_as_well(toy):
     own, theirs = (answers(toy, one, CaptionOnly()) for one in ("pipeline", STRANGERS["PromptNoise"]))
     assert not np.allclose(own.images, theirs.images, atol=1e-5)  # repeated, either gives the same bits

@@ -6,6 +6,7 @@ work where the model is.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -147,6 +148,8 @@ class Hooks:
         [(_, part)] = bringing
         with quiet():
             stock = model.copy().frozen().pipeline()
+            own = {name: copy.deepcopy(getattr(stock, name)) for name in ("vae", "text_encoder")}  # a copy shares these
+            stock.register_modules(**own)
         made = self._call(part, PIPELINE, part.mitigation.pipeline, stock)
         loaded = made if isinstance(made, Loaded) else Loaded(made)
         fits = hasattr(loaded.pipe, "scheduler") and callable(loaded.pipe)
