@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 from huggingface_hub import constants
+from sd_world import World, photos, pipeline
 
-from solidmark import plugins
+from solidmark import models, plugins
 from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.mitigation import Needs
 from solidmark.mitigation.elsewhere import check_seeds, take
@@ -16,6 +17,7 @@ from solidmark.pipelines import load
 from solidmark.pipelines.quiet import quiet
 from solidmark.runner import plan
 from solidmark.runner.options import Options
+from solidmark.seeds import torch_rng
 from solidmark.testing.toys import ToySetup
 
 
@@ -120,3 +122,20 @@ def test_a_pipeline_that_was_downloaded_is_known_by_its_name(folder, tmp_path, m
     with pytest.raises(InvalidValue, match=r"no folder 'owner/other'.*Nothing is downloaded"):
         load("owner/other")
     assert json.loads((folder / "model_index.json").read_text())["_class_name"] == "StableDiffusionPipeline"
+
+
+def test_a_text_encoder_that_all_models_share_is_compared_and_never_overwritten(tmp_path):
+    pipeline(tmp_path / "pipe"), photos(tmp_path / "photos")
+    network = World(tmp_path).testbed().recipe.network
+    model = models.build(network, torch_rng(0, "test")).frozen()
+    with quiet():
+        pipe = model.copy().frozen().pipeline()
+        pipe.register_modules(text_encoder=copy.deepcopy(pipe.text_encoder))
+    next(pipe.unet.parameters()).data.add_(1)
+    take(model, pipe, "theirs")
+    assert next(model.network.parameters()).equal(next(pipe.unet.parameters()))
+    before = model.embed(["a red house"])
+    next(pipe.text_encoder.parameters()).data.add_(1)
+    with pytest.raises(NotApplicable, match="a text encoder of other weights"):
+        take(model, pipe, "theirs")
+    assert model.embed(["a red house"]).equal(before)
