@@ -27,5 +27,6 @@ def outlook(planned: Sequence[Planned]) -> list[str]:
 
 
 def _evaluations(case: Case) -> float:
-    """Denoiser evaluations of an image in all queries of a case, and in the two plain generations beside them."""
-    return sum(attack.cost(case.solver) for _, attack in case.queries) + 2 * case.solver.evaluations
+    """Denoiser evaluations of an image in all queries of a case, and in the generations beside them: plainly from its own
+    caption, from a fresh one, and from a fresh one round a known mark."""
+    return sum(attack.cost(case.solver) for _, attack in case.queries) + 3 * case.solver.evaluations
