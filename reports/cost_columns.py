@@ -43,7 +43,7 @@ def more(board: Leaderboard) -> list[Column[Row]]:
 
 def _more() -> list[Column[Row]]:
     return [
-        *(_evaluations(part, way) for part in ("training", "editing") for way in ("forward", "backward")),
+        *(_work(part, way) for part in ("training", "editing") for way in ("forward", "backward")),
         *(_an_image(way) for way in ("forward", "backward")),
         Column(
             "train_seconds",
@@ -81,7 +81,7 @@ def _more() -> list[Column[Row]]:
 def _autoencoder() -> list[Column[Row]]:
     """Images through the autoencoder, which is part of the cost beside denoiser evaluations, and its own training."""
     return [
-        *(_through(part, way) for part in ("training", "editing") for way in ("encoded", "decoded")),
+        *(_work(part, way) for part in ("training", "editing") for way in ("encoded", "decoded")),
         *(_an_image(way) for way in ("encoded", "decoded")),
         Column(
             "autoencoder_seconds",
@@ -98,30 +98,25 @@ def _autoencoder() -> list[Column[Row]]:
     ]
 
 
-def _through(part: str, way: str) -> Column[Row]:
+def _work(part: str, way: str) -> Column[Row]:
+    """What a stage took of the denoiser (forward, backward) or of the autoencoder (encoded, decoded)."""
+    through = way in _AN_IMAGE
+    plain, latent = f"{way.capitalize()} evaluations of the denoiser", f"Images {way} by the autoencoder"
+
+    def work(row: Row) -> int | None:
+        known = row.cost is not None and (row.space is not None or not through)
+        return getattr(getattr(row.cost, part), way) if known else None
+
     return Column(
         f"{part}_{way}",
         f"{part}, {way}",
-        f"Images {way} by the autoencoder at {part}, a seed.",
+        f"{latent if through else plain} at {part}, a seed.",
         PLAIN,
-        lambda row: getattr(getattr(row.cost, part), way) if row.cost and row.space else None,
-        note="images",
+        work,
+        note="images" if through else "evaluations",
         better="lower",
         form=WHOLE,
-        missing=NO_SPACE,
-    )
-
-
-def _evaluations(part: str, way: str) -> Column[Row]:
-    return Column(
-        f"{part}_{way}",
-        f"{part}, {way}",
-        f"{way.capitalize()} evaluations of the denoiser at {part}, a seed.",
-        PLAIN,
-        lambda row: row.cost and getattr(getattr(row.cost, part), way),
-        note="evaluations",
-        better="lower",
-        form=WHOLE,
+        missing=NO_SPACE if through else "",
     )
 
 
