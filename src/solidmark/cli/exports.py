@@ -30,8 +30,8 @@ from ..mitigation.composition import Composition
 from ..mitigation.hooks import Hooks
 from ..models import LatentNetwork, Model, Recipe
 from ..pipelines.quiet import quiet
-from . import handed_out
-from .layout import ABOUT, CARD, ENTRIES, IMAGES, LEDGER, SCHEMA
+from . import export_images
+from .export_names import ABOUT, CARD, ENTRIES, IMAGES, LEDGER, SCHEMA
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ def export(case: Case, into: Path, workspace: Workspace) -> Exported:
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise InvalidValue("solidmark store export", f"{into} is there", "a new folder", "Choose another name.")
     store = workspace.store
-    with handed_out.whole(into) as work:
+    with export_images.whole(into) as work:
         model, builds = weights.edit_or_load(case, workspace)
         entries = [store.folder(name) for name in store.used]
         with quiet():
             model.pipeline().save_pretrained(work)
         for folder in entries:
             shutil.copytree(folder, work / ENTRIES / folder.name)
-        kept = handed_out.write(case.testbed, case.seed, work / IMAGES, work / LEDGER)
+        kept = export_images.write(case.testbed, case.seed, work / IMAGES, work / LEDGER)
         names, cost = [folder.name for folder in entries], {stage: info.cost for stage, info in builds.items()}
         about = {**_about(case, model, workspace, kept), "entries": names, "cost": cost}
         for notice in type(case.testbed).notices:

@@ -12,7 +12,7 @@ from typing import Any
 from .. import provenance
 from ..errors import DamagedFile, InvalidValue
 from ..store import Entry, Store, check_entry
-from .layout import ABOUT, ENTRIES, SCHEMA
+from .export_names import ABOUT, ENTRIES, SCHEMA
 
 CURE = "Fetch the whole folder again."
 

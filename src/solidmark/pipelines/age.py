@@ -45,7 +45,7 @@ def modern(cls: type) -> type:
     it is. Import the file of such a class inside `old_imports`.
     """
     stock = stock_class(cls)
-    own, today = inspect.signature(cls.__init__).parameters, inspect.signature(stock.__init__).parameters  # type: ignore[misc]  # as above
+    own, today = inspect.signature(cls.__init__).parameters, inspect.signature(stock.__init__).parameters  # type: ignore[misc]  # those of two classes, not of instances
     lacking = {name: one for name, one in today.items() if name not in own and one.default is not one.empty}
     if not lacking or any(one.kind is one.VAR_KEYWORD for one in own.values()):
         return cls
