@@ -1,4 +1,6 @@
-"""One thread, the same Hypothesis examples and the same secret of a marked collection in every run."""
+"""One thread, the same Hypothesis examples, secret of a marked collection, and meaning of an interrupt in every run."""
+
+import signal
 
 import pytest
 import torch
@@ -7,6 +9,8 @@ from hypothesis import settings
 from solidmark.collection import draws
 
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what runs in the background so
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("solidmark", deadline=None, derandomize=True, database=None, max_examples=60)
 settings.load_profile("solidmark")
 
