@@ -1,34 +1,39 @@
 """Which tests run which lines? Made before a draw is run, so that a fault meets the tests that reach it, and no others.
 
     python -m pip install coverage
-    python design/mutation_map.py map.jsonl     # one line a test file; goes on where it was stopped
+    python design/mutation_map.py map.jsonl -j 16     # one line a test file; goes on where it was stopped
     python design/mutation_map.py map.jsonl "reports|scores"     # only files of such names
 
-Each test file runs in a fork under coverage.py. What only a process that a test starts reaches is not seen. Started again
-it traces the test files that are new or changed. The sources are kept beside the lines, so that a map is read after edits
-of them as well: lines that stand as they stood keep their tests.
+Each test file runs in a fork under coverage.py, `-j` of them at a time. What only a process that a test starts reaches is
+not seen. Started again it traces the test files that are new or changed. The sources are kept beside the lines, so that a
+map is read after edits of them as well: lines that stand as they stood keep their tests.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
+import fcntl
 import hashlib
 import io
 import json
 import os
 import re
-import sys
 import time
 from collections import defaultdict
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
+
+from mutation_home import guarded, point
 
 ROOTS = ("src/solidmark", "mitigations", "reports")
 LIBRARIES = "torch numpy scipy.stats pandas pyarrow sklearn.datasets hypothesis diffusers pytest jinja2 statsmodels.api"
 SLOW = "hostile|benchmark|careless|neighbours|test_new|packaging|readme|kills|alone|house"
 """Test files that start processes of their own, and are too slow to run for each fault: what is caught is a lower bound."""
+LONG = "queries|one_run|scores|results|_rows|unlearning|worst_case|weights|self_reports|measure|training|latent|plan|exports"
+"""Test files that take longest, and are begun first."""
 
 
 def test_files() -> list[Path]:
@@ -48,6 +53,7 @@ def traced(test: Path) -> dict:
         source=[str(Path(root).resolve()) for root in ROOTS],
     )
     seconds: dict[str, float] = defaultdict(float)
+    failed: set[str] = set()
 
     class Contexts:
         @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -57,15 +63,26 @@ def traced(test: Path) -> dict:
             yield
             seconds[name] += time.process_time() - began
 
+        def pytest_runtest_logreport(self, report):
+            if report.failed:
+                failed.add(report.nodeid)
+
+        def pytest_collectreport(self, report):
+            if report.failed:
+                failed.add(report.nodeid)
+
     cover.start()
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        pytest.main([str(test), "-q", "-n", "0", "-p", "no:cacheprovider"], plugins=[Contexts()])
+        words = [str(test), "-q", "-n", "0", "-p", "no:cacheprovider", "-W", "error"]
+        words += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of the libraries that are imported already
+        pytest.main(words, plugins=[Contexts()])
     cover.stop()
     data, lines = cover.get_data(), {}
     for file in data.measured_files():
         by_line = {line: [name for name in names if name] for line, names in data.contexts_by_lineno(file).items()}
         lines[os.path.relpath(file)] = {line: names for line, names in by_line.items() if names}
-    return {"test": str(test), "seconds": {name: round(spent, 3) for name, spent in seconds.items()}, "lines": lines}
+    spent = {name: round(each, 3) for name, each in seconds.items()}
+    return {"test": str(test), "seconds": spent, "failed": sorted(failed), "lines": lines}
 
 
 class Map:
@@ -76,6 +93,7 @@ class Map:
         self.by_line: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
         texts, rows = read(path)
         self.files = set(rows)
+        self.failed = {name for row in rows.values() for name in row.get("failed", ())}
         for row in rows.values():
             self.seconds |= row["seconds"]
             for file, lines in row["lines"].items():
@@ -148,34 +166,58 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def libraries() -> None:
+    """Import what the tests need, once for all forks; on processors, so that any machine says the same."""
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    for name in LIBRARIES.split():
+        with suppress(ImportError):
+            __import__(name)
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def main() -> None:
     """Trace every test file that has no line yet, or has changed since."""
-    for name in LIBRARIES.split():
-        __import__(name)
-    target = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("map", type=Path)
+    parser.add_argument("only", nargs="?", default="", help="a pattern: of the test files whose name it is found in")
+    parser.add_argument("-j", "--workers", type=int, default=1, help="how many test files at a time")
+    options = parser.parse_args()
+    target = options.map.resolve()
+    point(Path.cwd())
+    libraries()
     sources = {str(path): path.read_text() for root in ROOTS for path in sorted(Path(root).rglob("*.py"))}
     name = digest(json.dumps(sources))
     texts, rows = read(target)
     if name not in texts:
         append(target, {"sources": name, "texts": sources})
-    wanted = sys.argv[2] if len(sys.argv) > 2 else ""
-    for test in test_files():
+    running: dict[int, tuple[Path, float]] = {}
+    for test in sorted(test_files(), key=lambda test: re.search(LONG, test.stem) is None):
         stated = {"sources": name, "digest": digest(test.read_text())}
-        if rows.get(str(test), {}).get("digest") == stated["digest"] or not re.search(wanted, test.stem):
+        if rows.get(str(test), {}).get("digest") == stated["digest"] or not re.search(options.only, test.stem):
             continue
-        began = time.time()
-        if os.fork() == 0:
-            try:
-                append(target, {**traced(test), **stated})
-            finally:
-                os._exit(0)
-        os.wait()
-        print(test, round(time.time() - began, 1), flush=True)
+        if len(running) == options.workers:
+            ended(running)
+        child = os.fork()
+        if child == 0:
+            guarded(lambda: append(target, {**traced(test), **stated}))  # noqa: B023
+        running[child] = test, time.time()
+    while running:
+        ended(running)
+
+
+def ended(running: dict[int, tuple[Path, float]]) -> None:
+    """Wait until one of the processes ends."""
+    child, status = os.wait()
+    test, began = running.pop(child)
+    print(test, round(time.time() - began, 1), "" if status == 0 else f"ended with {status}", flush=True)
 
 
 def append(path: Path, row: dict) -> None:
-    """Add a line to a file."""
+    """Add a line to a file that several processes write, whole or not at all."""
     with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         file.write(json.dumps(row) + "\n")
 
 
