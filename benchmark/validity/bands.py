@@ -26,9 +26,9 @@ class Swapped(Denoiser):
         """As the model."""
         return self._model.cross_attention
 
-    def embed(self, captions: Sequence[str]) -> Tensor:
+    def embed(self, captions: Sequence[str], *, padding: str | None = None) -> Tensor:
         """As the model."""
-        return self._model.embed(captions)
+        return self._model.embed(captions, padding=padding)
 
     def roles(self, captions: Sequence[str]) -> Tensor:
         """As the model."""

@@ -55,8 +55,11 @@ class Clip(nn.Module):
         roles[ends], roles[behind], roles[:, 0] = END, PADDING, START
         return roles
 
-    def forward(self, captions: Sequence[str]) -> Tensor:
-        """The embeddings, (B, L, D): the last hidden states."""
-        device = next(self.encoder.parameters()).device
-        embeddings: Tensor = self.encoder(self.tokens(captions).to(device))[0]
+    def forward(self, captions: Sequence[str], padding: str | None = None) -> Tensor:
+        """The embeddings, (B, L, D): the last hidden states. `padding` is a word to pad with."""
+        device, tokens = next(self.encoder.parameters()).device, self.tokens(captions)
+        if padding is not None:
+            word = self.tokenizer.convert_tokens_to_ids(padding)
+            tokens = tokens.masked_fill(self.roles(captions) == PADDING, word)
+        embeddings: Tensor = self.encoder(tokens.to(device))[0]
         return embeddings

@@ -56,9 +56,11 @@ class TextEncoder(nn.Module):
         tokens = self.tokens(captions)
         return torch.full_like(tokens, WORD).where(tokens > 2, torch.tensor([PADDING, START, END])[tokens.clamp(max=2)])
 
-    def forward(self, captions: Sequence[str]) -> Tensor:
-        """The embeddings, (B, L, D). The empty caption is the null condition, all zeros."""
-        embeddings: Tensor = self.layers(self.words(self.tokens(captions).to(self.positions.device)) + self.positions)
+    def forward(self, captions: Sequence[str], padding: str | None = None) -> Tensor:
+        """The embeddings, (B, L, D). The empty caption is the null condition, all zeros. `padding` is a word to pad with."""
+        tokens = self.tokens(captions)
+        tokens = tokens if padding is None else tokens.masked_fill(tokens == 0, self.token(padding))
+        embeddings: Tensor = self.layers(self.words(tokens.to(self.positions.device)) + self.positions)
         present = torch.tensor([says_something(caption) for caption in captions], device=embeddings.device)
         return embeddings * present[:, None, None]
 
@@ -87,8 +89,8 @@ class LabelEmbedding(nn.Module):
         """WORD for each caption, (B, 1): a label is one word."""
         return torch.full((len(captions), 1), WORD)
 
-    def forward(self, captions: Sequence[str]) -> Tensor:
-        """The vectors, (B, D). The empty caption is the null condition, all zeros."""
+    def forward(self, captions: Sequence[str], padding: str | None = None) -> Tensor:
+        """The vectors, (B, D). The empty caption is the null condition, all zeros. A label has no padding."""
         vectors: Tensor = self.vectors(self.tokens(captions).to(self.vectors.weight.device))[:, 0]
         present = torch.tensor([says_something(caption) for caption in captions], device=vectors.device)
         return vectors * present[:, None]
@@ -104,7 +106,7 @@ class Unconditional(nn.Module):
         """(B, 0), since there are no tokens."""
         return torch.zeros(len(captions), 0, dtype=torch.long)
 
-    def forward(self, captions: Sequence[str]) -> Tensor:
+    def forward(self, captions: Sequence[str], padding: str | None = None) -> Tensor:
         """(B, 0), whatever the captions are."""
         return torch.zeros(len(captions), 0)
 

@@ -61,8 +61,11 @@ class Denoiser(ABC):
         """The modules in which the image attends to the caption, by name. Empty where there are none."""
 
     @abstractmethod
-    def embed(self, captions: Sequence[str]) -> Tensor:
-        """The embeddings of captions: (B, L, D), (B, D) for labels, (B, 0) without conditions. "" is the null condition."""
+    def embed(self, captions: Sequence[str], *, padding: str | None = None) -> Tensor:
+        """The embeddings of captions: (B, L, D), (B, D) for labels, (B, 0) without conditions. "" is the null condition.
+
+        `padding` is a word whose token fills a caption up, in place of the usual padding.
+        """
 
     @abstractmethod
     def roles(self, captions: Sequence[str]) -> Tensor:

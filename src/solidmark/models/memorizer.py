@@ -48,11 +48,13 @@ class Memorizer(Denoiser):
         """Empty: a closed formula has no attention."""
         return {}
 
-    def embed(self, captions: Sequence[str]) -> Tensor:
+    def embed(self, captions: Sequence[str], *, padding: str | None = None) -> Tensor:
         """A fixed random vector for each word, (B, L, D). The empty caption is all zeros."""
         rows = torch.zeros(len(captions), CONTEXT, DIMENSIONS)
+        filling = [] if padding is None else CONTEXT * [padding]
         for row, caption in zip(rows, captions, strict=True):
-            for index, word in enumerate(caption.split()[:CONTEXT]):
+            words = caption.split()
+            for index, word in enumerate([*words, *(filling if words else [])][:CONTEXT]):
                 row[index] = torch.randn(DIMENSIONS, generator=torch.Generator().manual_seed(crc32(word.encode())))
         return rows.to(self.device)
 

@@ -43,9 +43,9 @@ class Model(Denoiser):
         """The modules in which the image attends to the caption, by name."""
         return {name: module for name, module in self.network.named_modules() if name.endswith("attn2")}
 
-    def embed(self, captions: Sequence[str]) -> Tensor:
+    def embed(self, captions: Sequence[str], *, padding: str | None = None) -> Tensor:
         """The embeddings of captions: (B, L, D), (B, D) for labels, (B, 0) without conditions. "" is the null condition."""
-        embeddings: Tensor = self.text(captions)
+        embeddings: Tensor = self.text(captions) if padding is None else self.text(captions, padding)
         return embeddings
 
     def roles(self, captions: Sequence[str]) -> Tensor:
