@@ -2,6 +2,8 @@
 
 from solidmark import Claim
 
+from ._origins import ATTACKED
+
 DORI = "Finding Dori: Memorization in Text-to-Image Diffusion Models Is Not Local, arXiv 2507.16880"
 
 
@@ -19,5 +21,6 @@ def dori_claim(text: str, above: float, **parameters: object) -> Claim:
         query="embedding",
         against_query="outpaint",
         premise=0.5,
+        origin=ATTACKED,
         source=DORI,
     )

@@ -10,6 +10,7 @@ from solidmark import Claim, Mitigation, Needs
 from solidmark.api import Data, Examples, Model, NotApplicable, draw_noised_batch, join, minimize_loss
 
 from ._dori_claims import DORI
+from ._origins import ATTACKED
 
 SURROGATES, DRAWS, SEARCH_RATE = 4, 2, 0.1
 """Surrogates for each forgotten image, and noise draws a step and learning rate of a search."""
@@ -37,7 +38,14 @@ class AdversarialFineTuning(Mitigation):
     needs = Needs.FORGET | Needs.CAPTIONS
     reference = DORI
     stream = "solidmark.mitigations.adversarial_finetune.AdversarialFineTuning"
-    claims = (Claim("No embedding brings the images back: 2 % are replicated under attack.", below=0.1, query="embedding"),)
+    claims = (
+        Claim(
+            "No embedding brings the images back: 2 % are replicated under attack.",
+            below=0.1,
+            query="embedding",
+            origin=ATTACKED,
+        ),
+    )
     fidelity = "B"
 
     def __post_init__(self) -> None:

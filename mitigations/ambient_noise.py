@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from solidmark import Claim, Mitigation, Trainer
+from solidmark import Claim, Mitigation, Origin, Trainer
 from solidmark.api import Batch
 
 
@@ -28,7 +28,7 @@ class AmbientNoise(Mitigation):
     stream = "solidmark.mitigations.ambient_noise.AmbientNoise"
     claims = (
         Claim("Significantly less memorization at an equal or better Fréchet distance.", below=0.9),
-        Claim("The same, where a key is one pixel, which noise drowns.", below=0.9, testbed="digits-pixels"),
+        Claim("The same, where a key is one pixel, which noise drowns.", below=0.9, origin=Origin(("digits-pixels",))),
     )
 
     def __post_init__(self) -> None:

@@ -10,6 +10,8 @@ from torch import Tensor
 from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.api import SamplingBatch
 
+from ._origins import STABLE_DIFFUSION
+
 if TYPE_CHECKING:
     from solidmark.api import Scale
 
@@ -115,6 +117,7 @@ class FeatureAntiMemorization(AntiMemorization):
             measure="memorization",
             above=-0.1,
             below=0.1,
+            origin=STABLE_DIFFUSION,
         ),
     )
     stream = "solidmark.mitigations.amg.FeatureAntiMemorization"

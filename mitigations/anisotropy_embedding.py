@@ -10,6 +10,7 @@ from solidmark.api import SamplingBatch
 
 from ._embedding_search import optimize_embedding
 from ._guidance_vector import guidance_vector, norms
+from ._origins import STABLE_DIFFUSION
 
 LOW = 0.04
 """The share of the schedule at which the alignment is taken: the third last step of 50."""
@@ -43,7 +44,7 @@ class AnisotropyEmbedding(Mitigation):
     fidelity = "B"
     claims = (
         "It tells memorized prompts from others better than the norm alone.",
-        Claim("It mitigates by the measure that it detects by.", below=0.9),
+        Claim("It mitigates by the measure that it detects by.", below=0.9, origin=STABLE_DIFFUSION),
     )
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.api import END, PADDING, START, Attention, Layer, SamplingBatch
 
 from ._attention import AttentionSampler, CaptionedLogits
+from ._origins import STABLE_DIFFUSION
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,13 @@ class AttentionRescaling(Mitigation):
             "It lowers copy-detection similarity from 0.83 to 0.08 on Stable Diffusion 1.4.",
             below=0.2,
             source="Finding NeMo: Localizing Neurons Responsible For Memorization in Diffusion Models, arXiv 2406.02366",
+            origin=STABLE_DIFFUSION,
         ),
         Claim(
             "It has nearly no effect on a fine-tuned Stable Diffusion 2.1, where similarity falls from 0.65 to 0.60.",
             above=0.8,
             source="Classifier-Free Guidance inside the Attraction Basin May Cause Memorization, arXiv 2411.16738",
+            origin=STABLE_DIFFUSION,
         ),
     )
 

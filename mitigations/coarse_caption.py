@@ -23,7 +23,13 @@ class CoarseCaption(Mitigation):
     stage = Stage.TRAINING
     reference = "On Memorization in Diffusion Models, arXiv 2310.02664"
     stream = "solidmark.mitigations.coarse_caption.CoarseCaption"
-    claims = (Claim("Unique captions trigger memorization: what captions share triggers little of it.", below=0.2),)
+    claims = (
+        Claim(
+            "Unique captions trigger memorization: what captions share triggers little of it.",
+            below=0.2,
+            also=("by-content",),
+        ),
+    )
 
     def __post_init__(self) -> None:
         self.expect(self.words >= 0, "words", "a whole number of at least 0")

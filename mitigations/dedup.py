@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Generator
 
-from solidmark import Claim, Mitigation
+from solidmark import Claim, Mitigation, Origin
 from solidmark.api import ALIKE, Examples
 
 
@@ -30,7 +30,7 @@ class Deduplication(Mitigation):
         Claim(
             "Training on deduplicated data lowers the number of extracted images by 23 %.",
             below=0.9,
-            testbed="digits-duplicates",
+            origin=Origin(("digits-duplicates",)),
         ),
         "It removes what duplicates are remembered more than others, and gives single images no guarantee.",
     )

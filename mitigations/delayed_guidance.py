@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from solidmark import Claim, Mitigation
 
+from ._origins import STABLE_DIFFUSION
+
 if TYPE_CHECKING:
     from solidmark.api import Scale
 
@@ -21,7 +23,11 @@ class DelayedGuidance(Mitigation):
 
     reference = "Classifier-Free Guidance inside the Attraction Basin May Cause Memorization, arXiv 2411.16738"
     claims = (
-        Claim("It takes away more than half of memorization (copy-detection similarity from 0.650 to 0.286).", below=0.5),
+        Claim(
+            "It takes away more than half of memorization (copy-detection similarity from 0.650 to 0.286).",
+            below=0.5,
+            origin=STABLE_DIFFUSION,
+        ),
     )
 
     def __post_init__(self) -> None:

@@ -10,6 +10,8 @@ from torch import Tensor
 from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.api import SamplingBatch
 
+from ._origins import STABLE_DIFFUSION
+
 if TYPE_CHECKING:
     from solidmark.api import Scale
 
@@ -38,7 +40,7 @@ class DynamicTransition(Mitigation):
         Claim(
             "Copy-detection similarity falls from 0.798 to 0.589 where training images are duplicated.",
             below=0.8,
-            testbed="digits-duplicates",
+            origin=STABLE_DIFFUSION,
         ),
     )
 

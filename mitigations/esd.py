@@ -9,6 +9,7 @@ from solidmark import Claim, Mitigation, Needs
 from solidmark.api import Data, Model, NotApplicable, minimize_loss
 
 from ._dori_claims import DORI
+from ._origins import EDITED
 
 SCALE = 3.0
 """Guidance of the partial samples, as published."""
@@ -35,7 +36,11 @@ class ErasedConcepts(Mitigation):
     needs = Needs.FORGET | Needs.CAPTIONS
     reference = "Erasing Concepts from Diffusion Models, arXiv 2303.07345"
     stream = "solidmark.mitigations.esd.ErasedConcepts"
-    claims = (Claim("It leaves memorized images as they are: 98 % are replicated after it.", above=0.9, source=DORI),)
+    claims = (
+        Claim(
+            "It leaves memorized images as they are: 98 % are replicated after it.", above=0.9, source=DORI, origin=EDITED
+        ),
+    )
 
     def __post_init__(self) -> None:
         self.expect(self.updates >= 1, "updates", "at least 1")

@@ -7,6 +7,8 @@ from torch import Generator, Tensor
 
 from solidmark import Claim, Mitigation, Stage
 
+from ._origins import FINE_TUNED
+
 
 @dataclass(frozen=True)
 class ProbabilisticNoise(Mitigation):
@@ -25,11 +27,14 @@ class ProbabilisticNoise(Mitigation):
     reference = "FPAN: Fine-Grained Probabilistic Addition of Noise to Token Embeddings, arXiv 2505.21848"
     stream = "solidmark.mitigations.fpan.ProbabilisticNoise"
     claims = (
-        Claim("Replication falls by 28.78 % on average without a significant loss of quality.", below=0.8),
+        Claim(
+            "Replication falls by 28.78 % on average without a significant loss of quality.", below=0.8, origin=FINE_TUNED
+        ),
         Claim(
             "Replication falls by 26.51 % more than under noise of one magnitude on all tokens.",
             below=0.8,
             against="gni-training",
+            origin=FINE_TUNED,
         ),
     )
 

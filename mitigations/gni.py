@@ -8,6 +8,8 @@ from torch import Tensor
 
 from solidmark import Claim, Mitigation, Stage
 
+from ._origins import BY_KEYS, STABLE_DIFFUSION
+
 
 @dataclass(frozen=True)
 class NoisyEmbeddings(Mitigation):
@@ -28,12 +30,14 @@ class NoisyEmbeddings(Mitigation):
             "At sampling it makes no meaningful difference to pixel memorization.",
             above=0.9,
             source="SolidMark: Evaluating Image Memorization in Generative Models, arXiv 2503.00592",
+            origin=BY_KEYS,
         ),
         Claim(
             "Noise of a tenth of the embeddings' spread does not mitigate.",
             above=0.9,
             parameters={"scale": 0.1},
             source="Towards Memorization-Free Diffusion Models, arXiv 2404.00922",
+            origin=STABLE_DIFFUSION,
         ),
     )
 

@@ -11,6 +11,7 @@ from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.api import START, Attention, Layer, SamplingBatch, guide
 
 from ._attention import AttentionSampler, CaptionedLogits
+from ._origins import STABLE_DIFFUSION
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,11 @@ class GuardAttention(Mitigation):
     reference = "You Don't Need All That Attention: Surgical Memorization Mitigation in Diffusion Models, arXiv 2603.00133"
     stream = "solidmark.mitigations.guard.GuardAttention"
     claims: ClassVar[tuple[str | Claim, ...]] = (
-        Claim("Attention attenuation alone lowers verbatim copy-detection similarity from 0.875 to 0.109.", below=0.2),
+        Claim(
+            "Attention attenuation alone lowers verbatim copy-detection similarity from 0.875 to 0.109.",
+            below=0.2,
+            origin=STABLE_DIFFUSION,
+        ),
     )
 
     def __post_init__(self) -> None:
@@ -65,8 +70,14 @@ class Guard(GuardAttention):
     repulsion: float = 0.267
 
     claims: ClassVar[tuple[str | Claim, ...]] = (
-        Claim("It lowers verbatim copy-detection similarity from 0.875 to 0.079.", below=0.2),
-        Claim("It leaves less than attenuation alone.", "difference", below=0.0, against="guard-attention"),
+        Claim("It lowers verbatim copy-detection similarity from 0.875 to 0.079.", below=0.2, origin=STABLE_DIFFUSION),
+        Claim(
+            "It leaves less than attenuation alone.",
+            "difference",
+            below=0.0,
+            against="guard-attention",
+            origin=STABLE_DIFFUSION,
+        ),
         "Prompts that are not memorized are not affected.",
     )
     stream = "solidmark.mitigations.guard.Guard"

@@ -10,6 +10,7 @@ from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.api import SamplingBatch
 
 from ._guidance_vector import guidance_vector, move_along, norms, optimize_noise
+from ._origins import STABLE_DIFFUSION
 
 if TYPE_CHECKING:
     from solidmark.api import Scale
@@ -38,7 +39,13 @@ class BatchInitialNoise(Mitigation):
     reference = REFERENCE
     stream = "solidmark.mitigations.initial_noise.BatchInitialNoise"
     needs = Needs.CAPTIONS
-    claims = (Claim("It reduces memorization and keeps captions aligned, with guidance that comes sooner.", below=0.9),)
+    claims = (
+        Claim(
+            "It reduces memorization and keeps captions aligned, with guidance that comes sooner.",
+            below=0.9,
+            origin=STABLE_DIFFUSION,
+        ),
+    )
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.share <= 1, "share", "a number in [0, 1]")
@@ -99,7 +106,7 @@ class SampleInitialNoise(Mitigation):
     needs = Needs.CAPTIONS
     claims = (
         "It has the best trade-off of memorization and alignment among methods at sampling.",
-        Claim("It reduces memorization with guidance from the first step on.", below=0.9),
+        Claim("It reduces memorization with guidance from the first step on.", below=0.9, origin=STABLE_DIFFUSION),
     )
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from solidmark import Claim, Mitigation, Needs, Trainer
 from solidmark.api import NotApplicable, Recipe
 
 from ._extras import import_extra
+from ._origins import FINE_TUNED
 
 PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 """The linear maps of an attention layer, as diffusers names them."""
@@ -37,9 +38,9 @@ class LowRankAdaptation(Mitigation):
         Claim(
             "Fine-tuning few parameters in place of all mitigates memorization to some extent.",
             below=0.8,
-            testbed="digits-finetune",
             source="MemControl: Mitigating Memorization in Diffusion Models via Automated Parameter Selection, "
             "arXiv 2405.19458",
+            origin=FINE_TUNED,
         ),
     )
 

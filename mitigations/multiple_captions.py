@@ -8,6 +8,8 @@ from torch import Generator
 from solidmark import Claim, Mitigation, Needs
 from solidmark.api import Examples, NotApplicable, join
 
+from ._origins import FINE_TUNED
+
 
 @dataclass(frozen=True)
 class MultipleCaptions(Mitigation):
@@ -32,6 +34,8 @@ class MultipleCaptions(Mitigation):
             "difference",
             below=0.0,
             against="rna-training",
+            origin=FINE_TUNED,
+            also=("by-content",),
         ),
     )
 

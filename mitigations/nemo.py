@@ -13,6 +13,7 @@ from solidmark.api import Attention, Data, Denoiser, Layer, Model, NotApplicable
 
 from ._attention import AttentionSampler
 from ._dori_claims import dori_claim
+from ._origins import STABLE_DIFFUSION
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class NeuronsAQuery(Mitigation):
     reference = "Finding NeMo: Localizing Neurons Responsible For Memorization in Diffusion Models, arXiv 2406.02366"
     stream = "solidmark.mitigations.nemo.NeuronsAQuery"
     claims: ClassVar[tuple[Claim, ...]] = (
-        Claim("It lowers copy-detection similarity of verbatim prompts from 0.83 to 0.09.", below=0.2),
+        Claim(
+            "It lowers copy-detection similarity of verbatim prompts from 0.83 to 0.09.", below=0.2, origin=STABLE_DIFFUSION
+        ),
     )
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.api import SamplingBatch
 
 from ._calibration import draw_normal_batch, sample_steps
+from ._origins import STABLE_DIFFUSION
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class NormClamp(Mitigation):
             "The memorization rate falls to 0.0 % at negligible cost, prompts and guidance unchanged.",
             "memorization",
             below=0.05,
+            origin=STABLE_DIFFUSION,
         ),
     )
 

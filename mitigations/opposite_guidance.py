@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from solidmark import Claim, Mitigation
 
+from ._origins import STABLE_DIFFUSION
 from .dynamic_transition import DynamicTransition
 
 if TYPE_CHECKING:
@@ -27,13 +28,18 @@ class OppositeGuidance(Mitigation):
 
     reference = "Classifier-Free Guidance inside the Attraction Basin May Cause Memorization, arXiv 2411.16738"
     claims = (
-        Claim("Copy-detection similarity falls from 0.650 to 0.381 at an equal prompt alignment.", below=0.6),
+        Claim(
+            "Copy-detection similarity falls from 0.650 to 0.381 at an equal prompt alignment.",
+            below=0.6,
+            origin=STABLE_DIFFUSION,
+        ),
         "It leaves the attraction basin sooner than zero guidance (delayed guidance) does.",
         Claim(
             "It leaves less memorization than zero guidance for as long.",
             "difference",
             below=0.0,
             against="delayed-guidance(share=0.35)",
+            origin=STABLE_DIFFUSION,
         ),
     )
 
@@ -70,7 +76,11 @@ class DynamicOppositeGuidance(DynamicTransition):
     claims: ClassVar[tuple[str | Claim, ...]] = (
         "It leaves the attraction basin sooner than zero guidance does: at t = 839, not 779.",
         Claim(
-            "It leaves less than zero guidance until the same point.", "difference", below=0.0, against="dynamic-transition"
+            "It leaves less than zero guidance until the same point.",
+            "difference",
+            below=0.0,
+            against="dynamic-transition",
+            origin=STABLE_DIFFUSION,
         ),
     )
     stream = "solidmark.mitigations.opposite_guidance.DynamicOppositeGuidance"

@@ -10,6 +10,7 @@ from solidmark.api import COMMON_WORDS, NotApplicable, SamplingBatch
 
 from ._calibration import calibrate_guidance_norm
 from ._guidance_vector import norms as vector_norms
+from ._origins import STABLE_DIFFUSION
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,14 @@ class ReAnchoring(Mitigation):
     stream = "solidmark.mitigations.prss.ReAnchoring"
     needs = Needs.CAPTIONS | Needs.CALIBRATION
     fidelity = "B"
-    claims = (Claim("Copy-detection similarity falls from 0.65 to 0.22, alignment from 0.30 to 0.27.", below=0.4),)
+    claims = (
+        Claim(
+            "Copy-detection similarity falls from 0.65 to 0.22, alignment from 0.30 to 0.27.",
+            below=0.4,
+            origin=STABLE_DIFFUSION,
+            also=("by-content",),
+        ),
+    )
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.share <= 1, "share", "a number in [0, 1]")

@@ -7,6 +7,8 @@ import torch
 
 from solidmark import Claim, Mitigation, Stage
 
+from ._origins import BY_KEYS, FINE_TUNED, STABLE_DIFFUSION
+
 
 @dataclass(frozen=True)
 class RandomNumbers(Mitigation):
@@ -28,11 +30,13 @@ class RandomNumbers(Mitigation):
             "At sampling it makes no meaningful difference to pixel memorization.",
             above=0.9,
             source="SolidMark: Evaluating Image Memorization in Generative Models, arXiv 2503.00592",
+            origin=BY_KEYS,
         ),
         Claim(
             "Four random tokens take away nine tenths of verbatim memorization.",
             below=0.2,
             source="Finding NeMo: Localizing Neurons Responsible For Memorization in Diffusion Models, arXiv 2406.02366",
+            origin=STABLE_DIFFUSION,
         ),
     )
 
@@ -65,7 +69,7 @@ class TrainingRandomNumbers(RandomNumbers):
     probability: float = 0.4
 
     stage = Stage.TRAINING
-    claims: ClassVar[tuple[str | Claim, ...]] = (Claim("At training it reduces replication.", below=0.9),)
+    claims: ClassVar[tuple[str | Claim, ...]] = (Claim("At training it reduces replication.", below=0.9, origin=FINE_TUNED),)
     stream = "solidmark.mitigations.rna.TrainingRandomNumbers"
 
     def settings(self) -> "list[RandomNumbers]":

@@ -10,6 +10,7 @@ from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.api import SamplingBatch
 
 from ._guidance_vector import guidance_vector, move_along, norms, optimize_noise
+from ._origins import STABLE_DIFFUSION
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,11 @@ class SharpnessAware(Mitigation):
     needs = Needs.CAPTIONS
     fidelity = "B"
     claims: ClassVar[tuple[str | Claim, ...]] = (
-        Claim("It removes memorization and leaves the caption as it is, at no loss of alignment.", below=0.2),
+        Claim(
+            "It removes memorization and leaves the caption as it is, at no loss of alignment.",
+            below=0.2,
+            origin=STABLE_DIFFUSION,
+        ),
     )
 
     def __post_init__(self) -> None:

@@ -9,6 +9,8 @@ from torch import Generator, Tensor, nn
 from solidmark import Claim, Mitigation, Needs
 from solidmark.api import Data, Examples, Model, draw_noised_batch, gradients
 
+from ._origins import CLASSIFIERS
+
 
 @dataclass(frozen=True)
 class SelectiveDampening(Mitigation):
@@ -33,7 +35,7 @@ class SelectiveDampening(Mitigation):
     fidelity = "B"
     reference = "Fast Machine Unlearning Without Retraining Through Selective Synaptic Dampening, arXiv 2308.07707"
     stream = "solidmark.mitigations.selective_dampening.SelectiveDampening"
-    claims = (Claim("It unlearns what it is told to.", below=0.2),)
+    claims = (Claim("It unlearns what it is told to.", below=0.2, origin=CLASSIFIERS),)
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.selection < float("inf"), "selection", "a number of at least 0")

@@ -12,6 +12,7 @@ from solidmark import Claim, Mitigation, Needs
 from solidmark.api import Data, Model, NotApplicable
 
 from ._dori_claims import dori_claim
+from ._origins import EDITED
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Wanda(Mitigation):
     reference = "Memorized Images in Diffusion Models share a Subspace that can be Located and Deleted, arXiv 2406.18566"
     stream = "solidmark.mitigations.wanda.Wanda"
     claims = (
-        Claim("Pruning 1 % of the weights removes the memorized images.", below=0.2),
+        Claim("Pruning 1 % of the weights removes the memorized images.", below=0.2, origin=EDITED),
         dori_claim(
             "It only hides: an embedding that is searched for brings 72 % back where the prompt brings none.", above=0.3
         ),

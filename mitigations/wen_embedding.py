@@ -9,6 +9,7 @@ from solidmark.api import SamplingBatch
 
 from ._embedding_search import optimize_embedding
 from ._guidance_vector import norms
+from ._origins import STABLE_DIFFUSION
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,13 @@ class EmbeddingOptimisation(Mitigation):
     reference = "Detecting, Explaining, and Mitigating Memorization in Diffusion Models, arXiv 2407.21720"
     stream = "solidmark.mitigations.wen_embedding.EmbeddingOptimisation"
     needs = Needs.CAPTIONS
-    claims = (Claim("It removes at least 85 % of memorization, there measured by copy-detection similarity.", below=0.15),)
+    claims = (
+        Claim(
+            "It removes at least 85 % of memorization, there measured by copy-detection similarity.",
+            below=0.15,
+            origin=STABLE_DIFFUSION,
+        ),
+    )
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.target <= 1, "target", "a number in [0, 1]")

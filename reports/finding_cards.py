@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from solidmark.leaderboard import Estimate, Finding, Leaderboard, Outcome
+from solidmark.leaderboard import Estimate, Finding, Leaderboard, Outcome, Step
 
 from .columns import spans
 
@@ -16,7 +16,7 @@ TITLES = {
 }
 """What a suite asks; one that is not listed goes by its name."""
 
-SIGNS = {"holds": "✓", "fails": "✗", "undecided": "?"}
+SIGNS = {"holds": "✓", "fails": "✗", "undecided": "?", "not seen here": "○", "not testable here": "–"}
 """Shown with the word, so that verdicts differ without colour."""
 
 WORDS = {"claims": {"holds": "supported", "fails": "refuted"}}
@@ -25,9 +25,19 @@ WORDS = {"claims": {"holds": "supported", "fails": "refuted"}}
 COLUMNS = ("verdict", "statement", "found", "source")
 """Of the table of a suite."""
 
+STEPS = ("reach", "replication", "keys and content")
+"""The steps in which a claim is tested; a column each in the table of a suite that has steps."""
+
 ABOUT = (
     "Each rule was written before the numbers. It holds where the 95 % interval over seeds is within what the rule asks, "
     "fails where it is outside, and is undecided in between."
+)
+
+ABOUT_CLAIMS = (
+    "A claim is tested in three steps. Reach: the method's strongest setting moves something, else the claim is not "
+    "testable here. Replication: by the source's own measure and solver the published direction is seen. Then the rule, by "
+    "keys and by content. Only a claim with reach and replication can be refuted, without them it is not seen here. A "
+    "verdict is about the testbed that it names and nothing else. Records that have the last step alone refute nothing."
 )
 
 
@@ -45,8 +55,9 @@ class Card:
 
     @property
     def word(self) -> str:
-        """The verdict in the words of its suite: claims are `supported` or `refuted`."""
-        return WORDS.get(self.outcome.suite, {}).get(self.verdict, self.verdict)
+        """The verdict in the words of its suite: claims are `supported` or `refuted`, and say where."""
+        word, finding = WORDS.get(self.outcome.suite, {}).get(self.verdict, self.verdict), self.outcome.finding
+        return f"{word.removesuffix(' here')} on {finding.where}" if finding and finding.where else word
 
     @property
     def sign(self) -> str:
@@ -54,11 +65,24 @@ class Card:
         return SIGNS.get(self.verdict, "–")
 
     @property
-    def summary(self) -> tuple[str, str, str, str]:
+    def kind(self) -> str:
+        """The verdict as the name of a look."""
+        return self.verdict.replace(" ", "-") if self.outcome.finding else "none"
+
+    @property
+    def summary(self) -> tuple[str, ...]:
         """A line of the suite's table: verdict, statement, result, and source."""
         finding = self.outcome.finding
         result = f"{finding.statistic}: {interval(finding.estimate)}" if finding else self.outcome.reason
         return f"{self.sign} {self.word}", self.outcome.title, result, finding.source if finding else ""
+
+    @property
+    def stepwise(self) -> tuple[str, ...]:
+        """The same with a cell a step in place of the result."""
+        verdict, title, result, source = self.summary
+        steps = {step.name: step for step in self.outcome.finding.steps} if self.outcome.finding else {}
+        found = [_step(steps[name]) if name in steps else "not measured" for name in STEPS[:-1]]
+        return verdict, title, *found, _step(steps[STEPS[-1]]) if STEPS[-1] in steps else result, source
 
     @property
     def words(self) -> list[tuple[str, str]]:
@@ -67,7 +91,8 @@ class Card:
         if finding is None:
             return [("no numbers", self.outcome.reason)]
         result = f"{finding.statistic} {interval(finding.estimate)}, over seeds {spans(finding.seeds)}"
-        parts = [("rule", finding.rule), ("found", result), ("reason", finding.reason), ("source", finding.source)]
+        steps = [(step.name, f"{step.asks} {_step(step)}") for step in finding.steps]
+        parts = [("rule", finding.rule), *steps, ("found", result), ("reason", finding.reason), ("source", finding.source)]
         return [(name, text) for name, text in parts if text]
 
     @property
@@ -94,6 +119,26 @@ class Suite:
     title: str
     cards: list[Card]
 
+    @property
+    def about(self) -> str:
+        """How to read its verdicts."""
+        return f"{ABOUT} {ABOUT_CLAIMS}" if self.stepwise else ABOUT
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The headings of its table."""
+        return (*COLUMNS[:2], *STEPS, COLUMNS[-1]) if self.stepwise else COLUMNS
+
+    @property
+    def lines(self) -> list[tuple[str, ...]]:
+        """Its table, a line a finding."""
+        return [card.stepwise if self.stepwise else card.summary for card in self.cards]
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether its findings are tested in steps."""
+        return self.name in WORDS
+
 
 def suites(board: Leaderboard) -> list[Suite]:
     """All findings of a leaderboard, suite by suite, in their order."""
@@ -116,12 +161,18 @@ def _suites(outcomes: Sequence[Outcome]) -> list[str]:
 def _counts(suite: str, cards: Sequence[Card]) -> str:
     verdicts = [card.verdict for card in cards]
     numbers = {verdict: verdicts.count(verdict) for verdict in SIGNS}
-    words = {verdict: verdict.removesuffix("s") if numbers[verdict] > 1 else verdict for verdict in SIGNS}
+    words = {verdict: verdict.removesuffix("s") if numbers[verdict] > 1 else verdict for verdict in SIGNS}  # hold, fail
     words |= WORDS.get(suite, {})
     parts = [f"{count} {words[verdict]}" for verdict, count in numbers.items() if count]
     without = len(verdicts) - sum(numbers.values())
     parts += [f"{without} without numbers"] if without else []
     return f"{suite}, {len(verdicts)} finding{'' if len(verdicts) == 1 else 's'}: {', '.join(parts)}"
+
+
+def _step(step: Step) -> str:
+    """`yes: M 0.90 to 0.20`."""
+    answer = {True: "yes", False: "no", None: "not sure" if step.found else "not measured"}[step.seen]
+    return f"{answer}: {step.found}" if step.found else answer
 
 
 def points(finding: Finding) -> list[tuple[str, str, str]]:

@@ -183,8 +183,8 @@ def _findings(board: Leaderboard) -> list[str]:
 
 def _suite(suite: Suite) -> list[str]:
     """A table of all verdicts, then each finding by itself."""
-    lines = _tabulate([card.summary for card in suite.cards], finding_cards.COLUMNS)
-    return [f"## {escape(prose.sentence(suite.title))}", finding_cards.ABOUT, lines, *map(_card, suite.cards)]
+    lines = _tabulate(suite.lines, suite.columns)
+    return [f"## {escape(prose.sentence(suite.title))}", suite.about, lines, *map(_card, suite.cards)]
 
 
 def _card(card: Card) -> str:

@@ -60,8 +60,6 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         columns=grid.columns,
         rows=_rows(board, grid.columns),
         filters=_filters(board),
-        about_findings=finding_cards.ABOUT,
-        finding_columns=finding_cards.COLUMNS,
         suites=[_suite(number, suite) for number, suite in enumerate(finding_cards.suites(board))],
         testbeds=(testbeds := [_testbed(number, board, facts, runs) for number, facts in enumerate(board.testbeds)]),
         has_maps=any(picture.generated for one in testbeds for wall in one.walls for picture in wall.pictures),

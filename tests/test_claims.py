@@ -1,64 +1,143 @@
-"""Claims: what may be stated, and that the verdict follows from numbers that are known."""
+"""Claims: what may be stated, and that verdicts follow from numbers that are known, step by step."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
+from record_samples import finding
 from solidmark.benchmark.claims import StatedClaim, find_claims
-from solidmark.reports import finding_cards
+from solidmark.reports import finding_cards, markdown, page
 from worlds import digits
 
-from solidmark import Claim
+from solidmark import Claim, Origin
 from solidmark.errors import InvalidValue
-from solidmark.findings import Verdict
-from solidmark.leaderboard import Outcome
+from solidmark.findings import Step, Verdict, replicated
+from solidmark.leaderboard import build_leaderboard
+
+ROW, STRONGEST, NONE = "gni(scale=0.1)", "gni(scale=2.0)", "none"
+HOLDS, FAILS, UNDECIDED, NOT_SEEN, NOT_TESTABLE = Verdict
+NO_PICTURES = Origin(copies=())
 
 
 @dataclass
 class Oracle:
-    """Experiments whose M is given for each method and query."""
+    """Experiments whose M is given for each method and query, and what pictures tell for each method."""
 
     recalls: dict
+    copies: dict = field(default_factory=dict)
     seeds: tuple = (0, 1, 2)
+    solvers: set = field(default_factory=set)
 
     def testbed(self, expression, **numbers):
         return digits(**numbers)
 
-    def measure_recall(self, testbed, seed, composition, query):
-        return SimpleNamespace(value=self.recalls[composition.label, query] + 0.001 * seed)
+    def measure_recall(self, testbed, seed, composition, query, solver):
+        known = {(STRONGEST, "outpaint"): 0.0, (NONE, "outpaint"): 0.9, **self.recalls}
+        return SimpleNamespace(value=known[composition.label, query] + 0.001 * seed)
+
+    def measure_copies(self, testbed, seed, composition, solver):
+        self.solvers.add((solver.steps, solver.eta, solver.guidance))
+        return {name: value + 0.001 * seed for name, value in self.copies.get(composition.label, {}).items()}
 
 
-def judged(claim, recalls):
-    return StatedClaim("gni", 1, claim).test(Oracle(recalls))
+def judged(claim, recalls, **copies):
+    return StatedClaim("gni", 1, claim).test(Oracle(recalls, **copies))
 
 
-@pytest.mark.parametrize(("left", "verdict"), [(0.1, "holds"), (0.45, "undecided"), (0.8, "fails")])
-def test_a_ratio_is_judged_against_its_bound(left, verdict):
-    claim = Claim("It halves M.", below=0.5)
-    oracle = {("gni(scale=0.1)", "outpaint"): 0.9 * left, ("none", "outpaint"): 0.9}
-    shaky = replace(claim, below=0.4501) if verdict == "undecided" else claim
-    assert judged(shaky, oracle).verdict is Verdict(verdict)
+def pictures(row, baseline=0.8, strongest=0.1):
+    """What `ratio` and `features` tell of the row, of the baseline, and of the strongest setting."""
+    values = {ROW: row, NONE: baseline, STRONGEST: strongest}
+    return {label: {"ratio": value, "features": value} for label, value in values.items()}
+
+
+@pytest.mark.parametrize(("left", "verdict"), [(0.1, HOLDS), (0.45, UNDECIDED), (0.8, NOT_SEEN)])
+def test_a_ratio_is_judged_against_its_bound_and_refuted_by_no_keys_alone(left, verdict):
+    claim = Claim("It halves M.", below=0.4501 if verdict is UNDECIDED else 0.5, origin=NO_PICTURES)
+    assert judged(claim, {(ROW, "outpaint"): 0.9 * left}).verdict is verdict
 
 
 def test_a_difference_compares_two_queries_of_one_method():
     claim = Claim("Hidden.", "difference", above=0.2, against="", query="grid", against_query="outpaint")
-    finding = judged(claim, {("gni(scale=0.1)", "grid"): 0.9, ("gni(scale=0.1)", "outpaint"): 0.4})
-    assert finding.estimate.value == pytest.approx(0.5)
-    assert finding.verdict is Verdict.HOLDS
+    found = judged(claim, {(ROW, "grid"): 0.9, (ROW, "outpaint"): 0.4})
+    assert found.estimate.value == pytest.approx(0.5)
+    assert found.verdict is HOLDS
 
 
-@pytest.mark.parametrize(("left", "verdict"), [(0.4, "holds"), (0.6, "undecided")])
+@pytest.mark.parametrize(("left", "verdict"), [(0.4, HOLDS), (0.6, UNDECIDED)])
 def test_what_was_not_taken_away_cannot_come_back(left, verdict):
     claim = Claim("Hidden.", "difference", above=0.2, against="", query="grid", against_query="outpaint", premise=0.5)
-    finding = judged(claim, {("gni(scale=0.1)", "grid"): 0.9, ("gni(scale=0.1)", "outpaint"): left})
-    assert finding.verdict is Verdict(verdict)
-    assert ("speaks of what is below 0.5" in finding.reason) is (verdict == "undecided")
+    found = judged(claim, {(ROW, "grid"): 0.9, (ROW, "outpaint"): left})
+    assert found.verdict is verdict
+    assert ("speaks of what is below 0.5" in found.reason) is (verdict is UNDECIDED)
+
+
+@pytest.mark.parametrize(
+    ("keys", "shown", "verdict"),
+    [
+        (0.05, 0.1, HOLDS),  # both yardsticks say so
+        (0.8, 0.7, FAILS),  # pictures fall a little, as published, but by far not so much
+        (0.05, 0.7, FAILS),  # the keys are gone, and the pictures come back
+        (0.8, 0.9, NOT_SEEN),  # the source's own measure does not see it
+        (0.05, 0.9, NOT_SEEN),  # nor can keys make up for that
+    ],
+)
+def test_who_refutes_has_first_seen_what_was_published(keys, shown, verdict):
+    claim = Claim("It takes nine tenths.", below=0.2, origin=Origin(copies=("features",)))
+    found = judged(claim, {(ROW, "outpaint"): keys}, copies=pictures(shown))
+    assert found.verdict is verdict
+    assert [step.seen for step in found.steps[:2]] == [True, shown < 0.8]
+
+
+@pytest.mark.parametrize(
+    ("keys", "shown", "reaches"), [(0.88, 0.78, False), (0.5, 0.78, True), (0.88, 0.5, True), (1.1, 0.78, True)]
+)
+def test_a_method_whose_strongest_setting_moves_neither_keys_nor_pictures_is_not_testable(keys, shown, reaches):
+    claim = Claim("It hardly matters.", above=0.9)
+    found = judged(claim, {(ROW, "outpaint"): 0.89, (STRONGEST, "outpaint"): keys}, copies=pictures(0.79, strongest=shown))
+    assert found.steps[0].seen is reaches
+    assert found.verdict is (HOLDS if reaches else NOT_TESTABLE)
+
+
+def test_reach_must_be_seen_in_every_seed():
+    shaky = SimpleNamespace(**vars(Oracle({})))
+    shaky.testbed, shaky.measure_copies = Oracle({}).testbed, Oracle({}).measure_copies
+    shaky.measure_recall = lambda testbed, seed, composition, *rest: SimpleNamespace(
+        value=0.2 if composition.label == STRONGEST and seed else 0.9
+    )
+    assert StatedClaim("gni", 1, Claim("Gone.", below=0.5)).test(shaky).verdict is NOT_TESTABLE
+
+
+def test_the_source_is_replicated_under_its_own_solver_and_by_the_first_measure_that_applies():
+    origin, oracle = Origin(copies=("sscd", "features"), steps=50, guidance=7.5), Oracle({(ROW, "outpaint"): 0.1})
+    oracle.copies = pictures(0.2)
+    found = StatedClaim("gni", 1, Claim("Gone.", below=0.2, origin=origin)).test(oracle)
+    assert oracle.solvers == {(50, 0.0, 7.5)}
+    assert "features" in found.steps[1].found
+
+
+def test_a_method_that_may_only_cut_captions_off_is_judged_by_the_query_that_finds_most_and_by_any_picture():
+    claim = Claim("Gone.", below=0.2, also=("by-content",))
+    keys = {(ROW, "outpaint"): 0.0, (ROW, "by-content"): 0.6}
+    found = judged(claim, keys)
+    assert found.estimate.value == pytest.approx(0.6 / 0.9, abs=0.01)
+    emitted = {label: {**one, "any": 0.9} for label, one in pictures(0.1).items()}
+    assert judged(claim, {(ROW, "outpaint"): 0.0, (ROW, "by-content"): 0.0}, copies=emitted).verdict is FAILS
+
+
+@pytest.mark.parametrize("reach", [True, False, None])
+@pytest.mark.parametrize("replication", [True, False, None])
+def test_only_reach_and_replication_together_let_a_claim_be_refuted(reach, replication):
+    refuted = replicated(FAILS, reach, replication) is FAILS
+    assert refuted is (reach is True and replication is True)
+    assert (replicated(HOLDS, reach, replication) is NOT_TESTABLE) is (reach is False)
 
 
 @pytest.mark.parametrize("wrong", [{}, {"below": float("nan")}, {"measure": "rank", "below": 1.0}])
 def test_a_claim_that_cannot_be_judged_is_refused(wrong):
     with pytest.raises(InvalidValue, match="Claim"):
         Claim("Nothing.", **wrong)
+    with pytest.raises(InvalidValue, match=r"Origin.testbeds"):
+        Origin(())
 
 
 def test_every_stated_claim_can_be_made_and_names_its_source():
@@ -68,7 +147,25 @@ def test_every_stated_claim_can_be_made_and_names_its_source():
         assert "arXiv" in (stated.claim.source or stated.composition.reference), stated.name
 
 
-def test_verdicts_of_claims_are_supported_or_refuted():
-    finding = judged(Claim("Gone.", "memorization", below=0.1), {("gni(scale=0.1)", "outpaint"): 0.0})
-    card = finding_cards.Card(Outcome("claims", finding.title, "id", "claims-gni-1", 0, "ok", "", finding))
-    assert card.summary[0] == "✓ supported"
+def old(verdict, name):
+    """A record of a claim by keys alone, as they were written before claims had steps."""
+    record = finding(name, verdict, suite="claims")
+    return {key: value for key, value in record.items() if key not in ("steps", "where")}
+
+
+def test_older_records_refute_nothing_and_the_number_of_each_verdict_is_told():
+    board = build_leaderboard([old("holds", "a"), old("fails", "b"), old("fails", "c"), old("undecided", "d")])
+    counted = "claims, 4 findings: 1 supported, 1 undecided, 2 not seen here"
+    assert finding_cards.counts(board.findings) == counted
+    assert counted in markdown.render(board, [])
+    assert counted.capitalize() in page.render(board, [])
+
+
+def test_a_verdict_says_where_and_the_table_has_a_column_a_step():
+    answers = zip(finding_cards.STEPS, (True, None, False), strict=True)
+    steps = [{"name": name, "asks": "Is it?", "seen": seen, "found": "0.5"} for name, seen in answers]
+    record = finding("a", "fails", suite="claims", where="digits", steps=steps)
+    (suite,) = finding_cards.suites(build_leaderboard([record]))
+    assert suite.columns[2:5] == ("reach", "replication", "keys and content")
+    assert suite.lines[0][:1] + suite.lines[0][2:5] == ("✗ refuted on digits", "yes: 0.5", "not sure: 0.5", "no: 0.5")
+    assert suite.cards[0].outcome.finding.steps[0] == Step(**steps[0])

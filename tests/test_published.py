@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from solidmark import Claim, plugins
+from solidmark import Claim, Origin, plugins
 from solidmark.mitigation.composition import Composition, Part
 from solidmark.plugins import GROUPS
 
@@ -45,9 +45,15 @@ def described(family: str) -> list[str]:
 
 def _stated(claim: Claim) -> dict[str, object]:
     """The fields of a claim that decide its verdict, but for those at their defaults."""
-    plain, words = Claim("", below=0.0), ("text", "source")
-    values = {field.name: getattr(claim, field.name) for field in dataclasses.fields(claim) if field.name not in words}
-    return {name: value for name, value in values.items() if name == "below" or value != getattr(plain, name)}
+    plain, words = Claim("", below=0.0), ("text", "source", "origin")
+    whole = {name: one for name, one in _fields(claim, plain).items() if name not in words}
+    return {"below": claim.below, **whole, **_fields(claim.origin, plain.origin)}
+
+
+def _fields(one: Claim | Origin, plain: Claim | Origin) -> dict[str, object]:
+    """The fields that are not as in a plain one."""
+    values = {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
+    return {name: value for name, value in values.items() if value != getattr(plain, name)}
 
 
 def _pairs(values: object) -> str:

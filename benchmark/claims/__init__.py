@@ -1,4 +1,7 @@
-"""Claims of papers, tested on small models: each `Claim` is stated by the class of the method that makes it."""
+"""Claims of papers, tested on small models: each `Claim` is stated by the class of the method that makes it.
+
+`steps` has the three steps in which a claim is tested.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from functools import cached_property
 
 from solidmark import Claim, plugins
 from solidmark.experiments import Experiments
-from solidmark.findings import Finding, Series, Verdict, decide, over_seeds
-from solidmark.mitigation.claims import MEASURES
+from solidmark.findings import Finding
 from solidmark.mitigation.composition import Composition, Part
+
+from . import steps
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,12 @@ class StatedClaim:
         return Composition((replace(part, mitigation=replace(part.mitigation, **self.claim.parameters)),))
 
     @property
+    def strongest(self) -> Composition:
+        """The method at the last of its settings, which are listed weakest first; as tested, where it has no others."""
+        parts = plugins.family(self.family)
+        return Composition((parts[-1],)) if isinstance(parts, list) and len(parts) > 1 else self.composition
+
+    @property
     def against(self) -> Composition:
         """The method that it is compared with; nothing by default."""
         if self.claim.against is None:
@@ -41,44 +51,9 @@ class StatedClaim:
         return plugins.compose(self.claim.against) if self.claim.against else self.composition
 
     def test(self, experiments: Experiments) -> Finding:
-        """The measure of the claim over seeds, and its verdict."""
-        claim, testbed = self.claim, experiments.testbed(self.claim.testbed)  # as in the table, so that its models are used
-        compared = {f"{self.composition.label}, {claim.query}": (self.composition, claim.query)}
-        if claim.measure != "memorization":
-            query = claim.against_query or claim.query
-            compared[f"{self.against.label}, {query}"] = (self.against, query)
-        values = {
-            label: [experiments.measure_recall(testbed, seed, *method).value for seed in experiments.seeds]
-            for label, method in compared.items()
-        }
-        measured = over_seeds([_measure(claim, row) for row in zip(*values.values(), strict=True)])
-        points = [(label, over_seeds(by_seed)) for label, by_seed in values.items()]
-        verdict = decide(measured, above=claim.above, below=claim.below)
-        applies = claim.premise is None or points[-1][1].value < claim.premise
-        row, against = (*(f"`{label}`" for label in compared), "")[:2]
-        return Finding(
-            suite="claims",
-            name=self.name,
-            title=claim.text,
-            rule=claim.rule,
-            verdict=verdict if applies else Verdict.UNDECIDED,
-            reason=f"on {claim.testbed}, M: "
-            + ", ".join(f"{label} {estimate.value:.2f}" for label, estimate in points)
-            + ("" if applies else f"; the claim speaks of what is below {claim.premise:g} before"),
-            statistic=MEASURES[claim.measure].format(row=row, against=against),
-            estimate=measured,
-            seeds=experiments.seeds,
-            series=(Series.of("M", points),),
-            x_title="method, query",
-            y_title="M",
-            source=claim.source or self.composition.reference,
-        )
-
-
-def _measure(claim: Claim, values: tuple[float, ...]) -> float:
-    if claim.measure == "memorization":
-        return values[0]
-    return values[0] / values[1] if claim.measure == "ratio" else values[0] - values[1]
+        """What the three steps find over seeds, and the verdict."""
+        methods = steps.Methods(self.composition, self.against, self.strongest)
+        return steps.test(self.name, self.claim, methods, experiments)
 
 
 def find_claims() -> Iterator[StatedClaim]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .collection.loop import Measure
     from .mitigation import Mitigation, Needs, Sampler, Stage, Trainer
-    from .mitigation.claims import Claim
+    from .mitigation.claims import Claim, Origin
 
-__all__ = ["Claim", "Measure", "Mitigation", "Needs", "Sampler", "Stage", "Trainer"]
+__all__ = ["Claim", "Measure", "Mitigation", "Needs", "Origin", "Sampler", "Stage", "Trainer"]
 
 
 def __getattr__(name: str) -> Any:

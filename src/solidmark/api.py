@@ -2,13 +2,13 @@
 
 Their tests import `solidmark.testing`, reports `solidmark.leaderboard`. Everything else may change without notice.
 
-`from solidmark import Claim, Mitigation, Needs, Sampler, Stage, Trainer` is enough for a plain mitigation and is free of
-torch. This module has those six and the rest, and imports torch. A report must not import torch: it imports
+`from solidmark import Claim, Mitigation, Needs, Origin, Sampler, Stage, Trainer` is enough for a plain mitigation, and is
+free of torch. This module has those seven and the rest, and imports torch. A report must not import torch: it imports
 `solidmark.leaderboard` in place of this module.
 
 **Mitigation.** A mitigation is a frozen dataclass, a subclass of `Mitigation`, that overrides its hooks. `Stage`, `Needs`
-and `Claim` are what it states. `Trainer` and `Sampler` wrap a training or a batch of queries. `Data` has the parts of the
-data that it declared, and takes each `ReportedValue` for the record. `Scale` is a guidance scale.
+and `Claim`, with its `Origin`, are what it states. `Trainer` and `Sampler` wrap a training or a batch of queries. `Data` has
+the parts of the data that it declared, and takes each `ReportedValue` for the record. `Scale` is a guidance scale.
 
 **Models and batches.** A `Denoiser` is the interface of all models. A `Model` is a trained one, with its `Network`, or a
 `LatentNetwork` behind an `Autoencoder`, and its `Schedule`. It gives a `Prediction` and counts its `Evaluations`.
@@ -50,7 +50,7 @@ from .marks import Blocks, Border, Mark, Patch
 from .marks import paint as paint_keys
 from .marks import read as read_keys
 from .metrics.distances import Distance, Surroundings
-from .mitigation import Claim, Mitigation, Needs, Sampler, Scale, Stage, Trainer
+from .mitigation import Claim, Mitigation, Needs, Origin, Sampler, Scale, Stage, Trainer
 from .mitigation.composition import Composition
 from .mitigation.handout import Data
 from .mitigation.run import Run
@@ -114,6 +114,7 @@ __all__ = [
     "Network",
     "NoisedBatch",
     "NotApplicable",
+    "Origin",
     "Patch",
     "PluginFault",
     "Prediction",

@@ -11,16 +11,19 @@ from torch import Tensor
 
 from . import models, plugins, provenance
 from .findings import over_seeds
-from .measurement import answers, weights
-from .measurement.answers import Responses
+from .measurement import answers, content, distances, weights
+from .measurement.answers import PLAIN, Responses
 from .measurement.blind import with_keys
 from .measurement.case import Case, Workspace
+from .measurement.distances import HEADLINE
 from .metrics import scores
+from .metrics.features import judge_features
 from .mitigation import Mitigation, Stage, Trainer
 from .mitigation.composition import Composition, Part
 from .mitigation.run import TrainingSet
 from .models import Denoiser, Model
 from .plugins import GROUPS
+from .queries.caption_only import CaptionOnly
 from .sampling import SolverConfig
 from .schema.numbers import Estimate
 from .split import Split
@@ -123,17 +126,40 @@ class Experiments:
         return answers.ask_query(case, case.leading, model, self.workspace, with_keys(split))
 
     def measure_recall(
-        self, testbed: Testbed, seed: int, mitigation: str | Composition, query: str = "outpaint"
+        self,
+        testbed: Testbed,
+        seed: int,
+        mitigation: str | Composition,
+        query: str = "outpaint",
+        solver: SolverConfig | None = None,
     ) -> Estimate:
         """M of the images that a mitigation is about, under a query: the forget list where there is one, else all.
 
         Several experiments need the same M, so the answers are stored.
         """
         composition = plugins.compose(mitigation) if isinstance(mitigation, str) else mitigation
-        case = self.case(testbed, seed, query, composition=composition)
+        case = self.case(testbed, seed, query, composition=composition, solver=solver or self.solver)
         model, _ = weights.edit_or_load(case, self.workspace)
         responses, target = answers.ask_cached(case, case.leading, model, self.workspace), case.groups["target"]
         return scores.memorization(responses.trained[target], case.truth.trained_keys.double().numpy()[target])
+
+    def measure_copies(
+        self, testbed: Testbed, seed: int, mitigation: str | Composition, solver: SolverConfig
+    ) -> dict[str, float]:
+        """By distance, how well pictures of their own captions tell trained from held-out images: 2 AUROC - 1, chance 0.
+
+        `ratio` is the headline of content and `any` the same of pictures of any caption; the others are the installed
+        distances that apply, where captions are images' own. The pictures are generated plainly and stored.
+        """
+        composition = plugins.compose(mitigation) if isinstance(mitigation, str) else mitigation
+        plain = ((PLAIN, CaptionOnly()),)
+        case = replace(self.case(testbed, seed, composition=composition, solver=solver), queries=plain)
+        model, _ = weights.edit_or_load(case, self.workspace)
+        found = content.measure_content(case, answers.ask_cached(case, PLAIN, model, self.workspace), {})
+        assert found is not None  # plain generation always has pictures
+        beside = distances.measure_distances(found.views, judge_features(testbed.judge()), seed)
+        scored = {"any": found.any, HEADLINE: found.own or found.any, **{name: one.own for name, one in beside.items()}}
+        return {name: 2 * score.auroc.value - 1 for name, score in scored.items() if score is not None}
 
     def recall(self, responses: Responses, split: Split) -> Estimate:
         """M of the trained images."""

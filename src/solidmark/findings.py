@@ -18,11 +18,27 @@ from .schema.numbers import Estimate
 
 
 class Verdict(Enum):
-    """`holds` where the interval lies within what the rule asks, `fails` where it lies outside, else `undecided`."""
+    """`holds` where the interval lies within what the rule asks, `fails` where it lies outside, else `undecided`.
+
+    A published claim can also be `not seen here`, by its own measure or by ours, without being refuted, or `not testable
+    here`, where the method moves nothing (see `replicated`).
+    """
 
     HOLDS = "holds"
     FAILS = "fails"
     UNDECIDED = "undecided"
+    NOT_SEEN = "not seen here"
+    NOT_TESTABLE = "not testable here"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a test: what it asks, whether that was `seen` (None where nobody measured it), and what was `found`."""
+
+    name: str
+    asks: str
+    seen: bool | None
+    found: str
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,8 @@ class Finding:
 
     `rule` was stated before the numbers; `statistic` is what the rule is about, and `estimate` its value with an interval
     over `seeds`; `reason` says in words what was found; `chance` is the y that chance gives; `source` is title and arXiv
-    number of the claim, if somebody published it; `details` are further numbers, JSON only.
+    number of the claim, if somebody published it; `details` are further numbers, JSON only. A claim is tested in `steps`,
+    and its verdict is about `where` they were taken, no more.
     """
 
     suite: str
@@ -71,6 +88,8 @@ class Finding:
     chance: float | None = 0.0
     source: str = ""
     details: Mapping[str, object] = field(default_factory=dict)
+    where: str = ""
+    steps: tuple[Step, ...] = ()
 
     def as_record(self) -> dict[str, object]:
         """The fields as JSON, the verdict as its word."""
@@ -116,6 +135,20 @@ def crossing(curve: Mapping[int, float] | Mapping[float, float], level: float) -
 def decide_passed(crossings: Sequence[Crossing], verdict: Verdict) -> Verdict:
     """The verdict on numbers that follow from crossings: UNDECIDED where a crossing is a bound only."""
     return verdict if all(crossing.passed for crossing in crossings) else Verdict.UNDECIDED
+
+
+def replicated(rule: Verdict, reach: bool | None, replication: bool | None) -> Verdict:
+    """The verdict on a published claim, from the rule's verdict by keys and content and from the steps before it.
+
+    Without `reach`, where the method's strongest setting moves nothing, nothing can be said. Who refutes must first have
+    seen what was published: without `replication` by the source's own measure, a rule that fails is not seen here, and so
+    is one that holds where the source's measure shows the contrary. None is a step that nobody took.
+    """
+    if reach is False:
+        return Verdict.NOT_TESTABLE
+    if rule is Verdict.FAILS:
+        return Verdict.FAILS if reach and replication else Verdict.NOT_SEEN
+    return Verdict.NOT_SEEN if rule is Verdict.HOLDS and replication is False else rule
 
 
 def all_of(verdicts: Sequence[Verdict]) -> Verdict:

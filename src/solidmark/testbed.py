@@ -69,6 +69,8 @@ class Testbed:
     version: ClassVar[int] = 1
     solvers: ClassVar[dict[str, SolverConfig]] = {"fast": FAST, "paper": PAPER, "ddim": DDIM}
     expected: ClassVar[str] = ""
+    known_as: ClassVar[str] = ""
+    """What a verdict that holds here holds on, such as `digits`; empty for the name of the testbed."""
     least: ClassVar[float | None] = None
     """The least M that the unmitigated model has under `outpaint` and the fast solver, at the default fields: below that no
     row is believed. None where that is not known."""

@@ -1,6 +1,6 @@
 """Leaderboards: from records to rows, curves, ranks and pages. Pure functions of records; nothing here imports torch."""
 
-from ..findings import Finding, Series
+from ..findings import Finding, Series, Step
 from ..schema.numbers import Estimate, Share
 from ..schema.row import (
     NO_BLOCK,
@@ -91,6 +91,7 @@ __all__ = [
     "Series",
     "Share",
     "Space",
+    "Step",
     "TestbedFacts",
     "Utility",
     "Work",

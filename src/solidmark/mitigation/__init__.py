@@ -17,7 +17,7 @@ from .base import (
     stream_name,
     unused_overrides,
 )
-from .claims import Claim
+from .claims import Claim, Origin
 from .needs import Needs, Stage
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Claim",
     "Mitigation",
     "Needs",
+    "Origin",
     "Sampler",
     "Scale",
     "Stage",

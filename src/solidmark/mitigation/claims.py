@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import InvalidValue
 
@@ -13,6 +13,28 @@ MEASURES = {
     "difference": "M of {row} less that of {against}",
     "memorization": "M of {row}",
 }
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a claim was seen by its source, so that it can be replicated before it is judged.
+
+    `testbeds` come nearest to the source's model, the nearest first: a claim is read on the first of them that was
+    measured. `copies` are the installed distances of pictures that stand for the source's own measure, the first that
+    applies; `keys` where the source reads keys as we do, none where it is no measure of generated pictures. `steps` and
+    `guidance` are those of its solver, which adds no noise between the steps (eta 0); None is the testbed's. `solver` is
+    that of the last step, by keys, a name of the testbed's.
+    """
+
+    testbeds: tuple[str, ...] = ("digits",)
+    copies: tuple[str, ...] = ("ratio",)
+    steps: int | None = None
+    guidance: float | None = None
+    solver: str = "fast"
+
+    def __post_init__(self) -> None:
+        if not self.testbeds:
+            raise InvalidValue("Origin.testbeds", "none", "at least one testbed", "Name where the claim can be read.")
 
 
 @dataclass(frozen=True)
@@ -25,8 +47,9 @@ class Claim:
     the other side.
 
     `parameters` are those at which the method is tested, else its published default. `against` is the expression of a
-    mitigation, empty for this same method, None for the baseline without mitigation. Both are measured by `query` on
-    `testbed`, `against` by `against_query` where that is given. With a `premise` the claim applies only where M of
+    mitigation, empty for this same method, None for the baseline without mitigation. Both are measured by `query`,
+    `against` by `against_query` where that is given; `also` are further queries of this method, of which the one that finds
+    most counts. `origin` says where the source saw it. With a `premise` the claim applies only where M of
     `against` is below it (something was taken away which can come back), and is else undecided. `source` is title and
     arXiv number where it is not the method's own `reference`.
 
@@ -41,7 +64,8 @@ class Claim:
     against: str | None = None
     query: str = "outpaint"
     against_query: str = ""
-    testbed: str = "digits"
+    origin: Origin = field(default_factory=Origin)
+    also: tuple[str, ...] = ()
     premise: float | None = None
     source: str = ""
 
@@ -52,6 +76,19 @@ class Claim:
         if not bounds or not all(math.isfinite(bound) for bound in bounds):
             found = f"above={self.above}, below={self.below}"
             raise InvalidValue("Claim", found, "a finite bound", "State the bound from which on the claim is supported.")
+
+    @property
+    def by_pictures(self) -> bool:
+        """Whether generated pictures can show it, and not only an attack on the weights."""
+        return not self.against_query and bool(self.origin.copies)
+
+    @property
+    def direction(self) -> Claim:
+        """The weaker claim that must be seen before this one is judged: that memory falls, or rises, or stays as it is."""
+        if self.measure == "difference":
+            return replace(self, above=None if self.above is None else 0.0, below=None if self.below is None else 0.0)
+        falls = self.below is not None and (self.above is None or self.measure == "memorization")
+        return replace(self, measure="ratio", above=None, below=1.0) if falls else self
 
     @property
     def rule(self) -> str:

@@ -535,6 +535,15 @@ class SeriesBlock(TypedDict):
     high: list[float]
 
 
+class StepBlock(TypedDict):
+    """One step of a test: what it asks, whether that was seen (null where nobody measured it), and what was found."""
+
+    name: str
+    asks: str
+    seen: bool | None
+    found: str
+
+
 class FindingRecord(Identity, Stamp):
     """An experiment's rule, its statistic with interval, its verdict, and the points of its figure."""
 
@@ -546,7 +555,7 @@ class FindingRecord(Identity, Stamp):
     name: NotRequired[str]
     title: NotRequired[str]
     rule: NotRequired[str]
-    verdict: NotRequired[Literal["holds", "fails", "undecided"]]
+    verdict: NotRequired[Literal["holds", "fails", "undecided", "not seen here", "not testable here"]]
     statistic: NotRequired[str]
     estimate: NotRequired[EstimateBlock]
     seeds: NotRequired[list[int]]
@@ -556,6 +565,8 @@ class FindingRecord(Identity, Stamp):
     chance: NotRequired[float | None]
     source: NotRequired[str]
     details: NotRequired[dict[str, JsonValue]]
+    where: NotRequired[str]
+    steps: NotRequired[list[StepBlock]]
     attempt: NotRequired[int]
     provenance: NotRequired[ProvenanceBlock]
 

@@ -1,0 +1,196 @@
+"""The steps in which a claim is tested: reach, replication by the source's own measure, then keys and content.
+
+Who refutes must first have seen what was published. A method whose strongest setting moves nothing on a testbed cannot be
+judged there; and where the source's own measure and solver do not show what the source saw, its claim is not seen here,
+whatever keys say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from solidmark import Claim
+from solidmark.experiments import Experiments
+from solidmark.findings import Finding, Series, Step, Verdict, all_of, decide, over_seeds, replicated
+from solidmark.metrics.scores import Estimate
+from solidmark.mitigation.claims import MEASURES
+from solidmark.mitigation.composition import Composition
+from solidmark.sampling import SolverConfig
+from solidmark.testbed import Testbed
+
+LEAST = 0.1
+"""What a method with reach moves in each seed: a tenth of what the baseline has, in keys or in content."""
+
+HELD_OUT, GENERATED = 64, 16
+"""Held-out images and fresh captions of a claim's testbed: enough for an AUROC. Its models are those of the table."""
+
+CONTENT = "ratio"
+"""The distance that content is read with."""
+
+BASELINE = Composition()
+
+
+@dataclass(frozen=True)
+class Methods:
+    """The method at which a claim is tested, what it is compared with, and the method at its strongest setting."""
+
+    row: Composition
+    against: Composition
+    strongest: Composition
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A claim on one testbed: what its methods have, a number a seed."""
+
+    claim: Claim
+    methods: Methods
+    experiments: Experiments
+    testbed: Testbed
+
+    @property
+    def published(self) -> SolverConfig:
+        """The source's solver: no noise between the steps, its own steps and guidance where it states them."""
+        origin, solver = self.claim.origin, self.testbed.solvers["ddim"]
+        steps, guidance = origin.steps or solver.steps, solver.guidance if origin.guidance is None else origin.guidance
+        return replace(solver, name="published", eta=0.0, steps=steps, guidance=guidance)
+
+    def keys(self, method: Composition, query: str) -> list[float]:
+        """M of each seed under a query, by the solver of the claim."""
+        solver = self.testbed.solvers[self.claim.origin.solver]
+        ask = self.experiments.measure_recall
+        return [ask(self.testbed, seed, method, query, solver).value for seed in self.experiments.seeds]
+
+    def most(self, method: Composition, queries: Sequence[str]) -> list[float]:
+        """The largest M of each seed among queries."""
+        return [max(found) for found in zip(*(self.keys(method, query) for query in queries), strict=True)]
+
+    def pictures(self, method: Composition) -> Mapping[str, list[float]]:
+        """By distance, how well pictures tell trained from held-out images, a number a seed, under the source's solver."""
+        ask, seeds = self.experiments.measure_copies, self.experiments.seeds
+        found = [ask(self.testbed, seed, method, self.published) for seed in seeds]
+        return {name: [one[name] for one in found] for name in found[0] if all(name in one for one in found)}
+
+    def measured(self, row: Sequence[float], against: Sequence[float], claim: Claim | None = None) -> Estimate:
+        """The measure of a claim over seeds."""
+        pairs = zip(row, against, strict=True)
+        return over_seeds([_measure(claim or self.claim, *pair) for pair in pairs])
+
+
+def test(name: str, claim: Claim, methods: Methods, experiments: Experiments) -> Finding:
+    """All steps of a claim, and its verdict."""
+    testbed = experiments.testbed(claim.origin.testbeds[0])
+    held_out = max(HELD_OUT, min(testbed.trained, testbed.queried))
+    trial = Trial(claim, methods, experiments, replace(testbed, held_out=held_out, generated=GENERATED))
+    reach, replication = _reach(trial), _replication(trial)
+    keys, series = _keys(trial)
+    content, note = _content(trial)
+    applies = claim.premise is None or series.y[-1] < claim.premise
+    rule = all_of([decide(keys, above=claim.above, below=claim.below), *content]) if applies else Verdict.UNDECIDED
+    row, against = (*(f"`{label}`" for label in series.x), "")[:2]
+    premise = "" if applies else f"; the claim speaks of what is below {claim.premise:g} before"
+    told = ", ".join(f"{label} {value:.2f}" for label, value in zip(series.x, series.y, strict=True))
+    seen = {Verdict.HOLDS: True, Verdict.FAILS: False}.get(rule)
+    found = f"{MEASURES[claim.measure].format(row=row, against=against)} {_interval(keys)}{note}{premise}"
+    last = Step("keys and content", claim.rule, seen, found)
+    return Finding(
+        suite="claims",
+        name=name,
+        title=claim.text,
+        rule=claim.rule,
+        verdict=replicated(rule, reach.seen, replication.seen),
+        reason=f"on {claim.origin.testbeds[0]}, M: {told}{premise}",
+        statistic=MEASURES[claim.measure].format(row=row, against=against),
+        estimate=keys,
+        seeds=experiments.seeds,
+        series=(series,),
+        x_title="method, query",
+        y_title="M",
+        source=claim.source or methods.row.reference,
+        where=testbed.known_as or claim.origin.testbeds[0],
+        steps=(reach, replication, last),
+    )
+
+
+def _reach(trial: Trial) -> Step:
+    """Whether the strongest setting moves keys or pictures in each seed, in one direction, by a share of the baseline's."""
+    method = trial.methods.strongest
+    before, after = trial.keys(BASELINE, "outpaint"), trial.keys(method, "outpaint")
+    shares = {"M": [_share(*pair) for pair in zip(after, before, strict=True)]}
+    pictures, bare = trial.pictures(method), trial.pictures(BASELINE)
+    if CONTENT in pictures and CONTENT in bare:
+        shares["content"] = [_share(*pair) for pair in zip(pictures[CONTENT], bare[CONTENT], strict=True)]
+    told = ", ".join(f"{name} by {sum(one) / len(one):+.0%} of the baseline's" for name, one in shares.items())
+    asks = f"The strongest setting moves keys or content by at least {LEAST:.0%} in each seed."
+    return Step("reach", asks, any(map(_moves, shares.values())), f"`{method.label}` moves {told}")
+
+
+def _share(after: float, before: float) -> float:
+    """By which share of the baseline's a number has moved; 0 where the baseline remembers next to nothing."""
+    return (after - before) / before if before > LEAST else 0.0
+
+
+def _moves(shares: Sequence[float]) -> bool:
+    return min(shares) >= LEAST or max(shares) <= -LEAST
+
+
+def _replication(trial: Trial) -> Step:
+    """Whether the published direction is seen by the source's own measure, under its solver."""
+    claim, solver = trial.claim, trial.published
+    direction = claim.direction
+    asks = f"Under {solver.steps} steps without noise and guidance {solver.guidance:g}: {direction.rule}"
+    if claim.origin.copies == ("keys",):
+        asks = f"By the solver `{claim.origin.solver}`: {direction.rule}"
+        measured, name = _keys(trial)[0], "keys"
+    elif not claim.by_pictures:
+        return Step("replication", asks, None, "")
+    else:
+        row, against = trial.pictures(trial.methods.row), trial.pictures(trial.methods.against)
+        applying = [name for name in claim.origin.copies if name in row and name in against]
+        if not applying:
+            return Step("replication", asks, None, "")
+        name = f"2 AUROC - 1 of `{applying[0]}`"
+        measured = trial.measured(row[applying[0]], against[applying[0]], direction)
+    verdict = decide(measured, above=direction.above, below=direction.below)
+    seen = {Verdict.HOLDS: True, Verdict.FAILS: False}.get(verdict)
+    return Step("replication", asks, seen, f"{name}, {direction.measure} {_interval(measured)}")
+
+
+def _keys(trial: Trial) -> tuple[Estimate, Series]:
+    """The measure of M over seeds, and M of each method."""
+    claim, methods = trial.claim, trial.methods
+    row = trial.most(methods.row, (claim.query, *claim.also))
+    points = [(f"{methods.row.label}, {' or '.join((claim.query, *claim.also))}", row)]
+    against = row
+    if claim.measure != "memorization":
+        query = claim.against_query or claim.query
+        against = trial.keys(methods.against, query)
+        points.append((f"{methods.against.label}, {query}", against))
+    estimates = [(label, over_seeds(values)) for label, values in points]
+    return trial.measured(row, against), Series.of("M", estimates)
+
+
+def _content(trial: Trial) -> tuple[list[Verdict], str]:
+    """The rule's verdict on the same pictures, by content; a method that may only cut captions off by any picture too."""
+    claim = trial.claim
+    if not claim.by_pictures:
+        return [], ""
+    row, against = trial.pictures(trial.methods.row), trial.pictures(trial.methods.against)
+    names = [name for name in ((CONTENT, "any") if claim.also else (CONTENT,)) if name in row and name in against]
+    if not names:
+        return [], ""
+    found = {name: trial.measured(row[name], against[name]) for name in names}
+    told = ", ".join(f"{'content' if name == CONTENT else name} {_interval(one)}" for name, one in found.items())
+    return [decide(one, above=claim.above, below=claim.below) for one in found.values()], f"; {told}"
+
+
+def _measure(claim: Claim, row: float, against: float) -> float:
+    if claim.measure == "memorization":
+        return row
+    return row / against if claim.measure == "ratio" else row - against
+
+
+def _interval(estimate: Estimate) -> str:
+    low, high = estimate.limits
+    return f"{estimate.value:.2f} [{low:.2f}, {high:.2f}]"
