@@ -21,4 +21,5 @@ benchmark:
 
 # The pages of the committed records: they are built, never committed.
 results:
-	$(BIN)/solidmark report results --into build/results
+	$(BIN)/python -m solidmark.benchmark.claims results --into build/claims
+	$(BIN)/solidmark report results build/claims --into build/results

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
-from record_samples import finding
+from record_samples import SOLVER, case, content, finding
 from solidmark.benchmark.claims import StatedClaim, find_claims
+from solidmark.benchmark.claims.__main__ import judge
+from solidmark.benchmark.claims.measuring import Recorded
 from solidmark.reports import finding_cards, markdown, page
 from worlds import digits
 
@@ -13,6 +15,8 @@ from solidmark import Claim, Origin
 from solidmark.errors import InvalidValue
 from solidmark.findings import Step, Verdict, replicated
 from solidmark.leaderboard import build_leaderboard
+from solidmark.leaderboard.render import load_leaderboard
+from solidmark.records import Writer
 
 ROW, STRONGEST, NONE = "gni(scale=0.1)", "gni(scale=2.0)", "none"
 HOLDS, FAILS, UNDECIDED, NOT_SEEN, NOT_TESTABLE = Verdict
@@ -28,8 +32,8 @@ class Oracle:
     seeds: tuple = (0, 1, 2)
     solvers: set = field(default_factory=set)
 
-    def testbed(self, expression, **numbers):
-        return digits(**numbers)
+    def testbed(self, expression):
+        return digits()
 
     def measure_recall(self, testbed, seed, composition, query, solver):
         known = {(STRONGEST, "outpaint"): 0.0, (NONE, "outpaint"): 0.9, **self.recalls}
@@ -169,3 +173,45 @@ def test_a_verdict_says_where_and_the_table_has_a_column_a_step():
     assert suite.columns[2:5] == ("reach", "replication", "keys and content")
     assert suite.lines[0][:1] + suite.lines[0][2:5] == ("✗ refuted on digits", "yes: 0.5", "not sure: 0.5", "no: 0.5")
     assert suite.cards[0].outcome.finding.steps[0] == Step(**steps[0])
+
+
+def recorded(row, baseline, strongest, shown=None, eta=0.0):
+    """Records of three seeds with these M, and pictures of these AUROC where they are given."""
+    solver = {**SOLVER, "eta": eta}
+    areas = dict(zip((ROW, NONE, STRONGEST), shown or (None,) * 3, strict=True))
+    blocks = {label: {} if area is None else {"content": content(area, 0.9)} for label, area in areas.items()}
+    values = {ROW: row, NONE: baseline, STRONGEST: strongest}
+    return [case(one, m, seed, solver=solver, **blocks[one]) for one, m in values.items() for seed in (0, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("row", "strongest", "shown", "eta", "verdict"),
+    [
+        (0.8, 0.1, (0.8, 0.95, 0.6), 0.0, FAILS),
+        (0.8, 0.1, (0.97, 0.95, 0.6), 0.0, NOT_SEEN),
+        (0.8, 0.1, (0.8, 0.95, 0.6), 1.0, NOT_SEEN),  # pictures of another solver replicate nothing
+        (0.8, 0.1, None, 0.0, NOT_SEEN),  # nor do older records, which have no pictures
+        (0.8, 0.85, None, 0.0, NOT_TESTABLE),
+        (0.1, 0.1, None, 0.0, HOLDS),
+    ],
+)
+def test_records_are_judged_as_models_are(row, strongest, shown, eta, verdict):
+    claim = Claim("It takes eight tenths.", below=0.2, origin=Origin(("mnist", "digits")))
+    found = StatedClaim("gni", 1, claim).judge(Recorded(recorded(row, 0.9, strongest, shown, eta)))
+    assert (found.verdict, found.where) == (verdict, "digits")
+
+
+def test_the_strongest_setting_that_was_recorded_shows_reach():
+    records = [one for one in recorded(0.8, 0.9, 0.1) if one["mitigation"] != STRONGEST]
+    found = StatedClaim("gni", 1, Claim("Gone.", below=0.2)).judge(Recorded(records))
+    assert f"`{ROW}` moves" in found.steps[0].found
+
+
+def test_a_claim_whose_row_was_not_recorded_is_left_out_with_the_reason(tmp_path):
+    for one in recorded(0.8, 0.9, 0.1):
+        Writer(tmp_path / "run").write(one)
+    count, missing = judge([tmp_path / "run"], tmp_path / "claims")
+    board = load_leaderboard([tmp_path / "run", tmp_path / "claims"])
+    assert [outcome.finding.verdict for outcome in board.findings] == [NOT_SEEN] * count
+    assert len(missing) == len([*find_claims()]) - count > 0
+    assert all("records of" in reason for reason in missing)

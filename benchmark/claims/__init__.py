@@ -15,6 +15,7 @@ from solidmark.findings import Finding
 from solidmark.mitigation.composition import Composition, Part
 
 from . import steps
+from .measuring import Asked, Measuring
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,10 @@ class StatedClaim:
         return Composition((replace(part, mitigation=replace(part.mitigation, **self.claim.parameters)),))
 
     @property
-    def strongest(self) -> Composition:
-        """The method at the last of its settings, which are listed weakest first; as tested, where it has no others."""
+    def sweep(self) -> tuple[Composition, ...]:
+        """The method at all its settings, weakest first."""
         parts = plugins.family(self.family)
-        return Composition((parts[-1],)) if isinstance(parts, list) and len(parts) > 1 else self.composition
+        return tuple(Composition((part,)) for part in parts) if isinstance(parts, list) else ()
 
     @property
     def against(self) -> Composition:
@@ -52,8 +53,11 @@ class StatedClaim:
 
     def test(self, experiments: Experiments) -> Finding:
         """What the three steps find over seeds, and the verdict."""
-        methods = steps.Methods(self.composition, self.against, self.strongest)
-        return steps.test(self.name, self.claim, methods, experiments)
+        return self.judge(Asked(experiments))
+
+    def judge(self, measuring: Measuring) -> Finding:
+        """The same from whatever was measured. Raises NotApplicable where a number is missing."""
+        return steps.test(self.name, self.claim, steps.Methods(self.composition, self.against, self.sweep), measuring)
 
 
 def find_claims() -> Iterator[StatedClaim]:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from solidmark import Claim
-from solidmark.experiments import Experiments
 from solidmark.findings import Finding, Series, Step, Verdict, all_of, decide, over_seeds, replicated
 from solidmark.metrics.scores import Estimate
 from solidmark.mitigation.claims import MEASURES
@@ -19,25 +18,21 @@ from solidmark.mitigation.composition import Composition
 from solidmark.sampling import SolverConfig
 from solidmark.testbed import Testbed
 
+from .measuring import HEADLINE, Measuring
+
 LEAST = 0.1
 """What a method with reach moves in each seed: a tenth of what the baseline has, in keys or in content."""
-
-HELD_OUT, GENERATED = 64, 16
-"""Held-out images and fresh captions of a claim's testbed: enough for an AUROC. Its models are those of the table."""
-
-CONTENT = "ratio"
-"""The distance that content is read with."""
 
 BASELINE = Composition()
 
 
 @dataclass(frozen=True)
 class Methods:
-    """The method at which a claim is tested, what it is compared with, and the method at its strongest setting."""
+    """The method at which a claim is tested, what it is compared with, and all its settings, weakest first."""
 
     row: Composition
     against: Composition
-    strongest: Composition
+    sweep: tuple[Composition, ...]
 
 
 @dataclass(frozen=True)
@@ -46,8 +41,14 @@ class Trial:
 
     claim: Claim
     methods: Methods
-    experiments: Experiments
+    measuring: Measuring
+    name: str
     testbed: Testbed
+
+    @property
+    def strongest(self) -> Composition:
+        """The method at the strongest setting that was measured."""
+        return next((one for one in reversed(self.methods.sweep) if self.measuring.covers(self.name, one)), self.methods.row)
 
     @property
     def published(self) -> SolverConfig:
@@ -58,9 +59,8 @@ class Trial:
 
     def keys(self, method: Composition, query: str) -> list[float]:
         """M of each seed under a query, by the solver of the claim."""
-        solver = self.testbed.solvers[self.claim.origin.solver]
-        ask = self.experiments.measure_recall
-        return [ask(self.testbed, seed, method, query, solver).value for seed in self.experiments.seeds]
+        solver, measuring = self.testbed.solvers[self.claim.origin.solver], self.measuring
+        return [measuring.recall(self.name, self.testbed, seed, method, query, solver) for seed in measuring.seeds]
 
     def most(self, method: Composition, queries: Sequence[str]) -> list[float]:
         """The largest M of each seed among queries."""
@@ -68,8 +68,8 @@ class Trial:
 
     def pictures(self, method: Composition) -> Mapping[str, list[float]]:
         """By distance, how well pictures tell trained from held-out images, a number a seed, under the source's solver."""
-        ask, seeds = self.experiments.measure_copies, self.experiments.seeds
-        found = [ask(self.testbed, seed, method, self.published) for seed in seeds]
+        ask, seeds = self.measuring.copies, self.measuring.seeds
+        found = [ask(self.name, self.testbed, seed, method, self.published) for seed in seeds]
         return {name: [one[name] for one in found] for name in found[0] if all(name in one for one in found)}
 
     def measured(self, row: Sequence[float], against: Sequence[float], claim: Claim | None = None) -> Estimate:
@@ -78,11 +78,10 @@ class Trial:
         return over_seeds([_measure(claim or self.claim, *pair) for pair in pairs])
 
 
-def test(name: str, claim: Claim, methods: Methods, experiments: Experiments) -> Finding:
+def test(name: str, claim: Claim, methods: Methods, measuring: Measuring) -> Finding:
     """All steps of a claim, and its verdict."""
-    testbed = experiments.testbed(claim.origin.testbeds[0])
-    held_out = max(HELD_OUT, min(testbed.trained, testbed.queried))
-    trial = Trial(claim, methods, experiments, replace(testbed, held_out=held_out, generated=GENERATED))
+    where, testbed = measuring.testbed(claim.origin.testbeds)
+    trial = Trial(claim, methods, measuring, where, testbed)
     reach, replication = _reach(trial), _replication(trial)
     keys, series = _keys(trial)
     content, note = _content(trial)
@@ -100,27 +99,27 @@ def test(name: str, claim: Claim, methods: Methods, experiments: Experiments) ->
         title=claim.text,
         rule=claim.rule,
         verdict=replicated(rule, reach.seen, replication.seen),
-        reason=f"on {claim.origin.testbeds[0]}, M: {told}{premise}",
+        reason=f"on {where}, M: {told}{premise}",
         statistic=MEASURES[claim.measure].format(row=row, against=against),
         estimate=keys,
-        seeds=experiments.seeds,
+        seeds=measuring.seeds,
         series=(series,),
         x_title="method, query",
         y_title="M",
         source=claim.source or methods.row.reference,
-        where=testbed.known_as or claim.origin.testbeds[0],
+        where=testbed.known_as or where,
         steps=(reach, replication, last),
     )
 
 
 def _reach(trial: Trial) -> Step:
     """Whether the strongest setting moves keys or pictures in each seed, in one direction, by a share of the baseline's."""
-    method = trial.methods.strongest
+    method = trial.strongest
     before, after = trial.keys(BASELINE, "outpaint"), trial.keys(method, "outpaint")
     shares = {"M": [_share(*pair) for pair in zip(after, before, strict=True)]}
     pictures, bare = trial.pictures(method), trial.pictures(BASELINE)
-    if CONTENT in pictures and CONTENT in bare:
-        shares["content"] = [_share(*pair) for pair in zip(pictures[CONTENT], bare[CONTENT], strict=True)]
+    if HEADLINE in pictures and HEADLINE in bare:
+        shares["content"] = [_share(*pair) for pair in zip(pictures[HEADLINE], bare[HEADLINE], strict=True)]
     told = ", ".join(f"{name} by {sum(one) / len(one):+.0%} of the baseline's" for name, one in shares.items())
     asks = f"The strongest setting moves keys or content by at least {LEAST:.0%} in each seed."
     return Step("reach", asks, any(map(_moves, shares.values())), f"`{method.label}` moves {told}")
@@ -177,11 +176,11 @@ def _content(trial: Trial) -> tuple[list[Verdict], str]:
     if not claim.by_pictures:
         return [], ""
     row, against = trial.pictures(trial.methods.row), trial.pictures(trial.methods.against)
-    names = [name for name in ((CONTENT, "any") if claim.also else (CONTENT,)) if name in row and name in against]
+    names = [name for name in ((HEADLINE, "any") if claim.also else (HEADLINE,)) if name in row and name in against]
     if not names:
         return [], ""
     found = {name: trial.measured(row[name], against[name]) for name in names}
-    told = ", ".join(f"{'content' if name == CONTENT else name} {_interval(one)}" for name, one in found.items())
+    told = ", ".join(f"{'content' if name == HEADLINE else name} {_interval(one)}" for name, one in found.items())
     return [decide(one, above=claim.above, below=claim.below) for one in found.values()], f"; {told}"
 
 

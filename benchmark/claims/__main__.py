@@ -1,0 +1,57 @@
+"""Judge claims by the records of runs, without asking a model:
+
+    python -m solidmark.benchmark.claims results --into build/claims
+    solidmark report results build/claims --into build/results
+
+A claim whose rows the records lack is left out; how many are is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from solidmark.errors import NotApplicable
+from solidmark.records import BENCHMARK_VERSION, Writer, read
+from solidmark.schema.record import CaseRecord
+
+from . import find_claims
+from .measuring import Recorded
+
+
+def judge(runs: Sequence[Path], into: Path) -> tuple[int, list[str]]:
+    """Write a finding a claim into a run folder of their own: how many, and why others are left out."""
+    records: list[CaseRecord] = [one for run in runs for one in read(run).records if one["event"] == "case"]
+    recorded, missing, count = Recorded(records), [], 0
+    shutil.rmtree(into / "records", ignore_errors=True)
+    writer = Writer(into)
+    for order, stated in enumerate(find_claims()):
+        try:
+            finding = stated.judge(recorded)
+        except NotApplicable as reason:
+            missing.append(f"{stated.name}: {reason}")
+            continue
+        digest = hashlib.sha256(repr((stated.name, [path.name for path in runs])).encode()).hexdigest()[:16]
+        identity = {"event": "finding", "case_id": f"finding-{digest}", "slug": f"claims-{stated.name}", "order": order}
+        empty = {"testbed": "", "mitigation": "", "family": "", "benchmark_version": BENCHMARK_VERSION}
+        writer.write({**finding.as_record(), **identity, **empty, "status": "ok"})
+        count += 1
+    return count, missing
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, judge, and say what was left out."""
+    parser = argparse.ArgumentParser(prog="solidmark.benchmark.claims", description="Judge claims by the records of runs.")
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs")
+    parser.add_argument("--into", required=True, type=Path, help="folder of the findings")
+    given = parser.parse_args(arguments)
+    count, missing = judge(given.runs, given.into)
+    print(f"{count} claims are judged, {len(missing)} are left out, whose rows these records lack:")
+    print(*missing, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
