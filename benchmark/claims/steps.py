@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from solidmark import Claim
 from solidmark.findings import Finding, Series, Step, Verdict, all_of, decide, over_seeds, replicated
-from solidmark.metrics.scores import Estimate
 from solidmark.mitigation.claims import MEASURES
 from solidmark.mitigation.composition import Composition
 from solidmark.sampling import SolverConfig
+from solidmark.schema.numbers import Estimate
 from solidmark.testbed import Testbed
 
 from .measuring import HEADLINE, Measuring
