@@ -9,6 +9,8 @@ from torch import Tensor
 from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.api import END, PADDING, NotApplicable, SamplingBatch
 
+from ._origins import STABLE_DIFFUSION
+
 FILLER = "!"
 """The token that is padded with, as published."""
 
@@ -35,7 +37,7 @@ class MaskedPadding(Mitigation):
     reference = "Memorization In Stable Diffusion Is Unexpectedly Driven by CLIP Embeddings, arXiv 2605.02908"
     claims: ClassVar[tuple[str | Claim, ...]] = (
         Claim(
-            "Copy-detection similarity to the memorized image falls from near 1 to 0.10.", below=0.2, testbed="latent-digits"
+            "Copy-detection similarity to the memorized image falls from near 1 to 0.10.", below=0.2, origin=STABLE_DIFFUSION
         ),
     )
 
@@ -76,7 +78,7 @@ class ReplacedPadding(MaskedPadding):
     stream = "solidmark.mitigations.clip_padding.ReplacedPadding"
     claims: ClassVar[tuple[str | Claim, ...]] = (
         Claim(
-            "Copy-detection similarity to the memorized image falls from near 1 to 0.08.", below=0.2, testbed="latent-digits"
+            "Copy-detection similarity to the memorized image falls from near 1 to 0.08.", below=0.2, origin=STABLE_DIFFUSION
         ),
     )
 
