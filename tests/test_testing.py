@@ -10,10 +10,10 @@ import torch
 
 from solidmark import Mitigation, Sampler, Stage, marks, plugins, testing
 from solidmark.errors import InvalidValue, NotApplicable, PluginFault
-from solidmark.mitigation import overridden_hooks, stream_name
+from solidmark.mitigation import Needs, overridden_hooks, stream_name
 from solidmark.queries import Access, Answer, Attack
 from solidmark.testing import Checked, check, examine
-from solidmark.testing.toys import toy
+from solidmark.testing.toys import ToySetup, toy
 
 TEXT = ("text",)
 
@@ -349,3 +349,15 @@ def test_a_watched_method_draws_from_the_streams_of_the_method_itself(kind):
     assert stream_name(type(watched)) == stream_name(kind)
     assert overridden_hooks(type(watched)) == overridden_hooks(kind)
     assert watched.parameters() == kind().parameters()
+
+
+def test_a_snapshot_follows_the_images_handed_out_and_the_weights():
+    setup = ToySetup("text", Needs.NOTHING)
+    before = setup.snapshot()
+    for changed in (setup.split.training.images, next(setup.model.network.parameters()).data):
+        kept = changed.clone()
+        changed.add_(1)
+        after = setup.snapshot()
+        changed.copy_(kept)
+        assert after != before
+        assert setup.snapshot() == before
