@@ -1,7 +1,7 @@
 """Normal queries: captions of the calibration set, put to the same service."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -13,6 +13,8 @@ from ._guidance_vector import guidance_norm
 
 COUNT = 256
 """The least number of normal queries that set a threshold."""
+LEVEL_COUNT = 64
+"""The least number of normal queries whose median is the unit of a dose."""
 
 
 def draw_normal_batch(batch: SamplingBatch, calibration: Examples, rng: Generator) -> SamplingBatch:
@@ -21,7 +23,7 @@ def draw_normal_batch(batch: SamplingBatch, calibration: Examples, rng: Generato
     captions = [
         calibration.captions[index] if says_something(own) else own for index, own in zip(drawn, batch.captions, strict=True)
     ]
-    noise = torch.randn(batch.noise.shape, generator=rng).to(batch.noise.device)
+    noise = torch.randn(batch.noise.shape, generator=rng).to(batch.noise)
     return replace(batch, captions=captions, embeddings=batch.model.embed(captions), noise=noise)
 
 
@@ -30,6 +32,19 @@ def calibrate_guidance_norm(batch: SamplingBatch, calibration: Examples, rng: Ge
     rounds = math.ceil(COUNT / int(batch.conditional.sum()))
     batches = (draw_normal_batch(batch, calibration, rng) for _ in range(rounds))
     return torch.quantile(torch.cat([guidance_norm(normal)[normal.conditional] for normal in batches]), 1 - share)
+
+
+def normal_level(
+    batch: SamplingBatch, calibration: Examples, rng: Generator, measure: Callable[[SamplingBatch], Tensor]
+) -> Tensor:
+    """The median of `measure(batch)`, (B,), over at least LEVEL_COUNT normal queries: the unit of an absolute dose.
+
+    Sources state norms, sharpness and similarity as numbers of one model. As multiples of what normal captions have, they
+    mean the same for another one: a memorized prompt starts above that level, whatever its size.
+    """
+    rounds = math.ceil(LEVEL_COUNT / int(batch.conditional.sum()))
+    batches = (draw_normal_batch(batch, calibration, rng) for _ in range(rounds))
+    return torch.cat([measure(normal)[normal.conditional] for normal in batches]).median()
 
 
 def sample_steps(batch: SamplingBatch, rng: Generator) -> Iterator[tuple[int, Tensor, Tensor]]:

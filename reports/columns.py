@@ -65,12 +65,12 @@ def _who(board: Leaderboard) -> list[Column[Row]]:
             "fidelity",
             "fidelity",
             "A: the published algorithm as it is. B: a part of it is replaced by its counterpart at this scale. C: only its "
-            "idea.",
+            "idea. Unverified: neither code nor the whole paper could be read. A control is nobody's method and has none.",
             TEXT,
-            lambda r: r.fidelity,
+            lambda r: None if r.control else r.fidelity or None,
             note="to the paper",
             main=any(row.fidelity for row in board.rows),
-            missing="not recorded",
+            missing="a control, or not recorded",
         ),
         Column(
             "needs",
@@ -103,8 +103,27 @@ def _status() -> Column[Row]:
     )
 
 
+def _reported() -> Column[Row]:
+    return Column(
+        "reported",
+        "what it did",
+        "What the parts report of themselves, as means over seeds: at sampling over the images of the leading query. "
+        "`acted_on` is the share of queries or images that a part changed; where it is 0, its dose was nothing here.",
+        TEXT,
+        lambda r: reported_text(r.reported.values) if r.reported is not None else None,
+        missing="it reports nothing, or its records are older than that",
+    )
+
+
+def reported_text(values: Mapping[str, object]) -> str | None:
+    """`sampling: acted_on 0.25, norm_after 1.2`: each number by its name; null without any."""
+    told = (f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items())
+    return ", ".join(told) or None
+
+
 def _origin() -> list[Column[Row]]:
     return [
+        _reported(),
         Column(
             "control",
             "reference",

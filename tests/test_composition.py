@@ -64,7 +64,7 @@ def test_the_parts_of_a_stage_are_those_that_act_at_it_in_order():
 
 
 def test_the_empty_composition_is_the_baseline():
-    assert (EMPTY.family, EMPTY.label, EMPTY.fidelity, EMPTY.reference) == ("none", "none", "A", "")
+    assert (EMPTY.family, EMPTY.label, EMPTY.fidelity, EMPTY.reference) == ("none", "none", "", "")
     assert (EMPTY.control, EMPTY.reference_curve, EMPTY.needs, EMPTY.parameters) == (True, False, Needs.NOTHING, {})
     assert (EMPTY.described(), EMPTY.notes) == ([], [])
 
@@ -76,10 +76,14 @@ def test_a_composition_has_the_families_needs_and_titles_of_all_its_parts():
 
 
 @pytest.mark.parametrize(
-    ("whole", "fidelity"), [(of(Edits()), "A"), (of(Edits(), Samples()), "B"), (of(Trains(), Samples()), "C")]
+    ("parts", "fidelity"), [((Edits(),), "A"), ((Edits(), Samples()), "B"), ((Trains(), Samples()), "C")]
 )
-def test_a_composition_is_as_faithful_as_its_least_faithful_part(whole, fidelity):
-    assert whole.fidelity == fidelity
+def test_a_composition_is_as_faithful_as_its_least_faithful_part(parts, fidelity):
+    assert of(*parts, own=False).fidelity == fidelity
+
+
+def test_a_control_of_the_suites_own_has_no_letter():
+    assert (of(Samples()).fidelity, of(Edits(), Samples()).fidelity) == ("", "A")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -273,7 +274,13 @@ def test_the_delta_of_a_bound_is_the_largest_that_is_claimed_with_an_epsilon_up_
     ],
 )
 def test_a_row_is_excused_where_every_part_reports_that_it_found_nothing(reports, excused):
-    assert measure._no_op(case(NoHooks(), WeightNoise()), {"editing": build(**reports)}) is excused
+    silent = SimpleNamespace(doses={})
+    assert measure._no_op(case(NoHooks(), WeightNoise()), {"editing": build(**reports)}, silent) is excused
+
+
+@pytest.mark.parametrize(("doses", "excused"), [({}, False), ({"acted_on": 0.1}, False), ({"acted_on": 0.0}, True)])
+def test_a_row_whose_sampler_acted_on_nothing_is_excused(doses, excused):
+    assert measure._no_op(case(NoHooks()), {}, SimpleNamespace(doses={"NoHooks": doses})) is excused
 
 
 def test_looks_of_marks_are_written_whole():

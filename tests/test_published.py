@@ -33,7 +33,8 @@ def described(family: str) -> list[str]:
     assert isinstance(sweep, list)
     whole, mitigation = Composition((part,)), part.mitigation
     kinds = [word for word in ("control", "reference_curve") if getattr(whole, word)]
-    heading = [whole.stage, f"fidelity {whole.fidelity}", *kinds, *(f"needs {need}" for need in whole.needs.names())]
+    letter = [f"fidelity {whole.fidelity}"] if whole.fidelity else []
+    heading = [whole.stage, *letter, *kinds, *(f"needs {need}" for need in whole.needs.names())]
     claims = [claim for claim in mitigation.claims if isinstance(claim, Claim)]
     return [
         f"{family}: {', '.join(heading)}",

@@ -27,7 +27,7 @@ from .mitigation.hooks import SAMPLING, Hooks, check_overrides, is_scale, signat
 from .models import Evaluations, SamplingBatch, meter_work, metered
 from .pipelines import Counts, Loaded, ask
 from .provenance import ADDED
-from .schema.record import SolverBlock
+from .schema.record import Reports, SolverBlock
 
 if TYPE_CHECKING:
     from .models import Denoiser
@@ -251,6 +251,11 @@ class Service:
             return alone(self._ask_pipeline, self.pipeline, captions, observed, mask, noises, solver)
         noise = Noises(noises, solver)
         return alone(self._sample, captions, observed, mask, noise, solver, begin, embeddings)
+
+    @property
+    def doses(self) -> Reports:
+        """What the mitigations really did to all queries so far, by family: means of what they say (`Data.dose`)."""
+        return self._hooks.reported
 
     @cached_property
     def pipeline(self) -> Loaded | None:

@@ -13,21 +13,22 @@ from . import aggregate
 
 def summarize_reports(blocks: Sequence[ReportedBlock], leading: str) -> Reported:
     """What a row's methods report, from the blocks of every seed and the name of its leading query."""
-    seeds = [dict(_named(block)) for block in blocks]
+    seeds = [dict(_named(block, leading)) for block in blocks]
     names = [name for name in seeds[0] if all(name in seed for seed in seeds)]
     values = {name: _over_seeds([seed[name] for seed in seeds]) for name in names}
     refusals = aggregate.of_all(lambda each: _refused(each, leading), (_refusals(block) for block in blocks))
     return Reported(values, refusals, aggregate.of_all(_claimed, map(_claim, blocks)))
 
 
-def _stages(block: ReportedBlock) -> Mapping[str, Reports]:
-    """What parts report, by stage; the sampling stage reports nothing but refusals."""
-    return {"training": block.get("training") or {}, "editing": block.get("editing") or {}}
+def _stages(block: ReportedBlock, leading: str = "") -> Mapping[str, Reports]:
+    """What parts report, by stage; of the sampling stage the doses of the leading query."""
+    sampled = ((block.get("sampling") or {}).get("doses") or {}).get(leading) or {}
+    return {"training": block.get("training") or {}, "editing": block.get("editing") or {}, "sampling": sampled}
 
 
-def _named(block: ReportedBlock) -> Iterator[tuple[str, Plain]]:
+def _named(block: ReportedBlock, leading: str) -> Iterator[tuple[str, Plain]]:
     """Name and value of each number; parts are named where a stage has several."""
-    for stage, parts in _stages(block).items():
+    for stage, parts in _stages(block, leading).items():
         for part, values in parts.items():
             for name, value in values.items():
                 yield (f"{stage}: {part}: {name}" if len(parts) > 1 else f"{stage}: {name}"), value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from ..queries import Access, Answer, Attack, Audit, Company, Pictures, ask
 from ..queries.caption_only import CaptionOnly
 from ..sampling import Service, SolverConfig
 from ..schema.numbers import Estimate
-from ..schema.record import NegativeBlock, RefusedQueryBlock, RefusedShareBlock, SamplingReportBlock, WorkBlock
+from ..schema.record import NegativeBlock, RefusedQueryBlock, RefusedShareBlock, Reports, SamplingReportBlock, WorkBlock
 from ..split import Split
 from . import untouched, weights
 from .blind import BlindSplit
@@ -65,6 +65,8 @@ class Responses:
     """What fresh captions gave that were asked in the same batches."""
     warnings: tuple[str, ...] = ()
     """What a stranger's pipeline that answered is to be known for."""
+    doses: Reports = field(default_factory=dict)
+    """What the mitigations at sampling really did, by family."""
 
     @property
     def trained(self) -> Array:
@@ -176,8 +178,8 @@ def _responses(answer: Answer, split: Split, audit: Audit, evaluations: Evaluati
     looks = Marks(float(predicted[count:].std()), uneven, float(np.mean(errors)) if errors else None)
     refused = torch.stack(audit.refused).numpy() if audit.refused else None
     planted, (fresh, evaluations, seconds) = audit.keys.double().numpy(), generated_along(audit, evaluations, seconds)
-    told = tuple(audit.service.warnings)
-    return Responses(predicted, count, looks, evaluations, seconds, answer.images, planted, refused, fresh, told)
+    told, doses = tuple(audit.service.warnings), audit.service.doses
+    return Responses(predicted, count, looks, evaluations, seconds, answer.images, planted, refused, fresh, told, doses)
 
 
 def ask_or_load(case: Case, name: str, model: Denoiser, workspace: Workspace, plain: Responses | None = None) -> Responses:
@@ -325,7 +327,7 @@ def ask_plainly(case: Case, model: Denoiser, workspace: Workspace, blind: BlindS
 
 
 def sampling_report(case: Case, responses: Mapping[str, Responses], generated: Generated) -> SamplingReportBlock:
-    """How many of the fresh captions and of each query's images the sampling stage refused.
+    """How many of the fresh captions and of each query's images the sampling stage refused, and the doses it gave.
 
     M is of all images, a refused one being answered by a gray that knows nothing: so much is what the service gives
     away. A service that refuses trained images more often than held-out ones gives away who was trained on.
@@ -337,7 +339,9 @@ def sampling_report(case: Case, responses: Mapping[str, Responses], generated: G
         for name, found in responses.items()
         if found.refused is not None and case.attack(name).access is Access.BLACK_BOX
     }
-    return {"refused": {"generated": _share(generated.refused), "queries": queries}}
+    doses = {name: found.doses for name, found in responses.items() if found.doses}
+    report: SamplingReportBlock = {"refused": {"generated": _share(generated.refused), "queries": queries}}
+    return {**report, "doses": doses} if doses else report
 
 
 def _share(refused: NDArray[np.bool_]) -> RefusedShareBlock:

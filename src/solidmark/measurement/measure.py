@@ -21,6 +21,7 @@ from ..metrics import controls, scoring, utility, worst_case
 from ..metrics.features import judge_features
 from ..mitigation import Needs, Stage, overridden_hooks
 from ..mitigation.composition import Composition
+from ..mitigation.handout import ACTED_ON
 from ..models import Model
 from ..queries import Access
 from ..schema.record import (
@@ -79,7 +80,9 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
     contradictions = [fault for name, block in scored.items() for fault in controls.contradictions(name, block)]
     further = [*expected.faults(case, truth, baseline), *asked.broken.values(), *washed, *floor.faults(space)]
     further += [*sources.fault(source), *contradictions, *pipeline.faults(behind, responses[case.leading])]
-    checked = _controls(case, truth, responses, baseline, power, further, no_op=_no_op(case, builds))
+    checked = _controls(
+        case, truth, responses, baseline, power, further, no_op=_no_op(case, builds, responses[case.leading])
+    )
     return {
         **_heading(case),
         "status": "ok" if checked["sound"] else "failed_check",
@@ -232,10 +235,11 @@ def _through_service(case: Case, responses: Mapping[str, Responses]) -> dict[str
     return {name: found for name, found in responses.items() if case.attack(name).access is Access.BLACK_BOX}
 
 
-def _no_op(case: Case, builds: Mapping[str, weights.BuildInfo]) -> bool:
-    """Whether every part reports that it found nothing to change: one that does so excuses no other."""
-    parts = [report for build in builds.values() for report in build.reported.values() if report.get("no_op") is True]
-    return 0 < len(parts) == len({part.label for part in case.composition.parts})
+def _no_op(case: Case, builds: Mapping[str, weights.BuildInfo], lead: Responses) -> bool:
+    """Whether every part reports that it found nothing to change or acted on none: one that does so excuses no other."""
+    reports = [report for each in (*(b.reported for b in builds.values()), lead.doses) for report in each.values()]
+    idle = [report for report in reports if report.get("no_op") is True or report.get(ACTED_ON) == 0]
+    return 0 < len(idle) == len({part.label for part in case.composition.parts})
 
 
 def _claimed_delta(builds: Mapping[str, weights.BuildInfo], count: int) -> float:

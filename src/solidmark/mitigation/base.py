@@ -31,6 +31,9 @@ Scale: TypeAlias = "float | Tensor"
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
+LETTERS = ("A", "B", "C", "unverified")
+"""How faithful a method may be to what was published, the most faithful first (see `Mitigation.fidelity`)."""
+
 DECLARED_STAGE = "declared_stage"
 """The attribute of a method by which `hook` declares it."""
 
@@ -62,7 +65,8 @@ class Mitigation:
     - `reference_curve` marks the family of a stage that the others of that stage are compared with at equal utility.
       Both count for solidmark's own methods alone; elsewhere the row is measured as any other, with a note.
     - `fidelity` is `A` where the published algorithm runs here as it is, `B` where a part of it is replaced by its
-      counterpart at this scale, `C` where only its idea is kept. The docstring says which part.
+      counterpart at this scale, `C` where only its idea is kept, `unverified` where neither code nor the whole paper could
+      be read. The docstring says which part. A control is nobody's method, and records have no letter for it.
     - `stream` names the random streams of the class. By default the name of the class does. A class that is renamed
       states its old name, and then draws as before.
 
@@ -80,9 +84,9 @@ class Mitigation:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if cls.fidelity not in ("A", "B", "C"):
-            where = f"mitigation class {cls.__qualname__}.fidelity"
-            raise InvalidValue(where, repr(cls.fidelity), "'A', 'B' or 'C'", "See `Mitigation`.")
+        if cls.fidelity not in LETTERS:
+            where, expected = f"mitigation class {cls.__qualname__}.fidelity", "'A', 'B', 'C' or 'unverified'"
+            raise InvalidValue(where, repr(cls.fidelity), expected, "See `Mitigation`.")
         cls.stage = cls._only_stage()
 
     @classmethod

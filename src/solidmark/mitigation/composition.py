@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from ..errors import InvalidValue, cleaned, shortened
-from .base import Mitigation
+from .base import LETTERS, Mitigation
 from .needs import Needs, Stage
 
 LONGEST_VALUE = 200
@@ -170,8 +170,9 @@ class Composition:
 
     @property
     def fidelity(self) -> str:
-        """The least faithful of the parts: `A`, `B` or `C`."""
-        return max((part.mitigation.fidelity for part in self.parts), default="A")
+        """The letter of the least faithful part that is no control; empty where all are controls."""
+        letters = [part.mitigation.fidelity for part in self.parts if not (part.own and part.mitigation.control)]
+        return max(letters, key=LETTERS.index, default="")
 
     @property
     def reference(self) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+from torch import Tensor
 
 from ..data import Examples
 from ..errors import InvalidValue, NotApplicable
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
 
 NUMBERS = ("epsilon", "delta")
 """What the table shows as numbers."""
+ACTED_ON = "acted_on"
+"""The dose that says on which share of queries or images a part acted. A row on which no part acted is no fault."""
 LARGEST = 1e300
 """Numbers from here on are taken for infinite."""
 
@@ -26,12 +32,13 @@ class Data:
     """The parts of the data that one mitigation declared in `needs`, and `reported`: what it reports, by name.
 
     A part that was not declared raises InvalidValue, which names the missing declaration. A part that the testbed does
-    not have raises NotApplicable. A model that is only `sampled` has no place for reports in a record.
+    not have raises NotApplicable. A part at sampling (`sampled`) acts on many batches, so it gives doses and no reports.
     """
 
     def __init__(self, needs: Needs, family: str, *, sampled: bool = False, **parts: Examples | Model) -> None:
         self._needs, self._family, self._sampled, self._parts = needs, family, sampled, parts
         self.reported: dict[str, ReportedValue] = {}
+        self._doses: dict[str, tuple[float, int]] = {}
 
     def report(self, name: str, value: ReportedValue) -> None:
         """Put a number or a word into the record, once a training or an edit.
@@ -44,10 +51,11 @@ class Data:
                 where,
                 "a report while sampling",
                 "one in a training or an edit",
-                "Leave it out: no record has a place for it.",
+                "Use `data.dose(name, values)`, which is averaged over all queries.",
             )
-        if name in self.reported:
-            found, cure = f"{value!r}, and {self.reported[name]!r} before", "Report it once, at the end."
+        if name in self.reported or name in self._doses:
+            before = self.reported.get(name, "a dose")
+            found, cure = f"{value!r}, and {before!r} before", "Report it once, at the end."
             raise InvalidValue(where, found, "one report a name", cure)
         given: object = value  # whatever a plugin gives
         numeric = isinstance(given, int | float) and not isinstance(given, bool)
@@ -59,6 +67,29 @@ class Data:
             cure = "Convert it: `float(value)` for a tensor of one element."
             raise InvalidValue(where, f"a {type(given).__name__}", "a number, word, truth value, or None", cure)
         self.reported[name] = value
+
+    def dose(self, name: str, values: float | Tensor) -> None:
+        """Add to the record what was really done: one number, or one for each query, image or access, (B,).
+
+        It may be called any number of times. The record has the mean over a training or an edit, and at sampling over
+        the answers to each query. Examples are the share that was acted on (`acted_on`, booleans), words that were
+        added, a norm before and one after. Raises InvalidValue for numbers that are not finite, and for a name that was
+        reported.
+        """
+        numbers = torch.as_tensor(values).detach().double().flatten()
+        total = float(numbers.sum())
+        where = f"mitigation {self._family}, dose {name}"
+        if name in self.reported:
+            raise InvalidValue(where, f"{name} reported before", "a name of its own", "Give the dose another name.")
+        if not math.isfinite(total):
+            raise InvalidValue(where, f"{total}", "finite numbers", "Leave out what is not known.")
+        before, count = self._doses.get(name, (0.0, 0))
+        self._doses[name] = before + total, count + numbers.numel()
+
+    @property
+    def doses(self) -> dict[str, ReportedValue]:
+        """The mean of each dose so far."""
+        return {name: total / count for name, (total, count) in self._doses.items() if count}
 
     @property
     def calibration(self) -> Examples:

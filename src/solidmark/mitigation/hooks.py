@@ -35,7 +35,7 @@ SEEDED = ("trainer", "edit")
 
 
 SAMPLING = "sampling"
-"""The purpose of the hooks of a service: nothing that they report is kept."""
+"""The purpose of the hooks of a service: they act on many batches, and so give doses and no reports."""
 
 
 class Hooks:
@@ -65,6 +65,7 @@ class Hooks:
             found = f"{len(changed)} examples of shape {tuple(changed.images.shape[1:])}"
             fits = len(changed) > 0 and changed.images.shape[1:] == shape and set(changed.ids) <= ids
             _require(part, "prepare", fits, found, f"at least one, of shape {tuple(shape)}, with ids that were given")
+            self._data_of(index).dose("examples_kept", len(changed) / len(examples))
             examples = changed
         return examples
 
@@ -75,6 +76,7 @@ class Hooks:
             _require_tensor(part, "view", changed, images)
             low, high = changed.min().item(), changed.max().item()
             _require(part, "view", low >= 0 and high <= 1, f"values from {low:g} to {high:g}", "images in [0, 1]")
+            self._data_of(index).dose("images_changed", (changed != images).flatten(1).any(dim=1))
             images = changed
         return images
 
@@ -88,6 +90,7 @@ class Hooks:
             changed = self._call(part, "caption", part.mitigation.caption, list(chosen), self._stream(index, "caption"))
             fits = isinstance(changed, list) and len(changed) == len(chosen) and all(isinstance(c, str) for c in changed)
             _require(part, "caption", fits, repr(changed)[:80], f"a list of {len(chosen)} strings")
+            self._dose_captions(index, chosen, changed)
             chosen = changed
         captions = list(captions)
         for index, caption in zip(given, chosen, strict=True):
@@ -103,9 +106,17 @@ class Hooks:
         for index, part in overriding:
             changed = self._call(part, "condition", part.mitigation.condition, rows, self._stream(index, "condition"))
             _require_tensor(part, "condition", changed, rows)
+            moved, length = ((each.flatten(1).double().norm(dim=1)) for each in (changed - rows, rows))
+            self._data_of(index).dose("embedding_change", moved / length.clamp(min=1e-12))
             rows = changed
         mask = present.to(embeddings.device).reshape(-1, *[1] * (embeddings.ndim - 1))
         return embeddings.masked_scatter(mask, rows.to(embeddings.device))
+
+    def _dose_captions(self, index: int, before: list[str], after: list[str]) -> None:
+        """What a part did to captions: the share that it changed, and how many words it added to each."""
+        data, pairs = self._data_of(index), list(zip(before, after, strict=True))
+        data.dose("captions_changed", torch.tensor([old != new for old, new in pairs]))
+        data.dose("words_added", torch.tensor([len(new.split()) - len(old.split()) for old, new in pairs]))
 
     def guidance(self, scale: Any, step_fraction: float) -> Any:
         """Fold `guidance` over the scale at this share of the steps."""
@@ -199,10 +210,11 @@ class Hooks:
 
     @property
     def reported(self) -> dict[str, dict[str, ReportedValue]]:
-        """What the parts reported, by family, or by label where a family occurs twice."""
+        """What the parts reported and their doses, by family, or by label where a family occurs twice."""
         families = [part.family for part in self._parts]
         names = [part.family if families.count(part.family) == 1 else part.label for part in self._parts]
-        return {names[index]: data.reported for index, data in sorted(self._handed.items()) if data.reported}
+        told = {index: {**data.reported, **data.doses} for index, data in sorted(self._handed.items())}
+        return {names[index]: values for index, values in told.items() if values}
 
     def _data_of(self, index: int) -> Data:
         part = self._parts[index]

@@ -307,14 +307,18 @@ class RefusedBlock(TypedDict):
     queries: dict[str, RefusedQueryBlock]
 
 
-class SamplingReportBlock(TypedDict, total=False):
-    """What the sampling stage reports; empty where nothing acts there."""
-
-    refused: RefusedBlock
-
-
 Reports = dict[str, dict[str, Plain]]
 """By family, what a part of a mitigation reports of itself, by name."""
+
+
+class SamplingReportBlock(TypedDict, total=False):
+    """What the sampling stage reports; empty where nothing acts there.
+
+    `doses` is by query: what parts really did, as means over all images that were asked about.
+    """
+
+    refused: RefusedBlock
+    doses: dict[str, Reports]
 
 
 class ReportedBlock(TypedDict):

@@ -1,0 +1,124 @@
+"""Doses: what mitigations really did, as means over queries or accesses, from the hook to record, row and page."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from record_samples import case as record
+from worlds import composed, examples, tiny
+
+from solidmark import Mitigation, Sampler, Stage, plugins
+from solidmark.errors import InvalidValue
+from solidmark.leaderboard import build_leaderboard
+from solidmark.measurement import measure
+from solidmark.measurement.case import Case, Workspace
+from solidmark.mitigation import Needs
+from solidmark.mitigation.handout import Data
+from solidmark.mitigation.hooks import Hooks
+from solidmark.sampling import SolverConfig
+from solidmark.store import Store
+
+DOSES = {"acted_on": 0.25, "norm_after": 1.5}
+
+
+class Half(Sampler):
+    """Changes nothing, and says of two of a batch's queries that it did where `acts`."""
+
+    def prepare(self, batch):
+        self.data.dose("acted_on", torch.arange(len(batch.captions)) < self.mitigation.acts)
+        return self.inner.prepare(batch)
+
+
+@dataclass(frozen=True)
+class Saying(Mitigation):
+    acts: int = 0
+
+    def sampler(self, inner):
+        return Half(self, inner)
+
+
+@dataclass(frozen=True)
+class Longer(Mitigation):
+    """Adds a word to each caption but the first."""
+
+    stage = Stage.TRAINING
+
+    def caption(self, captions, rng):
+        return [captions[0], *(f"{caption} w1" for caption in captions[1:])]
+
+    def condition(self, embeddings, rng):
+        return 1.5 * embeddings
+
+    def view(self, images, rng):
+        return torch.cat([1 - images[:1], images[1:]])
+
+    def prepare(self, examples, rng):
+        return examples.take(range(3))
+
+
+def test_a_dose_is_the_mean_of_all_that_was_said():
+    data = Data(Needs.NOTHING, "mine", sampled=True)
+    data.dose("norm", torch.tensor([1.0, 2.0]))
+    data.dose("norm", 6.0)
+    data.dose("acted_on", torch.tensor([True, False]))
+    assert data.doses == {"norm": 3.0, "acted_on": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("norm", float("nan")), ("norm", torch.tensor([1.0, torch.inf])), ("told", 1.0)]
+)
+def test_a_dose_is_finite_and_has_a_name_of_its_own(name, value):
+    data = Data(Needs.NOTHING, "mine")
+    data.report("told", 1)
+    with pytest.raises(InvalidValue, match=f"mitigation mine, dose {name}"):
+        data.dose(name, value)
+
+
+def test_a_dose_may_not_become_a_report():
+    data = Data(Needs.NOTHING, "mine")
+    data.dose("share", 0.5)
+    with pytest.raises(InvalidValue, match="report of share: found 1, and 'a dose' before"):
+        data.report("share", 1)
+
+
+def test_hooks_without_a_sampler_are_measured_by_the_suite():
+    hooks, four = Hooks(composed(Longer()), 0, "training"), examples(4)
+    hooks.prepare(four)
+    hooks.view(four.images)
+    hooks.caption(["one w1", "", "one", "two"])
+    hooks.condition(torch.ones(2, 3, 4), torch.tensor([True, True]))
+    told = {"examples_kept": 0.75, "images_changed": 0.25, "captions_changed": 2 / 3, "words_added": 2 / 3}
+    assert hooks.reported == {"Longer": {**{name: pytest.approx(n) for name, n in told.items()}, "embedding_change": 0.5}}
+
+
+@pytest.mark.parametrize("acts", [0, 4])
+def test_a_sampler_that_acted_on_no_query_is_no_fault_and_the_record_says_so(tmp_path, acts):
+    attack = plugins.instance("solidmark.queries", "query", "outpaint")
+    asked = Case("tiny", tiny(), composed(Saying(acts)), 0, (("outpaint", attack),), SolverConfig(steps=2))
+    found = measure.measure(asked, Workspace(Store(tmp_path / "store")), tmp_path / "run")
+    assert found["reported"]["sampling"]["doses"] == {"outpaint": {"Saying": {"acted_on": acts / 80}}}
+    assert any("inactive" in fault for fault in found["controls"]["faults"]) is (acts > 0)
+
+
+def told(*doses):
+    blocks = [{"sampling": {"doses": {"outpaint": {"saying": dose}}}} for dose in doses]
+    return [record("saying", seed=seed, stage="sampling", reported=block) for seed, block in enumerate(blocks)]
+
+
+def test_a_row_has_the_mean_of_its_seeds_and_the_page_and_the_csv_say_it():
+    from solidmark.reports import as_csv, columns
+
+    board = build_leaderboard(told(DOSES, {**DOSES, "acted_on": 0.75}))
+    assert board.rows[0].reported.values == {"sampling: acted_on": 0.5, "sampling: norm_after": 1.5}
+    (column,) = [column for column in columns.table(board).columns if column.key == "reported"]
+    assert column.cell(board.rows[0]).text == "sampling: acted_on 0.5, sampling: norm_after 1.5"
+    assert "sampling: acted_on 0.5, sampling: norm_after 1.5" in as_csv.render(board, [])
+
+
+def test_a_row_that_says_nothing_has_a_dash():
+    from solidmark.reports import columns
+
+    assert columns.reported_text({}) is None
+    assert (
+        columns.reported_text({"training: updates": 7, "editing: no_op": True}) == "training: updates 7, editing: no_op True"
+    )
