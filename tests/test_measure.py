@@ -106,10 +106,10 @@ def test_the_loss_of_held_out_images_is_stated_where_the_weights_are_the_rows_ow
     assert losses["finetune"]["held_out"]["value"] != losses["none"]["held_out"]["value"]
 
 
-def test_only_a_row_that_samples_reports_refusals(records):
+def test_only_a_row_that_samples_reports_refusals_and_doses(records):
     assert {name: list(record["reported"]["sampling"]) for name, record in records.items()} == {
         "none": [],
-        "rna": ["refused"],
+        "rna": ["refused", "doses"],
         "finetune": [],
     }
 
