@@ -18,7 +18,7 @@ def table(board: Leaderboard) -> Table[Row]:
     """All columns that some row of the leaderboard needs, the main ones first."""
     return Table(
         (
-            *_who(board),
+            *who(board),
             *matched_columns.main(board),
             *score_columns.main(board),
             *pipeline_columns.main(board),
@@ -34,13 +34,14 @@ def table(board: Leaderboard) -> Table[Row]:
             *matched_columns.more(board),
             *cost_columns.more(board),
             *pipeline_columns.more(board),
-            *_origin(),
+            *origin(),
         ),
         board.rows,
     )
 
 
-def _who(board: Leaderboard) -> list[Column[Row]]:
+def who(board: Leaderboard) -> list[Column[Row]]:
+    """What a row is: its testbed, its name, and what it is given."""
     several = len({facts.name for facts in board.testbeds}) > 1
     return [
         Column("testbed", "testbed", "Images, mark, model and training recipe.", TEXT, lambda r: r.testbed, main=several),
@@ -121,7 +122,8 @@ def reported_text(values: Mapping[str, object]) -> str | None:
     return ", ".join(told) or None
 
 
-def _origin() -> list[Column[Row]]:
+def origin() -> list[Column[Row]]:
+    """Where the numbers of a row come from."""
     return [
         _reported(),
         Column(

@@ -86,7 +86,7 @@ def _ranking(board: Leaderboard, facts: TestbedFacts, *, named: bool) -> list[st
     cells = [[column.cell(line).text for column in columns] for line in ranking_table.ranking_lines(board, facts)]
     return [
         *([f"### {escape(facts.title)}"] if named else []),
-        f"{escape(prose.sentence(ranking.reason))}.",
+        escape(f"{prose.sentence(ranking.reason)}. {ranking_table.without_rank(comparison)}".strip()),
         _tabulate(cells, [column.heading for column in columns]),
     ]
 

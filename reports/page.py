@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +11,18 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from solidmark.leaderboard import NO_CLASS, Leaderboard, Row, TestbedFacts
+from solidmark.leaderboard import NO_CLASS, Leaderboard, TestbedFacts
 
-from . import by_query, finding_cards, gallery, matched, matched_prose, matched_table, prose, ranking_table
+from . import answer, by_query, finding_cards, gallery, matched, matched_prose, matched_table, prose, ranking_table
+from .anchors import anchor
 from .columns import solver_text, table
 from .drawing import Drawing
 from .finding_cards import Card, Suite
 from .finding_figure import figure
 from .forest import forest
-from .table import Cell, Column, with_interval
+from .overview import SIGNS
+from .sheet import sheet
+from .table import Column, with_interval
 
 LOWEST = -0.1
 """Where the small scale of M in the table begins; it ends at 1."""
@@ -36,6 +38,9 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "anchor": anchor,
+        "code": code,
+        "digits": digits,
         "gray": gray,
         "inline": Markup,
         "link_arxiv": link_arxiv,
@@ -43,9 +48,10 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         "position": position,
         "probability": probability,
         "sentence": prose.sentence,
+        "share": share,
         "with_interval": with_interval,
     }
-    grid = table(board)
+    found = answer.answers(board)
     return environment.get_template("page.html.j2").render(
         board=board,
         prose=prose,
@@ -57,13 +63,13 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         matched_prose=matched_prose,
         keys_only=matched_prose.keys_only(board),
         queries=[by_query.query_tables(board, facts) for facts in board.testbeds],
-        columns=grid.columns,
-        rows=_rows(board, grid.columns),
-        filters=_filters(board),
+        columns=table(board).columns,
+        first=answer.first_screens(board, found),
+        sheet=sheet(board, found) if board.rows else None,
+        signs=SIGNS,
         suites=[_suite(number, suite) for number, suite in enumerate(finding_cards.suites(board))],
         testbeds=(testbeds := [_testbed(number, board, facts, runs) for number, facts in enumerate(board.testbeds)]),
         has_maps=any(picture.generated for one in testbeds for wall in one.walls for picture in wall.pictures),
-        data=embed(board.to_json()),
     )
 
 
@@ -96,52 +102,31 @@ def _testbed(number: int, board: Leaderboard, facts: TestbedFacts, runs: Sequenc
     return TestbedPage(facts, forests, matched.section(number, board, facts), gallery.walls(board, facts, runs))
 
 
-@dataclass(frozen=True)
-class Line:
-    """One row of the table; `again` where the row above is of the same family."""
-
-    row: Row
-    cells: list[tuple[Column[Row], Cell]]
-    again: bool
-
-
-def _rows(board: Leaderboard, columns: Sequence[Column[Row]]) -> list[Line]:
-    above: list[Row | None] = [None, *board.rows]
-    return [
-        Line(row, [(column, column.cell(row)) for column in columns], _same_family(before, row))
-        for before, row in zip(above, board.rows)
-    ]
-
-
-def _same_family(above: Row | None, row: Row) -> bool:
-    return above is not None and (above.testbed, above.stage, above.family) == (row.testbed, row.stage, row.family)
-
-
-def _filters(board: Leaderboard) -> list[tuple[str, list[str]]]:
-    """What the table can be narrowed to: names of filters with their values, where there are several."""
-    values = {
-        "testbed": dict.fromkeys(row.testbed for row in board.rows),
-        "solver": dict.fromkeys(str(row.solver["name"]) for row in board.rows if row.solver),
-        "stage": dict.fromkeys(row.stage for row in board.rows),
-        "family": dict.fromkeys(sorted(row.family for row in board.rows)),
-    }
-    return [(name, list(options)) for name, options in values.items() if len(options) > 1]
-
-
-SIDE = ("stage", "needs", "seeds")
-"""Columns that a phone hides until the reader asks for all."""
-
-
 def looks(column: Column[Any]) -> str:
     """CSS classes of a column."""
     kinds = {"num": column.kind.name != "text", "long": column.key in ("reason", "setting", "disagreement")}
-    classes = {**kinds, "more": not column.main, "side": column.key in SIDE}
-    return " ".join(name for name, worn in classes.items() if worn)
+    return " ".join(name for name, worn in kinds.items() if worn)
 
 
 def position(value: float) -> str:
     """Where an M is on the small scale of the table, in percent of its width."""
     return f"{100 * (min(max(value, LOWEST), 1.0) - LOWEST) / (1 - LOWEST):.1f}"
+
+
+def share(value: float) -> str:
+    """A number from 0 to 1 in percent of a width."""
+    return f"{100 * min(max(value, 0.0), 1.0):.1f}"
+
+
+def digits(order: float | str) -> str:
+    """What a cell sorts by, in few digits."""
+    return f"{order:.4g}" if isinstance(order, float) else str(order)
+
+
+def code(text: str) -> Markup:
+    """Text with what stands between backticks as code; everything else is escaped."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(part) if odd % 2 else part for odd, part in enumerate(parts))
 
 
 def gray(key: float) -> str:
@@ -169,9 +154,3 @@ def link_arxiv(text: str) -> Markup:
 
 def _link(reference: str) -> Markup:
     return Markup('<a href="https://arxiv.org/abs/{}">{}</a>').format(reference.removeprefix("arXiv "), reference)
-
-
-def embed(data: Any) -> Markup:
-    """JSON for a script element: no `<`, `>` or `&` of any name ends it."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

@@ -42,6 +42,16 @@ def ranking_lines(board: Leaderboard, facts: TestbedFacts) -> list[RankingLine]:
     ]
 
 
+def without_rank(comparison: MatchedComparison) -> str:
+    """Which families have no rank, and why, in a sentence; empty where all have one."""
+    ranking = comparison.leading_ranking(comparison.axis)
+    reasons: dict[str, list[str]] = {}
+    for family, why in (ranking.unranked if ranking is not None else {}).items():
+        reasons.setdefault(why, []).append(family)
+    listed = "; ".join(f"{', '.join(families)} ({why})" for why, families in reasons.items())
+    return f"Without a rank: {listed}." if listed else ""
+
+
 def ranking_columns(comparison: MatchedComparison) -> tuple[Column[RankingLine], ...]:
     """The columns of the ranking: by both yardsticks, where content was measured."""
     matched = (_matched(),) if comparison.keys_only else _worse_of_both()

@@ -81,12 +81,12 @@ def _line(axes: Axes, curve: Curve, look: dict[str, Any], alpha: float) -> None:
 def memory(row: Row, measure: str) -> Estimate | None:
     """What a row remembers as a curve has it, with its interval."""
     if measure == CONTENT.name:
-        return _content(row)
+        return content(row)
     scores = getattr(row, reach(row.stage)) if measure == KEYS.name else row.lead
     return scores.memorization if scores is not None else None
 
 
-def _content(row: Row) -> Estimate | None:
+def content(row: Row) -> Estimate | None:
     """2 AUROC - 1 of the content score that finds most."""
     if row.content is None:
         return None

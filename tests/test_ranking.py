@@ -84,9 +84,29 @@ def test_with_two_seeds_nothing_differs_and_the_ranking_says_so() -> None:
 
 
 def test_matched_utility_is_read_between_settings() -> None:
-    (family,) = ranked(curve("a", (0.8, 0.4), (0.0, 0.1))).families
-    assert family.matched.value == pytest.approx(0.6)
-    assert family.setting == ""
+    (family,) = ranked(curve("a", (0.8, 0.75, 0.35), (0.0, 0.02, 0.1))).families
+    assert family.matched.value == pytest.approx(0.575)  # on the chord from the baseline
+    assert family.setting == "a(0.02)"
+
+
+def test_a_family_that_was_measured_at_no_such_utility_and_the_gold_standard_have_no_rank() -> None:
+    beyond, gold = curve("beyond", (0.8, 0.1), (0.0, 0.1)), replace(at("gold", 0.0), gold=True)
+    result = ranked(at("a", 0.5), beyond, gold)
+    assert [family.family for family in result.families] == ["a"]
+    assert {name: why.split(",")[0] for name, why in result.unranked.items()} == {
+        "beyond": "no setting of it loses at most 5 % of the utility",
+        "gold": "the gold standard",
+    }
+    assert ranking([beyond]) is None
+
+
+def test_a_rank_counts_the_families_whose_whole_interval_is_elsewhere() -> None:
+    matched = [at(f"f{n}", 0.2 + 0.08 * n, 0.08, seed=n) for n in range(8)]
+    limits = {curve.family: curve.at(0.05).limits for curve in matched}
+    for family in ranked(*matched).families:
+        low, high = limits[family.family]
+        assert family.first == 1 + sum(other[1] < low for other in limits.values())
+        assert family.last == 8 - sum(other[0] > high for other in limits.values())
 
 
 def test_the_setting_is_the_least_memory_among_those_that_lose_at_most_a_twentieth() -> None:
@@ -124,7 +144,7 @@ def test_families_of_equal_memory_come_by_name() -> None:
 
 def test_the_reason_counts_what_could_be_tested_and_what_differs() -> None:
     result = ranked(at("a", 0.2, seed=1), at("b", 0.6, seed=2), at("c", 0.6, seed=3))
-    assert result.reason == "2 of 3 pairs of families differ significantly"
+    assert result.reason == "the intervals of 2 of 3 pairs of families are apart, of 2 after correction for all pairs"
     assert ranked(at("a", 0.1, seeds=2), at("b", 0.7, seeds=2)).reason.endswith("no two families can be told apart")
 
 
@@ -152,11 +172,11 @@ def test_luck_in_the_losses_sets_no_two_of_five_families_apart() -> None:
     difference = _difference(lucky, unlucky, {c.family: c.frontiers(AT, c.seeds)[:, 0] for c in (lucky, unlucky)})
     assert difference is not None
     assert 10 * (p_value(difference) or 1.0) < 0.05  # ten pairs: the t test alone calls it a difference
-    assert ranked(lucky, *others, unlucky).apart == 0
+    assert (ranked(lucky, *others, unlucky).apart, ranked(lucky, *others, unlucky).clear) == (0, 0)
 
 
 def test_no_luck_in_the_losses_explains_families_that_differ_at_every_loss() -> None:
-    assert ranked(at("a", 0.2, 0.05), curve("b", (0.8, 0.79), (0.0, 0.9), noise=0.05)).apart == 1
+    assert ranked(at("a", 0.2, 0.05), at("b", 0.79, 0.05)).apart == 1
 
 
 def test_twins_rarely_differ() -> None:

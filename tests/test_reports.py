@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from record_samples import HOSTILE, case, crash, failed, of_testbed, scored, utility
-from solidmark.reports import as_csv, as_json, columns, forest, gallery, markdown, page, prose, table
+from solidmark.reports import answer, as_csv, as_json, columns, forest, gallery, markdown, page, prose, sheet, table
 
 from solidmark import plugins
 from solidmark.leaderboard import NO_CLASS, Leaderboard, build_leaderboard
@@ -147,7 +147,7 @@ def test_a_row_without_accuracy_shows_a_dash_and_why() -> None:
     board = build_leaderboard([case(utility=utility(None)), of_testbed(right=None)])
     cell = column(board, "accuracy").cell(board.rows[0])
     assert (cell.value, cell.missing) == (table.EMPTY, NO_CLASS)
-    assert f'title="{NO_CLASS}"' in page.render(board, [])
+    assert NO_CLASS in page.render(board, [])
     assert NO_CLASS in markdown.render(board, [])
 
 
@@ -249,7 +249,7 @@ def test_the_page_fetches_nothing(site: str) -> None:
 def test_the_page_runs_no_name(hostile: Leaderboard) -> None:
     seen = Seen(page.render(hostile, []))
     scripts = [attributes for tag, attributes in seen.tags if tag == "script"]
-    assert scripts == [{"type": "application/json", "id": "leaderboard"}, {}]
+    assert scripts == [{"type": "application/json", "id": "more"}, {}]
     assert not [name for _, attributes in seen.tags for name in attributes if name.startswith("on")]
 
 
@@ -257,15 +257,18 @@ def test_the_page_shows_a_hostile_name_as_it_is(hostile: Leaderboard) -> None:
     assert any("<script>alert(1)</script>|`x`" in word for word in Seen(page.render(hostile, [])).words)
 
 
-def test_the_page_carries_its_data(site: str) -> None:
-    data = re.search(r'<script type="application/json" id="leaderboard">(.*?)</script>', site, re.DOTALL)
-    assert data is not None
-    assert len(json.loads(data[1])["rows"]) == 6
+def test_the_page_carries_the_columns_that_are_not_in_view_and_no_other_data(board: Leaderboard, site: str) -> None:
+    (found,) = re.findall(r'<script type="application/json" id="(\w+)">(.*?)</script>', site, re.DOTALL)
+    groups = json.loads(found[1])
+    assert found[0] == "more"
+    assert {len(group["cells"]) for group in groups.values()} == {len(board.rows)}
+    assert all(len(cells) == len(group["heads"]) for group in groups.values() for cells in group["cells"])
 
 
 def test_every_figure_says_what_it_shows(site: str) -> None:
     tags = Seen(site).tags
-    assert sum(tag == "svg" for tag, _ in tags) == sum(attributes.get("role") == "img" for _, attributes in tags) == 6
+    assert sum(tag == "svg" for tag, _ in tags) == sum(attributes.get("role") == "img" for _, attributes in tags) + 2 == 8
+    assert sum(attributes.get("class") == "overview" and "aria-labelledby" in attributes for _, attributes in tags) == 2
     assert all(attributes.get("aria-label") for _, attributes in tags if attributes.get("role") == "img")
     assert all(attributes.get("alt") for tag, attributes in tags if tag == "img")
 
@@ -400,12 +403,13 @@ def test_columns_of_content_stand_where_any_row_has_it() -> None:
     assert column(board, "content_own_auroc").cell(board.rows[0]).value == table.EMPTY
 
 
-def test_filters_have_the_families_by_name_and_only_where_there_are_several(board: Leaderboard) -> None:
-    shuffled = build_leaderboard([case("b", stage="training"), case("a", stage="sampling", m=0.5)])
-    assert dict(page._filters(shuffled))["family"] == ["a", "b"]
-    assert dict(page._filters(board))["stage"] == ["none", "training", "sampling"]
-    assert "solver" not in dict(page._filters(board))
-    assert page._filters(build_leaderboard([case()])) == []
+def test_filters_have_values_only_where_there_are_several(board: Leaderboard) -> None:
+    filters = dict(sheet.sheet(board, answer.answers(board)).filters)
+    assert {*filters["stage"]} == {"training", "sampling"}
+    assert {"kept", "verdict"} < {*filters}
+    assert "solver" not in filters
+    alone = build_leaderboard([case()])
+    assert [name for name, _ in sheet.sheet(alone, answer.answers(alone)).filters] == ["kept"]
 
 
 def test_the_main_columns_of_a_table_and_which_way_is_better() -> None:

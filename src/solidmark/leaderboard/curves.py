@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import InvalidValue
 from ..schema.numbers import Estimate
 from ..schema.row import NO_CLASS, Row
+from .gold import gold_standard
 from .measures import Axis, Measure
 from .paired import Array, jackknife
 
@@ -52,7 +53,7 @@ class Curve:
     """A family on one axis of utility: the baseline first, then its settings, over `seeds`.
 
     `reference` says that it is the reference of its stage; `left_out` are settings without numbers, with the reason;
-    a curve without points has a `reason`.
+    a curve without points has a `reason`. The `gold` standard is neither compared with a reference nor ranked.
     """
 
     family: str
@@ -65,6 +66,7 @@ class Curve:
     points: tuple[Point, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
+    gold: bool = False
 
     def frontiers(self, at: Array, seeds: Sequence[int]) -> Array:
         """(1 + S, L): the frontier at L losses over these S seeds, then without each of them; (1, L) for one seed."""
@@ -80,16 +82,16 @@ class Curve:
             return []
         reach = max(point.loss for point in self.points)
         at = DRAWN[: max(2, int(np.searchsorted(DRAWN, reach, side="right")))]
-        return [(float(loss), jackknife(v)) for loss, v in zip(at, self.frontiers(at, self.seeds).T, strict=True)]
+        return [(float(loss), bounded(v)) for loss, v in zip(at, self.frontiers(at, self.seeds).T, strict=True)]
 
     def at(self, loss: float) -> Estimate | None:
         """The frontier at one loss; None where the family has no numbers."""
-        return jackknife(self.frontiers(np.array([loss]), self.seeds)[:, 0]) if self.points else None
+        return bounded(self.frontiers(np.array([loss]), self.seeds)[:, 0]) if self.points else None
 
     @property
     def setting(self) -> str:
         """The setting that remembers least among those of matched utility, by their means over seeds; empty if none is."""
-        useful = [point for point in self.points[1:] if point.loss <= MATCHED]
+        useful = [point for point in self.points[1:] if point.loss <= MATCHED + 1e-9]  # rounding is no loss
         return min(useful, key=lambda point: point.memory).mitigation if useful else ""
 
     def to_json(self) -> dict[str, object]:
@@ -97,6 +99,15 @@ class Curve:
         line = [{"loss": loss, "value": m.value, "low": m.low, "high": m.high} for loss, m in self.line()[::2]]
         fields = {name: _round(value) for name, value in asdict(self).items()}
         return {**fields, "line": _round(line), "setting": self.setting or None}
+
+
+def bounded(values: Array) -> Estimate:
+    """The jackknife of a memorization or of a difference of two: neither it nor its limits are further from 0 than 1."""
+    estimate = jackknife(values)
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    low, high = max(estimate.low, min(-1.0, estimate.value)), min(estimate.high, max(1.0, estimate.value))
+    return replace(estimate, low=low, high=high)
 
 
 def _round(value: object) -> object:
@@ -143,6 +154,7 @@ def _curve(members: Sequence[Row], baseline: Row | None, axis: Axis, measure: Me
     first = members[0]
     measure = measure.within(first.stage)
     empty = Curve(first.family, first.stage, first.control, first.reference_curve, axis.name, measure.name)
+    empty = replace(empty, gold=gold_standard(first))
     if baseline is None:
         return replace(empty, reason="the baseline has no numbers")
     if why := _unusable(baseline, baseline, axis, measure):

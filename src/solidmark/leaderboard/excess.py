@@ -14,8 +14,8 @@ from enum import Enum
 import numpy as np
 
 from ..schema.numbers import Estimate
-from .curves import DRAWN, Curve
-from .paired import ENOUGH, FEWEST, LEVEL, holm, jackknife, p_value
+from .curves import DRAWN, Curve, bounded
+from .paired import ENOUGH, FEWEST, LEVEL, holm, p_value
 
 WIDEST = 0.25
 """Largest relative loss of utility over which curves are compared."""
@@ -72,12 +72,16 @@ def between(family: Curve, reference: Curve) -> Estimate | None:
     if not seeds:
         return None
     gaps = reference.frontiers(RANGE, seeds) - family.frontiers(RANGE, seeds)
-    return jackknife(np.asarray(np.trapezoid(gaps, RANGE, axis=1)) / WIDEST)
+    return bounded(np.asarray(np.trapezoid(gaps, RANGE, axis=1)) / WIDEST)
 
 
 def excesses(curves: Sequence[Curve]) -> list[Excess]:
-    """Each family with each reference of its stages; all curves of one testbed, axis and measure."""
-    pairs = [(curve, reference) for curve in curves if not curve.reference for reference in _references(curve, curves)]
+    """Each family with each reference of its stages; all curves of one testbed, axis and measure.
+
+    The gold standard is no competitor and has none.
+    """
+    competitors = [curve for curve in curves if not (curve.reference or curve.gold)]
+    pairs = [(curve, reference) for curve in competitors for reference in _references(curve, curves)]
     return judged([_excess_over(curve, reference) for curve, reference in pairs])
 
 

@@ -1,18 +1,24 @@
-"""Ranking: families by what they remember at matched utility, in groups that do not differ.
+"""Ranking: families by what they remember at matched utility.
 
-Matched is a loss of at most 5 % of the baseline's utility. Every two families are compared by a paired t test over the
-seeds of both, with Holm's correction for all pairs. A rank is a range: from one more than the families that are shown to
-remember less, to all but those that are shown to remember more.
+Matched is a loss of at most 5 % of the baseline's utility. A family that was measured at no such utility has no rank: a
+curve drawn to its only setting is no measurement. The gold standard has none either.
 
-Where memory falls off a cliff near the matched loss, the t test takes luck in the losses for less memory. So the p-value
-of a pair is the larger of two: that of the t test, and that of a t of 2 c, where c is by how many standard errors the
-losses of both families can be moved against the finding before it is gone (design/ranks.md).
+    rank      a range: from one more than the families that are clear of it below, to all but those clear of it above
+    clear     the 95 % intervals do not overlap, and luck in the losses does not explain it; each pair by itself
+    apart     a paired t test over the seeds of both, with Holm's correction for all pairs
+
+Ranks are not corrected for their number, as in public arenas: of many equal families some may come out ahead of another
+(design/ranks.md says how often). What is apart stands for all pairs together, and gives the groups.
+
+Where memory falls off a cliff near the matched loss, intervals and t tests take luck in the losses for less memory. So a
+pair also needs, and the p-value of a pair is at least, that of a t of 2 c, where c is by how many standard errors the
+losses of both families can be moved against the finding before it is gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import combinations
 
@@ -54,7 +60,10 @@ class RankedFamily:
 
 @dataclass(frozen=True)
 class Ranking:
-    """All families of one testbed, axis and measure, the least memory first; `pairs` could be tested, `apart` differ."""
+    """The families of one testbed, axis and measure, the least memory first; `pairs` could be tested.
+
+    `apart` differ after correction for all pairs, `clear` each by itself. `unranked` says why a family has no rank.
+    """
 
     axis: str
     measure: str
@@ -62,6 +71,8 @@ class Ranking:
     pairs: int
     apart: int
     reason: str
+    clear: int = 0
+    unranked: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """The fields as plain JSON."""
@@ -71,11 +82,14 @@ class Ranking:
 
 def ranking(curves: Sequence[Curve]) -> Ranking | None:
     """The ranking of curves of one testbed, axis and measure; None where none has numbers."""
-    measured = [(curve, matched) for curve in curves if (matched := curve.at(MATCHED)) is not None]
+    unranked = {curve.family: why for curve in curves if curve.points and (why := _no_rank(curve))}
+    rankable = [curve for curve in curves if curve.family not in unranked]
+    measured = [(curve, matched) for curve in rankable if (matched := curve.at(MATCHED)) is not None]
     ordered = sorted(measured, key=lambda pair: (pair[1].value, pair[0].family))
     if not ordered:
         return None
     apart, pairs = _apart([curve for curve, _ in ordered])
+    clear = _clear(ordered)
     letters = [(letter(number), {*members}) for number, members in enumerate(groups(len(ordered), apart))]
     families = tuple(
         RankedFamily(
@@ -85,14 +99,33 @@ def ranking(curves: Sequence[Curve]) -> Ranking | None:
             curve.reference,
             matched,
             curve.setting,
-            1 + sum(worse == index for _, worse in apart),
-            len(ordered) - sum(better == index for better, _ in apart),
+            1 + sum(worse == index for _, worse in clear),
+            len(ordered) - sum(better == index for better, _ in clear),
             tuple(name for name, members in letters if index in members),
         )
         for index, (curve, matched) in enumerate(ordered)
     )
-    first = ordered[0][0]
-    return Ranking(first.axis, first.measure, families, pairs, len(apart), _reason(pairs, len(apart)))
+    first, told = ordered[0][0], _reason(pairs, len(clear), len(apart))
+    return Ranking(first.axis, first.measure, families, pairs, len(apart), told, len(clear), unranked)
+
+
+def _no_rank(curve: Curve) -> str:
+    """Why a family with numbers is not ranked; empty where it is."""
+    if curve.gold:
+        return "the gold standard, which never saw the images"
+    return "" if curve.setting else f"no setting of it loses at most {100 * MATCHED:.0f} % of the utility"
+
+
+def _clear(ordered: Sequence[tuple[Curve, Estimate]]) -> list[tuple[int, int]]:
+    """Pairs (less, more memory) whose intervals do not overlap, and that luck in the losses does not explain."""
+    pairs = []
+    for (a, (less, low)), (b, (more, high)) in combinations(enumerate(ordered), 2):
+        seeds = tuple(seed for seed in less.seeds if seed in more.seeds)
+        known = low.high is not None and high.low is not None and len(seeds) >= FEWEST
+        if known and low.limits[1] < high.limits[0]:
+            moved = _moved(less, seeds, 1), _moved(more, seeds, -1)
+            pairs += [(a, b)] if _p_of_losses(*moved, len(seeds)) <= LEVEL else []
+    return pairs
 
 
 def _apart(curves: Sequence[Curve]) -> tuple[list[tuple[int, int]], int]:
@@ -137,11 +170,11 @@ def _difference(a: Curve, b: Curve, whole: Mapping[str, Array]) -> Estimate | No
     return jackknife((a.frontiers(AT, seeds) - b.frontiers(AT, seeds))[:, 0]) if seeds else None
 
 
-def _reason(pairs: int, apart: int) -> str:
+def _reason(pairs: int, clear: int, apart: int) -> str:
     """How much the tests could separate."""
     if not pairs:
         return f"fewer than {FEWEST} seeds in common: no two families can be told apart"
-    return f"{apart} of {pairs} pairs of families differ significantly"
+    return f"the intervals of {clear} of {pairs} pairs of families are apart, of {apart} after correction for all pairs"
 
 
 def letter(number: int) -> str:

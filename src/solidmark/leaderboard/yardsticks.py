@@ -17,10 +17,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ..schema.numbers import Estimate
-from .curves import Curve
+from .curves import Curve, bounded
 from .excess import RANGE, WIDEST, CurveVerdict, Excess, judged
 from .joint_curve import SHARES, weighted
-from .paired import jackknife
 
 TOGETHER = "together"
 """The measure of an excess in both yardsticks by one choice of settings."""
@@ -131,7 +130,7 @@ def _below_in_both(keys: Curve, content: Curve, reference_keys: Curve, reference
         share * bar_keys + (1 - share) * bar_content - weighted(keys, content, share, seeds).frontiers(RANGE, seeds)
         for share in SHARES
     ]
-    return jackknife(np.asarray(np.trapezoid(np.min(gaps, axis=0), RANGE, axis=1)) / WIDEST)
+    return bounded(np.asarray(np.trapezoid(np.min(gaps, axis=0), RANGE, axis=1)) / WIDEST)
 
 
 def _common(curves: Sequence[Curve]) -> tuple[int, ...]:

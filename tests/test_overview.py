@@ -1,0 +1,69 @@
+"""The first screen: its sentence, its list, and the overview with every family's name."""
+
+import itertools
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from record_samples import HOSTILE, case
+from solidmark.reports import answer, page
+from solidmark.reports.overview import spread
+from test_placing import records
+
+from solidmark.leaderboard import Leaderboard, build_leaderboard
+
+
+def first(board: Leaderboard) -> answer.First:
+    return answer.first_screens(board, answer.answers(board))[0]
+
+
+@pytest.fixture(scope="module")
+def screen() -> answer.First:
+    return first(build_leaderboard(records()))
+
+
+def test_the_headline_counts_the_families_that_leave_less(screen: answer.First) -> None:
+    assert screen.headline == "One of 1 mitigations leaves less memory at equal utility on digits."
+    assert "keys alone" in screen.sure
+    assert "over 3 seeds, corrected for all 1" in screen.sure
+
+
+def test_a_winner_has_its_excess_with_interval_its_seeds_and_its_setting(screen: answer.First) -> None:
+    (winner,) = screen.winners
+    assert (winner.family, winner.seeds) == ("good", "0-2")
+    assert re.fullmatch(r"\+0\.\d\d \[\+0\.\d\d, \+0\.\d\d\]", winner.text)
+    assert winner.at == "0.11 left at 99 % of the utility"
+
+
+def test_one_seed_says_once_what_it_cannot_tell() -> None:
+    board = build_leaderboard(records(1))
+    site = page.render(board, [])
+    assert first(board).headline == "1 mitigation on digits, one seed: a look, no verdict."
+    assert site.count("Verdicts need 3 seeds") == 1
+    assert 'class="badge undecided"' not in site.partition('<section id="verdicts">')[0]
+
+
+def test_the_overview_names_every_family_and_the_pinned_rows(screen: answer.First) -> None:
+    for drawn in (screen.wide, screen.narrow):
+        assert drawn is not None
+        names = re.findall(r"</tspan> (\w+) ?[◂▸]? <tspan", drawn.svg)
+        assert sorted(names) == ["again", "good", "none"]
+
+
+def test_a_hostile_name_stays_a_name_in_the_overview() -> None:
+    drawn = first(build_leaderboard([case(), case(HOSTILE, 0.5, stage="training")])).wide
+    assert drawn is not None
+    assert "<script>" not in drawn.svg
+    assert "&lt;script&gt;" in drawn.svg
+
+
+@given(st.lists(st.floats(0, 400), max_size=20).map(sorted))
+def test_names_keep_their_order_and_never_overlap(wanted: list[float]) -> None:
+    places = spread(wanted, 20.0, 0.0, 400.0)
+    assert all(b - a >= 20 - 1e-9 for a, b in itertools.pairwise(places))
+    assert all(-1e-9 <= place <= 400 + 1e-9 for place in places)
+
+
+def test_names_that_do_not_collide_stay_where_they_belong() -> None:
+    assert spread([10.0, 50.0, 90.0], 20.0, 0.0, 100.0) == [10.0, 50.0, 90.0]
