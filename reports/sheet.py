@@ -37,8 +37,8 @@ class Line:
     def word(self) -> str:
         """The verdict that it wears, or what it is instead."""
         if self.place.role is not Role.FAMILY:
-            return self.place.role.value
-        return self.place.verdict.value if self.place.verdict is not None else ""
+            return str(self.place.role.value)
+        return str(self.place.verdict.value) if self.place.verdict is not None else ""
 
 
 @dataclass(frozen=True)
