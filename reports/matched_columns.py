@@ -8,7 +8,7 @@ from typing import Any
 from solidmark.leaderboard import Excess, JointVerdict, Leaderboard, MatchedComparison, RankedFamily, Row
 from solidmark.leaderboard.curves import MATCHED
 from solidmark.leaderboard.measures import CONTENT, KEYS
-from solidmark.leaderboard.yardsticks import ORDER
+from solidmark.leaderboard.standing import hardest
 
 from .matched_prose import keys_only
 from .table import FOUR, LOSS, OVER_SEEDS, PLAIN, SIGNED, TEXT, THREE, Cell, Column, Kind
@@ -225,19 +225,7 @@ def _held_out_loss() -> list[Column[Row]]:
 
 def _hardest(board: Leaderboard) -> dict[Key, JointVerdict]:
     """The verdict of each family on the leading axis, over the reference that leaves it the least."""
-    pairs = [
-        (_key(comparison, found.keys.family), found)
-        for comparison in board.matched
-        for found in comparison.verdicts_on(comparison.axis)
-    ]
-    return dict(sorted(pairs, key=lambda pair: _least(pair[1]), reverse=True))  # the last of equal keys stays
-
-
-def _least(found: JointVerdict) -> tuple[int, float]:
-    """What sorts the hardest reference first: its verdict, then the least excess."""
-    estimates = [excess.estimate for excess in (found.keys, found.content) if excess is not None]
-    values = [estimate.value if estimate is not None else float("-inf") for estimate in estimates]
-    return ORDER.index(found.verdict), min(values)
+    return {_key(ground, family): found for ground in board.matched for family, found in hardest(ground).items()}
 
 
 def _ranks(board: Leaderboard, measure: str | None) -> dict[Key, RankedFamily]:

@@ -11,7 +11,8 @@ from yardstick_samples import world
 
 from solidmark.leaderboard import Leaderboard, build_leaderboard
 from solidmark.leaderboard.disagreement import OUTLIVES, UNLINKED
-from solidmark.runner.ending import short_row
+from solidmark.leaderboard.standing import standings
+from solidmark.runner.board_table import cells
 
 
 def built(*families: str, shown: bool = True) -> Leaderboard:
@@ -113,9 +114,10 @@ def test_a_panel_of_content_has_its_own_numbers(board: Leaderboard) -> None:
 
 
 def test_the_table_at_the_end_of_a_run_has_content() -> None:
-    row = built("unlinker").to_json()["rows"][-1]
-    assert short_row(row, shown=True)[3] == "own 0.52, any 0.94"
-    assert len(short_row(row)) == 5
+    board = built("unlinker")
+    last = standings(board, board.testbeds[0])[-2]
+    assert cells(last, shown=True)[4] == "own 0.52, any 0.94"
+    assert len(cells(last)) == 5
 
 
 def test_the_baseline_is_told_by_both_yardsticks(text: str, site: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 
 from tabulate import tabulate
 
 from . import plugins
-from .cli import collection, stores, training
+from .cli import collection, compare, show, stores, training
 from .errors import SolidmarkError
 
 
@@ -31,11 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     parser = argparse.ArgumentParser(prog="solidmark", description="Measure which mitigations stop memorization.")
+    parser.add_argument("--version", action="version", version=f"solidmark {metadata.version('solidmark')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     report = commands.add_parser("report", help="rebuild the leaderboard from the records of one or more runs")
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run, such as runs/latest")
     report.add_argument("--into", type=Path, metavar="DIR", help="where to write (default: the first run's folder)")
     report.set_defaults(command=_report)
+    show.add(commands.add_parser("show", help="one family of a run: its verdict and why, its settings, each query"))
+    compare.add(commands.add_parser("compare", help="two runs, or two rows of one; ends with 1 where B is worse"))
     new = commands.add_parser("new", help="write a plugin package that works as it is, and of which you edit one file")
     new.add_argument("name", metavar="NAME", help="of the mitigation and its package, such as quiet-words")
     new.set_defaults(command=_new)

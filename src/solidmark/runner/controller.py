@@ -224,7 +224,8 @@ class Controller:
         if any((self.run / "records").glob("*.jsonl*")):
             with suppress(SolidmarkError):
                 announced.write(self.run, self._names)
-            self._ending = Ending.of(self.run)
+            reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+            self._ending = Ending.of(self.run, colours=getattr(reporter, "hasmarkup", False))
             lost = self._ending.lost(self._finished, plan)
             self._ending.faults += [f"measured, and its record cannot be read: {slug}" for slug in lost]
         if self.session.found_all_done() and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:

@@ -1,0 +1,170 @@
+"""`solidmark show FAMILY`: one family of a run, its verdict with the reasons, its settings, and what each query finds."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+from ..errors import UnknownName
+from ..runner.board_table import MEMORY, certified, interval
+from ..runner.colours import STYLES, are_wanted, bar, paint
+
+if TYPE_CHECKING:
+    from ..leaderboard import Excess, JointVerdict, Leaderboard, MatchedComparison, Row, TestbedFacts
+    from ..leaderboard.standing import Standing
+
+LATEST = Path("runs/latest")
+"""The run that is read where none is named."""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("family", metavar="FAMILY", help="as the table calls it, such as rna")
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folders of runs (default: runs/latest)")
+    parser.set_defaults(command=_show)
+
+
+def _show(options: argparse.Namespace) -> int:
+    from ..leaderboard.render import load_leaderboard
+
+    board = load_leaderboard(options.runs or [LATEST])
+    print(told(board, options.family, colours=are_wanted(sys.stdout)))
+    return 0
+
+
+def told(board: Leaderboard, family: str, *, colours: bool = False) -> str:
+    """What a leaderboard says of a family, testbed after testbed. Raises UnknownName for one that it does not have."""
+    names = list(dict.fromkeys(row.family for row in board.rows))
+    if family not in names:
+        raise UnknownName.among("solidmark show", family, names)
+    parts = [_on(board, facts, family, colours=colours) for facts in board.testbeds]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _on(board: Leaderboard, facts: TestbedFacts, family: str, *, colours: bool) -> str:
+    """The family on one testbed and solver; empty where it was not measured there."""
+    from ..leaderboard.standing import standings
+
+    mine = [one for one in standings(board, facts) if one.row.family == family]
+    if not mine:
+        return ""
+    comparison = board.comparison(facts)
+    return "\n".join(
+        [
+            paint(f"{family} on {facts.title}", "bold", on=colours),
+            *_about(mine[0].row),
+            "",
+            *_verdicts(mine[0], comparison, colours=colours),
+            *_rank(comparison, family),
+            "",
+            _settings(mine, comparison, colours=colours),
+            *_queries(mine),
+            *(f"{one.row.mitigation}: {one.row.status}: {one.row.reason}" for one in mine if not one.row.ok),
+        ]
+    )
+
+
+def _about(row: Row) -> list[str]:
+    needs = f"; needs {', '.join(row.needs)}" if row.needs else ""
+    fidelity = f"; fidelity {row.fidelity}" if row.fidelity else ""
+    return [f"acts at: {row.stage}{needs}{fidelity}", *([f"source: {row.reference}"] if row.reference else [])]
+
+
+def _verdicts(standing: Standing, comparison: MatchedComparison, *, colours: bool) -> list[str]:
+    """Each verdict with its reasons, that of the hardest reference first; what the family is where it has none."""
+    family = standing.row.family
+    found = sorted(
+        (one for one in comparison.verdicts_on(comparison.axis) if one.keys.family == family),
+        key=lambda one: one is not standing.verdict,
+    )
+    if not found:
+        return [f"no verdict: it is the {standing.word}" if standing.word else "no verdict: it has no numbers"]
+    return [line for one in found for line in _verdict(one, comparison.axis, colours=colours)]
+
+
+def _verdict(found: JointVerdict, axis: str, *, colours: bool) -> list[str]:
+    word = found.verdict.value
+    against = found.keys.reference or "no reference"
+    lines = [f"verdict: {paint(word, STYLES[word], on=colours)} against {against} at equal {axis}: {found.reason}"]
+    parts = {"keys": found.keys, "content": found.content, "both at once": found.together}
+    lines += [_excess(name, excess) for name, excess in parts.items() if excess is not None]
+    return lines + (["  by content: not measured"] if found.keys_only else [])
+
+
+def _excess(name: str, excess: Excess) -> str:
+    """`  by keys: real, excess +0.579 [+0.398, +0.759], p 0.0012 among 32, seeds 0, 1, 2: below its reference`."""
+    if excess.estimate is None:
+        return f"  by {name}: {excess.verdict.value}: {excess.reason}"
+    p = f", p {excess.p:.2g} among {excess.comparisons}" if excess.p is not None else ""
+    seeds = f"{len(excess.seeds)} seed{'' if len(excess.seeds) == 1 else 's'}"
+    number = interval(excess.estimate, sign=True)
+    return f"  by {name}: {excess.verdict.value}, excess {number}{p}, {seeds}: {excess.reason}"
+
+
+def _rank(comparison: MatchedComparison, family: str) -> list[str]:
+    ranking = comparison.leading_ranking(comparison.axis)
+    mine = next((one for one in ranking.families if one.family == family), None) if ranking is not None else None
+    if ranking is None or mine is None:
+        return []
+    setting = f" by {mine.setting}" if mine.setting else ""
+    return [f"rank {mine.ranks} of {len(ranking.families)}: {interval(mine.matched)} at matched utility{setting}"]
+
+
+def _settings(found: Sequence[Standing], comparison: MatchedComparison, *, colours: bool) -> str:
+    """A line a setting, that which remembers least first."""
+    lost = {p.mitigation: p.loss for curve in comparison.curves_on(comparison.axis) for p in curve.points}
+    headers = [
+        "setting",
+        MEMORY,
+        *([""] if colours else []),
+        "certified",
+        "content",
+        f"{comparison.axis} lost",
+        "cost",
+        "seeds",
+    ]
+    return tabulate([_setting(one, lost, colours=colours) for one in found], headers=headers, disable_numparse=True)
+
+
+def _setting(standing: Standing, lost: dict[str, float], *, colours: bool) -> list[str]:
+    row, memory, share = standing.row, standing.memory, certified(standing)
+    bars = [] if not colours else [bar(abs(memory.value)) if memory is not None else ""]
+    content = row.content.own or row.content.any if row.content is not None else None
+    return [
+        row.setting or "default",
+        interval(memory) if memory is not None else row.status,
+        *bars,
+        f"{share.count} of {share.of}" if share is not None else "",
+        f"{content.auroc.value:.2f}" if content is not None else "–",
+        f"{round(100 * lost[row.mitigation])} %" if row.mitigation in lost else "–",
+        _cost(row),
+        ", ".join(map(str, row.seeds)),
+    ]
+
+
+def _cost(row: Row) -> str:
+    """Evaluations over those of the baseline: at training and editing, and for an image."""
+    if row.cost is None or row.cost.relative is None:
+        return "–"
+    image = f", {row.cost.sampling_relative:.2g} × an image" if row.cost.sampling_relative is not None else ""
+    return f"{row.cost.relative:.2g} × training{image}"
+
+
+def _queries(found: Sequence[Standing]) -> list[str]:
+    """M of each query, where a row was asked more than one."""
+    rows = [one.row for one in found if one.row.ok]
+    names = list(dict.fromkeys(name for row in rows for name in row.queries or {}))
+    if len(names) < 2:
+        return []
+    lines = [[row.setting or "default", *(_m(row, name) for name in names)] for row in rows]
+    return ["", tabulate(lines, headers=["M by query", *names], disable_numparse=True)]
+
+
+def _m(row: Row, query: str) -> str:
+    scored = (row.queries or {}).get(query)
+    return f"{scored.memorization.value:.3f}" if scored is not None else "–"

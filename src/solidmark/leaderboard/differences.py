@@ -1,0 +1,236 @@
+"""Differences: what one row has more than another, of two runs or of one, paired as far as can be.
+
+    from three common seeds on    mean over seeds of (after - before), Student's t over seeds
+    below that, memory            M of the leading query, paired over the images of each seed, where both left their files
+    else                          after - before with the errors of both, as if they were independent, which is wider
+
+All differences of a comparison are corrected together by Holm's method. Memory is that of the worst case, as the row's stage
+is judged, and what is shown to avoid keys counts by its size; content is 2 AUROC - 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+
+from ..metrics.scores import memorization_difference, t_interval
+from ..schema.numbers import Estimate, Share
+from ..schema.row import Attempt, Row
+from .build import Leaderboard
+from .measures import AXES, CONTENT, KEYS, LEAD, Measure, recalled
+from .paired import FEWEST, LEVEL, holm, jackknife, p_value
+from .per_image import answers
+
+MARGIN = 0.05
+"""So much of memory, content or accuracy is no difference that matters."""
+
+ACCURACY = "accuracy"
+TITLES = {KEYS.name: "M★", LEAD.name: "M", CONTENT.name: "content"}
+"""What the measures are called in a comparison."""
+
+
+class Change(Enum):
+    """What a difference says, after correction; better is less memory, or more accuracy."""
+
+    WORSE = "worse"
+    BETTER = "better"
+    SAME = "same"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One number of a row after, less that before; `paired` says over what, `p` is adjusted for all of a comparison."""
+
+    testbed: str
+    mitigation: str
+    measure: str
+    before: float
+    after: float
+    estimate: Estimate
+    paired: str
+    p: float | None = None
+    change: Change = Change.UNDECIDED
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows of both sides with their differences, rows of one side alone, and rows whose numbers were `lost`, with why."""
+
+    differences: tuple[Difference, ...]
+    only_before: tuple[str, ...] = ()
+    only_after: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+    @property
+    def worse(self) -> bool:
+        """Whether anything is worse after than before."""
+        return bool(self.lost) or any(one.change is Change.WORSE for one in self.differences)
+
+
+Side = tuple[Leaderboard, Sequence[Path]]
+"""A leaderboard and the folders of its runs."""
+
+
+def compare_runs(before: Side, after: Side, margin: float = MARGIN) -> Comparison:
+    """Every row that both leaderboards have: the same testbed, mitigation and solver."""
+    rows, others = ({_key(row): row for row in board.rows} for board, _ in (before, after))
+    shared = [key for key in rows if key in others]
+    pairs = [(rows[key], others[key]) for key in shared if rows[key].ok and others[key].ok]
+    lost = [f"{_name(others[key])}: {_why(others[key])}" for key in shared if rows[key].ok and not others[key].ok]
+    return Comparison(
+        judged([one for pair in pairs for one in differences(*pair, before[1], after[1])], margin),
+        tuple(_name(row) for key, row in rows.items() if key not in others),
+        tuple(_name(row) for key, row in others.items() if key not in rows),
+        tuple(lost),
+    )
+
+
+def compare_rows(before: Row, after: Row, runs: Sequence[Path], margin: float = MARGIN) -> Comparison:
+    """Two rows of one leaderboard, of one testbed and solver."""
+    return Comparison(judged(differences(before, after, runs, runs), margin))
+
+
+def _key(row: Row) -> tuple[str, str, str]:
+    return row.testbed, row.mitigation, str(row.solver)
+
+
+def _name(row: Row) -> str:
+    return f"{row.testbed}, {row.mitigation}"
+
+
+def _why(row: Row) -> str:
+    return f"{row.status}: {row.reason}" if row.reason else row.status
+
+
+def differences(before: Row, after: Row, runs: Sequence[Path] = (), others: Sequence[Path] = ()) -> list[Difference]:
+    """Memory, content and accuracy of `after` less those of `before`, before any correction; numbers that both have."""
+    seeds = [seed for seed in before.seeds if seed in after.seeds]
+    found = [
+        _memory(before, after, seeds, runs, others),
+        _measured(before, after, CONTENT, seeds),
+        _accuracy(before, after, seeds),
+    ]
+    return [one for one in found if one is not None]
+
+
+def _memory(
+    before: Row, after: Row, seeds: Sequence[int], runs: Sequence[Path], others: Sequence[Path]
+) -> Difference | None:
+    worst = KEYS.within(before.stage)
+    if KEYS.within(after.stage) != worst or worst.lacking(after, before):
+        worst = LEAD  # another worst case, or other queries
+    by_images = _over_images(before, after, seeds, runs, others) if 0 < len(seeds) < FEWEST else None
+    return by_images or _measured(before, after, worst, seeds)
+
+
+def _over_images(
+    before: Row, after: Row, seeds: Sequence[int], runs: Sequence[Path], others: Sequence[Path]
+) -> Difference | None:
+    """M of the leading query, paired over images; None where a file is missing, of other images, or of another query."""
+    query = next(iter(before.queries or {}), "")
+    each: list[Estimate] = []
+    for seed in seeds:
+        one, other = answers(runs, before, seed, query), answers(others, after, seed, query)
+        if one is None or other is None or one.images != other.images or not np.array_equal(one.keys, other.keys):
+            return None
+        each.append(memorization_difference(other.predictions, one.predictions, one.keys))
+    ends = [[_attempt(row, seed).memorization for seed in seeds] for row in (before, after)]
+    levels = [np.mean([one.value for one in side if one is not None]) for side in ends]
+    if any(one is None or recalled(one) != one.value for side in ends for one in side):
+        return None  # what avoids keys counts by its size, which a plain difference does not see
+    error = float(np.sqrt(np.sum([(one.error or 0.0) ** 2 for one in each])) / len(each))
+    count = min(one.count or 2 for side in ends for one in side if one is not None)
+    estimate = t_interval(float(np.mean([one.value for one in each])), error, len(each) * (count - 1))
+    named = f"M by {query}"
+    return _difference(after, named, (float(levels[0]), float(levels[1])), replace(estimate, count=count), f"{count} images")
+
+
+def _measured(before: Row, after: Row, measure: Measure, seeds: Sequence[int]) -> Difference | None:
+    """One measure of memorization, by the same reading of both rows; None where one has none."""
+    readings = [
+        name
+        for name in measure.readings
+        if all(getattr(attempt, name) is not None for row in (before, after) for attempt in row.attempts)
+    ]
+    if not readings:
+        return None
+    reading = max(readings, key=lambda name: float(np.mean([recalled(getattr(a, name)) for a in after.attempts])))
+    sides = [{a.seed: getattr(a, reading) for a in row.attempts if a.seed is not None} for row in (before, after)]
+    values = [{seed: recalled(estimate) for seed, estimate in side.items()} for side in sides]
+    if len(seeds) >= FEWEST:
+        return _over_seeds(after, TITLES[measure.name], values[0], values[1], seeds)
+    estimates = [[*side.values()] for side in sides]
+    ends = float(np.mean([*values[0].values()])), float(np.mean([*values[1].values()]))
+    error = float(np.hypot(_error(estimates[0]), _error(estimates[1])))
+    count = min(estimate.count or 2 for side in estimates for estimate in side)
+    apart = t_interval(ends[1] - ends[0], error, 2 * (count - 1))
+    return _difference(after, TITLES[measure.name], ends, replace(apart, count=count), "")
+
+
+def _error(estimates: Sequence[Estimate]) -> float:
+    """The standard error of the mean over seeds of what `recalled` makes of estimates, read off their limits."""
+    scales = [1 - (estimate.chance or 0.0) for estimate in estimates]
+    widths = [(estimate.limits[1] - estimate.limits[0]) / 2 / 1.96 for estimate in estimates]
+    errors = [one.error if one.error is not None else width for one, width in zip(estimates, widths, strict=True)]
+    return float(np.sqrt(np.sum([(e / s) ** 2 for e, s in zip(errors, scales, strict=True)])) / len(errors))
+
+
+def _accuracy(before: Row, after: Row, seeds: Sequence[int]) -> Difference | None:
+    shares = [row.utility.accuracy if row.utility is not None else None for row in (before, after)]
+    if shares[0] is None or shares[1] is None:
+        return None
+    if len(seeds) >= FEWEST:
+        axis = AXES[0]
+        values = [{s: axis.of(_attempt(row, s)) for s in seeds} for row in (before, after)]
+        each = [{seed: value for seed, value in side.items() if value is not None} for side in values]
+        return _over_seeds(after, ACCURACY, each[0], each[1], [s for s in seeds if s in each[0] and s in each[1]])
+    return _difference(after, ACCURACY, (shares[0].share, shares[1].share), _of_shares(shares[0], shares[1]), "")
+
+
+def _of_shares(before: Share, after: Share) -> Estimate:
+    """The difference of two shares with the interval of Agresti and Caffo (2000): one success and one failure more each."""
+    shares = [((share.count + 1) / (share.of + 2), share.of + 2) for share in (before, after)]
+    error = float(np.sqrt(sum(p * (1 - p) / n for p, n in shares)))
+    count = before.of + after.of
+    return replace(t_interval(shares[1][0] - shares[0][0], error, count - 2), count=count)
+
+
+def _over_seeds(
+    row: Row, measure: str, before: dict[int, float], after: dict[int, float], seeds: Sequence[int]
+) -> Difference:
+    apart = np.array([after[seed] - before[seed] for seed in seeds])
+    without = [np.delete(apart, index).mean() for index in range(len(apart))]
+    ends = float(np.mean([before[seed] for seed in seeds])), float(np.mean([after[seed] for seed in seeds]))
+    return _difference(row, measure, ends, jackknife(np.array([apart.mean(), *without])), f"{len(seeds)} seeds")
+
+
+def _attempt(row: Row, seed: int) -> Attempt:
+    return next(attempt for attempt in row.attempts if attempt.seed == seed)
+
+
+def _difference(row: Row, measure: str, ends: tuple[float, float], estimate: Estimate, paired: str) -> Difference:
+    return Difference(row.testbed, row.mitigation, measure, *ends, estimate, paired)
+
+
+def judged(found: Iterable[Difference], margin: float = MARGIN) -> tuple[Difference, ...]:
+    """The differences with what they say, corrected for being so many."""
+    unjudged = list(found)
+    raw = [p_value(one.estimate) for one in unjudged]
+    adjusted = iter(holm([p for p in raw if p is not None]))
+    each = [None if p is None else next(adjusted) for p in raw]
+    return tuple(replace(one, p=p, change=_change(one, p, margin)) for one, p in zip(unjudged, each, strict=True))
+
+
+def _change(one: Difference, p: float | None, margin: float) -> Change:
+    low, high = one.estimate.limits
+    if low >= -margin and high <= margin:
+        return Change.SAME
+    if p is None or p > LEVEL or abs(one.estimate.value) < margin:
+        return Change.UNDECIDED
+    good = one.estimate.value > 0 if one.measure == ACCURACY else one.estimate.value < 0
+    return Change.BETTER if good else Change.WORSE
