@@ -6,7 +6,7 @@
     python design/mutation.py table results.jsonl
 
 `run` works in copies of the checkout that it is started in, one for each worker. A fault is caught where a test fails, where
-the tests cannot be collected, or where a run of them needs more than twice the budget and 20 seconds of processor time. A
+the tests cannot be collected, or where a run of them needs more than four times the budget and a minute of processor time. A
 drawn fault with a key `equivalent`, which has the reason, is left out. The order of a draw is random, so any beginning of it
 is a sample as well.
 
@@ -48,7 +48,7 @@ def draw(seed: int, count: int, only: str = "") -> list[dict]:
 
 
 def table(results: list[dict]) -> str:
-    """Shares caught, by kind and by room, and the survivors."""
+    """Shares caught, by kind and by room, the survivors, and what came to no end."""
     from scipy.stats import binomtest
 
     results = sorted(results, key=lambda each: each["id"])
@@ -62,10 +62,9 @@ def table(results: list[dict]) -> str:
             mine = [each["outcome"] != "survived" for each, room in zip(results, rooms) if room == name]
             lines.append(f"{title} {name}: {sum(mine)} of {len(mine)}")
     for each in results:
-        if each["outcome"] == "survived":
-            lines.append(
-                f"survived {each['id']} {each['file']}:{each['line']} {each['kind']}: {each['old']} -> {each['new']}"
-            )
+        if each["outcome"] != "caught":
+            place = f"{each['outcome']} {each['id']} {each['file']}:{each['line']} {each['kind']}"
+            lines.append(f"{place}: {each['old']} -> {each['new']}")
     return "\n".join(lines)
 
 

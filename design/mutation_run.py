@@ -73,7 +73,7 @@ def work(
             continue  # another worker has it
         chosen = runs(each, known, contents, budget)
         fault = Fault(**{name: each[name] for name in Fault.__annotations__})
-        outcome = with_fault(Path(each["file"]), fault, chosen, each["id"], 20 + int(2 * budget))
+        outcome = with_fault(Path(each["file"]), fault, chosen, each["id"], 60 + int(4 * budget))
         append(results, {**each, **outcome, "tests": sum(map(len, chosen))})
         print(each["id"], outcome["outcome"], outcome["cpu"], each["file"], each["line"], each["kind"], flush=True)
 

@@ -164,17 +164,9 @@ def test_two_runs_of_one_seed_give_equal_records_but_for_times(world, ran):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--testbed", "digit"], "Did you mean 'digits'"),
         (["--mitigation", "x-godo"], "Did you mean 'x-good'"),
-        (["--mitigation", "rna(shar=1)"], "Did you mean 'share'"),
-        (["--mitigation", "rna(share=-1)"], "RandomNumbers.share: found -1"),
         (["--mitigation", "x-twin"], "others:x-twin or strangers:x-twin"),
         (["--mitigation", "x-missing"], "No module named"),
-        (["--queries", "outpiant"], "Did you mean 'outpaint'"),
-        (["--profile", "qick"], "Did you mean 'quick'"),
-        (["--solver", "slow"], "fast, paper"),
-        (["--protocol", "slow"], "fast, paper"),
-        (["--seeds", "1-x"], "whole numbers"),
     ],
 )
 def test_a_misspelling_is_reported_before_anything_runs(world, arguments, message):
@@ -191,18 +183,9 @@ def test_a_run_folder_that_cannot_be_written_is_reported_at_the_start(world):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "some"),
-    [((), False), (("solidmark.benchmark.test_validity",), True), (("-m", "experiment"), True)],
+    ("targets", "some"), [((), False), (("solidmark.benchmark.test_validity", "solidmark.benchmark.test_testbeds"), True)]
 )
-def test_experiments_run_where_their_file_or_mark_is_named(world, arguments, some):
-    listed = world.run("--collect-only", "-q", *arguments)
+def test_experiments_and_unmarked_models_are_wanted_where_their_file_is_named(world, targets, some):
+    listed = world.run("--collect-only", "-q", "--mitigation", "none", *targets)
     assert ("test_validity[dose]" in listed.output) == some
-
-
-@pytest.mark.parametrize(
-    ("arguments", "some"),
-    [((), False), (("solidmark.benchmark.test_testbeds",), True), (("--profile", "standard", "--seeds", "0"), True)],
-)
-def test_an_unmarked_model_is_trained_where_its_file_is_named_and_from_the_standard_profile_on(world, arguments, some):
-    listed = world.run("--collect-only", "-q", *arguments)
     assert ("test_the_leading_query_finds_what_is_memorized" in listed.output) == some

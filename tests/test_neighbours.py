@@ -65,15 +65,24 @@ def test_anothers_option_of_a_short_name_is_its_own(stranger, order):
 
 @pytest.mark.parametrize("order", [("-p", "fake", "-p", "solidmark"), ("-p", "solidmark", "-p", "fake")])
 def test_in_a_run_of_ours_a_short_name_is_ours(stranger, order):
-    ran = run_pytest(
-        stranger, "--pyargs", "solidmark.benchmark", "--profile", "standard", "--collect-only", "-q", "-v", *order
+    asked = (
+        "--pyargs",
+        "solidmark.benchmark",
+        "--profile",
+        "standard",
+        "--mitigation",
+        "none",
+        "--collect-only",
+        "-q",
+        "-v",
     )
+    ran = run_pytest(stranger, *asked, *order)
     assert "solidmark: profile standard" in ran.stdout, ran.stdout + ran.stderr
     assert "theirs: False" in ran.stdout
 
 
 def test_short_names_in_a_file_of_arguments_reach_us(stranger):
-    (stranger / "arguments").write_text("--pyargs\nsolidmark.benchmark\n--profile=standard\n--seeds\n5\n")
+    (stranger / "arguments").write_text("--pyargs\nsolidmark.benchmark\n--profile=standard\n--mitigation=none\n--seeds\n5\n")
     ran = run_pytest(stranger, "@arguments", "--collect-only", "-q")
     assert "-s5]" in ran.stdout, ran.stdout + ran.stderr
 

@@ -122,19 +122,25 @@ def test_the_record_has_what_training_and_editing_reported_also_from_the_store(t
         assert (reported["training"], reported["editing"]) == ({"Counting": {"updates": 3}}, {"Removing": {"removed": 0.25}})
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A store whose base model several tests use."""
+    return Workspace(Store(tmp_path_factory.mktemp("store")))
+
+
 @pytest.mark.parametrize("says", [(True,), (False,), (True, False), (True, True)])
-def test_edits_that_change_nothing_are_a_fault_unless_each_says_so(tmp_path, says):
+def test_edits_that_change_nothing_are_a_fault_unless_each_says_so(shared, tmp_path, says):
     attack = plugins.instance("solidmark.queries", "query", "outpaint")
     case = Case("tiny", tiny(), composed(*map(Looking, says)), 0, (("outpaint", attack),), SolverConfig(steps=2))
-    controls = measure(case, Workspace(Store(tmp_path / "store")), tmp_path / "run")["controls"]
+    controls = measure(case, shared, tmp_path / "run")["controls"]
     assert any("inactive" in fault for fault in controls["faults"]) is not all(says)
 
 
 @pytest.mark.parametrize(("epsilon", "delta"), [(2.0, 0.01), (None, 0.0)])
-def test_the_privacy_loss_is_compared_with_the_claim_at_its_delta(tmp_path, epsilon, delta):
+def test_the_privacy_loss_is_compared_with_the_claim_at_its_delta(shared, tmp_path, epsilon, delta):
     attack = plugins.instance("solidmark.queries", "query", "outpaint")
     case = Case("tiny", tiny(), composed(Private(epsilon)), 0, (("outpaint", attack),), SolverConfig(steps=2))
-    record = measure(case, Workspace(Store(tmp_path / "store")), tmp_path / "run")
+    record = measure(case, shared, tmp_path / "run")
     blocks = (record["queries"]["outpaint"], record["worst"], record["worst_service"])
     assert [block["epsilon"]["delta"] for block in blocks] == [delta] * 3
 
