@@ -69,6 +69,10 @@ class Hooks:
             examples = changed
         return examples
 
+    def acts(self, hook: str) -> bool:
+        """Whether any part has a hook of that name."""
+        return bool(self._with(hook))
+
     def view(self, images: Tensor) -> Tensor:
         """Fold `view`: unmarked images in [0, 1], shape kept."""
         for index, part in self._with("view"):

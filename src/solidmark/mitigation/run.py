@@ -19,6 +19,9 @@ from ..progress import Progress, silent
 class DataHooks(Protocol):
     """The hooks that change a batch on its way to the denoiser (see `hooks.Hooks`)."""
 
+    def acts(self, hook: str) -> bool:
+        """Whether any part has a hook of that name."""
+
     def view(self, images: Tensor) -> Tensor:
         """Unmarked images, (B, C, H, W) in [0, 1], changed."""
 
@@ -75,6 +78,7 @@ class Run:
         self.outer: Losses
         self.rng = seeds.torch_rng(seed, "training")
         self._set, self._hooks, self._seed, self._progress = training_set, hooks, seed, progress
+        self._latents: dict[int, Tensor] = {}
         self.optimizer: torch.optim.Optimizer | None = None
         self._trained: list[nn.Parameter] | None = None
 
@@ -86,16 +90,28 @@ class Run:
     def batch(self, indices: Tensor) -> Batch:
         """The batch of these rows: view, paint, caption, drop captions at random, embed, condition."""
         rows = indices.tolist()
-        chosen = self.examples.take(rows)
-        painted = self._set.mark.canvas(self._hooks.view(chosen.images))
-        if self._set.keys is not None:
-            painted = marks.paint(self._set.mark, painted, self._set.keys[rows])
+        clean = self._clean(rows)
         dropped = torch.rand(len(rows), generator=self.rng) < self.recipe.caption_dropout
-        captions = self._hooks.caption(chosen.captions)
+        captions = self._hooks.caption([self.examples.captions[row] for row in rows])
         captions = ["" if drop else caption for caption, drop in zip(captions, dropped.tolist(), strict=True)]
         present = torch.tensor([says_something(caption) for caption in captions])
         embeddings = self._hooks.condition(self.model.embed(captions), present)
-        return Batch(self.model.encode(painted), embeddings, indices, tuple(chosen.ids), self._seed)
+        return Batch(clean, embeddings, indices, tuple(self.examples.ids[row] for row in rows), self._seed)
+
+    def _clean(self, rows: list[int]) -> Tensor:
+        """The marked images of these rows in the space of x. Latents that no `view` changes are kept, since a GPU would
+        wait for large images to be painted and recognised at each step.
+        """
+        if self.model.space.factor == 1 or self._hooks.acts("view"):
+            return self.model.encode(self._painted(rows))
+        new = [row for row in dict.fromkeys(rows) if row not in self._latents]
+        if new:
+            self._latents.update(zip(new, self.model.encode(self._painted(new))))
+        return torch.stack([self._latents[row] for row in rows])
+
+    def _painted(self, rows: list[int]) -> Tensor:
+        painted = self._set.mark.canvas(self._hooks.view(self.examples.images[rows]))
+        return painted if self._set.keys is None else marks.paint(self._set.mark, painted, self._set.keys[rows])
 
     def parameters(self) -> list[nn.Parameter]:
         """The parameters that are trained. They are fixed from the first step on, when the optimizer is made."""
