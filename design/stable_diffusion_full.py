@@ -4,8 +4,8 @@
     pytest benchmark/ --testbed F/full.toml --mitigation none --queries outpaint
     python design/stable_diffusion_full.py speed F      # images a second of the suite's training and of a bare loop
 
-`--tiny` makes all parts small enough for a CPU. Weights are random: the network has 865.9 million, the text encoder two layers
-of Stable Diffusion 2's width. Images are emoji, enlarged to 256 pixels, with a border of 16 in eight arcs.
+`--tiny` makes all parts small enough for a CPU. Weights are random: the network has 865.9 million, the text encoder two
+layers of Stable Diffusion 2's width. Images are emoji, enlarged to 256 pixels, with a border of 16 in eight arcs.
 """
 
 from __future__ import annotations

@@ -146,6 +146,26 @@ def test_auto_means_one_worker_a_gpu_or_one_a_core():
     assert devices.workers([], each=2, cores=8) == 8
 
 
+@pytest.mark.parametrize(
+    ("gains", "workers", "with_gpu"), [((True,), 4, 4), ((False,), 16, 0), ((True, False), 16, 4), ((True, True), 4, 4)]
+)
+def test_testbeds_that_gain_nothing_have_the_cores_that_gpus_leave(gains, workers, with_gpu):
+    gpus = ["a", "b"]
+    assert devices.workers(gpus, each=2, gains=gains, cores=16) == workers
+    assert devices.workers_with_gpu(gpus, 2, gains, workers) == with_gpu
+
+
+def test_of_few_workers_one_is_left_for_what_gains_nothing_and_a_single_one_has_the_gpu():
+    assert [devices.workers_with_gpu(["a", "b"], 1, (True, False), count) for count in (1, 2, 3, 4)] == [1, 1, 2, 2]
+    assert devices.workers(["a", "b"], each=1, gains=(True, False), cores=2) == 3
+    assert devices.workers_with_gpu([], 1, (True,), 4) == 0
+
+
+def test_workers_without_a_gpu_see_none():
+    given = [devices.worker_environment(index, ["a", "b"], 4, {}, with_gpu=2) for index in range(4)]
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in given] == ["a", "b", "-1", "-1"]
+
+
 def test_workers_are_dealt_over_the_gpus():
     given = [devices.worker_environment(index, ["a", "b"], 4, {})["CUDA_VISIBLE_DEVICES"] for index in range(4)]
     assert given == ["a", "b", "a", "b"]
@@ -185,6 +205,7 @@ def config(**option):
 def test_workers_are_pinned_before_they_start(driver, monkeypatch):
     driver("GPU-a", "GPU-b", "GPU-c")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b,GPU-c")
+    monkeypatch.setattr(pytest_plugin, "_gains", lambda config: [True])
     specs = [SimpleNamespace(env={}) for _ in range(3)]
     assert pytest_plugin.pytest_xdist_auto_num_workers(config()) == 3
     pytest_plugin.pytest_xdist_setupnodes(config(), specs)

@@ -2,8 +2,6 @@
 
 import pytest
 import worlds
-from hypothesis import given
-from hypothesis import strategies as st
 
 from solidmark import plugins
 from solidmark.errors import InvalidValue, UnknownName
@@ -142,15 +140,6 @@ def test_where_no_family_was_named_a_short_forget_list_costs_its_own_row_alone_a
     with pytest.raises(InvalidValue, match="a forget list of 2 of 10 images"):
         measure(cases["finetune"], Workspace(store), tmp_path)
     assert list(store.entries()) == []
-
-
-@given(st.lists(st.sampled_from([1.0, 5.0]), min_size=1, max_size=40), st.integers(1, 8))
-def test_the_order_has_every_test_once_and_puts_trainings_first_in_each_run(weights, workers):
-    order = plan.worksteal_order(weights, workers)
-    assert sorted(order) == list(range(len(weights)))
-    heavy, size = weights.count(5.0), len(weights) // workers
-    if workers > 1 and workers <= heavy <= size:
-        assert weights[order[0]] == weights[order[size]] == 5.0
 
 
 @pytest.mark.parametrize("option", ["--solver", "--protocol"])

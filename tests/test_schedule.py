@@ -1,98 +1,102 @@
-"""The schedule and the solver equal diffusers' own DDIM, for every spacing, offset, end and prediction type."""
+"""Which worker takes which case, in a clockwork of workers that begin a case when they know the next."""
+
+import heapq
+from types import SimpleNamespace
 
 import pytest
-import torch
-from diffusers import DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
+from hypothesis import given
+from hypothesis import strategies as st
 
-from solidmark.errors import InvalidValue, NotApplicable, UnknownName
-from solidmark.models import Prediction, Schedule, ScheduleConfig
-
-STABLE_DIFFUSION = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "clip_sample": False}
-CASES = [
-    {"timestep_spacing": spacing, "steps_offset": offset, "set_alpha_to_one": clean, "rescale_betas_zero_snr": zero}
-    for spacing, offset in (("leading", 0), ("leading", 1), ("linspace", 0), ("trailing", 0))
-    for clean, zero in ((True, False), (False, False), (True, True))
-]
+from solidmark.runner.schedule import CaseScheduling, longest_first
 
 
-def theirs(prediction="epsilon", **settings):
-    return DDIMScheduler(**STABLE_DIFFUSION, prediction_type=prediction, **settings)
+class Worker:
+    """Of xdist's kind: it begins a case when the next is known, or when it is told that there is none."""
+
+    def __init__(self, name, gpu="-1"):
+        self.gateway = SimpleNamespace(id=name, spec=SimpleNamespace(env={"CUDA_VISIBLE_DEVICES": gpu}))
+        self.shutting_down, self.queue, self.done, self.busy = False, [], [], False
+
+    def send_runtest_some(self, indices):
+        self.queue += indices
+
+    def shutdown(self):
+        self.shutting_down = True
 
 
-def network(x, t):
-    """Some fixed function in the place of a network."""
-    return torch.tanh(x.roll(1, dims=-1) * 1.3 - t / 1000)
+def scheduling(weights, workers, gpu=()):
+    plan = {str(i): {"weight": weight, "gpu": i in gpu} for i, weight in enumerate(weights)}
+    config = SimpleNamespace(getvalue=lambda name: [f"{len(workers)}*popen"], hook=None, option=SimpleNamespace())
+    made = CaseScheduling.__new__(CaseScheduling)
+    made.__dict__.update(node2collection={}, node2pending={}, pending=[], collection=None, steal_requested_from_node=None)
+    made.__dict__.update(numnodes=len(workers), config=config, log=print, _read=lambda: plan, _plan=None)
+    for worker in workers:
+        made.add_node(worker)
+        made.add_node_collection(worker, [f"test[{i}]" for i in range(len(weights))])
+    made.schedule()
+    return made
 
 
-def run_theirs(scheduler, x, steps, eta):
-    scheduler.set_timesteps(steps)
-    for t in scheduler.timesteps:
-        x = scheduler.step(network(x, int(t)), t, x, eta=eta, variance_noise=torch.full_like(x, 0.3)).prev_sample
-    return x
+def run(weights, workers, gpu=()):
+    """When the last case ends."""
+    sched, clock, now = scheduling(weights, workers, gpu), [], 0.0
+    while True:
+        for number, worker in enumerate(workers):
+            if not worker.busy and worker.queue and (len(worker.queue) > 1 or worker.shutting_down):
+                worker.busy = True
+                heapq.heappush(clock, (now + weights[worker.queue[0]], number))
+        if not clock:
+            return now
+        now, number = heapq.heappop(clock)
+        worker = workers[number]
+        worker.busy = False
+        worker.done.append(worker.queue.pop(0))
+        sched.mark_test_complete(worker, worker.done[-1])
 
 
-def run_ours(scheduler, x, steps, eta):
-    schedule = Schedule(ScheduleConfig.read(scheduler))
-    times = schedule.times(steps)
-    for t, to in zip(times, schedule.targets(times, steps), strict=True):
-        kind = scheduler.config.prediction_type
-        predicted = Prediction(network(x, t), x, schedule.alpha(t), schedule.sigma(t), kind)
-        x, _ = schedule.step(x, predicted.noise, t, to, eta, torch.full_like(x, 0.3))
-    return x
+@given(st.lists(st.floats(0.5, 40), min_size=1, max_size=40), st.integers(1, 8))
+def test_every_case_is_run_once_whatever_they_take(weights, count):
+    weights = sorted(weights, reverse=True)
+    workers = [Worker(f"gw{n}") for n in range(count)]
+    run(weights, workers)
+    assert sorted(case for worker in workers for case in worker.done) == list(range(len(weights)))
 
 
-@pytest.mark.parametrize("steps", [7, 20])
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize("settings", CASES, ids=lambda case: "-".join(str(value) for value in case.values()))
-def test_a_run_equals_that_of_diffusers(settings, prediction, steps):
-    if prediction == "epsilon" and settings["rescale_betas_zero_snr"]:
-        pytest.skip("a predicted noise says nothing where there is nothing but noise")
-    scheduler, x = theirs(prediction, **settings), torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(1))
-    for eta in (0.0, 1.0):
-        if eta and settings["rescale_betas_zero_snr"]:
-            assert run_ours(scheduler, x, steps, eta).isfinite().all()  # diffusers divides 0 by 0 here
-            continue
-        assert (run_ours(scheduler, x, steps, eta) - run_theirs(scheduler, x, steps, eta)).abs().max() < 1e-5
+@pytest.mark.parametrize("count", [2, 4, 15])
+def test_a_long_case_delays_no_other(count):
+    weights = [40.0, *[5.0] * 35, *[1.0] * 40]
+    ideal = max(sum(weights) / count, 40.0)
+    assert run(weights, [Worker(f"gw{n}") for n in range(count)]) <= 1.1 * ideal
 
 
-@pytest.mark.parametrize("settings", CASES, ids=lambda case: "-".join(str(value) for value in case.values()))
-@pytest.mark.parametrize("steps", [1, 7, 20, 50, 999])
-def test_the_timesteps_are_those_of_diffusers(settings, steps):
-    scheduler = theirs(**settings)
-    scheduler.set_timesteps(steps)
-    assert Schedule(ScheduleConfig.read(scheduler)).times(steps) == scheduler.timesteps.tolist()
+def test_behind_the_longest_case_waits_the_shortest():
+    workers = [Worker("gw0"), Worker("gw1")]
+    scheduling([40.0, 5.0, 5.0, 1.0], workers)
+    assert [worker.queue for worker in workers] == [[0, 3], [1, 2]]
 
 
-@pytest.mark.parametrize("settings", CASES, ids=lambda case: "-".join(str(value) for value in case.values()))
-def test_noise_is_added_as_diffusers_adds_it(settings):
-    scheduler, clean, noise = theirs(**settings), torch.rand(1000, 1, 1, 1), torch.randn(1000, 1, 1, 1)
-    ours = Schedule(ScheduleConfig.read(scheduler)).add_noise(clean, noise, torch.arange(1000))
-    assert torch.allclose(ours, scheduler.add_noise(clean, noise, torch.arange(1000)), atol=1e-6)
-    assert ours.dtype == clean.dtype
+def test_where_some_workers_have_a_gpu_each_takes_the_cases_of_its_kind():
+    workers = [Worker("gw0", "GPU-a"), Worker("gw1"), Worker("gw2")]
+    run([9.0, 5.0, 5.0, 5.0, 1.0], workers, gpu={0, 4})
+    assert workers[0].done == [0, 4]
+    assert sorted(workers[1].done + workers[2].done) == [1, 2, 3]
 
 
-def test_a_schedule_is_read_from_other_schedulers_too():
-    assert ScheduleConfig.read(EulerDiscreteScheduler(**{k: v for k, v in STABLE_DIFFUSION.items() if "clip" not in k})) == (
-        ScheduleConfig("scaled_linear", 1000, 0.00085, 0.012, "linspace")
-    )
+@pytest.mark.parametrize("gpu", ["GPU-a", "-1"])
+def test_workers_of_one_kind_take_all_cases(gpu):
+    workers = [Worker("gw0", gpu), Worker("gw1", gpu)]
+    run([9.0, 5.0, 5.0, 1.0], workers, gpu={0, 1})
+    assert sorted(workers[0].done + workers[1].done) == [0, 1, 2, 3]
 
 
-def test_flow_matching_is_no_variance_preserving_schedule():
-    with pytest.raises(NotApplicable, match="FlowMatchEulerDiscreteScheduler without named betas"):
-        ScheduleConfig.read(FlowMatchEulerDiscreteScheduler())
+def test_what_a_lost_worker_left_is_taken_by_the_others():
+    workers = [Worker("gw0"), Worker("gw1")]
+    sched = scheduling([9.0, 5.0, 5.0, 5.0, 1.0, 1.0], workers)
+    assert sched.remove_node(workers[0]) == "test[0]"
+    assert 5 in sched.pending or 5 in workers[1].queue
+    sched.mark_test_pending("test[0]")
+    assert sched.pending[0] == 0
 
 
-def test_a_wrong_configuration_is_named():
-    with pytest.raises(UnknownName, match="spacing"):
-        ScheduleConfig(spacing="log")
-    with pytest.raises(InvalidValue, match="offset=-1"):
-        ScheduleConfig(offset=-1)
-
-
-@pytest.mark.parametrize("clean", [True, False])
-def test_a_run_ends_at_the_clean_image_or_at_the_level_of_its_first_timestep(clean):
-    schedule = Schedule(ScheduleConfig(last_is_clean=clean))
-    ended, _ = schedule.step(torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), 0, -1, 0.0, torch.zeros(1, 1, 1, 1))
-    assert ended.item() == pytest.approx(float(schedule.signal(-1) / schedule.alpha(0)))
-    assert float(schedule.signal(500)) == float(schedule.alpha(500))
-    assert (float(schedule.signal(-1)) == 1.0) is clean
+def test_baselines_lead_and_the_longest_follow():
+    assert longest_first([1.0, 5.0, 2.0, 5.0, 5.0], [False, False, False, True, False]) == [3, 1, 4, 2, 0]

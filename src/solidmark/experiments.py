@@ -76,11 +76,11 @@ class Experiments:
     def model(self, testbed: Testbed, seed: int, mitigation: str | None = None) -> Model:
         """The trained model, from the store, under a mitigation's expression."""
         composition = Composition() if mitigation is None else plugins.compose(mitigation)
-        return weights.train_or_load(self.case(testbed, seed, composition=composition), self.workspace)[0]
+        return weights.train_or_load(self.case(testbed, seed, composition=composition), self.workspace.suited(testbed))[0]
 
     def unmarked_model(self, testbed: Testbed, seed: int) -> Model:
         """The model of the same training on blank marks."""
-        return weights.train_or_load(self.case(testbed, seed, marked=False), self.workspace)[0]
+        return weights.train_or_load(self.case(testbed, seed, marked=False), self.workspace.suited(testbed))[0]
 
     def snapshots(self, testbed: Testbed, seed: int, steps: Sequence[int]) -> Mapping[int, Model]:
         """Models after each of these steps of one training."""
@@ -91,7 +91,7 @@ class Experiments:
         return self._snapshots(self.case(testbed, seed, marked=False), steps)
 
     def _snapshots(self, case: Case, steps: Sequence[int]) -> Mapping[int, Model]:
-        split, testbed, workspace = case.truth, case.testbed, self.workspace
+        split, testbed, workspace = case.truth, case.testbed, self.workspace.suited(case.testbed)
         key = {
             "recipe": provenance.describe(testbed.recipe),
             "split": split.training_digest,
@@ -123,7 +123,7 @@ class Experiments:
 
     def ask_case(self, case: Case, model: Denoiser, split: Split) -> Responses:
         """The answers to the leading query of a case, about a split."""
-        return answers.ask_query(case, case.leading, model, self.workspace, with_keys(split))
+        return answers.ask_query(case, case.leading, model, self.workspace.suited(case.testbed), with_keys(split))
 
     def measure_recall(
         self,
@@ -139,8 +139,9 @@ class Experiments:
         """
         composition = plugins.compose(mitigation) if isinstance(mitigation, str) else mitigation
         case = self.case(testbed, seed, query, composition=composition, solver=solver or self.solver)
-        model, _ = weights.edit_or_load(case, self.workspace)
-        responses, target = answers.ask_cached(case, case.leading, model, self.workspace), case.groups["target"]
+        workspace = self.workspace.suited(case.testbed)
+        model, _ = weights.edit_or_load(case, workspace)
+        responses, target = answers.ask_cached(case, case.leading, model, workspace), case.groups["target"]
         return scores.memorization(responses.trained[target], case.truth.trained_keys.double().numpy()[target])
 
     def measure_copies(
@@ -154,8 +155,9 @@ class Experiments:
         composition = plugins.compose(mitigation) if isinstance(mitigation, str) else mitigation
         plain = ((PLAIN, CaptionOnly()),)
         case = replace(self.case(testbed, seed, composition=composition, solver=solver), queries=plain)
-        model, _ = weights.edit_or_load(case, self.workspace)
-        found = content.measure_content(case, answers.ask_cached(case, PLAIN, model, self.workspace), {})
+        workspace = self.workspace.suited(testbed)
+        model, _ = weights.edit_or_load(case, workspace)
+        found = content.measure_content(case, answers.ask_cached(case, PLAIN, model, workspace), {})
         assert found is not None  # plain generation always has pictures
         beside = distances.measure_distances(found.views, judge_features(testbed.judge()), seed)
         scored = {"any": found.any, HEADLINE: found.own or found.any, **{name: one.own for name, one in beside.items()}}

@@ -188,7 +188,7 @@ def _marks(case: Planned) -> list[pytest.MarkDecorator]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of the cases that -k and -m chose, leave out those that are done (the controller's list) or not wanted.
 
-    The others are dealt to the workers.
+    Workers have the others in the order in which they are dealt.
     """
     session = config.stash.get(SESSION, None)
     if session is None:
@@ -200,8 +200,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         case = planned_case(item)
         done = case is not None and case.case_id in session.done
         (left_out if done or not _is_wanted(item, config, session) else chosen).append(item)
-    workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    items[:] = _deal(chosen, workers)
+    items[:] = _ordered(chosen) if hasattr(config, "workerinput") else chosen
     if left_out:
         config.hook.pytest_deselected(items=left_out)
 
@@ -216,13 +215,12 @@ def _is_wanted(item: pytest.Item, config: pytest.Config, session: Session) -> bo
     return named or not ((experiment and not profile.experiments) or (unmarked and not profile.unmarked))
 
 
-def _deal(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
-    if workers == 1 or not items:
-        return items
-    from .runner.plan import worksteal_order
+def _ordered(items: list[pytest.Item]) -> list[pytest.Item]:
+    from .runner.schedule import longest_first
 
-    weights = [case.weight if (case := planned_case(item)) is not None else 1.0 for item in items]
-    return [items[index] for index in worksteal_order(weights, workers)]
+    cases = [planned_case(item) for item in items]
+    order = longest_first([case.weight if case else 1.0 for case in cases], [bool(case and case.leads) for case in cases])
+    return [items[index] for index in order]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -255,7 +253,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """`-n auto`: as many workers a GPU as asked for, or one a core where there is no GPU.
+    """`-n auto`: as many workers a GPU as asked for, for testbeds that gain from one, and one a core for others.
 
     The first answer counts, and plugins are loaded in any order: xdist's own would be one a core.
     """
@@ -265,10 +263,23 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     try:
         if stated:
             return _count("PYTEST_XDIST_AUTO_NUM_WORKERS", stated, least=0)
-        each = _count("--workers-per-gpu", str(config.getoption("solidmark_workers_per_gpu")), least=1)
-        return devices.workers(devices.visible_gpus(), each)
-    except InvalidValue as error:
+        each, gpus = _workers_per_gpu(config), devices.visible_gpus()
+        return devices.workers(gpus, each, _gains(config) if gpus else (True,))
+    except SolidmarkError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def _workers_per_gpu(config: pytest.Config) -> int:
+    return _count("--workers-per-gpu", str(config.getoption("solidmark_workers_per_gpu")), least=1)
+
+
+def _gains(config: pytest.Config) -> list[bool]:
+    """Of each testbed of the run, whether it gains from a GPU. Imports torch, so it is asked where there is a GPU."""
+    from . import plugins
+    from .runner.session import Session
+
+    session = config.stash.get(SESSION, None) or Session.from_options(config)
+    return [plugins.testbed(name)[1].gains_from_gpu for name in session.options.testbed_list()]
 
 
 def _count(where: str, stated: str, *, least: int) -> int:
@@ -285,10 +296,23 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
         return
     try:
         gpus = devices.visible_gpus()
-    except InvalidValue as error:
+        gains = _gains(config) if gpus else [True]
+        with_gpu = devices.workers_with_gpu(gpus, _workers_per_gpu(config), gains, len(specs))
+    except SolidmarkError as error:
         raise pytest.UsageError(str(error)) from error
     for index, spec in enumerate(specs):
-        spec.env.update(devices.worker_environment(index, gpus, len(specs)))
+        spec.env.update(devices.worker_environment(index, gpus, len(specs), with_gpu=with_gpu))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One queue, the longest case first, in place of xdist's even shares; another `--dist` is the user's choice."""
+    session = config.stash.get(SESSION, None)
+    if session is None or config.getoption("dist") not in ("load", "worksteal"):
+        return None
+    from .runner.schedule import CaseScheduling
+
+    return CaseScheduling(config, log, session.read_plan)
 
 
 @pytest.hookimpl(optionalhook=True)

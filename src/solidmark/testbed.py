@@ -80,6 +80,9 @@ class Testbed:
     """Whether images are set aside to train a judge on; without one, utility is null."""
     judge_block: ClassVar[int] = 1
     """Pixels a side whose mean the judge sees as one: more for large images, which it would take long to learn."""
+    gains_from_gpu: ClassVar[bool] = True
+    """Whether a GPU is faster than a core. It is not for a tiny network, which waits for each of its launches: such a
+    testbed is measured on the CPU, and `-n auto` gives it a worker a core."""
     origin: ClassVar[str] = ""
     """Where the images are from: title and address."""
     licence: ClassVar[str] = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -117,6 +117,10 @@ class Workspace:
     progress: Progress = field(default=silent, repr=False)
     crew: Crew | None = None
     """The processes that share each training; None where this one trains alone."""
+
+    def suited(self, testbed: Testbed) -> Workspace:
+        """The same, on the CPU for a testbed that gains nothing from a GPU."""
+        return self if testbed.gains_from_gpu else replace(self, device="cpu")
 
     def stored(self, kind: str, key: Mapping[str, object], modules: tuple[str, ...], build: Callable[[Path], None]) -> Path:
         """The folder of a store entry, which `build(folder)` fills where it is missing.

@@ -114,9 +114,9 @@ class Controller:
                 self._given_up.append(slug)
 
     def _identity(self, slug: str, plan: Mapping[str, PlanEntry]) -> PlanEntry:
-        """What is known of a planned case, without its weight."""
+        """What is known of a planned case, but for what only its order needs."""
         entry = plan.get(slug, {"event": "crash", "case_id": slug, "slug": slug, "order": 0})
-        return {name: value for name, value in entry.items() if name != "weight"}  # type: ignore[return-value]
+        return {name: value for name, value in entry.items() if name not in ("weight", "gpu")}  # type: ignore[return-value]
 
     def _size(self) -> int:
         """Bytes of all records so far."""

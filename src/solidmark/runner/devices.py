@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +23,9 @@ from ..errors import InvalidValue
 
 NAMES_GPU = re.compile(r"\d+|(GPU|MIG)-\S+")
 """Spellings of a GPU in CUDA_VISIBLE_DEVICES. Others, as -1, none, void or Slurm's NoDevFiles, mean that there is none."""
+
+NO_GPU = "-1"
+"""What CUDA_VISIBLE_DEVICES is for a worker that shall use none."""
 
 ABSENT = ("LibraryNotFound", "DriverNotLoaded", "NotSupported", "FunctionNotFound")
 """Answers of NVML where it is not installed or cannot tell; a GPU may be there (WSL, Jetson, containers, ROCm)."""
@@ -164,9 +167,22 @@ def _torch_knows_gpus() -> bool:
     return re.search(r"^(cuda|hip)\b[^=]*=\s*[^\sN]", text, re.MULTILINE) is not None
 
 
-def workers(gpus: list[str], each: int, cores: int | None = None) -> int:
-    """How many workers `-n auto` means: `each` a GPU, or one a core where there is none."""
-    return len(gpus) * each if gpus else (cores or usable_cores())
+def workers(gpus: list[str], each: int, gains: Collection[bool] = (True,), cores: int | None = None) -> int:
+    """How many workers `-n auto` means: `each` a GPU for testbeds that gain from one, and one a core for others.
+
+    `gains` says of each testbed of the run whether it does. A worker with a GPU keeps a core busy.
+    """
+    cores = cores or usable_cores()
+    with_gpu = len(gpus) * each if any(gains) else 0
+    without = max(cores - with_gpu, 1) if not with_gpu or not all(gains) else 0
+    return with_gpu + without
+
+
+def workers_with_gpu(gpus: list[str], each: int, gains: Collection[bool], count: int) -> int:
+    """How many of `count` workers get a GPU: all where every testbed gains, none where none does."""
+    if not any(gains) or not gpus:
+        return 0
+    return count if all(gains) or count == 1 else min(len(gpus) * each, count - 1)
 
 
 def usable_cores() -> int:
@@ -176,14 +192,18 @@ def usable_cores() -> int:
 
 
 def worker_environment(
-    index: int, gpus: list[str], count: int, environment: Mapping[str, str] = os.environ
+    index: int, gpus: list[str], count: int, environment: Mapping[str, str] = os.environ, with_gpu: int | None = None
 ) -> dict[str, str]:
-    """The variables of worker number `index` of `count`: its GPU, and its share of the cores where the caller sets none."""
+    """The variables of worker number `index` of `count`: its GPU, and its share of the cores where the caller sets none.
+
+    The first `with_gpu` of them get a GPU, by default all.
+    """
     threads = str(max(1, usable_cores() // max(count, 1)))
     defaults = {"OMP_NUM_THREADS": threads, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     chosen = {name: value for name, value in defaults.items() if name not in environment}
     if gpus:
-        chosen["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
+        has_one = with_gpu is None or index < with_gpu
+        chosen["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)] if has_one else NO_GPU
     return chosen
 
 

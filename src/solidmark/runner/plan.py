@@ -21,6 +21,7 @@ from ..mitigation.elsewhere import check_seeds
 from ..plugins import GROUPS, Broken
 from ..queries import Attack
 from ..schema.record import Identity
+from ..schema.run import PlanEntry
 from ..testbed import Testbed
 from .options import Options, Profile
 
@@ -58,6 +59,20 @@ class Planned:
             "mitigation": self.case.composition.label if self.case is not None else self.family,
             "family": self.family,
         }
+
+    def entry(self) -> PlanEntry:
+        """What the controller, which loads no plugin, knows of the case."""
+        return {**self.identity(), "weight": self.weight, "gpu": self.gpu}
+
+    @property
+    def leads(self) -> bool:
+        """Whether other cases wait for the model that this one trains."""
+        return self.family == BASELINE
+
+    @property
+    def gpu(self) -> bool:
+        """Whether the case gains from a GPU."""
+        return self.case is not None and self.case.testbed.gains_from_gpu
 
     @property
     def weight(self) -> float:
@@ -137,24 +152,6 @@ def cases(options: Options, run: Path | None = None) -> list[Planned]:
             case = Case(name, testbed, row.made, seed, queries, solver)
             planned.append(Planned(slug, name, row.family, row.stages, case=case))
     return _with_distinct_slugs(planned)
-
-
-def worksteal_order(weights: Sequence[float], workers: int) -> list[int]:
-    """The order of tests in which `worksteal`, which gives each worker a run of equal length, wastes the least time.
-
-    Each run begins with trainings (weight above 1), dealt in turn, so that no worker waits for the training of another.
-    Rows that share a stored model follow; workers without work steal these.
-    """
-    heavy = [index for index, weight in enumerate(weights) if weight > 1]
-    light = [index for index, weight in enumerate(weights) if weight <= 1]
-    runs: list[list[int]] = [heavy[worker::workers] for worker in range(workers)]
-    left = len(weights)
-    for worker, run in enumerate(runs):
-        room = left // (workers - worker)
-        while len(run) < room and light:
-            run.append(light.pop(0))
-        left -= len(run)
-    return [index for run in runs for index in run] + light
 
 
 def _agreed(rows: list[Row], options: Options, run: Path | None) -> list[Row]:

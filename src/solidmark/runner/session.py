@@ -108,7 +108,7 @@ class Session:
         chosen = {planned.slug: planned for planned in every if planned.slug in set(slugs)}
         records.write_text(
             self.run / "plan.json",
-            json.dumps({slug: {**planned.identity(), "weight": planned.weight} for slug, planned in chosen.items()}),
+            json.dumps({slug: one.entry() for slug, one in chosen.items()}),
         )
 
     def read_plan(self) -> dict[str, PlanEntry]:

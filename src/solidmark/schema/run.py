@@ -61,9 +61,10 @@ class RunFile(RunProvenance, total=False):
 
 
 class PlanEntry(Identity):
-    """A case that is left to do, in `plan.json`, with its `weight` for the time left."""
+    """A case that is left to do, in `plan.json`: its `weight`, about how long it takes, and whether it gains from a GPU."""
 
     weight: NotRequired[float]
+    gpu: NotRequired[bool]
 
 
 class WorkerState(TypedDict):
