@@ -216,7 +216,7 @@ def bare_loop(model: Any, recipe: Any, latents: Tensor, captions: list[str], ste
         torch.cuda.synchronize()
 
 
-def speed(folder: Path, tiny: bool) -> None:
+def speed(folder: Path, tiny: bool, turns: int) -> None:
     """Print both speeds, by turns, and the most memory that each took."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     testbed: Testbed = plugins.testbed(str(folder / "full.toml"))[1]
@@ -231,7 +231,7 @@ def speed(folder: Path, tiny: bool) -> None:
     model = build(recipe.network, torch_rng(0, "speed")).to(device)
     latents = model.encode(paint(split.mark, split.mark.canvas(split.training.images), split.training_keys))
     ways = {"bare": lambda n: bare_loop(model, recipe, latents, split.training.captions, n), "suite": suite}
-    for name in ("bare", "suite") * 2:
+    for name in ("bare", "suite") * turns:
         torch.cuda.reset_peak_memory_stats() if device == "cuda" else None
         found[name].append(recipe.batch / difference(ways[name], STEPS[tiny]))
         peaks[name] = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None
@@ -251,12 +251,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long the autoencoder learns")
+    parser.add_argument("--turns", type=int, default=2, help="how often both speeds are measured")
     chosen = parser.parse_args()
     if chosen.what == "folder":
         chosen.folder.mkdir(parents=True, exist_ok=True)
         write_folder(chosen.folder, chosen.tiny, chosen.seconds)
     else:
-        speed(chosen.folder, chosen.tiny)
+        speed(chosen.folder, chosen.tiny, chosen.turns)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def longest_first(weights: Sequence[float], leads: Sequence[bool]) -> list[int]:
     return sorted(range(len(weights)), key=lambda index: (not leads[index], -weights[index], index))
 
 
-class CaseScheduling(WorkStealingScheduling):
+class CaseScheduling(WorkStealingScheduling):  # type: ignore[misc]  # xdist has no types
     """One queue for all workers, which is in the order of collection: `longest_first`.
 
     A worker takes the longest case that is left. The case behind a long one is the shortest that is left, so that no long
@@ -31,9 +31,12 @@ class CaseScheduling(WorkStealingScheduling):
     its own kind; `plan` says which those are, and how long each takes.
     """
 
+    pending: list[int]
+
     def __init__(self, config: pytest.Config, log: Any, plan: Callable[[], Mapping[str, PlanEntry]]) -> None:
         super().__init__(config, log)
-        self._read, self._plan = plan, None
+        self._read = plan
+        self._plan: Mapping[str, PlanEntry] | None = None
 
     def check_schedule(self) -> None:
         """Give each worker that runs short a case, and end those for which none is left."""
@@ -60,7 +63,7 @@ class CaseScheduling(WorkStealingScheduling):
     def _weight(self, index: int) -> float:
         return self._entry(index).get("weight", 1.0)
 
-    def _entry(self, index: int) -> PlanEntry | dict[str, Any]:
+    def _entry(self, index: int) -> Mapping[str, Any]:
         """What is known of a case; nothing of a test that is none."""
         if self._plan is None:
             self._plan = self._read()
