@@ -72,7 +72,7 @@ def test_a_snapshot_is_taken_after_each_of_its_steps():
 def test_models_are_of_their_case_marked_or_not_and_under_a_mitigation(monkeypatch):
     asked = []
     monkeypatch.setattr(weights, "train_or_load", lambda case, workspace: asked.append(case) or ("model", None))
-    experiments = Experiments(None)
+    experiments = Experiments(Workspace(None))
     experiments.model(tiny(), 1), experiments.unmarked_model(tiny(), 2), experiments.model(tiny(), 3, "rna(share=0.5)")
     found = [(case.seed, case.marked, case.composition.label) for case in asked]
     assert found == [(1, True, "none"), (2, False, "none"), (3, True, "rna(share=0.5)")]
@@ -91,7 +91,7 @@ def test_answers_are_to_the_query_and_solver_and_about_the_split_that_are_named(
     asked = []
     monkeypatch.setattr(answers, "ask_query", lambda case, query, model, *rest: asked.append((case, query, model)))
     monkeypatch.setattr("solidmark.experiments.with_keys", lambda split: split)
-    experiments, fast = Experiments(None), SolverConfig(steps=2)
+    experiments, fast = Experiments(Workspace(None)), SolverConfig(steps=2)
     experiments.ask(tiny(), 0, "model")
     experiments.ask(tiny(), 1, "other", "average", solver=fast)
     assert [(case.seed, case.queries[0][0], case.solver.steps, model) for case, _, model in asked] == [

@@ -106,7 +106,7 @@ def test_only_what_is_left_to_do_is_planned(tmp_path):
         "mitigation": "rna",
         "family": "rna",
     }
-    assert session.read_plan() == {"a": {**expected, "weight": 1.0}}
+    assert session.read_plan() == {"a": {**expected, "weight": 1.0, "gpu": False}}
 
 
 @pytest.mark.parametrize(("family", "stages", "weight"), [("none", (), 5), ("x", ("training",), 5), ("x", ("sampling",), 1)])
@@ -282,7 +282,8 @@ def test_the_benchmark_is_known_by_its_own_test(tmp_path, target, ours):
 def test_workers_are_as_many_as_stated_or_as_fit(tmp_path, monkeypatch, stated, count):
     monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", stated)
     monkeypatch.setattr(devices, "visible_gpus", lambda: ["a", "b", "c"])
-    monkeypatch.setattr(devices, "workers", lambda gpus, each: len(gpus) * each)
+    monkeypatch.setattr(pytest_plugin, "_gains", lambda config: [True, False])
+    monkeypatch.setattr(devices, "workers", lambda gpus, each, gains: len(gpus) * each * any(gains))
     assert pytest_plugin.pytest_xdist_auto_num_workers(config(tmp_path, benchmark=True)) == count
     assert pytest_plugin.pytest_xdist_auto_num_workers(config(tmp_path)) is None
     named = config(tmp_path, benchmark=True, option=SimpleNamespace(numprocesses="logical"))
@@ -300,12 +301,14 @@ def test_a_number_of_workers_that_is_none_is_refused(tmp_path, monkeypatch, stat
 
 def test_each_worker_is_pinned_before_it_starts(tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "visible_gpus", lambda: ["a", "b"])
-    monkeypatch.setattr(devices, "worker_environment", lambda index, gpus, count: {"CUDA": f"{gpus[index]} of {count}"})
+    monkeypatch.setattr(pytest_plugin, "_gains", lambda config: [True, False])
+    told = lambda index, gpus, count, with_gpu: {"CUDA": f"{gpus[index]} of {count}, {with_gpu} with"}  # noqa: E731
+    monkeypatch.setattr(devices, "worker_environment", told)
     specs = [SimpleNamespace(env={}), SimpleNamespace(env={"kept": "1"})]
     pytest_plugin.pytest_xdist_setupnodes(config(tmp_path), specs)
     assert [spec.env for spec in specs] == [{}, {"kept": "1"}]
     pytest_plugin.pytest_xdist_setupnodes(config(tmp_path, benchmark=True), specs)
-    assert [spec.env for spec in specs] == [{"CUDA": "a of 2"}, {"kept": "1", "CUDA": "b of 2"}]
+    assert [spec.env for spec in specs] == [{"CUDA": "a of 2, 1 with"}, {"kept": "1", "CUDA": "b of 2, 1 with"}]
 
 
 def item(case=None, name="t.py::test_it[a]", session=WHOLE, **more):
@@ -369,7 +372,7 @@ def test_experiments_are_wanted_where_their_mark_is_named(tmp_path):
 def test_cases_are_dealt_to_workers_trainings_first(tmp_path):
     items = [item(planned(f"{n}", stages=("training",) if n in (2, 3) else ())) for n in range(4)]
     kept, *_ = selected(tmp_path, list(items), workerinput={"workercount": 2})
-    assert [one.callspec.params[pytest_plugin.CASE].slug for one in kept] == ["2", "0", "3", "1"]
+    assert [one.callspec.params[pytest_plugin.CASE].slug for one in kept] == ["2", "3", "0", "1"]
     assert selected(tmp_path, list(items))[0] == items
 
 
