@@ -61,7 +61,7 @@ class CaseScheduling(WorkStealingScheduling):  # type: ignore[misc]  # xdist has
         return fitting[-1] if is_behind_a_long_one else fitting[0]
 
     def _weight(self, index: int) -> float:
-        return self._entry(index).get("weight", 1.0)
+        return float(self._entry(index).get("weight", 1.0))
 
     def _entry(self, index: int) -> Mapping[str, Any]:
         """What is known of a case; nothing of a test that is none."""
