@@ -49,10 +49,11 @@ def contents_of_tests() -> dict[Path, Counter]:
 
 
 def runs(each: dict, known: Map, contents: dict[Path, Counter], budget: float) -> list[list[str]]:
-    """What is given to pytest, run by run: first the tests of the files that name most of the module, then all others.
+    """What is given to pytest, run by run: tests of the files that name most of the module, others, and what is near.
 
-    At most `budget` seconds of tests, the shortest first. Where no test runs the statement, or it lies in no function,
-    these are the tests that run anything of the module, of the files that name it most, and those of all plugins.
+    The first two run the statement. The third are the other tests of these files: what one test runs and keeps for all,
+    another may judge. At most `budget` seconds of tests, or two tests, the shortest of each first. Where no test runs the
+    statement, or it lies in no function, they are the tests that run anything of the module, and those of all plugins.
     """
     path = Path(each["file"])
     named = tests_of(path, each["scope"], contents)
@@ -64,9 +65,17 @@ def runs(each: dict, known: Map, contents: dict[Path, Counter], budget: float) -
             *known.tests(each["file"], range(10**6)),
             *(test for test in known.seconds if test.partition("::")[0] in files),
         ]
-    first, later, spent = known.new(near), [], 0.0
-    for test in sorted(set(tests), key=lambda test: (test.partition("::")[0] not in near, known.seconds[test])):
-        spent += known.seconds[test]
-        if spent <= budget:
-            (first if test.partition("::")[0] in near and spent <= budget / 3 else later).append(test)
-    return [each for each in (first, later) if each]
+    groups: tuple[list[str], ...] = (known.new(near), [], [])
+    spent, run_it = 0.0, set(tests)
+    beside = {test for test in known.seconds if test.partition("::")[0] in near}
+    ordered = sorted((_group(test, run_it, near), known.seconds[test], test) for test in run_it | beside)
+    for number, (group, seconds, test) in enumerate(ordered):
+        spent += seconds
+        if spent <= budget or number < 2:
+            groups[group if group or spent <= budget / 3 or number < 2 else 1].append(test)
+    return [group for group in groups if group]
+
+
+def _group(test: str, run_it: set[str], near: set[str]) -> int:
+    """0 for a test near the module that runs the statement, 1 for one elsewhere, 2 for one that does not."""
+    return 2 if test not in run_it else int(test.partition("::")[0] not in near)

@@ -42,7 +42,7 @@ def test_files() -> list[Path]:
 
 
 def traced(test: Path) -> dict:
-    """The seconds of each test of a file, and for each line of each source the tests that run it."""
+    """The seconds of each test of a file, and for each line of each source the places of the tests that run it."""
     import coverage
     import pytest
 
@@ -58,10 +58,10 @@ def traced(test: Path) -> dict:
     class Contexts:
         @pytest.hookimpl(hookwrapper=True, tryfirst=True)
         def pytest_runtest_protocol(self, item):
-            name, began = item.nodeid.partition("[")[0], time.process_time()
-            cover.switch_context(name)
+            began = time.process_time()
+            cover.switch_context(item.nodeid)
             yield
-            seconds[name] += time.process_time() - began
+            seconds[item.nodeid] += time.process_time() - began
 
         def pytest_runtest_logreport(self, report):
             if report.failed:
@@ -77,16 +77,19 @@ def traced(test: Path) -> dict:
         words += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of the libraries that are imported already
         pytest.main(words, plugins=[Contexts()])
     cover.stop()
-    data, lines = cover.get_data(), {}
+    data, lines, places = cover.get_data(), {}, {name: place for place, name in enumerate(seconds)}
     for file in data.measured_files():
-        by_line = {line: [name for name in names if name] for line, names in data.contexts_by_lineno(file).items()}
-        lines[os.path.relpath(file)] = {line: names for line, names in by_line.items() if names}
+        by_line = {line: [places[name] for name in names if name] for line, names in data.contexts_by_lineno(file).items()}
+        lines[os.path.relpath(file)] = {line: found for line, found in by_line.items() if found}
     spent = {name: round(each, 3) for name, each in seconds.items()}
     return {"test": str(test), "seconds": spent, "failed": sorted(failed), "lines": lines}
 
 
 class Map:
-    """For each line of a source the tests that run it, how many seconds each test takes, and the files that were traced."""
+    """For each line of a source the tests that run it, how many seconds each test takes, and the files that were traced.
+
+    A test is one of its parameters: where a line belongs to one plugin, the tests of the others need not be run.
+    """
 
     def __init__(self, path: Path) -> None:
         self.seconds: dict[str, float] = {}
@@ -96,17 +99,19 @@ class Map:
         self.failed = {name for row in rows.values() for name in row.get("failed", ())}
         for row in rows.values():
             self.seconds |= row["seconds"]
+            every = list(row["seconds"])
             for file, lines in row["lines"].items():
                 now = lines_now(texts[row["sources"]].get(file, ""), file)
-                for line, names in lines.items():
+                for line, found in lines.items():
                     if int(line) in now:
-                        self.by_line[file][now[int(line)]] += names
+                        self.by_line[file][now[int(line)]] += [every[place] for place in found]
 
     def new(self, files: set[str]) -> list[str]:
         """The tests of these files that were written after the map."""
         found = re.compile(r"^def (test_\w+)", re.MULTILINE)
         every = [f"{file}::{name}" for file in sorted(files & self.files) for name in found.findall(Path(file).read_text())]
-        return [test for test in every if test not in self.seconds]
+        old = {name.partition("[")[0] for name in self.seconds}
+        return [test for test in every if test not in old]
 
     def tests(self, file: str, lines: range) -> list[str]:
         """The tests that run one of the lines, the shortest first.
