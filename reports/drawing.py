@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from solidmark.leaderboard import Row
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -65,13 +63,6 @@ class Drawing:
     title: str
     svg: str
     alternative: str
-
-
-def summary(stage: str, rows: Sequence[Row]) -> str:
-    """For those who do not see the figure."""
-    values = [row.lead.memorization.value for row in rows if row.lead is not None]
-    spread = f"M from {min(values):z.2f} to {max(values):z.2f}, chance 0" if values else "none of them with numbers"
-    return f"{len(rows)} rows of stage {stage}, {spread}; every number is in the table"
 
 
 def shorten(text: str, length: int) -> str:

@@ -93,6 +93,16 @@ def walls(board: Leaderboard, facts: TestbedFacts, runs: Sequence[Path]) -> list
     return [_wall(row, runs) for row in choose_rows(board, facts)]
 
 
+def extremes(row: Row, runs: Sequence[Path]) -> Wall | None:
+    """Of the trained images of a row that have pictures the one that is remembered best and the one that is least.
+
+    None where the run kept no pictures of it.
+    """
+    wall = _wall(row, runs, {True: None, False: 0})
+    ordered = sorted(wall.pictures, key=lambda picture: picture.combined_p)
+    return Wall(row, (ordered[0], ordered[-1])) if len(ordered) > 1 else None
+
+
 def choose_rows(board: Leaderboard, facts: TestbedFacts) -> list[Row]:
     """The baseline first, then for each of `SIGHTS` the row whose M is nearest to it, each row once."""
     baseline = board.baseline(facts)
@@ -102,7 +112,8 @@ def choose_rows(board: Leaderboard, facts: TestbedFacts) -> list[Row]:
     return [row for index, row in enumerate(sights) if row not in sights[:index]]
 
 
-def _wall(row: Row, runs: Sequence[Path]) -> Wall:
+def _wall(row: Row, runs: Sequence[Path], shown: Mapping[bool, int | None] = SHOWN) -> Wall:
+    """The pictures of a row; `shown` is how many of trained and of held-out images, None for all that are kept."""
     case = row.attempts[0].case_id
     if not re.fullmatch(r"[\w-]+", case):
         return Wall(row, (), f"{case!r} is not the name of a per-image file")
@@ -111,13 +122,13 @@ def _wall(row: Row, runs: Sequence[Path]) -> Wall:
     if path is None:
         return Wall(row, (), f"per_image/{case}.parquet is missing")
     try:
-        pictures = _pictures(path, next(iter(row.queries or {})))
+        pictures = _pictures(path, next(iter(row.queries or {})), shown)
     except Exception as cause:  # whatever a damaged file makes its reader raise
         return Wall(row, (), f"per_image/{case}.parquet cannot be read ({type(cause).__name__})")
     return Wall(row, pictures, "" if pictures else f"per_image/{case}.parquet has no pictures")
 
 
-def _pictures(path: Path, query: str) -> tuple[Picture, ...]:
+def _pictures(path: Path, query: str, shown: Mapping[bool, int | None]) -> tuple[Picture, ...]:
     import pandas as pd
 
     everything = pd.read_parquet(path)
@@ -125,8 +136,8 @@ def _pictures(path: Path, query: str) -> tuple[Picture, ...]:
     generated = _generated(everything)
     return tuple(
         _picture(image, generated)
-        for trained, count in SHOWN.items()
-        for image in images[images["trained"] == trained].head(count).to_dict("records")
+        for trained, count in shown.items()
+        for image in images[images["trained"] == trained][:count].to_dict("records")
     )
 
 

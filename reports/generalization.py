@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from solidmark.leaderboard import Estimate, Row
 
-from .drawing import INKS, Drawing, style, svg, tip
+from .drawing import INKS, Drawing, canvas, style, svg, tip
+from .remembered import keys
 from .table import with_interval
-from .trade_off import memory, panel, star
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LossPoint = tuple[Row, Estimate, Estimate]
 """A row with its M and its held-out loss."""
@@ -22,7 +23,7 @@ FOUR_DIGITS = "{:.4g}"
 
 def loss_points(rows: Sequence[Row]) -> list[LossPoint]:
     """The rows that have both numbers."""
-    pairs = [(row, memory(row, "worst") or memory(row, "lead"), row.denoising_loss) for row in rows]
+    pairs = [(row, keys(row), row.denoising_loss) for row in rows]
     return [(row, m, loss.held_out) for row, m, loss in pairs if m is not None and loss is not None]
 
 
@@ -75,3 +76,21 @@ def _path(axes: Axes, points: Sequence[LossPoint], look: dict[str, Any], size: f
     for row, m, loss in points:
         text = f"{row.mitigation}: M* {with_interval(m)}, loss {with_interval(loss, FOUR_DIGITS)}"
         tip(axes, loss.value, m.value, text, tips)
+
+
+def panel() -> tuple[Figure, Axes]:
+    """An empty panel with what is remembered on y."""
+    figure, axes = canvas(2.5, 1.95)
+    axes.set_position((0.115, 0.125, 0.865, 0.86))
+    axes.axhline(0, color=INKS["muted"], linewidth=0.8)
+    axes.set(ylim=(-0.13, 1.03), yticks=[0, 0.5, 1])
+    axes.tick_params(length=2, labelsize=7.5, pad=2)
+    axes.grid(axis="y", color=INKS["rule"], linewidth=0.5, alpha=0.6)
+    return figure, axes
+
+
+def star(axes: Axes, x: float, m: float | None) -> None:
+    """The baseline."""
+    look: dict[str, Any] = {"markersize": 10, "color": INKS["accent"], "markeredgecolor": INKS["paper"], "zorder": 6}
+    if m is not None:
+        axes.plot([x], [m], marker="*", linestyle="none", **look)

@@ -11,15 +11,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from solidmark.leaderboard import NO_CLASS, Leaderboard, TestbedFacts
+from solidmark.leaderboard import NO_CLASS, Estimate, Leaderboard, TestbedFacts
 
-from . import answer, by_query, finding_cards, gallery, matched, matched_prose, matched_table, prose, ranking_table
+from . import answer, by_query, families, finding_cards, gallery, matched, matched_prose, matched_table, prose, ranking_table
 from .anchors import anchor
 from .columns import solver_text, table
 from .drawing import Drawing
 from .finding_cards import Card, Suite
 from .finding_figure import figure
-from .forest import forest
 from .overview import SIGNS
 from .sheet import sheet
 from .table import Column, with_interval
@@ -43,6 +42,7 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         "digits": digits,
         "gray": gray,
         "inline": Markup,
+        "interval": interval,
         "link_arxiv": link_arxiv,
         "looks": looks,
         "position": position,
@@ -62,7 +62,7 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         ranking_table=ranking_table,
         matched_prose=matched_prose,
         keys_only=matched_prose.keys_only(board),
-        queries=[by_query.query_tables(board, facts) for facts in board.testbeds],
+        families=families.parts(board, found, runs),
         columns=table(board).columns,
         first=answer.first_screens(board, found),
         sheet=sheet(board, found) if board.rows else None,
@@ -87,19 +87,12 @@ class TestbedPage:
     """What the page shows of one testbed."""
 
     facts: TestbedFacts
-    forests: list[Drawing]
     matched: matched.Section
     walls: list[gallery.Wall]
 
 
 def _testbed(number: int, board: Leaderboard, facts: TestbedFacts, runs: Sequence[Path]) -> TestbedPage:
-    rows, baseline = board.of(facts), board.baseline(facts)
-    stages = [stage for stage in dict.fromkeys(row.stage for row in rows if row.ok) if stage != "none"]
-    forests = [
-        forest(f"{number}-{index}", stage, [row for row in rows if row.stage == stage], baseline)
-        for index, stage in enumerate(stages)
-    ]
-    return TestbedPage(facts, forests, matched.section(number, board, facts), gallery.walls(board, facts, runs))
+    return TestbedPage(facts, matched.section(number, board, facts), gallery.walls(board, facts, runs))
 
 
 def looks(column: Column[Any]) -> str:
@@ -111,6 +104,11 @@ def looks(column: Column[Any]) -> str:
 def position(value: float) -> str:
     """Where an M is on the small scale of the table, in percent of its width."""
     return f"{100 * (min(max(value, LOWEST), 1.0) - LOWEST) / (1 - LOWEST):.1f}"
+
+
+def interval(estimate: Estimate) -> str:
+    """`[0.87, 0.89]`; empty without one."""
+    return with_interval(estimate).partition(" ")[2]
 
 
 def share(value: float) -> str:

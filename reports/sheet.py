@@ -9,12 +9,20 @@ from typing import Any
 
 from markupsafe import Markup
 
-from solidmark.leaderboard import Estimate, Leaderboard, Row, Share
+from solidmark.leaderboard import Leaderboard, Row
 from solidmark.leaderboard.answer import Answer
-from solidmark.leaderboard.measures import CONTENT, reach
+from solidmark.leaderboard.measures import CONTENT
 from solidmark.leaderboard.placing import STANDING, Place, Role, order
 
-from . import content_columns, cost_columns, matched_columns, pipeline_columns, score_columns, trade_off, utility_columns
+from . import (
+    content_columns,
+    cost_columns,
+    matched_columns,
+    pipeline_columns,
+    remembered,
+    score_columns,
+    utility_columns,
+)
 from .columns import origin, table, who
 from .table import COUNT, NUMBER, PLAIN, TEXT, Cell, Column
 
@@ -98,7 +106,7 @@ def _in_view(board: Leaderboard, found: Mapping[int, Place]) -> list[Column[Row]
             "M*: what the worst query finds of the keys. Of methods that act at sampling: the worst query that a user of "
             "the service can put, as their weights are the baseline's; all queries are in the group “memory”.",
             NUMBER,
-            keys,
+            remembered.keys,
             note="M*, chance 0",
             better="lower",
         ),
@@ -108,7 +116,7 @@ def _in_view(board: Leaderboard, found: Mapping[int, Place]) -> list[Column[Row]
             f"{CONTENT.title} of trained against held-out images, from their own caption or from any, whichever shows more. "
             "Its scale is not that of M*.",
             NUMBER,
-            trade_off.content,
+            remembered.content,
             note=f"{CONTENT.title}, chance 0",
             better="lower",
         ),
@@ -127,24 +135,12 @@ def _in_view(board: Leaderboard, found: Mapping[int, Place]) -> list[Column[Row]
             "certified",
             "Images whose memory is proven by the same queries as M*, at 5 % false discoveries.",
             COUNT,
-            certified,
+            remembered.certified,
             note="images, chance 0",
             better="lower",
         ),
         *cost_columns.main(),
     ]
-
-
-def keys(row: Row) -> Estimate | None:
-    """What is left of the keys, by the queries that a row's stage answers for."""
-    scores = getattr(row, reach(row.stage)) or row.lead
-    return scores.memorization if scores is not None else None
-
-
-def certified(row: Row) -> Share | None:
-    """The images that the same queries certify."""
-    scores = getattr(row, reach(row.stage)) or row.lead
-    return scores.certified if scores is not None else None
 
 
 def groups(board: Leaderboard) -> dict[str, list[Column[Row]]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 from curve_samples import curve
-from record_samples import case, failed, finding, scored, utility
-from solidmark.reports import drawing, finding_figure, forest, trade_off
+from record_samples import case, finding, scored, utility
+from solidmark.reports import drawing, family_curve, finding_figure, plot
 
 from solidmark.leaderboard import build_leaderboard
 
@@ -20,8 +23,7 @@ def figures(monkeypatch):
         drawn.append(figure)
         return svg(figure, *rest)
 
-    for module in (finding_figure, forest, trade_off):
-        monkeypatch.setattr(module, "svg", keep)
+    monkeypatch.setattr(finding_figure, "svg", keep)
     return drawn
 
 
@@ -43,111 +45,87 @@ def board():
     return build_leaderboard(rows)
 
 
-@pytest.fixture
-def drawn(board, figures):
-    """The trade-off of the one family, and its figure."""
+@pytest.fixture(scope="module")
+def drawn(board):
+    """The curve of the one family, and its drawing as XML."""
     (shown,) = board.matched[0].curves_on("accuracy")
     rows = {row.mitigation: row for row in board.rows}
-    made = trade_off.trade_off("name", shown, [], rows, 1.0)
-    return shown, made, figures[0]
+    return shown, ElementTree.fromstring(family_curve.family_curve("name", shown, [], rows))
+
+
+def circles(svg, looks):
+    """Centres of all circles of a look, in pixels to a tenth."""
+    return [(float(c.get("cx")), float(c.get("cy"))) for c in svg.iter("circle") if c.get("class") == looks]
+
+
+def at(kept, memory):
+    """Where a setting belongs."""
+    return round(family_curve.PANEL.x(kept), 1), round(family_curve.PANEL.y(memory), 1)
+
+
+def test_a_plot_is_linear_from_edge_to_edge():
+    frame = family_curve.PANEL
+    assert (frame.x(plot.LEAST), frame.x(plot.MOST)) == (frame.left, frame.right)
+    assert (frame.y(plot.LOW), frame.y(plot.HIGH)) == (frame.bottom, frame.top)
+    assert frame.x(0.75) - frame.x(0.5) == pytest.approx(frame.x(1.0) - frame.x(0.75))
+    assert (frame.x(0.1), frame.x(9.0)) == (frame.left, frame.right)
 
 
 def test_a_setting_lies_at_the_utility_that_it_keeps_and_at_its_memory(drawn):
-    shown, _, figure = drawn
-    dots = {(x, y) for marker, x, y in lines(figure) if marker == "o" and len(x) == 1}
-    for point in shown.points[1:3]:
-        assert ((round(1 - point.loss, 6),), (round(point.memory, 6),)) in dots
+    shown, svg = drawn
+    assert circles(svg, "mark") == [at(1 - point.loss, point.memory) for point in shown.points[1:3]]
 
 
 def test_a_setting_that_keeps_less_than_is_shown_has_an_arrow_at_the_edge(drawn):
-    shown, _, figure = drawn
-    (arrow,) = [(x, y) for marker, x, y in lines(figure) if marker == "<"]
-    assert arrow == ((pytest.approx(trade_off.LEAST + 0.012),), (round(shown.points[3].memory, 6),))
+    shown, svg = drawn
+    x, y = at(plot.LEAST, shown.points[3].memory)
+    assert f"M{x} {round(y - 5, 1)}v10l-8-5z" in {path.get("d") for path in svg.iter("path")}
 
 
 def test_the_star_is_the_baseline_at_its_whole_utility(drawn):
-    shown, _, figure = drawn
-    assert [(x, y) for marker, x, y in lines(figure) if marker == "*"] == [((1.0,), (round(shown.points[0].memory, 6),))]
+    shown, svg = drawn
+    (star,) = (path.get("d") for path in svg.iter("path") if (path.get("d") or "").endswith(plot.STAR))
+    x, y = at(1.0, shown.points[0].memory)
+    assert star.startswith(f"M{x} {round(y - 8, 1)}")
 
 
 def test_the_line_is_the_frontier_and_the_band_its_interval(drawn):
-    shown, _, figure = drawn
-    frontier = [(1 - loss, m) for loss, m in shown.line()]
-    (line,) = [(x, y) for marker, x, y in lines(figure) if len(x) == len(frontier)]
-    assert line[0] == pytest.approx([x for x, _ in frontier], abs=1e-6)
-    assert line[1] == pytest.approx([m.value for _, m in frontier], abs=1e-6)
-    (band,) = [c.get_paths()[0].vertices for c in figure.axes[0].collections]
-    assert {(round(x, 6), round(m.low, 6)) for x, m in frontier} <= {tuple(np.round(v, 6)) for v in band}
-    assert {(round(x, 6), round(m.high, 6)) for x, m in frontier} <= {tuple(np.round(v, 6)) for v in band}
+    shown, svg = drawn
+    line = [(1 - loss, m) for loss, m in shown.line() if 1 - loss >= plot.LEAST]
+    points = {part.get("class"): part.get("points").split() for part in svg.iter() if part.get("points")}
+    assert points["line own"] == ["{},{}".format(*at(kept, m.value)) for kept, m in line]
+    limits = [at(kept, limit) for kept, m in line for limit in m.limits]
+    assert {*points["band own"]} == {"{},{}".format(*limit) for limit in limits}
 
 
 def test_each_setting_has_its_interval_and_a_ring_for_the_leading_query(drawn, board):
-    shown, _, figure = drawn
+    shown, svg = drawn
     rows = {row.mitigation: row for row in board.rows}
-    plotted = lines(figure)
-    for point in shown.points[1:3]:
-        row, x = rows[point.mitigation], round(1 - point.loss, 6)
-        assert ("None", (x, x), tuple(round(v, 6) for v in row.worst.memorization.limits)) in plotted
-        assert ("o", (x,), (round(row.lead.memorization.value, 6),)) in plotted
+    bars = {path.get("d") for path in svg.iter("path") if path.get("class") == "bar"}
+    for point in shown.points[1:]:
+        row, kept = rows[point.mitigation], 1 - point.loss
+        low, high = (at(kept, limit) for limit in row.worst.memorization.limits)
+        assert f"M{low[0]} {low[1]}V{high[1]}" in bars
+        assert at(kept, row.lead.memorization.value) in circles(svg, "ring")
 
 
-def test_a_tip_lies_on_its_setting_and_says_its_numbers(drawn):
-    shown, made, figure = drawn
-    tips = [line for line in figure.axes[0].lines if (line.get_gid() or "").startswith("tip-")]
-    assert [line.get_gid() for line in tips] == ["tip-0", "tip-1", "tip-2"]
-    assert tips[0].get_xydata()[0] == pytest.approx((1 - shown.points[1].loss, shown.points[1].memory))
-    assert "<title>x(a=1): M* 0.31 [" in made.svg
-    assert "], keeps 95 %</title>" in made.svg
+def test_a_title_stands_with_its_setting_and_says_its_numbers(drawn):
+    titles = [group.findtext("title") for group in drawn[1].iter("g") if group.findtext("title")]
+    assert [title.partition(" [")[0] for title in titles] == ["x(a=1): M* 0.31", "x(a=2): M* 0.20", "x(a=3): M* 0.20"]
+    assert titles[0].endswith("], keeps 95 %")
 
 
 def test_the_words_beside_a_drawing_have_its_range(drawn):
-    shown, made, _ = drawn
+    shown, svg = drawn
     memories = [point.memory for point in shown.points[1:]]
-    assert made.alternative.startswith(f"x: M* from {min(memories):.2f} to {max(memories):.2f} at 3 settings")
-    assert made.title == "x"
-    empty = trade_off.trade_off("name", curve("y", (), ()), [], {}, 1.0)
-    assert empty.alternative.startswith("y: no numbers")
+    assert svg.findtext("title").startswith(f"x: M* from {min(memories):.2f} to {max(memories):.2f} at 3 settings")
+    assert family_curve.alternative(curve("y", (), ())).startswith("y: no numbers")
 
 
-def test_a_panel_shows_all_of_memory_and_of_utility_down_to_its_edge(drawn):
-    axes = drawn[2].axes[0]
-    low, high = axes.get_ylim()
-    assert low < -0.1 < 1 < high
-    assert axes.get_xlim() == pytest.approx((trade_off.LEAST, 1.03))
-
-
-def test_a_forest_has_m_its_interval_and_the_held_out_control_on_each_line(figures):
-    board = build_leaderboard([case(m=0.9), case("a", 0.3, stage="training"), failed("b", reason="no room")])
-    rows = [row for row in board.rows if not row.baseline]
-    made = forest.forest("name", "training", rows, board.rows[0])
-    plotted, texts = lines(figures[0]), [text.get_text() for text in figures[0].axes[0].texts]
-    for index, row in enumerate(board.rows[:2]):
-        m, held_out = row.lead.memorization, row.controls.held_out.memorization
-        assert ("o", (round(m.value, 6),), (index,)) in plotted
-        assert ("o", (round(held_out.value, 6),), (index,)) in plotted
-        assert ("None", tuple(round(v, 6) for v in m.limits), (index, index)) in plotted
-    assert texts == ["none", "0.90", "58 of 64", "a", "0.30", "19 of 64", "b", "error"]
-    assert made.alternative == "Forest plot: memorization M with its interval, " + drawing.summary("training", rows)
-
-
-def test_the_band_of_a_forest_is_the_baselines_interval(figures):
-    board = build_leaderboard([case(m=0.9), case("a", 0.3, stage="training")])
-    forest.forest("name", "training", board.rows[1:], board.rows[0])
-    (band,) = figures[0].axes[0].patches
-    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx(board.rows[0].lead.memorization.limits)
-
-
-def test_a_family_of_several_settings_has_a_heading_and_its_settings_below(figures):
-    rows = build_leaderboard([case(f"a(x={x}, y=2)", 0.3, stage="training") for x in (1, 2)]).rows
-    forest.forest("name", "training", rows, None)
-    texts = [(text.get_text(), text.get_position()[1]) for text in figures[0].axes[0].texts]
-    assert [text for text in texts if text[0] in ("a", "x 1.0", "x 2.0")] == [("a", 0), ("x 1.0", 1), ("x 2.0", 2)]
-
-
-def test_the_summary_of_a_stage_has_its_range():
-    rows = build_leaderboard([case("a", 0.3, stage="training"), case("b", 0.7, stage="training")]).rows
-    assert drawing.summary("training", rows).startswith("2 rows of stage training, M from 0.30 to 0.70")
-    assert "none of them with numbers" in drawing.summary("training", [])
+def test_the_gold_standard_has_its_settings_and_no_line():
+    start = replace(curve("x"), points=curve("x").points[:1])
+    assert "polyline" not in family_curve.family_curve("name", replace(start, gold=True), [], {})
+    assert "polyline" in family_curve.family_curve("name", start, [], {})
 
 
 @pytest.mark.parametrize(("text", "shown"), [("abcd", "abcd"), ("abcde", "abc…")])

@@ -14,9 +14,8 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from curve_samples import curve
 from record_samples import case, failed, finding, scored, utility
-from solidmark.reports import by_query, columns, drawing, finding_figure, forest, generalization, trade_off
+from solidmark.reports import by_query, columns, drawing, finding_figure, generalization
 
 from solidmark.leaderboard import Leaderboard, build_leaderboard
 
@@ -87,22 +86,13 @@ def drawn() -> Iterator[tuple[str, object]]:
         return svg(figure, *rest)
 
     with ExitStack() as stack:
-        for module in (finding_figure, forest, generalization, trade_off):
+        for module in (finding_figure, generalization):
             stack.enter_context(mock.patch.object(module, "svg", keep))
         names = [*_draw()]
     yield from zip(names, figures, strict=True)
 
 
 def _draw() -> Iterator[str]:
-    made = board()
-    rows = {row.mitigation: row for row in made.rows}
-    own = next(one for one in made.matched[0].curves_on("accuracy") if one.family == "x")
-    trade_off.trade_off("a", own, [own], rows, 1.02)
-    yield "trade-off"
-    trade_off.trade_off("b", curve("reference", (), ()), [], {}, 0.9)
-    yield "trade-off of nothing"
-    forest.forest("a", "training", made.rows, made.rows[0])
-    yield "forest"
     for name, x, more in (
         ("lines", (0.0, 1.0, 4.0), {}),
         ("lines by powers", (0.0, 1.0, 100.0), {"details": {"log_x": True}}),

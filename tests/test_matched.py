@@ -7,11 +7,13 @@ import re
 from collections.abc import Callable
 
 import pytest
-from record_samples import HOSTILE, case, cost, failed, scored, utility
+from record_samples import HOSTILE, case, cost, failed, finding, scored, utility
 from solidmark.reports import (
+    answer,
     as_csv,
     as_json,
     columns,
+    families,
     generalization,
     markdown,
     matched,
@@ -71,7 +73,7 @@ def test_a_family_below_its_reference_is_real_in_every_format(board: Leaderboard
     (line,) = (line for line in matched_table.lines(board.matched[0]) if line.lead.family == "good")
     assert line.lead.verdict is CurveVerdict.REAL
     assert re.search(r"\| good +\| training +\| stop .*✓ real", markdown.render(board, []))
-    assert re.search(r"<b>good</b>.*?badge real", site, re.DOTALL)
+    assert re.search(r"<h3>good <span class=.badge real", site, re.DOTALL)
     rows = list(csv.DictReader(io.StringIO(as_csv.render(board, []))))
     assert {row["standing"] for row in rows if row["family"] == "good"} == {"real"}
     excesses = json.loads(as_json.render(board, []))["matched"][0]["excesses"]
@@ -89,13 +91,14 @@ def test_a_stage_without_a_reference_is_named(board: Leaderboard) -> None:
     assert "no reference of stage sampling is among the records" in markdown.render(board, [])
 
 
-def test_every_family_has_a_panel_and_the_reference_comes_first(board: Leaderboard) -> None:
-    stages = matched.section(0, board, board.testbeds[0]).trades[0].stages
-    assert [[panel.drawing.title for panel in stage.panels] for stage in stages] == [["stop", "broken", "good"], ["other"]]
-    assert "no room" in stages[0].panels[1].reason
+def test_every_family_has_its_part_real_ones_before_references(board: Leaderboard) -> None:
+    found = families.parts(board, answer.answers(board), [])
+    assert [part.first.family for part in found] == ["none", "good", "other", "stop", "broken"]
+    assert [len(part.curves) for part in found] == [0, 1, 1, 1, 0]
+    assert found[-1].reason == "seed 0: no room"
 
 
-def test_a_setting_in_a_panel_has_a_tip_with_its_numbers(site: str) -> None:
+def test_a_setting_in_a_curve_has_its_numbers_as_a_title(site: str) -> None:
     assert re.search(r"<title>good\(x=198\): M\* 0\.11 \[0\.09, 0\.13\], keeps 99 %</title>", site)
 
 
@@ -156,13 +159,22 @@ def test_a_family_of_two_stages_has_a_verdict_for_each_reference() -> None:
     assert shown.cell(next(row for row in board.rows if row.family == "stop+guide")).value == hardest.reference
 
 
-def test_a_panel_has_the_worst_case_and_the_leading_query() -> None:
+def test_a_family_has_each_query_for_each_setting_and_the_seeds_apart() -> None:
     two = {"outpaint": scored(0.2), "average": scored(0.6)}
-    starred = [case(queries=two), case("x(a=1)", stage="sampling", queries=two, utility=utility(150))]
-    alone, both = (build_leaderboard(records) for records in ([case(), case("x(a=1)", 0.6, stage="sampling")], starred))
-    drawn = [matched.section(0, board, board.testbeds[0]).trades[0].stages[0].panels[0].drawing for board in (alone, both)]
-    markers = [drawing.svg.count("<use") for drawing in drawn]
-    assert markers[1] == markers[0] + 1
+    rows = [case(f"x(a={a})", 0.1 * seed, seed, "sampling", queries=two) for a in (1, 2) for seed in (0, 1)]
+    board = build_leaderboard([case(seed=0), case(seed=1), *rows])
+    (part,) = (part for part in families.parts(board, answer.answers(board), []) if part.first.family == "x")
+    assert part.queries == ["outpaint", "average"]
+    cells = {column.key: column.cell(part.first).value for column in part.settings}
+    assert (cells["keys"], cells["each"]) == ("0.60", "0.60, 0.60")
+
+
+def test_a_claim_stands_with_its_family() -> None:
+    claim = {**finding(suite="claims", title="It forgets."), "slug": "claims-good-2"}
+    board = build_leaderboard([*records(), claim])
+    found = {part.first.family: part.claims for part in families.parts(board, answer.answers(board), [])}
+    assert [card.outcome.title for card in found["good"]] == ["It forgets."]
+    assert not found["stop"]
 
 
 @pytest.mark.parametrize("render", [markdown.render, page.render])

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from solidmark.reports import as_csv, as_json, markdown, matched, page
+from solidmark.reports import answer, as_csv, as_json, families, markdown, page
 from yardstick_samples import world
 
 from solidmark.leaderboard import Leaderboard, build_leaderboard
@@ -72,7 +72,7 @@ def test_markdown_and_page_show_both_excesses_and_which_decides(text: str, site:
     assert re.search(r"\| washer +\| training +\| stop +\| 0-2 +\| ✗ worse +\| content .*✓ real .*✗ worse", text)
     assert re.search(r'<td class="[^"]*">washer</td>.*?badge worse.*?>content</td>', site, re.DOTALL)
     assert "excess in keys" in site
-    assert "Content against accuracy" in site
+    assert "<figcaption>content</figcaption>" in site
 
 
 def test_phrases_are_explained_to_the_reader(text: str, site: str) -> None:
@@ -105,12 +105,11 @@ def test_records_without_content_make_a_page_of_keys_only() -> None:
     assert "disagreement" not in as_csv.render(old, [])
 
 
-def test_a_panel_of_content_has_its_own_numbers(board: Leaderboard) -> None:
-    trades = matched.section(0, board, board.testbeds[0]).trades
-    assert [trade.title for trade in trades[:2]] == ["M* against accuracy", "Content against accuracy"]
-    (panel,) = (panel for panel in trades[1].stages[0].panels if panel.drawing.title == "honest")
-    assert "honest: content from 0.20 to 0.40 at 2 settings" in panel.drawing.alternative
-    assert "content 0.40 [" in panel.drawing.svg
+def test_a_curve_of_content_has_its_own_numbers(board: Leaderboard) -> None:
+    (part,) = (part for part in families.parts(board, answer.answers(board), []) if part.first.family == "honest")
+    assert [name for name, _ in part.curves] == ["M*", "content"]
+    assert "honest: content from 0.20 to 0.40 at 2 settings" in part.curves[1][1]
+    assert "content 0.40 [" in part.curves[1][1]
 
 
 def test_the_table_at_the_end_of_a_run_has_content() -> None:
