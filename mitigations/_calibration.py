@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from solidmark.api import Examples, SamplingBatch, guide, says_something
+from solidmark.api import Attention, Examples, SamplingBatch, guide, says_something
 
 from ._guidance_vector import guidance_norm
 
@@ -47,13 +47,19 @@ def normal_level(
     return torch.cat([measure(normal)[normal.conditional] for normal in batches]).median()
 
 
-def sample_steps(batch: SamplingBatch, rng: Generator) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Sample under plain guidance, without other mitigations: (t, the sample after the step from t, x0) at each step."""
+def sample_steps(
+    batch: SamplingBatch, rng: Generator, last: Attention | None = None
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Sample under plain guidance, without other mitigations: (t, the sample after the step from t, x0) at each step.
+
+    `last` is the attention of the conditional branch at the last step.
+    """
     x, schedule = batch.start(batch.noise), batch.model.schedule
     for step, (t, to) in enumerate(zip(batch.times, batch.targets, strict=True)):
         solver_noise, observed_noise = (torch.randn(x.shape, generator=rng).to(x.device) for _ in range(2))
         unconditional = batch.model.predict(x, t, batch.unconditional).noise
-        conditional = batch.model.predict(x, t, batch.embeddings).noise
+        attention = last if step == len(batch.times) - 1 else None
+        conditional = batch.model.predict(x, t, batch.embeddings, attention=attention).noise
         x, x0 = schedule.step(x, guide(unconditional, conditional, batch.guidance), t, to, batch.eta, solver_noise)
         yield t, x, x0
         x, batch = batch.end_step(step, x, x0, observed_noise, to)

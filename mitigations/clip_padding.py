@@ -23,16 +23,16 @@ class MaskedPadding(Mitigation):
     embedding that CLIP was trained to put all of a caption into. Published: a share of 0.7; all of them often breaks the
     image. Only captions are masked here; whether the published code masks the null condition too is not known.
 
-    Fidelity C on every testbed but Stable Diffusion 1: their encoders, as that of Stable Diffusion 2, have a padding token
-    of their own, and are trained with the denoiser, so the fault that the method repairs is not there. A row shows what
-    padding holds all the same. In latent space padding is causal, behind the end token; in pixels all tokens see all. The
-    abstract and a public summary with settings and numbers were read, the paper's text was not. Cost: none.
+    On every testbed but Stable Diffusion 1 it is the idea alone: their encoders, as that of Stable Diffusion 2, have a
+    padding token of their own, and are trained with the denoiser, so the fault that the method repairs is not there. A row
+    shows what padding holds all the same. In latent space padding is causal, behind the end token; in pixels all tokens
+    see all. The abstract and a public summary with settings and numbers were read, the paper's text was not. Cost: none.
     """
 
     share: float = 0.7
 
     needs = Needs.CAPTIONS
-    fidelity = "C"
+    fidelity = "unverified"
     stream = "solidmark.mitigations.clip_padding.MaskedPadding"
     reference = "Memorization In Stable Diffusion Is Unexpectedly Driven by CLIP Embeddings, arXiv 2605.02908"
     claims: ClassVar[tuple[str | Claim, ...]] = (

@@ -34,7 +34,7 @@ class SparseRepellency(Mitigation):
     reference = "Shielded Diffusion: Generating Novel and Diverse Images using Sparse Repellency, arXiv 2410.06025"
     stream = "solidmark.mitigations.spell.SparseRepellency"
     needs = Needs.TRAINING_IMAGES
-    fidelity = "C"
+    fidelity = "unverified"
     claims = (
         Claim(
             "With all 1.2 million images of ImageNet protected, 0.16 % of images are near one of them, and 7.6 % without.",
@@ -54,7 +54,7 @@ class SparseRepellency(Mitigation):
 
     def settings(self) -> "list[SparseRepellency]":
         """The sweep, weakest first: larger and larger balls."""
-        return [SparseRepellency(radius) for radius in (0.1, 0.25, 0.5, 1.0)]
+        return [SparseRepellency(radius) for radius in (0.25, 0.5, 1.0, 2.0)]
 
 
 class ShieldedSampler(Sampler):

@@ -73,7 +73,7 @@ UNBOUNDED = {"FineTune.learning_rate", "EmbeddingOptimisation.learning_rate"}
 UNBOUNDED |= {"AntiGradientControl.threshold", "IterativeEnsembleTraining.threshold"}
 UNBOUNDED |= {f"{prefix}{kind}.share" for prefix in ("", "Training") for kind in ("RandomNumbers", "RepeatedWords")}
 """Infinity is refused where a part is made of them, as of every class, and not by the class itself."""
-DEPENDENT = {"DangerZone.low"}
+DEPENDENT = {"DangerZone.low", "TimeFrequencyAscent.low"}
 """Their upper end cannot be had: another parameter has to lie above it."""
 
 

@@ -97,7 +97,11 @@ class Prediction:
             return self.alpha * self.x - self.sigma * self.output
         return self.output if self.kind == "sample" else (self.x - self.sigma * self.output) / self.alpha
 
+    def target(self, clean: Tensor, noise: Tensor) -> Tensor:
+        """What `output` should be, (B, C, H, W), in the network's own parametrisation."""
+        targets = {"v_prediction": self.alpha * noise - self.sigma * clean, "epsilon": noise, "sample": clean}
+        return targets[self.kind]
+
     def losses(self, clean: Tensor, noise: Tensor) -> Tensor:
         """Squared error, (B, C, H, W), in the network's own parametrisation."""
-        targets = {"v_prediction": self.alpha * noise - self.sigma * clean, "epsilon": noise, "sample": clean}
-        return (self.output - targets[self.kind]).square()
+        return (self.output - self.target(clean, noise)).square()

@@ -1,0 +1,52 @@
+"""What edits make with the model itself: generated images, noised batches of them, and Fisher information."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+
+from solidmark.api import COMMON_WORDS, Model, NoisedBatch, gradients, guide
+
+
+@torch.no_grad()
+def generate(model: Model, captions: Sequence[str], rng: Generator, guidance: float = 3.0, steps: int = 25) -> Tensor:
+    """An image for each caption by plain deterministic sampling, (N, C, H, W) in the space of x."""
+    noise = torch.randn((len(captions), *model.shape), generator=rng).to(model.device)
+    embeddings, null = model.embed(captions), model.embed([""] * len(captions))
+    x, times = noise, model.schedule.times(min(steps, model.schedule.steps))
+    for t, to in zip(times, model.schedule.targets(times, len(times)), strict=True):
+        unconditional, conditional = (model.predict(x, t, one).noise for one in (null, embeddings))
+        x, _ = model.schedule.step(x, guide(unconditional, conditional, guidance), t, to, 0.0, noise)
+    return x
+
+
+def noise_batch(model: Model, clean: Tensor, captions: Sequence[str], rng: Generator) -> NoisedBatch:
+    """These images in the space of x, (B, C, H, W), with fresh noise at uniform timesteps."""
+    noise = torch.randn(clean.shape, generator=rng).to(clean.device)
+    t = torch.randint(model.schedule.steps, (len(clean),), generator=rng).to(clean.device)
+    return NoisedBatch(model.schedule.add_noise(clean, noise, t), t, clean, noise, list(captions))
+
+
+def reword(caption: str, kept: int, rng: Generator) -> str:
+    """The caption with its first `kept` words, and random common words in place of the others."""
+    words = caption.split()
+    drawn = torch.randint(len(COMMON_WORDS), (len(words),), generator=rng).tolist()
+    return " ".join([*words[:kept], *(COMMON_WORDS[index] for index in drawn[kept:])])
+
+
+def fisher_information(loss: Callable[[], Tensor], parameters: Sequence[nn.Parameter], draws: int) -> list[Tensor]:
+    """The diagonal of the Fisher information, one tensor a parameter: the mean squared gradient of `draws` of `loss()`.
+
+    `loss` gives the negative log-likelihood of one sample.
+    """
+    total = [torch.zeros_like(parameter) for parameter in parameters]
+    for _ in range(draws):
+        for part, gradient in zip(total, gradients(loss(), parameters), strict=True):
+            part += gradient.square() / draws
+    return total
+
+
+def penalty(parameters: Sequence[nn.Parameter], before: Sequence[Tensor], fisher: Sequence[Tensor]) -> Tensor:
+    """sum_j F_j (θ_j - θ*_j)²: how far the parameters are from where they were, weighed by Fisher information."""
+    terms = [(f * (now - old).square()).sum() for now, old, f in zip(parameters, before, fisher, strict=True)]
+    return torch.stack(terms).sum()
