@@ -63,3 +63,11 @@ def test_seeds_that_a_row_lacks_are_told(seeds, missing, words):
 )
 def test_a_solver_is_told_with_its_numbers(solver, words):
     assert columns.solver_text(solver) == words
+
+
+@pytest.mark.parametrize(
+    ("control", "reference", "word"), [(True, False, "yes"), (False, True, "yes"), (False, False, "no")]
+)
+def test_a_reference_is_a_control_or_the_curve_of_a_stage(board, control, reference, word):
+    (column,) = (one for one in columns.table(board).columns if one.key == "control")
+    assert column.cell(replace(board.rows[1], control=control, reference_curve=reference)).value == word

@@ -23,14 +23,34 @@ from solidmark.plugins import GROUPS
 from solidmark.testbed import Testbed
 
 TABLE = Path(__file__).parent / "constants.txt"
-ROOMS = "data leaderboard marks measurement metrics mitigations models queries records sampling".split()
+ROOMS = (
+    "cli collection data experiments findings keys leaderboard marks measurement metrics mitigation mitigations models "
+    "pipelines plugins queries records reports runner sampling schema seeds split store testbed testing timeouts training"
+).split()
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a number, or a sequence of nothing but numbers."""
-    if isinstance(value, list | tuple):
-        return bool(value) and all(map(is_number, value))
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether it is a number or truth value, or made of such, of None and of short words."""
+    return _has_number(value) and _is_plain(value)
+
+
+def _parts(value: object) -> list[object] | None:
+    """What a container holds; None for anything else."""
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    return list(value) if isinstance(value, list | tuple) else None
+
+
+def _has_number(value: object) -> bool:
+    parts = _parts(value)
+    return type(value) in (bool, int, float) if parts is None else any(map(_has_number, parts))
+
+
+def _is_plain(value: object) -> bool:
+    parts = _parts(value)
+    if parts is not None:
+        return all(map(_is_plain, parts))
+    return value is None or type(value) in (bool, int, float) or (type(value) is str and len(value) < 40)
 
 
 def numbers(values: dict[str, object]) -> str:
@@ -104,7 +124,8 @@ PARTS = [*ROOMS, "testbed"]
 
 @pytest.mark.parametrize("part", PARTS)
 def test_numbers_are_those_of_the_table(part: str) -> None:
-    assert [line for line in written(part) if line not in found(part)] == []
+    there = found(part)
+    assert [line for line in written(part) if line not in there] == []
 
 
 if __name__ == "__main__":

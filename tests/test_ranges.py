@@ -15,9 +15,10 @@ from solidmark.errors import InvalidValue
 from solidmark.marks import Blocks, Border, Patch
 from solidmark.mitigation import Mitigation
 from solidmark.mitigation.composition import Part
-from solidmark.models import Recipe
+from solidmark.models import Autoencoder, Recipe
 from solidmark.models.schedule import Schedule, ScheduleConfig
 from solidmark.plugins import GROUPS
+from solidmark.queries import Attack
 from solidmark.sampling import SolverConfig
 
 BETWEEN = re.compile(r"a number in ([\[(])(-?[\d.]+), (-?[\d.]+)([\])])")
@@ -95,6 +96,11 @@ def test_the_dangerous_range_of_steps_has_its_ends_in_order():
         kind(low=0.2, high=0.2)
 
 
+def query(name: str) -> Attack:
+    """A query of ours with its defaults."""
+    return plugins.instance(GROUPS["query"], "query", name)
+
+
 ENDS = [
     (Recipe(), "train_steps", [1], [0]),
     (Recipe(), "batch", [1], [0]),
@@ -105,6 +111,7 @@ ENDS = [
     (SolverConfig(), "steps", [1], [0]),
     (SolverConfig(), "batch", [1], [0]),
     (SolverConfig(), "rounds", [1], [0]),
+    (SolverConfig(), "reencode", [0], [-1]),
     (SolverConfig(), "eta", [0.0, 1.0], [-5e-324, math.nextafter(1, 2)]),
     (SolverConfig(), "strength", [5e-324, 1.0], [0.0, math.nextafter(1, 2)]),
     (SolverConfig(), "guidance", [-1e300], [math.inf, math.nan]),
@@ -119,6 +126,28 @@ ENDS = [
     (digits(), "held_out", [64], [63]),
     (digits(), "generated", [16], [15]),
     (digits(), "forget_share", [5e-324, math.nextafter(1, 0)], [0.0, 1.0]),
+    (query("cyclic"), "cycles", [1], [0]),
+    (query("cyclic"), "strength", [5e-324, 1.0], [0.0, math.nextafter(1, 2)]),
+    (query("average"), "draws", [1], [0]),
+    (query("median"), "draws", [1], [0]),
+    (query("resample"), "rounds", [1], [0]),
+    (query("likelihood"), "proposals", [1], [0]),
+    (query("likelihood"), "steps", [1], [0]),
+    (query("grid"), "proposals", [1], [0]),
+    (query("grid"), "grays", [2], [1]),
+    (query("grid"), "segments", [1], [0]),
+    (query("embedding"), "updates", [1], [0]),
+    (query("embedding"), "draws", [1], [0]),
+    (query("embedding"), "rate", [5e-324], [0.0]),
+    (query("relearn"), "updates", [1], [0]),
+    (query("relearn"), "batch", [1], [0]),
+    (query("relearn"), "rate", [5e-324], [0.0]),
+    (Autoencoder(), "train_steps", [1], [0]),
+    (Autoencoder(), "batch", [1], [0]),
+    (Autoencoder(), "learning_rate", [5e-324], [0.0]),
+    (Autoencoder(), "divergence", [0.0], [-5e-324]),
+    (ScheduleConfig(), "steps", [1], [0]),
+    (ScheduleConfig(), "offset", [0], [-1]),
     (digits(trained=16), "forget", [(0, 1, 15), tuple(range(13))], [(0, 1), (0, 1, 16), (-1, 0, 1), tuple(range(14))]),
 ]
 
