@@ -1,0 +1,1 @@
+"""How fast the suite is, beside its goals: `python -m perf`, from a checkout."""
