@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from solidmark import plugins, training
+from solidmark.marks import read
 from solidmark.measurement.case import Case, Workspace
 from solidmark.measurement.weights import train_or_load
 from solidmark.metrics import scores
@@ -40,7 +41,7 @@ def trained(name: str) -> tuple[Testbed, Model]:
 
 
 def ask(model: Model, split: Split, count: int, solver: SolverConfig) -> Any:
-    """The keys that a model gives back of so many trained images, (count, S)."""
+    """The pictures that a model makes of so many trained images whose marks are blank."""
     service = Service(model, Composition(), 0)
     return Audit(split.queried.take(range(count)), split.mark, solver, service, 0, "perf").outpaint()
 
@@ -63,7 +64,7 @@ def _against_published(name: str, goal: float) -> Line:
 
 
 def _memorization(model: Model, split: Split, solver: SolverConfig) -> str:
-    predicted = ask(model, split, len(split.trained), solver)
+    predicted = read(split.mark, ask(model, split, len(split.trained), solver)).double().numpy()
     found = scores.memorization(predicted, split.trained_keys.double().numpy())
     return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 

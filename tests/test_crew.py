@@ -89,6 +89,18 @@ def say(crew, folder):
     (folder / f"{crew.rank}.txt").write_text(repr((crew.leads, answers, parts)))
 
 
+def called_or_not(crew, folder):
+    """The first model is another run's, the second is trained by the crew."""
+    helped = []
+    for number, work in enumerate((lambda: None, crew.begin)):
+        crew.lead(work) if crew.leads else crew.follow(lambda number=number: helped.append(number))
+    assert crew.leads or helped == [1]
+
+
+def test_who_follows_helps_where_the_leader_trains_and_goes_on_where_it_found_the_model(tmp_path):
+    shared(called_or_not, tmp_path)
+
+
 def test_parts_are_dealt_and_the_first_process_decides(tmp_path):
     shared(say, tmp_path)
     told = [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)]

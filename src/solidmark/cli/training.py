@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -39,13 +40,9 @@ def _train(options: argparse.Namespace) -> int:
     for seed in parse_seeds(options.seeds):
         case = Case(name, testbed, Composition(), seed, ())
         there = weights.is_trained(case, workspace)
-        if crew.agree(there):
-            told = "is in the store"
-        elif crew.leads:
-            weights.train_or_load(case, workspace)
-            told = "was trained"
-        else:
-            weights.help_to_train(case, workspace)
         if crew.leads:
-            print(f"solidmark: the model of {name}, seed {seed}, {told}")
+            crew.lead(partial(weights.train_or_load, case, workspace))
+            print(f"solidmark: the model of {name}, seed {seed}, {'is in the store' if there else 'was trained'}")
+        else:
+            crew.follow(partial(weights.help_to_train, case, workspace))
     return 0

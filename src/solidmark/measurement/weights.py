@@ -45,6 +45,8 @@ def train_or_load(case: Case, workspace: Workspace) -> tuple[Model, BuildInfo]:
 
     def build(folder: Path) -> None:
         _check_disk(case, workspace)
+        if workspace.crew is not None:
+            workspace.crew.begin()
         model, cost = training.run()
         _save(model, folder, BuildInfo(cost, model.reported))
 

@@ -6,7 +6,7 @@ weights do not depend on how many processes there are, but for the order in whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from importlib import import_module
 from typing import Any, TypeVar
@@ -33,6 +33,7 @@ class Crew:
             cure = "Run pip install 'solidmark[pipelines]'."
             raise NotApplicable("crew", "no package accelerate", "the extra pipelines", cure) from cause
         state = self._accelerate.PartialState(cpu=cpu)
+        self._began = False
         self.rank, self.size, self.device = int(state.process_index), int(state.num_processes), torch.device(state.device)
 
     @property
@@ -52,6 +53,23 @@ class Crew:
         """The answer of the process that leads."""
         mine = torch.tensor(float(answer and self.leads), device=self.device)
         return bool(self.total([mine])[0])
+
+    def begin(self) -> None:
+        """The process that leads says that it trains now, which calls the others that `follow`."""
+        self._began = True
+        self.agree(True)
+
+    def lead(self, train_or_load: Callable[[], object]) -> None:
+        """Work in which a training may `begin`. Where none did, because another run had trained the same, all go on."""
+        self._began = False
+        train_or_load()
+        if not self._began:
+            self.agree(False)
+
+    def follow(self, help_to_train: Callable[[], object]) -> None:
+        """Wait for the process that leads, which may itself wait for another run, and help where it trains."""
+        if self.agree(False):
+            help_to_train()
 
     def check_step(self, done: int) -> None:
         """Raise InvalidValue where processes begin at different steps: each would work on other batches."""
