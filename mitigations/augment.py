@@ -12,12 +12,13 @@ from solidmark import Mitigation
 
 @dataclass(frozen=True)
 class Augmentation(Mitigation):
-    """Flip, zoom, turn and shift each image, each of the four with `probability`.
+    """Mirror each image half of the time, and flip, zoom, turn and shift it, each of the four with `probability`.
 
-    Flips are horizontal. A zoom is by a factor 2^(zoom n), which crops where it is above 1. Turns are uniform up to `turn`
-    of a half circle. Shifts are by shift n of the side, with n normal. Outside its edges the image is mirrored.
-    Published: probability 0.12 to 0.15, zoom 0.2, turn 1, shift 0.125. EDM also squeezes, and gives the network the
-    augmentation as a condition, so that samples are not augmented. Here the network has no such condition, so that views
+    Mirrors are horizontal, whatever `probability` is. Flips are vertical, of half of the images that are chosen for one. A
+    zoom is by a factor 2^(zoom n), which crops where it is above 1. Turns are uniform up to `turn` of a half circle. Shifts
+    are by shift n of the side, with n normal. Outside its edges the image is mirrored. Published: mirrors by half,
+    probability 0.12 to 0.15, zoom 0.2, turn 1, shift 0.125. EDM also squeezes, and gives the network the augmentation as a
+    condition, so that samples are not augmented. Here the network has no such condition, so that views
     leak into the samples. The views are made before the mark is painted, since they would change it. Queries show the
     image as it is. In latent space views are of pixels, too, and each is encoded by itself: an encoding a training image
     and access, where the unmitigated training encodes each image once.
@@ -27,6 +28,7 @@ class Augmentation(Mitigation):
     zoom: float = 0.2
     turn: float = 1.0
     shift: float = 0.125
+    mirror: float = 0.5
 
     fidelity = "B"
     reference = "Elucidating the Design Space of Diffusion-Based Generative Models, arXiv 2206.00364"
@@ -37,23 +39,28 @@ class Augmentation(Mitigation):
         self.expect(0 <= self.zoom <= 2, "zoom", "a number in [0, 2]")
         self.expect(0 <= self.turn <= 1, "turn", "a number in [0, 1]")
         self.expect(0 <= self.shift <= 1, "shift", "a number in [0, 1]")
+        self.expect(0 <= self.mirror <= 1, "mirror", "a number in [0, 1]")
 
     def view(self, images: Tensor, rng: Generator) -> Tensor:
         """One view of each image. An image for which nothing is chosen stays as it is."""
-        chosen = torch.rand(len(images), 4, generator=rng) < self.probability
-        maps = self._maps(chosen, torch.randn(len(images), 3, generator=rng), torch.rand(len(images), generator=rng))
-        grid = affine_grid(maps, list(images.shape), align_corners=False)
+        count = len(images)
+        mirrored = torch.rand(count, generator=rng) < self.mirror
+        chosen = torch.rand(count, 4, generator=rng) < self.probability
+        chosen[:, 0] &= torch.rand(count, generator=rng) < 0.5
+        normal, uniform = torch.randn(count, 3, generator=rng), torch.rand(count, generator=rng)
+        grid = affine_grid(self._maps(mirrored, chosen, normal, uniform), list(images.shape), align_corners=False)
         views = grid_sample(images, grid, padding_mode="reflection", align_corners=False).clamp(0, 1)
-        return torch.where(chosen.any(dim=1)[:, None, None, None], views, images)
+        return torch.where((mirrored | chosen.any(dim=1))[:, None, None, None], views, images)
 
-    def _maps(self, chosen: Tensor, normal: Tensor, uniform: Tensor) -> Tensor:
+    def _maps(self, mirrored: Tensor, chosen: Tensor, normal: Tensor, uniform: Tensor) -> Tensor:
         """Affine maps from positions of the view to positions of the image, (B, 2, 3). The centre is 0, a side is 2 long."""
         flipped, zoomed, turned, shifted = chosen.float().unbind(dim=1)
         scale = 2 ** (-self.zoom * normal[:, 0] * zoomed)
         angle = math.pi * self.turn * (2 * uniform - 1) * turned
-        flip, shift = 1 - 2 * flipped, 2 * self.shift * normal[:, 1:] * shifted[:, None]
-        across = torch.stack([flip * scale * angle.cos(), -flip * scale * angle.sin(), shift[:, 0]], dim=1)
-        down = torch.stack([scale * angle.sin(), scale * angle.cos(), shift[:, 1]], dim=1)
+        mirror, flip = 1 - 2 * mirrored.float(), 1 - 2 * flipped
+        shift = 2 * self.shift * normal[:, 1:] * shifted[:, None]
+        across = torch.stack([mirror * scale * angle.cos(), -mirror * scale * angle.sin(), shift[:, 0]], dim=1)
+        down = torch.stack([flip * scale * angle.sin(), flip * scale * angle.cos(), shift[:, 1]], dim=1)
         return torch.stack([across, down], dim=1)
 
     def settings(self) -> "list[Augmentation]":

@@ -12,15 +12,18 @@ from solidmark import Claim, Mitigation, Stage
 class CoarseCaption(Mitigation):
     """Train on the first `words` words of a caption, on none at 0. Queries use the whole caption.
 
-    At each access a caption is shortened with `probability`. Below 1 whole captions are learned as well, more slowly. On
-    the digits testbed the first word is the class. In the cited study, unique conditions trigger memorization. In
-    practice a language model generalises captions (arXiv 2309.07254).
+    A control: what a training remembers without the words that identify an image. No paper trains on truncated captions
+    and queries with whole ones. The cited study varies the number of distinct conditions, and finds that unique ones trigger
+    memorization. Generalised captions (arXiv 2309.07254) come from a language model. On digits the first word is the class.
+    Words that were never trained are in every query, so that a low M mixes "not learned" with "never seen". At each access
+    a caption is shortened with `probability`. Below 1 whole captions are learned as well, more slowly.
     """
 
     words: int = 1
     probability: float = 1.0
 
     stage = Stage.TRAINING
+    control = True
     reference = "On Memorization in Diffusion Models, arXiv 2310.02664"
     stream = "solidmark.mitigations.coarse_caption.CoarseCaption"
     claims = (

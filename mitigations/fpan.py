@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from solidmark import Claim, Mitigation, Stage
+from solidmark import Claim, Mitigation, Stage, Trainer
+
+from ._frozen_encoder import FrozenEncoderTrainer
 
 from ._origins import FINE_TUNED
 
@@ -16,8 +18,10 @@ class ProbabilisticNoise(Mitigation):
 
     e_j <- e_j + b_j scale sd(e) n_j, b_j ~ Bernoulli(probability), for every token, including padding. Published code:
     probability 0.6, scale 1.7 on embeddings whose standard deviation is about 1. Here sd(e) is that of the batch, so that
-    a scale means the same for any encoder. A label counts as one token. In latent space a word may be several tokens,
-    and a caption of few words is mostly padding. Cost: none.
+    a scale means the same for any encoder. As published, the text encoder is frozen: see `gni-training` for what that
+    means where it has not been trained before. Trained along, it learned a code that repeats the caption in every token. A
+    label counts as one token. In latent space a word may be several tokens, and a caption of few words is mostly padding.
+    Cost: none.
     """
 
     probability: float = 0.6
@@ -47,6 +51,10 @@ class ProbabilisticNoise(Mitigation):
         chosen = torch.rand(embeddings.shape[:-1], generator=rng) < self.probability
         noise = torch.randn(embeddings.shape, generator=rng)
         return embeddings + chosen.unsqueeze(-1) * self.scale * embeddings.std().detach() * noise
+
+    def trainer(self, inner: Trainer) -> Trainer:
+        """A trainer that leaves the text encoder as it is."""
+        return FrozenEncoderTrainer(self, inner)
 
     def settings(self) -> "list[ProbabilisticNoise]":
         """The sweep, weakest first: more and more tokens, in the end with noise that drowns the embedding."""

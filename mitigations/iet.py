@@ -19,7 +19,9 @@ class IterativeEnsembleTraining(AntiGradientControl):
     weights. Shards are random. Each has its own state of Adam, its own table of losses for AGC (threshold 0 is IET
     without it), and a learning rate by its own steps. All rounds and shards together take the steps of the recipe, so
     the cost is that of one training. Published: 10 shards, 10 rounds and threshold 0.5 on CIFAR-10, 4 shards, 25 rounds
-    and 0.8 for Stable Diffusion. A tenth of 64 images would be six, hence 4 shards and 10 rounds.
+    and 0.8 for Stable Diffusion. A tenth of 64 images would be six, hence 4 shards and 10 rounds. The table of a shard has
+    bins by the shard's own accesses (see `agc`, fidelity B). Shards of the released code have each class in equal parts,
+    and its script samples from the raw weights; here it is their average, as in all rows.
     """
 
     shards: int = 4
@@ -56,10 +58,14 @@ class EnsembleTrainer(LossTableTrainer):
 
     mitigation: IterativeEnsembleTraining
 
+    def _tables(self) -> int:
+        """One a shard."""
+        return min(self.mitigation.shards, len(self.run.indices))
+
     def fit(self) -> None:
         """All rounds. They share the steps of the recipe evenly."""
         count, rounds = len(self.run.indices), self.mitigation.rounds
-        indices = torch.randperm(count, generator=self.rng).tensor_split(min(self.mitigation.shards, count))
+        indices = torch.randperm(count, generator=self.rng).tensor_split(self._tables())
         shards = [Shard(part.sort().values, self.table.clone()) for part in indices]
         visits, steps = rounds * len(shards), self.run.recipe.train_steps
         ends = [visit * steps // visits for visit in range(visits + 1)]

@@ -50,6 +50,8 @@ def ends(text: str, default: object) -> tuple[list[object], list[object]]:
         "a positive finite number": ([5e-324], [0.0, math.inf]),
         "a finite positive number": ([5e-324], [0.0, math.inf]),
         "1 to 50": ([1, 50], [0, 51]),
+        "the name of a file, or none": ([""], [0]),
+        "the digest of the file, or none": ([""], ["0"]),
         '"x" or "u"': (["x", "u"], ["", "xu"]),
         "a number above low and up to 1": ([1.0], [math.nextafter(1, 2)]),
     }[plain]
@@ -72,7 +74,7 @@ STATED = stated()
 IDS = [f"{kind.__name__}.{name}" for kind, name, *_ in STATED]
 UNBOUNDED = {"FineTune.learning_rate", "EmbeddingOptimisation.learning_rate"}
 UNBOUNDED |= {"AntiGradientControl.threshold", "IterativeEnsembleTraining.threshold"}
-UNBOUNDED |= {f"{prefix}{kind}.share" for prefix in ("", "Training") for kind in ("RandomNumbers", "RepeatedWords")}
+UNBOUNDED |= {"RandomNumbers.share", "RepeatedWords.share"}
 """Infinity is refused where a part is made of them, as of every class, and not by the class itself."""
 DEPENDENT = {"DangerZone.low", "TimeFrequencyAscent.low"}
 """Their upper end cannot be had: another parameter has to lie above it."""

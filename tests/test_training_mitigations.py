@@ -1,5 +1,6 @@
 """Our own mitigations of the training stage: each does what its equations say."""
 
+import json
 from dataclasses import dataclass, fields, replace
 from types import SimpleNamespace
 
@@ -9,7 +10,8 @@ import worlds
 from worlds import NETWORK, composed, generate, tiny
 
 from solidmark import Mitigation, Stage, Trainer, plugins, provenance, seeds
-from solidmark.errors import NotApplicable
+from solidmark.api import COMMON_WORDS
+from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.mitigation import WrapperContext
 from solidmark.mitigation.hooks import Hooks
 from solidmark.mitigation.run import TrainingSet
@@ -77,14 +79,50 @@ def test_the_default_changes_what_is_trained(plain, name):
     assert not same(trained(make(name)), plain)
 
 
-def test_every_image_has_its_own_caption_and_others_of_its_class():
+def test_every_image_has_its_own_caption_and_others_that_keep_its_words():
     given = worlds.examples(6)
     prepared = hooks(make("multiple-captions", captions=5)).prepare(given)
     assert prepared.captions[:6] == given.captions
     assert prepared.ids == given.ids * 5
-    assert {caption.split()[0] for caption in prepared.captions} == {"one"}
-    assert {caption.split()[1] for caption in prepared.captions[6:]} <= {f"w{index}" for index in range(6)}
-    assert len(set(prepared.captions[6:12])) > 1
+    for own, other in zip(given.captions * 4, prepared.captions[6:], strict=True):
+        assert set(own.split()) < set(other.split())
+        assert set(other.split()) - set(own.split()) <= set(COMMON_WORDS)
+    assert len(set(prepared.captions)) > 20
+
+
+def caption_file(folder, others):
+    lines = [json.dumps({"caption": caption, "captions": others(caption)}) for caption in worlds.examples(3).captions]
+    (folder / "captions.jsonl").write_text("\n".join(lines))
+    return str(folder / "captions.jsonl")
+
+
+def test_captions_of_a_file_are_those_of_the_same_image(tmp_path):
+    file = caption_file(tmp_path, lambda caption: [f"{caption} {kind}" for kind in ("seen", "told")])
+    prepared = hooks(make("multiple-captions", captions=5, file=file)).prepare(worlds.examples(3))
+    given = worlds.examples(3).captions
+    assert prepared.captions[:3] == given
+    assert sorted(prepared.captions[3:]) == sorted(f"{caption} {kind}" for caption in given for kind in ("seen", "told") * 2)
+
+
+def test_another_content_of_the_caption_file_is_another_configuration(tmp_path):
+    first = make("multiple-captions", file=caption_file(tmp_path, lambda caption: ["a"]))
+    second = make("multiple-captions", file=caption_file(tmp_path, lambda caption: ["b"]))
+    assert first.parameters()["digest"] != second.parameters()["digest"]
+
+
+@pytest.mark.parametrize(
+    "text", ["{", '{"caption": "a"}', '{"caption": "a", "captions": []}', '{"caption": "a", "captions": [""]}']
+)
+def test_a_caption_file_that_says_something_else_is_refused(tmp_path, text):
+    (tmp_path / "captions.jsonl").write_text(text)
+    with pytest.raises(InvalidValue, match="multiple-captions"):
+        make("multiple-captions", file=str(tmp_path / "captions.jsonl"))
+
+
+def test_a_caption_file_that_lacks_an_image_does_not_apply(tmp_path):
+    file = caption_file(tmp_path, lambda caption: ["a"])
+    with pytest.raises(NotApplicable, match="no line for"):
+        hooks(make("multiple-captions", file=file)).prepare(worlds.examples(4))
 
 
 def test_captions_of_one_word_have_no_others():
@@ -125,15 +163,19 @@ def test_dedup_leaves_distinct_images_until_it_counts_likeness_as_equality():
     assert kept[3] == 1 < kept[2] < 64
 
 
-def test_augmentation_flips():
-    images = worlds.examples(20).images
-    views = hooks(make("augment", probability=1.0, zoom=0, turn=0, shift=0)).view(images)
-    assert torch.allclose(views, images.flip(-1), atol=1e-5)
+def test_augmentation_mirrors_half_of_the_images_and_flips_half_of_those_that_are_chosen():
+    """As in EDM: mirrors whatever the probability is, flips with half of it."""
+    images = torch.rand(2000, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    views = hooks(make("augment", probability=0.4, zoom=0, turn=0, shift=0)).view(images)
+    kinds = [images, images.flip(-1), images.flip(-2), images.flip(-1, -2)]
+    shares = [(views - kind).flatten(1).abs().amax(dim=1).lt(1e-5).float().mean().item() for kind in kinds]
+    assert shares == pytest.approx([0.4, 0.4, 0.1, 0.1], abs=0.04)
 
 
 def test_augmentation_turns_about_the_centre_and_keeps_distances():
     mitigation = make("augment", probability=1.0, zoom=0, shift=0)
-    maps = mitigation._maps(torch.ones(50, 4, dtype=bool), torch.randn(50, 3), torch.rand(50))
+    chosen = torch.ones(50, 4, dtype=bool)
+    maps = mitigation._maps(~chosen[:, 0], chosen, torch.randn(50, 3), torch.rand(50))
     assert torch.allclose(maps[:, :, :2] @ maps[:, :, :2].mT, torch.eye(2).expand(50, 2, 2), atol=1e-6)
     assert torch.allclose(torch.linalg.det(maps[:, :, :2]), torch.tensor(-1.0))
     assert not maps[:, :, 2].any()
@@ -141,16 +183,16 @@ def test_augmentation_turns_about_the_centre_and_keeps_distances():
 
 def test_augmentation_shows_a_shifted_and_enlarged_part():
     """Pixel (r, c) of the view shows the position scale (r, c) + shift of the image."""
-    mitigation = make("augment", probability=1.0, turn=0)
-    maps = mitigation._maps(torch.tensor([[False, True, False, True]]), torch.tensor([[5.0, 0.4, 0.8]]), torch.zeros(1))
+    mitigation, chosen = make("augment", probability=1.0, turn=0), torch.tensor([[False, True, False, True]])
+    maps = mitigation._maps(torch.tensor([False]), chosen, torch.tensor([[5.0, 0.4, 0.8]]), torch.zeros(1))
     assert torch.allclose(maps, torch.tensor([[[0.5, 0.0, 0.1], [0.0, 0.5, 0.2]]]))
 
 
 def test_augmentation_leaves_images_for_which_nothing_is_chosen():
     images = torch.rand(2000, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    views = hooks(make("augment", probability=0.12)).view(images)
+    views = hooks(make("augment", probability=0.12, mirror=0.0)).view(images)
     changed = (views != images).flatten(1).any(dim=1).float().mean().item()
-    assert changed == pytest.approx(1 - 0.88**4, abs=0.04)
+    assert changed == pytest.approx(1 - 0.94 * 0.88**3, abs=0.04)
 
 
 def test_the_filter_lets_everything_pass_above_its_threshold():

@@ -1,0 +1,42 @@
+"""M by `outpaint` of single rows on digits, one seed, and what their parts report: the numbers of `faithful.md`.
+
+python design/faithful.py none agc 'agc(threshold=0.8)' fpan
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from solidmark import plugins
+from solidmark.measurement import answers, weights
+from solidmark.measurement.case import Case, Workspace
+from solidmark.metrics import scores
+from solidmark.mitigation.composition import Composition
+from solidmark.queries.outpaint import Outpaint
+from solidmark.store import Store
+
+
+def row(expression: str, folder: Path, seed: int = 0) -> str:
+    """The line of a row."""
+    testbed = plugins.instance("solidmark.testbeds", "testbed", "digits")
+    composition = Composition() if expression == "none" else plugins.compose(expression)
+    solver = testbed.solvers["fast"]
+    case = Case("digits", testbed, composition, seed, (("outpaint", Outpaint()),), solver)
+    workspace = Workspace(Store(folder), "cpu")
+    model, builds = weights.edit_or_load(case, workspace)
+    responses = answers.ask_query(case, case.leading, model, workspace, case.blind)
+    m = scores.memorization(np.asarray(responses.trained), case.truth.trained_keys.double().numpy())
+    told = {**builds["training"].reported, **builds["editing"].reported}
+    return f"{expression}: M {m.value:.2f} [{m.low:.2f}, {m.high:.2f}] {told or ''}"
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as place:
+        for asked in sys.argv[1:]:
+            print(row(asked, Path(place)), flush=True)
