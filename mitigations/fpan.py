@@ -8,7 +8,6 @@ from torch import Generator, Tensor
 from solidmark import Claim, Mitigation, Stage, Trainer
 
 from ._frozen_encoder import FrozenEncoderTrainer
-
 from ._origins import FINE_TUNED
 
 

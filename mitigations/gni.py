@@ -9,7 +9,6 @@ from torch import Tensor
 from solidmark import Claim, Mitigation, Stage, Trainer
 
 from ._frozen_encoder import FrozenEncoderTrainer
-
 from ._origins import BY_KEYS, STABLE_DIFFUSION
 
 

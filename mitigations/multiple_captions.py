@@ -9,7 +9,6 @@ from solidmark import Claim, Mitigation, Needs
 from solidmark.api import COMMON_WORDS, Examples, NotApplicable, join
 
 from ._caption_file import WHERE, digest_of, read_captions
-
 from ._origins import FINE_TUNED
 
 
