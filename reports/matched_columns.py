@@ -8,7 +8,7 @@ from typing import Any
 from solidmark.leaderboard import Excess, JointVerdict, Leaderboard, MatchedComparison, RankedFamily, Row
 from solidmark.leaderboard.curves import MATCHED
 from solidmark.leaderboard.measures import CONTENT, KEYS
-from solidmark.leaderboard.standing import hardest
+from solidmark.leaderboard.placing import hardest
 
 from .matched_prose import keys_only
 from .table import FOUR, LOSS, OVER_SEEDS, PLAIN, SIGNED, TEXT, THREE, Cell, Column, Kind

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from ..errors import UnknownName
-from ..runner.board_table import MEMORY, certified, interval
+from ..runner.board_table import MEMORY, interval
 from ..runner.colours import STYLES, are_wanted, bar, paint
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ def _verdicts(standing: Standing, comparison: MatchedComparison, *, colours: boo
     family = standing.row.family
     found = sorted(
         (one for one in comparison.verdicts_on(comparison.axis) if one.keys.family == family),
-        key=lambda one: one is not standing.verdict,
+        key=lambda one: one is not standing.place.family,
     )
     if not found:
-        return [f"no verdict: it is the {standing.word}" if standing.word else "no verdict: it has no numbers"]
+        return [f"no verdict: it is the {standing.word}" if standing.row.ok else "no verdict: it has no numbers"]
     return [line for one in found for line in _verdict(one, comparison.axis, colours=colours)]
 
 
@@ -132,12 +132,13 @@ def _settings(found: Sequence[Standing], comparison: MatchedComparison, *, colou
 
 
 def _setting(standing: Standing, lost: dict[str, float], *, colours: bool) -> list[str]:
-    row, memory, share = standing.row, standing.memory, certified(standing)
+    row, memory, share = standing.row, standing.memory, standing.certified
     bars = [] if not colours else [bar(abs(memory.value)) if memory is not None else ""]
     content = row.content.own or row.content.any if row.content is not None else None
     return [
         row.setting or "default",
-        interval(memory) if memory is not None else row.status,
+        standing.word,
+        interval(memory) if memory is not None else "",
         *bars,
         f"{share.count} of {share.of}" if share is not None else "",
         f"{content.auroc.value:.2f}" if content is not None else "–",

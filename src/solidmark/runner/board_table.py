@@ -9,7 +9,7 @@ from tabulate import tabulate
 from ..leaderboard import Leaderboard, TestbedFacts
 from ..leaderboard.paired import FEWEST
 from ..leaderboard.standing import Standing, standings, tally
-from ..schema.numbers import Estimate, Share
+from ..schema.numbers import Estimate
 from ..schema.row import Content
 from .colours import STYLES, bar, paint
 
@@ -31,27 +31,19 @@ def _table(found: Sequence[Standing], *, colours: bool) -> str:
     shown = any(standing.row.content for standing in found)
     content = ["content (0.5 is chance)"] if shown else []
     headers = ["mitigation", "verdict", MEMORY, *([""] if colours else []), "certified", *content, "accuracy"]
-    before = [None, *(standing.row.family for standing in found)]
-    firsts = [standing.row.family != family for standing, family in zip(found, before, strict=False)]
-    lines = [
-        cells(standing, shown=shown, colours=colours, first=first) for standing, first in zip(found, firsts, strict=True)
-    ]
+    lines = [cells(standing, shown=shown, colours=colours) for standing in found]
     return tabulate(lines, headers=headers, disable_numparse=True)
 
 
-def cells(standing: Standing, *, shown: bool = False, colours: bool = False, first: bool = True) -> list[str]:
-    """A line of the table; `shown` where any row has content.
-
-    The verdict stands in the `first` line of a family alone, whose verdict it is. A row without numbers has its status.
-    """
-    row, memory = standing.row, standing.memory
-    word = row.status if not row.ok else standing.word if first else ""
+def cells(standing: Standing, *, shown: bool = False, colours: bool = False) -> list[str]:
+    """A line of the table; `shown` where any row has content."""
+    row, memory, word = standing.row, standing.memory, standing.word
     bars = [] if not colours else [bar(abs(memory.value)) if memory is not None else ""]
     accuracy = row.utility.accuracy if row.utility is not None else None
     missing = "–" if row.ok else ""  # the reason is on the page
     return [
         row.mitigation,
-        paint(word, STYLES.get(word, "red"), on=colours and word != "control"),
+        paint(word, STYLES.get(word, "red"), on=colours),
         interval(memory) if memory is not None else "",
         *bars,
         _certified(standing),
@@ -69,15 +61,8 @@ def interval(estimate: Estimate, *, sign: bool = False) -> str:
 
 
 def _certified(standing: Standing) -> str:
-    share = certified(standing)
+    share = standing.certified
     return f"{share.count} of {share.of}" if share is not None else ""
-
-
-def certified(standing: Standing) -> Share | None:
-    """The images that the same worst case certifies."""
-    row = standing.row
-    worst = row.worst_service if "sampling" in row.stage.split("+") else row.worst
-    return worst.certified if worst is not None else row.lead.certified if row.lead is not None else None
 
 
 def _content(content: Content | None) -> str:

@@ -10,7 +10,8 @@ from typing import TextIO
 
 CODES = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "bold": 1, "faint": 2}
 
-STYLES = {"real": "green", "equal": "yellow", "worse": "red", "undecided": "faint", "baseline": "cyan", "reference": "cyan"}
+STYLES = {"real": "green", "equal": "yellow", "worse": "red", "undecided": "faint", "–": "faint"}
+STYLES |= dict.fromkeys(("baseline", "gold standard", "reference"), "cyan")
 """How the words of a verdict column are painted; anything else is a status other than ok."""
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
