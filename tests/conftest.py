@@ -1,18 +1,56 @@
-"""One thread, the same Hypothesis examples, secret of a marked collection, and meaning of an interrupt in every run."""
+"""One thread, the same Hypothesis examples, secret of a marked collection, and meaning of an interrupt in every run.
 
+Without the extra `test` those files are left out that need what is not installed, and the header says so.
+"""
+
+import ast
+import importlib.util
 import signal
+from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
 
 from solidmark.collection import draws
+
+EXTRAS = "accelerate cryptography hypothesis jsonschema opacus peft setuptools statsmodels transformers".split()
+MISSING = {name for name in EXTRAS if importlib.util.find_spec(name) is None}
+"""What the extra `test` installs and is not there."""
 
 torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what runs in the background so
     signal.signal(signal.SIGINT, signal.default_int_handler)
-settings.register_profile("solidmark", deadline=None, derandomize=True, database=None, max_examples=60)
-settings.load_profile("solidmark")
+if "hypothesis" not in MISSING:
+    from hypothesis import settings
+
+    settings.register_profile("solidmark", deadline=None, derandomize=True, database=None, max_examples=60)
+    settings.load_profile("solidmark")
+
+
+def imports(path, seen=()):
+    """The packages that a file of this folder imports at its top, and those of the files beside it that it imports."""
+    nodes = ast.parse(path.read_text(encoding="utf-8")).body
+    named = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    named |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    heads = {name.partition(".")[0] for name in named}
+    beside = [path.with_name(f"{name}.py") for name in heads if path.with_name(f"{name}.py").exists()]
+    return heads.union(*(imports(each, (*seen, path)) for each in beside if each not in seen))
+
+
+def left_out():
+    """The files of tests that cannot be imported here."""
+    files = sorted(Path(__file__).parent.glob("test_*.py")) if MISSING else []
+    return [path.name for path in files if imports(path) & MISSING]
+
+
+collect_ignore = left_out()
+
+
+def pytest_report_header():
+    if not MISSING:
+        return None
+    cure = "pip install -e '.[test]'"
+    return f"{len(collect_ignore)} files of tests are left out, for {', '.join(sorted(MISSING))} is not installed: {cure}"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-TINY = ["solidmark.benchmark.test_memorization", "--testbed=tiny", "--mitigation=x-good"]
+TINY = ["solidmark.benchmark.test_memorization", "--testbed=tiny", "--mitigation=x-good", "--no-references"]
 QUICK = ["solidmark.benchmark", "--profile=quick"]
 MOVING = {"seconds", "peak_bytes", "t", "pid", "worker", "attempt"}
 """What may differ between two runs."""

@@ -53,7 +53,7 @@ def test_options_of_a_data_owner_have_their_defaults(words, expected):
     [
         (["report", "a", "b"], {"runs": [Path("a"), Path("b")], "into": None}),
         (["new", "x"], {"name": "x"}),
-        (["plugins"], {"check": False, "json": False}),
+        (["plugins"], {"name": None, "check": False, "json": False}),
         (["store", "gc"], {"older": 30.0, "max_size": 0.0}),
         (
             ["store", "export", "t", "f"],
@@ -241,10 +241,13 @@ def test_the_name_of_an_entry_is_a_sha256(name, whole):
 
 
 def test_an_entry_is_listed_with_what_it_is_of():
-    key = {"parts": [{"family": "rna"}, {"other": 1}, 3], "seed": 0}
-    entry = SimpleNamespace(name="0123456789abcdef", kind="trained model", key=key, size=2_345_678, built=0.0)
+    parts = [["weight-noise", {"class": "WeightNoise", "scale": 0.1}, "solidmark 0.2.0 digest"]]
+    key = {"parts": [*parts, [], 3], "seed": 0, "query": ["outpaint", {}, "digest"]}
+    entry = SimpleNamespace(name="0123456789abcdef", kind="answers", label="", key=key, size=2_345_678, built=0.0)
     name, kind, of, size, built = stores._row(entry)
-    assert (name, kind, of, size) == ("0123456789ab", "trained model", "rna, seed 0", "2.3 MB")
+    assert (name, kind, of, size) == ("0123456789ab", "answers", "outpaint, weight-noise(scale=0.1), seed 0", "2.3 MB")
+    entry.label = "digits, none, seed 0"
+    assert stores._row(entry)[2] == entry.label
     assert built[:4] in ("1969", "1970")
     assert stores._described({}) == ""
 

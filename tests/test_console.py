@@ -48,6 +48,28 @@ def test_report_of_a_folder_that_is_no_run_says_so_and_ends_with_2(tmp_path, cap
     assert "the folder of a run" in capsys.readouterr().err
 
 
+def test_runs_of_other_testbeds_are_merged_with_a_warning(tmp_path, capsys):
+    write_run(tmp_path / "a", [case()])
+    write_run(tmp_path / "b", [case("rna(share=0.5)", 0.6, stage="sampling", testbed="digits-quick")])
+    assert main(["report", str(tmp_path / "a"), str(tmp_path / "b"), "--into", str(tmp_path / "both")]) == 0
+    assert "NOT COMPARED: b was measured on digits-quick, a on digits" in capsys.readouterr().err
+    assert "NOT COMPARED" in (tmp_path / "both" / "leaderboard.md").read_text()
+    assert main(["report", str(tmp_path / "a"), str(tmp_path / "a"), "--into", str(tmp_path / "same")]) == 0
+    assert "NOT COMPARED" not in capsys.readouterr().err
+
+
+def test_one_plugin_is_told_whole(capsys):
+    assert main(["plugins", "weight-noise"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("mitigation weight-noise, from solidmark ")
+    assert "acts at     post-hoc" in told
+    assert "settings    weight-noise(scale=" in told
+    assert main(["plugins", "digits"]) == 0
+    assert "trained = 64" in capsys.readouterr().out
+    assert main(["plugins", "weigth-noise"]) == 2
+    assert "Did you mean 'weight-noise'" in capsys.readouterr().err
+
+
 def test_plugins_are_listed_with_their_origin(capsys):
     assert main(["plugins", "--check", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)

@@ -36,11 +36,33 @@ def test_the_testbed_is_the_profile_s_unless_one_is_named():
     assert [plan.cases(options)[0].testbed for options in chosen] == ["digits-quick", "digits", "digits"]
 
 
-def test_a_named_mitigation_comes_with_the_baseline():
-    assert slugs(mitigations=("rna(share=0.5)+delayed-guidance",)) == [
-        "digits-quick-none-s0",
-        "digits-quick-rna+delayed-guidance-0.5-0.5-s0",
-    ]
+def test_a_named_mitigation_comes_with_the_baseline_and_the_reference_of_its_stage():
+    named = ["digits-quick-none-s0", "digits-quick-rna+delayed-guidance-0.5-0.5-s0"]
+    planned = slugs(mitigations=("rna(share=0.5)+delayed-guidance",))
+    assert planned[:2] == named
+    assert len(planned) > 4
+    assert all("guidance-scale" in slug for slug in planned[2:])
+    assert slugs(mitigations=("rna(share=0.5)+delayed-guidance",), references=False) == named
+
+
+@pytest.mark.parametrize(
+    ("named", "others"),
+    [
+        ("agc", {"early-stopping"}),
+        ("neggrad", {"finetune"}),
+        ("rna+agc", {"early-stopping", "guidance-scale"}),
+        ("guidance-scale(scale=0.0)", set()),
+        ("none", set()),
+    ],
+)
+def test_references_are_those_of_the_stages_that_are_named_and_controls_bring_none(named, others):
+    families = {planned.family for planned in plan.cases(Options(mitigations=(named,)))}
+    assert families - {"none", named.partition("(")[0]} == others
+
+
+def test_a_reference_of_which_a_setting_is_named_brings_no_others():
+    planned = plan.cases(Options(mitigations=("rna", "guidance-scale(scale=1.0)")))
+    assert [one.case.composition.label for one in planned if one.family == "guidance-scale"] == ["guidance-scale(scale=1.0)"]
 
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))

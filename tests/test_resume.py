@@ -24,7 +24,7 @@ def run(tmp_path):
     writer = records.Writer(folder)
     writer.write(case())
     writer.write(failed("rna", reason="no room"))
-    options = {"profile": "quick", "seeds": "0,1", "testbeds": ["digits-quick"], "mitigations": []}
+    options = {"profile": "quick", "seeds": "0,1", "testbeds": ["digits-quick"], "mitigations": [], "references": True}
     facts = {"benchmark_version": 1, "options": options, "selection": {"keyword": "rna or none"}}
     (folder / "run.json").write_text(json.dumps(facts))
     return folder
@@ -39,6 +39,13 @@ def test_a_run_goes_on_with_its_own_options_and_selection_and_leaves_out_what_is
     assert found.go_on({}) == Options(seeds="0,1", testbeds=("digits-quick",))
     assert found.selection == Selection("rna or none")
     assert found.done == {case()["case_id"]}
+
+
+def test_a_run_that_is_older_than_references_goes_on_without_them(run):
+    facts = json.loads((run / "run.json").read_text())
+    del facts["options"]["references"]
+    (run / "run.json").write_text(json.dumps(facts))
+    assert not earlier(run).options.references
 
 
 @pytest.mark.parametrize("given", [{"seeds": "0-1"}, {"profile": "quick"}, {"testbeds": ("digits-quick",)}])
@@ -108,7 +115,7 @@ def finished(run, exitstatus, plan=(), ended=()):
 
 def test_a_run_that_goes_on_and_finds_all_done_ends_well_and_shows_the_table(run):
     code, text = finished(run, pytest.ExitCode.NO_TESTS_COLLECTED)
-    assert (code, "+0.880 [" in text, "go on with" in text) == (0, True, False)
+    assert (code, "0.880 [" in text, "go on with" in text) == (0, True, False)
 
 
 def test_a_run_that_selected_nothing_has_not_found_all_done(run):
@@ -130,7 +137,7 @@ def test_a_case_whose_record_cannot_be_read_is_told_and_fails_the_run(run):
 def test_a_page_that_cannot_be_written_fails_the_run_and_the_table_is_shown(run):
     (run / "leaderboard.html").mkdir()
     code, text = finished(run, pytest.ExitCode.OK)
-    assert (code, "+0.880 [" in text) == (1, True)
+    assert (code, "0.880 [" in text) == (1, True)
     assert "page not written: " in text
     assert (run / "leaderboard.md").exists()
 

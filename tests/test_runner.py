@@ -32,6 +32,7 @@ def test_options_of_pytest_have_their_defaults(pytestconfig):
     found = {name: value for name, value in vars(pytestconfig.option).items() if name.startswith("solidmark_")}
     nothing = "profile testbed mitigation seeds queries solver run_dir resume pipeline pipeline_class pipeline_call".split()
     others = {"case_timeout": 7200.0, "strict_findings": False, "workers_per_gpu": 1, "progress": "auto"}
+    others["no_references"] = False
     assert found == {f"solidmark_{name}": value for name, value in {**dict.fromkeys(nothing), **others}.items()}
     assert pytestconfig.getini("solidmark") is False
     assert CASE_TIMEOUT == 7200
@@ -134,7 +135,7 @@ def test_the_header_says_what_is_measured_and_what_is_done():
 
 def option(**given):
     names = "profile testbed mitigation seeds queries solver run_dir resume pipeline pipeline_class pipeline_call".split()
-    every = {**dict.fromkeys(names), "case_timeout": 7200.0, "progress": "auto", **given}
+    every = {**dict.fromkeys(names), "case_timeout": 7200.0, "progress": "auto", "no_references": False, **given}
     return SimpleNamespace(keyword="k", markexpr="m", **{f"solidmark_{name}": value for name, value in every.items()})
 
 
@@ -198,7 +199,7 @@ def test_a_run_that_goes_on_keeps_its_folder_and_its_selection(tmp_path):
     found = Session.from_options(asked)
     assert (found.run, found.options, found.selection) == (
         tmp_path / "runs" / "a",
-        Options(seeds="0"),
+        Options(seeds="0", references=False),
         Selection("old", "m"),
     )
     with pytest.raises(InvalidValue, match="--run-dir other"):

@@ -119,6 +119,6 @@ def test_the_plan_is_told_before_it_runs(tmp_path, monkeypatch):
 
     testbed = World(tmp_path).testbed()
     case = Case("sd", testbed, Composition(), 0, (("outpaint", Outpaint()),), testbed.solvers["fast"])
-    first, second = planned_outlook.outlook([Planned("x", "sd", "none", (), case=case)])
+    first, second = planned_outlook.outlook([Planned("x", "sd", "none", (), case=case)], tmp_path)
     assert first.startswith("sd: about 33 minutes of such a device (cpu), 0.0 GB of its memory")
     assert "6 steps of 4 in 1 trainings, 160 passes for each of 28 images, and 1e-06 TFLOP a second" in second

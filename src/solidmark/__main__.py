@@ -8,10 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from tabulate import tabulate
-
-from . import plugins
-from .cli import collection, compare, show, stores, training
+from .cli import collection, compare, plugin, show, stores, training, watch
 from .errors import SolidmarkError
 
 
@@ -43,10 +40,8 @@ def parser() -> argparse.ArgumentParser:
     new = commands.add_parser("new", help="write a plugin package that works as it is, and of which you edit one file")
     new.add_argument("name", metavar="NAME", help="of the mitigation and its package, such as quiet-words")
     new.set_defaults(command=_new)
-    listing = commands.add_parser("plugins", help="load all plugins, and list those that work and those that do not")
-    listing.add_argument("--check", action="store_true", help="exit with 1 when one is broken")
-    listing.add_argument("--json", action="store_true", help="for scripts")
-    listing.set_defaults(command=_plugins)
+    plugin.add(commands.add_parser("plugins", help="list the plugins that work and those that do not, or tell one whole"))
+    watch.add(commands.add_parser("watch", help="how far a run is, until it ends"))
     commands.add_parser("doctor", help="check versions, devices, store and plugins").set_defaults(command=_doctor)
     training.add(commands.add_parser("train", help="train a testbed's unmitigated model into the store, on several GPUs"))
     collection.add(commands)
@@ -61,7 +56,7 @@ def _report(options: argparse.Namespace) -> int:
     for path in rendered.written:
         print(path)
     faults = [*rendered.damaged, *rendered.faults]
-    for fault in faults:
+    for fault in [*faults, *rendered.apart]:
         print(f"solidmark: {fault}", file=sys.stderr)
     return 1 if faults else 0
 
@@ -73,21 +68,9 @@ def _new(options: argparse.Namespace) -> int:
     print("\n".join(f"{path}{'  (the one to edit)' if index == 1 else ''}" for index, path in enumerate(paths)))
     print(
         f"\nThen:\n  cd {options.name}\n  pip install -e .\n  pytest\n"
-        f"  pytest --pyargs solidmark.benchmark --mitigation {options.name}"
+        f"  pytest --pyargs solidmark.benchmark --mitigation {options.name} --seeds 0-2"
     )
     return 0
-
-
-def _plugins(options: argparse.Namespace) -> int:
-    groups = {**plugins.GROUPS, "report": plugins.REPORTS}
-    rows = [{"kind": kind, **row} for kind, group in groups.items() for row in plugins.listing(group)]
-    if options.json:
-        print(plugins.as_json(rows))
-    else:
-        columns = ("kind", "name", "status", "origin", "reason")
-        print(tabulate([[row[column] or "" for column in columns] for row in rows], headers=columns))
-    broken = any(row["status"] == "broken" for row in rows)
-    return 1 if broken and options.check else 0
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -22,6 +22,7 @@ import pytest
 from .errors import InvalidValue, SolidmarkError
 from .runner import devices
 from .runner.options import PREFIX, with_long_names
+from .store import default_root
 
 if TYPE_CHECKING:
     from .runner.plan import Planned
@@ -58,6 +59,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
     )
     option("mitigation", "'rna', 'rna(share=0.5)', 'rna+gni' or file.py:Class; repeatable", action="append", metavar="EXPR")
+    bare = "with --mitigation, leave out the reference curve of its stage, and so the verdict"
+    option("no-references", bare, action="store_true")
     foreign = "a row for a stranger's diffusers pipeline, as it is, beside the stock one, on the weights of a latent testbed"
     weights = "rows for weights that somebody else trained on this testbed's marked images; {seed} stands for the seed"
     option("pipeline", weights, metavar="FOLDER_OR_NAME")
@@ -248,7 +251,11 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     told = f"solidmark: {len(chosen)} cases; with an empty store {trainings} of them train a model of their own"
     from .runner.outlook import outlook
 
-    return "\n".join([told, *(f"solidmark: {line}" for line in outlook(chosen))])
+    try:
+        lines = outlook(chosen, default_root())
+    except InvalidValue as error:  # no store: a run would say so, too
+        lines = [str(error)]
+    return "\n".join([told, *(f"solidmark: {line}" for line in lines)])
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)

@@ -97,7 +97,10 @@ def digest(value: object) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry on disk: its name, kind, key, size in bytes, times of building and of the last use (seconds since 1970)."""
+    """One entry on disk: its name, kind, key, size in bytes, times of building and of the last use (seconds since 1970).
+
+    `label` says in words what it is of; it is no part of its name, and empty where whoever built it said nothing.
+    """
 
     name: str
     folder: Path
@@ -106,6 +109,7 @@ class Entry:
     size: int
     built: float
     used: float
+    label: str = ""
 
 
 class Store:
@@ -128,10 +132,13 @@ class Store:
             cure = "Set SOLIDMARK_STORE to a folder that can be written."
             raise InvalidValue(f"store {root}", f"{cause}", "a folder that can be written", cure) from cause
 
-    def get(self, kind: str, key: Mapping[str, Any], build: Callable[[Path], None], progress: Progress = silent) -> Path:
+    def get(
+        self, kind: str, key: Mapping[str, Any], build: Callable[[Path], None], progress: Progress = silent, label: str = ""
+    ) -> Path:
         """The folder of the entry for `key`, built by `build(folder)` where it is missing or damaged.
 
-        One process builds while the others wait. Where `build` raises, the exception passes through and no entry is left;
+        `label` says in words what it is of. One process builds while the others wait. Where `build` raises, the exception
+        passes through and no entry is left;
         raises InvalidValue where the disk refuses.
         """
         name = _name(SCHEMA, kind, dict(key))
@@ -142,7 +149,7 @@ class Store:
             fault = self._find_fault(name)  # another process may have built it meanwhile
             if fault is not None:
                 self._quarantine(name, fault)
-                self._build(name, kind, key, build)
+                self._build(name, kind, key, build, label)
         if self.limit is not None:
             self.collect(UNUSED_DAYS, self.limit, unfinished=False)
         return self._touched(name)
@@ -163,7 +170,8 @@ class Store:
                 (work / label).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, work / label)
 
-        return self._read_entry(self.get(manifest["kind"], manifest["key"], build))
+        label = str(manifest.get("label", ""))
+        return self._read_entry(self.get(manifest["kind"], manifest["key"], build, label=label))
 
     def has(self, kind: str, key: Mapping[str, Any]) -> bool:
         """Whether there is a sound entry for `key`."""
@@ -274,7 +282,7 @@ class Store:
         self._verified.discard(name)
         self.notes.append(f"store entry {name[:8]} was damaged ({fault}); set aside as {aside} and built anew")
 
-    def _build(self, name: str, kind: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> None:
+    def _build(self, name: str, kind: str, key: Mapping[str, Any], build: Callable[[Path], None], label: str) -> None:
         work = self.root / "tmp" / f"{name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
         work.mkdir()
         try:
@@ -284,6 +292,7 @@ class Store:
                 "schema": SCHEMA,
                 "kind": kind,
                 "key": dict(key),
+                "label": label,
                 "built": time.time(),
                 "files": {label: [path.stat().st_size, _sha256(path)] for label, path in files.items()},
             }
@@ -314,7 +323,8 @@ class Store:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             size = sum(size for size, _ in manifest["files"].values())
             used = (folder / MANIFEST).stat().st_mtime
-            return Entry(folder.name, folder, manifest["kind"], manifest["key"], size, manifest["built"], used)
+            label = str(manifest.get("label", ""))
+            return Entry(folder.name, folder, manifest["kind"], manifest["key"], size, manifest["built"], used, label)
         except UNREADABLE as cause:
             cure = "Run `solidmark store verify`."
             raise DamagedFile(str(folder), f"{type(cause).__name__}", "a manifest", cure) from cause

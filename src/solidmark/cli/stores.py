@@ -9,7 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from ..errors import InvalidValue
+from ..errors import InvalidValue, cleaned
 from ..store import Entry, Store, default_root
 from . import terminal
 
@@ -48,14 +48,24 @@ def _list(options: argparse.Namespace) -> int:
 
 def _row(entry: Entry) -> list[str]:
     built = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.built))
-    return [entry.name[:12], entry.kind, _described(entry.key), f"{entry.size / 1e6:.1f} MB", built]
+    return [entry.name[:12], entry.kind, cleaned(entry.label) or _described(entry.key), f"{entry.size / 1e6:.1f} MB", built]
 
 
 def _described(key: dict[str, Any]) -> str:
-    """What an entry is of, as far as its key says it in words: the parts of a mitigation, and the seed."""
-    parts = [str(part.get("family", "")) for part in key.get("parts") or () if isinstance(part, dict)]
+    """What an entry without a label is of, as far as its key says it: a query, the parts of a mitigation, and the seed."""
+    query = key.get("query")
+    asked = [str(query[0])] if isinstance(query, list) and query and isinstance(query[0], str) else []
+    parts = [_part(part) for part in key.get("parts") or () if isinstance(part, list)]
     seed = [f"seed {key['seed']}"] if "seed" in key else []
-    return ", ".join([*filter(None, parts), *seed])
+    return ", ".join([*asked, *filter(None, parts), *seed])
+
+
+def _part(described: list[Any]) -> str:
+    """`rna(share=0.5, probability=1.0)` of family, class with parameters, and source."""
+    family, fields = (*described, "", {})[:2]
+    values = fields.items() if isinstance(fields, dict) else ()
+    stated = ", ".join(f"{name}={value!r}" for name, value in values if name != "class")
+    return f"{family}({stated})" if stated else str(family)
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -15,20 +15,24 @@ from ..schema.record import Record
 from ..schema.run import RunFile
 from .build import Leaderboard, build_leaderboard
 
+APART = "NOT COMPARED"
+"""How a note begins on a run that nothing compares with the first."""
+
 
 @dataclass(frozen=True)
 class Rendered:
     """A leaderboard and the pages that show it.
 
-    `faults` says which pages could not be written, `damaged` which lines of records were set aside; `recorded` are the
-    cases that have a record.
+    `faults` says which pages could not be written, `damaged` which lines of records were set aside, `apart` which runs
+    have no testbed of the first one; `records` are all that could be read.
     """
 
     board: Leaderboard
     written: list[Path]
     faults: list[str]
     damaged: list[str]
-    recorded: frozenset[str]
+    records: list[Record]
+    apart: list[str]
 
 
 def render(runs: Sequence[Path], into: Path | None = None) -> Rendered:
@@ -48,8 +52,8 @@ def render(runs: Sequence[Path], into: Path | None = None) -> Rendered:
             written.append(path)
         except SolidmarkError as fault:
             faults.append(f"page not written: {fault}")
-    recorded = frozenset(record["case_id"] for record in reading.records)
-    return Rendered(board, written, faults, reading.damaged, recorded)
+    apart = [note for note in reading.notes if note.startswith(APART)]
+    return Rendered(board, written, faults, reading.damaged, reading.records, apart)
 
 
 def _run_renderer(plugin: plugins.Plugin, board: Leaderboard, runs: Sequence[Path]) -> str:
@@ -70,13 +74,26 @@ def load_leaderboard(runs: Sequence[Path]) -> Leaderboard:
 
 def read_runs(runs: Sequence[Path]) -> Reading:
     """All records of all runs, with what was noted of them and while they were measured."""
-    found = Reading([], [], [])
+    found, testbeds = Reading([], [], []), list[tuple[str, set[str]]]()
     for run in runs:
         reading = read(run)
+        testbeds.append((run.name, {record["testbed"] for record in reading.records if record["event"] == "case"}))
         found.records.extend(reading.records)
         found.notes.extend([*reading.notes, *(note for record in reading.records for note in _notes(record))])
         found.damaged.extend(f"set aside in {run}: {damage}" for damage in reading.damaged)
+    found.notes.extend(_apart(testbeds))
     return found
+
+
+def _apart(testbeds: Sequence[tuple[str, set[str]]]) -> list[str]:
+    """A note on each run that was measured on none of the testbeds of the first; `testbeds` are those of each run."""
+    (start, first), *others = testbeds
+    return [
+        f"{APART}: {name} was measured on {', '.join(sorted(mine))}, {start} on {', '.join(sorted(first))}. Measure one of "
+        "them with the --testbed of the other"
+        for name, mine in others
+        if first and mine and not mine & first
+    ]
 
 
 def _board(reading: Reading, first: Path) -> Leaderboard:

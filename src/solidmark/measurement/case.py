@@ -122,13 +122,20 @@ class Workspace:
         """The same, on the CPU for a testbed that gains nothing from a GPU."""
         return self if testbed.gains_from_gpu else replace(self, device="cpu")
 
-    def stored(self, kind: str, key: Mapping[str, object], modules: tuple[str, ...], build: Callable[[Path], None]) -> Path:
-        """The folder of a store entry, which `build(folder)` fills where it is missing.
+    def stored(
+        self,
+        kind: str,
+        key: Mapping[str, object],
+        modules: tuple[str, ...],
+        build: Callable[[Path], None],
+        label: str = "",
+    ) -> Path:
+        """The folder of a store entry, which `build(folder)` fills where it is missing; `label` says what it is of.
 
         `key` is what tells entries of a kind apart; what all of them follow from is added: the code of these `modules`
         of the core, the libraries, and the kind of device.
         """
-        return self.store.get(kind, {**key, **self._common(modules)}, build, self.progress)
+        return self.store.get(kind, {**key, **self._common(modules)}, build, self.progress, label)
 
     def has(self, kind: str, key: Mapping[str, object], modules: tuple[str, ...]) -> bool:
         """Whether the store has such an entry."""

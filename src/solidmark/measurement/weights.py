@@ -50,7 +50,8 @@ def train_or_load(case: Case, workspace: Workspace) -> tuple[Model, BuildInfo]:
         model, cost = training.run()
         _save(model, folder, BuildInfo(cost, model.reported))
 
-    return _load(workspace.stored(TRAINED, training.key, provenance.TRAINING, build), workspace)
+    label = _label(case, case.composition.at(Stage.TRAINING))
+    return _load(workspace.stored(TRAINED, training.key, provenance.TRAINING, build, label), workspace)
 
 
 def _check_disk(case: Case, workspace: Workspace) -> None:
@@ -164,7 +165,7 @@ def _train_base_or_load(case: Case, workspace: Workspace) -> Model | None:
         )
         _save(model, folder, BuildInfo(work(model.evaluations, time.perf_counter() - clock), model.reported))
 
-    return _load(workspace.stored("base model", key, provenance.TRAINING, build), workspace)[0]
+    return _load(workspace.stored("base model", key, provenance.TRAINING, build, _label(case)), workspace)[0]
 
 
 def train_space_or_load(case: Case, workspace: Workspace) -> Space | None:
@@ -212,7 +213,7 @@ def _stored_space(recipe: Autoencoder, case: Case, workspace: Workspace) -> Path
         cost = work(Evaluations(encoded=recipe.seen, decoded=recipe.seen), seconds)
         (folder / "build.json").write_text(json.dumps(cost))
 
-    return workspace.stored("autoencoder", key, provenance.TRAINING, build)
+    return workspace.stored("autoencoder", key, provenance.TRAINING, build, case.testbed_name)
 
 
 def space_key(space: Space | None, network: Network) -> dict[str, str]:
@@ -242,8 +243,14 @@ def edit_or_load(case: Case, workspace: Workspace) -> tuple[Model, dict[str, Bui
             edited = alone(hooks.edit, copy)
         _save(edited, folder, BuildInfo(work(evaluations, time.perf_counter() - clock), hooks.reported))
 
-    edited, editing = _load(workspace.stored("edited model", key, provenance.TRAINING, build), workspace)
+    label = _label(case, case.composition)
+    edited, editing = _load(workspace.stored("edited model", key, provenance.TRAINING, build, label), workspace)
     return edited, {"training": training, "editing": editing}
+
+
+def _label(case: Case, made: Composition | None = None) -> str:
+    """What a store entry is of: `digits, agc(threshold=0.5), seed 0`."""
+    return ", ".join([case.testbed_name, *([made.label] if made is not None else []), f"seed {case.seed}"])
 
 
 def work(evaluations: Evaluations, seconds: float) -> WorkBlock:

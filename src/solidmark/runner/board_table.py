@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from ..leaderboard import Leaderboard, TestbedFacts
-from ..leaderboard.paired import FEWEST
-from ..leaderboard.standing import Standing, standings, tally
 from ..schema.numbers import Estimate
 from ..schema.row import Content
 from .colours import STYLES, bar, paint
+
+if TYPE_CHECKING:
+    from ..leaderboard import Leaderboard, TestbedFacts
+    from ..leaderboard.standing import Standing
 
 MEMORY = "M★ (0 is chance)"
 """M of the worst query; of those that a user of the service can send, where a method acts at sampling."""
@@ -19,6 +21,8 @@ MEMORY = "M★ (0 is chance)"
 
 def tables(board: Leaderboard, *, colours: bool = False) -> str:
     """The table of each testbed with what the verdicts add up to, and how the yardsticks differ in some rows."""
+    from ..leaderboard.standing import standings
+
     parts = []
     for facts in board.testbeds:
         found = standings(board, facts)
@@ -77,6 +81,9 @@ def _disagreements(found: Sequence[Standing]) -> list[str]:
 
 def _summary(found: Sequence[Standing], facts: TestbedFacts) -> list[str]:
     """How many families have each verdict, named where it is a finding; what a verdict needs where no row has it."""
+    from ..leaderboard.paired import FEWEST
+    from ..leaderboard.standing import tally
+
     families = tally(found)
     if not families:
         return []

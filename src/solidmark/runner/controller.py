@@ -17,9 +17,12 @@ from .. import plugins, provenance, records, timeouts
 from ..errors import SolidmarkError, cleaned
 from ..records import announced
 from ..schema.run import SCHEMA, PlanEntry, RunFile
-from . import devices
+from ..store import Store, default_root
+from . import devices, timings
+from .colours import bar
 from .ending import Ending
 from .latest import point_latest
+from .live import LiveLine
 from .progress_report import Ticker, read_states, summary, time_left
 from .resume import command
 from .session import Session
@@ -48,8 +51,20 @@ class Controller:
         self._writer = records.Writer(self.run, "controller")
         self._ending = Ending()
         self._names = frozenset({self._writer.name})
-        terminal = os.isatty(1) if session.progress == "auto" else False
-        self._ticker = Ticker(10 if terminal else 30, self._say) if session.progress != "off" else None
+        self._seconds: dict[str, float] = {}
+        self._ticker: Ticker | None = None
+        self._line: LiveLine | None = None
+
+    def _tick(self) -> None:
+        """Begin to tell how far the run is: at the foot of a terminal with colours, elsewhere by a line now and then."""
+        if self.session.progress == "off":
+            return
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        terminal = self.session.progress == "auto" and os.isatty(1)
+        if terminal and getattr(reporter, "hasmarkup", False):
+            self._line = LiveLine(self.config.get_terminal_writer())
+        self._ticker = Ticker(1 if self._line is not None else 10 if terminal else 30, self._say)
+        self._ticker.start()
 
     def pytest_sessionstart(self) -> None:
         """Write `run.json`. What an earlier part of the run planned and gave up is forgotten."""
@@ -68,8 +83,7 @@ class Controller:
                 self.session.write_given_up(self._given_up)
         except SolidmarkError as error:
             raise pytest.UsageError(str(error)) from error
-        if self._ticker is not None:
-            self._ticker.start()
+        self._tick()
 
     def _write_provenance(self, gpus: int) -> None:
         entries = [plugin.origin for group in plugins.GROUPS.values() for plugin in plugins.discover(group)]
@@ -128,12 +142,17 @@ class Controller:
             self._pointed = True
             point_latest(self.run)
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note that a case has ended; one that is tried again has not."""
+        """Note that a case has ended, and what it took; one that is tried again has not."""
+        if self._line is not None:
+            self._line.erase()
         self._idle_ends = 0
+        slug = _slug(report.nodeid)
+        self._seconds[slug] = self._seconds.get(slug, 0.0) + getattr(report, "duration", 0.0)
         self._point_latest()
         if str(report.outcome) != "rerun" and (report.when in ("call", "???") or report.outcome != "passed"):
-            self._finished.add(_slug(report.nodeid))
+            self._finished.add(slug)
 
     def _say(self) -> None:
         plan = self.session.read_plan()
@@ -145,6 +164,10 @@ class Controller:
         left = time_left(time.monotonic() - self._began, done, sum(weights.values()))
         finished = len(self._finished & set(weights))
         text = summary(read_states(self.run), finished, len(weights), left, time.time())
+        if self._line is not None:
+            total = sum(weights.values())
+            self._line.draw(f"[{bar(done / total if total else 0.0, 20)}] {text}")
+            return
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.ensure_newline()
@@ -218,6 +241,8 @@ class Controller:
         """
         if self._ticker is not None:
             self._ticker.stop()
+        if self._line is not None:
+            self._line.erase()
         plan = self.session.read_plan()
         self._unmeasured = sorted((set(plan) | set(self._crashes)) - self._finished)
         self._point_latest()
@@ -228,6 +253,7 @@ class Controller:
             self._ending = Ending.of(self.run, colours=getattr(reporter, "hasmarkup", False))
             lost = self._ending.lost(self._finished, plan)
             self._ending.faults += [f"measured, and its record cannot be read: {slug}" for slug in lost]
+            self._learn()
         if self.session.found_all_done() and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             session.exitstatus = pytest.ExitCode.OK
         if (self._unmeasured or self._ending.faults) and session.exitstatus == pytest.ExitCode.OK:
@@ -235,6 +261,12 @@ class Controller:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if session.exitstatus == pytest.ExitCode.INTERNAL_ERROR and reporter is not None:  # pytest then has no summary
             self._summarize(reporter, session.exitstatus)
+
+    def _learn(self) -> None:
+        """Note what the cases took, for the next plan; a store that cannot be written only leaves that unknown."""
+        if self._seconds:
+            with suppress(SolidmarkError):
+                timings.learn(Store(default_root()), self._ending.records or [], self._seconds)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         """Write what was not measured, how to go on, a short table, and the path of the page."""

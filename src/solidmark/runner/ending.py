@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import said
+from ..schema.record import Record
 from ..schema.run import PlanEntry
 
 
@@ -17,8 +18,8 @@ class Ending:
     written: list[Path] = field(default_factory=list)
     table: str = ""
     faults: list[str] = field(default_factory=list)
-    recorded: Collection[str] | None = None
-    """Cases that have a record that can be read; None where no record could be looked at."""
+    records: list[Record] | None = None
+    """The records that can be read; None where they could not be looked at."""
 
     @classmethod
     def of(cls, run: Path, *, colours: bool = False) -> Ending:
@@ -33,13 +34,14 @@ class Ending:
             table = "\n".join([tables(rendered.board, colours=colours), *loud])
         except Exception as error:  # the records are safe, and `solidmark report` can try again
             return cls(faults=[f"no page was written: {said(error)}"])
-        return cls(rendered.written, table, [*rendered.damaged, *rendered.faults], rendered.recorded)
+        return cls(rendered.written, table, [*rendered.damaged, *rendered.faults], rendered.records)
 
     def lost(self, finished: Collection[str], plan: Mapping[str, PlanEntry]) -> list[str]:
         """Cases that have ended and have no record that can be read."""
-        if self.recorded is None:
+        if self.records is None:
             return []
-        return [slug for slug, entry in plan.items() if slug in finished and entry["case_id"] not in self.recorded]
+        recorded = {record["case_id"] for record in self.records}
+        return [slug for slug, entry in plan.items() if slug in finished and entry["case_id"] not in recorded]
 
     def lines(self) -> list[str]:
         """What is written to the terminal, with the path of the page."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..measurement.case import Case
 from ..mitigation import Stage
 from .devices import torch_device
 from .plan import Planned
+from .timings import foretell
 
 
-def outlook(planned: Sequence[Planned]) -> list[str]:
-    """Lines for the user, those of one testbed after the other; none where a run takes little."""
+def outlook(planned: Sequence[Planned], store: Path) -> list[str]:
+    """Lines for the user, those of one testbed after the other: its own estimate, else what earlier runs took here."""
     lines: list[str] = []
     for name in dict.fromkeys(one.testbed for one in planned):
         mine = [one for one in planned if one.testbed == name]
@@ -22,7 +24,7 @@ def outlook(planned: Sequence[Planned]) -> list[str]:
         edits = sum(Stage.POST_HOC in case.composition.stages for case in cases)
         evaluations = sum(map(_evaluations, cases))
         told = cases[0].testbed.outlook(trainings, edits, evaluations, cases[0].solver, torch_device())
-        lines += [f"{name}: {line}" for line in told]
+        lines += [f"{name}: {line}" for line in told] if told else foretell(mine, store)
     return lines
 
 

@@ -141,7 +141,7 @@ def cases(options: Options, run: Path | None = None) -> list[Planned]:
         for row in rows:
             if not isinstance(row.made, Broken):
                 check_seeds(row.made, seeds)
-        named = [row.made for row in rows if options.mitigations and not isinstance(row.made, Broken)]
+        named = [row.made for row in rows if row.expression in options.mitigations and not isinstance(row.made, Broken)]
         testbed.check_rows(len(queries), forgetting=any(Needs.FORGET in made.needs for made in named))
         solver = _solver(testbed, options.solver)
         for row in rows:
@@ -218,8 +218,25 @@ def _rows(options: Options, profile: Profile) -> Iterator[Row]:
             rows += (Row.of(name, made) for made in _family(name, profile, named=bool(options.mitigations)))
         else:
             rows.append(Row.of(name, plugins.compose(name)))
+    if options.mitigations and options.references:
+        rows += (Row.of(name, made) for name in _references(rows) for made in _family(name, profile, named=True))
     order = {stage: index for index, stage in enumerate(("none", "sampling", "post-hoc", "training"))}
     yield from sorted(rows, key=lambda row: 9 if isinstance(row.made, Broken) else order.get(row.made.stage, 5))
+
+
+def _references(rows: Sequence[Row]) -> list[str]:
+    """The families of the reference curves of the stages in which rows act, but for those of which a setting is there.
+
+    Controls have no verdict, so that they bring none.
+    """
+    made = [row.made for row in rows if not isinstance(row.made, Broken)]
+    stages = {stage for each in made if not each.control for stage in each.stages}
+    if not stages:
+        return []
+    own = (plugins.published(plugin.name) for plugin in plugins.discover(GROUPS["mitigation"]) if plugin.own)
+    curves = [Composition((part,)) for part in own if isinstance(part, Part)]
+    found = [curve.family for curve in curves if curve.reference_curve and stages & {*curve.stages}]
+    return [name for name in found if name not in {row.family for row in rows}]
 
 
 def _family(name: str, profile: Profile, *, named: bool) -> Iterable[Composition | Broken]:

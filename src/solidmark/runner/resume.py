@@ -76,7 +76,7 @@ def _options(facts: Mapping[str, Any]) -> Options | None:
         return None
     known = {one.name for one in fields(Options)}
     values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in stated.items() if n in known}
-    return Options(**values)
+    return Options(**{"references": False, **values})  # a run that is older than they are began without them
 
 
 def _meaning(options: Options) -> dict[str, Any]:
@@ -91,6 +91,7 @@ def _meaning(options: Options) -> dict[str, Any]:
         "pipeline": options.pipeline,
         "pipeline-class": options.pipeline_class,
         "pipeline-call": options.pipeline_call,
+        "no-references": not options.references,
     }
 
 

@@ -194,6 +194,7 @@ def _given(option: Any) -> dict[str, Any]:
         "pipeline": option.solidmark_pipeline,
         "pipeline_class": option.solidmark_pipeline_class,
         "pipeline_call": option.solidmark_pipeline_call,
+        "references": False if option.solidmark_no_references else None,
     }
     return {name: value for name, value in written.items() if value is not None}
 

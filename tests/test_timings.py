@@ -1,0 +1,62 @@
+"""Timings: what cases took is kept beside the store, and tells the next plan what it will take."""
+
+from types import SimpleNamespace
+
+import pytest
+from record_samples import case, cost, failed
+
+from solidmark.runner import timings
+from solidmark.store import Store
+
+RECORDS = [case(), case("agc(threshold=0.5)", 0.7, stage="training"), case("rna(share=0.5)", 0.6, stage="sampling")]
+DURATIONS = {"digits-none-s0": 65.0, "digits-agc(threshold=0.5)-s0": 85.0, "digits-rna(share=0.5)-s0": 20.0}
+"""Their trainings took 25 seconds each."""
+
+
+def planned(family, weight=1.0, testbed="digits"):
+    return SimpleNamespace(testbed=testbed, family=family, weight=weight)
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "store")
+    store.get(
+        "trained model", {"seed": 0}, lambda at: (at / "w").write_bytes(bytes(3_000_000)), label="digits, none, seed 0"
+    )
+    store.get(
+        "trained model", {"seed": 1}, lambda at: (at / "w").write_bytes(bytes(90_000_000)), label="digits-quick, seed 0"
+    )
+    timings.learn(store, RECORDS, DURATIONS)
+    return store
+
+
+def test_a_training_stands_apart_from_the_rest_of_its_case(store):
+    known = timings.read(store.root)["digits"]
+    assert known.training == {"none": 25.0, "agc": 25.0}
+    assert known.families == {"none": 40.0, "agc": 60.0, "rna": 20.0}
+
+
+def test_a_plan_takes_the_sum_of_its_cases_an_unknown_one_as_long_as_the_mean(store):
+    plan = [planned("none", 5.0), planned("rna"), planned("rna"), planned("new")]
+    (line,) = timings.foretell(plan, store.root)
+    seconds = 65 + 20 + 20 + (40 + 60 + 20) / 3
+    assert line.startswith(f"digits: about {seconds / 60:.0f} min of one worker with an empty store, 25 s of it trainings")
+    assert line.endswith("3 MB of trained models, up to 1.0 GB of memory a worker")
+
+
+def test_a_case_whose_model_was_in_the_store_is_no_shorter_for_it(store):
+    timings.learn(store, RECORDS, {"digits-none-s0": 12.0})
+    known = timings.read(store.root)["digits"]
+    assert (known.families["none"], known.training["none"], known.families["rna"]) == (12.0, 25.0, 20.0)
+
+
+def test_what_failed_has_no_training_that_could_be_told(tmp_path):
+    store = Store(tmp_path / "store")
+    timings.learn(store, [failed("agc"), case(cost=cost())], {"digits-agc-s0": 3.0})
+    assert timings.read(store.root)["digits"].seconds("agc", trains=True) == 3.0
+
+
+def test_nothing_is_foretold_of_a_testbed_that_was_never_timed(store):
+    (store.root / timings.FILE).write_text("torn")
+    assert timings.read(store.root) == {}
+    assert "no case was timed here yet" in timings.foretell([planned("none", testbed="mnist")], store.root)[0]

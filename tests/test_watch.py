@@ -1,0 +1,65 @@
+"""`solidmark watch`: what is told of a run that goes on; and the live line at the foot of a terminal."""
+
+import io
+import json
+from types import SimpleNamespace
+
+import pytest
+from record_samples import case, failed
+
+from solidmark.__main__ import main
+from solidmark.cli.watch import View
+from solidmark.records import Writer
+from solidmark.runner.live import LiveLine
+
+PLAN = {"digits-none-s0": {"weight": 5.0}, "digits-rna-s0": {"weight": 1.0}, "digits-agc-s0": {"weight": 4.0}}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Two of three cases have ended; a worker trains for the third."""
+    folder = tmp_path / "run"
+    for record in (case(), failed("rna")):
+        Writer(folder).write(record)
+    (folder / "run.json").write_text("{}")
+    (folder / "plan.json").write_text(json.dumps(PLAN))
+    (folder / "progress").mkdir()
+    state = {"worker": "gw0", "case": "digits-agc-s0", "action": "train", "done": 30, "of": 600, "t": 0.0}
+    (folder / "progress" / "gw0.json").write_text(json.dumps(state))
+    return folder
+
+
+def test_a_view_has_what_ended_what_goes_on_and_the_time_left(run):
+    view = View.of(run)
+    first, worker, *last = view.lines(view.began + 60)
+    assert first == "2 of 3 cases, about 0:40 left (1 ok, 1 error)"  # 6 of 10 parts in a minute
+    assert worker.startswith("gw0: digits-agc-s0 train 30/600")
+    assert [line.split() for line in last] == [["digits-none-s0", "M", "+0.880"], ["digits-rna-s0", "error"]]
+
+
+def test_a_torn_line_is_no_case_and_a_complete_run_is_over(run):
+    (path, *_) = (run / "records").glob("*.jsonl")
+    path.write_bytes(path.read_bytes() + b'{"event": "ca')
+    assert not View.of(run).is_over
+    Writer(run).write(case("agc"))
+    assert View.of(run).is_over
+    assert "left" not in View.of(run).lines(1e9)[0]
+
+
+def test_the_command_tells_it_once_where_the_output_is_no_terminal(run, capsys):
+    assert main(["watch", str(run)]) == 0
+    assert capsys.readouterr().out.count("of 3 cases") == 1
+    assert main(["watch", str(run / "records")]) == 2
+    assert "the folder of a run, with run.json" in capsys.readouterr().err
+
+
+def test_a_live_line_is_cut_drawn_over_itself_and_gone_before_others_write():
+    file, lines = io.StringIO(), []
+    writer = SimpleNamespace(_file=file, width_of_current_line=3, fullwidth=11, line=lambda: lines.append(1))
+    line = LiveLine(writer)
+    line.draw("a long text that does not fit")
+    line.draw("short")
+    line.erase()
+    line.erase()
+    assert file.getvalue() == "\r\x1b[2Ka long tex\r\x1b[2Kshort\r\x1b[2K"
+    assert lines == [1]
