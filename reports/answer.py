@@ -121,7 +121,7 @@ def _sure(found: Answer, keys_only: bool) -> str:
     fewest, most = found.seeds
     seeds = f"{fewest} seeds" if fewest == most else f"{fewest} to {most} seeds"
     others = [f"{len(of)} {verdict.value}" for verdict in STANDING[1:] if (of := found.of(verdict))]
-    rest = f" Of the others {' and '.join(others)}." if others else ""
+    rest = f" The others: {', '.join(others)}." if others else ""
     return (
         f"Less than {PLAIN} leaves, whichever acts at the same stage: by at least {EQUAL:g} of 1, {yardsticks}, with 95 % "
         f"intervals over {seeds}, corrected for all {len(found.verdicts)}.{rest}"

@@ -129,7 +129,7 @@ def _about(card: Card, facts: TestbedFacts) -> bool:
 def _columns(rows: Sequence[Row], places: dict[str, Place]) -> tuple[Column[Row], ...]:
     """What the settings of a family differ in; a column that says nothing of any is left out."""
     columns: list[Column[Row]] = [
-        Column("setting", "setting", "Its parameters.", TEXT, lambda r: r.setting or r.mitigation),
+        Column("parameters", "setting", "Its parameters.", TEXT, lambda r: r.setting or r.mitigation),
         Column(
             "verdict", "verdict here", "What it wears, or why it wears none.", TEXT, lambda r: _worn(places[r.mitigation])
         ),

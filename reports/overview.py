@@ -42,7 +42,7 @@ def overview(name: str, found: Answer, comparison: MatchedComparison, *, narrow:
     if not named:
         return None
     frame = _frame(NARROW if narrow else WIDE, len(named))
-    references = [curve for curve in comparison.curves_on(comparison.axis) if curve.reference and curve.points]
+    references = [curve for curve in comparison.worse_on(comparison.axis) if curve.reference and curve.points]
     parts = [
         axes(frame, comparison.axis),
         *(_reference(frame, curve, narrow=narrow) for curve in references),

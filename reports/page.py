@@ -13,7 +13,19 @@ from markupsafe import Markup, escape
 
 from solidmark.leaderboard import NO_CLASS, Estimate, Leaderboard, TestbedFacts
 
-from . import answer, by_query, families, finding_cards, gallery, matched, matched_prose, matched_table, prose, ranking_table
+from . import (
+    agreement,
+    answer,
+    by_query,
+    families,
+    finding_cards,
+    gallery,
+    matched,
+    matched_prose,
+    matched_table,
+    prose,
+    ranking_table,
+)
 from .anchors import anchor
 from .columns import solver_text, table
 from .drawing import Drawing
@@ -62,6 +74,8 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         ranking_table=ranking_table,
         matched_prose=matched_prose,
         keys_only=matched_prose.keys_only(board),
+        agreement=agreement,
+        beside=agreement.side_by_side(board, found),
         families=families.parts(board, found, runs),
         columns=table(board).columns,
         first=answer.first_screens(board, found),
@@ -95,9 +109,13 @@ def _testbed(number: int, board: Leaderboard, facts: TestbedFacts, runs: Sequenc
     return TestbedPage(facts, matched.section(number, board, facts), gallery.walls(board, facts, runs))
 
 
+LONG = ("reason", "setting", "disagreement", "worn", "dose", "reported")
+"""Columns whose text runs over several lines."""
+
+
 def looks(column: Column[Any]) -> str:
     """CSS classes of a column."""
-    kinds = {"num": column.kind.name != "text", "long": column.key in ("reason", "setting", "disagreement")}
+    kinds = {"num": column.kind.name != "text", "long": column.key in LONG}
     return " ".join(name for name, worn in kinds.items() if worn)
 
 

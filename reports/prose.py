@@ -7,6 +7,7 @@ from typing import Any
 
 from solidmark.leaderboard import NO_CLASS, NO_POWER, Estimate, Leaderboard, Row, TestbedFacts, Utility
 from solidmark.leaderboard.disagreement import GLOSSARY
+from solidmark.leaderboard.hours import hours
 from solidmark.schema.run import CodeBlock
 
 from . import finding_cards
@@ -123,8 +124,7 @@ def lede(board: Leaderboard) -> str:
     """The page in a few sentences."""
     names = " and ".join(facts.title for facts in board.testbeds)
     where = f", on testbed{'' if len(board.testbeds) == 1 else 's'} {names}" if names else ""
-    first, last = (day.partition("T")[0] for day in board.measured)
-    when = f", measured {first if first == last else f'{first} to {last}'}" if first else ""
+    when = f", measured {_days(board)}" if board.measured[0] else ""
     parts = [f"{sentence(counts(board))}{where}"] if board.rows else []
     parts += [sentence(finding_cards.counts(board.findings))] if board.findings else []
     return (
@@ -246,6 +246,60 @@ def provenance(board: Leaderboard) -> list[tuple[str, str]]:
         ("packages", _packages(run.get("packages") or {})),
     ]
     return [(name, value or "unknown") for name, value in facts]
+
+
+def head_line(board: Leaderboard) -> list[str]:
+    """What the first line says: version, date, commit, hours, command; what is not recorded is left out."""
+    run, commit = board.provenance, _full_commit(board)
+    version = (run.get("packages") or {}).get("solidmark")
+    time = hours(board.rows)
+    parts = [
+        f"solidmark {version}" if version else "solidmark",
+        f"measured {_days(board)}" if board.measured[0] else "",
+        f"commit {commit[:7]}" if commit else "",
+        f"{time:.1f} hours of computing" if time >= 0.05 else "",
+        f"`{' '.join(run.get('arguments') or [])}`" if run.get("arguments") else "",
+    ]
+    return [part for part in parts if part]
+
+
+def _full_commit(board: Leaderboard) -> str:
+    code = board.provenance.get("code")
+    return (code.get("commit") or "") if code is not None else ""
+
+
+def _days(board: Leaderboard) -> str:
+    first, last = (day.partition("T")[0] for day in board.measured)
+    return first if first == last else f"{first} to {last}"
+
+
+def bibtex(board: Leaderboard) -> str:
+    """How this board and the paper whose idea it builds on are cited."""
+    run, commit = board.provenance, _full_commit(board)
+    names = " and ".join(facts.title for facts in board.testbeds)
+    told = (f"leaderboard of {names}", f"measured {_days(board)}", f"commit {commit}" if commit else "")
+    note = ", ".join(part for part in told if part)
+    version = (run.get("packages") or {}).get("solidmark")
+    fields = {
+        "title": "{solidmark: which mitigations really stop an image diffusion model from memorizing its training images}",
+        "author": "{{The solidmark developers}}",
+        "version": f"{{{version}}}" if version else "",
+        "year": f"{{{board.measured[1][:4]}}}" if board.measured[1] else "",
+        "note": f"{{{note.translate(_PLAIN)}}}",
+    }
+    lines = ",\n".join(f"  {name} = {value}" for name, value in fields.items() if value)
+    return f"@software{{solidmark,\n{lines}\n}}\n{PAPER}"
+
+
+_PLAIN = str.maketrans(dict.fromkeys("{}\\%#&$"))
+"""Letters that mean something to BibTeX are left out of names."""
+
+PAPER = """@article{solidmark-paper,
+  title = {SolidMark: Evaluating Image Memorization in Generative Models},
+  year = {2025},
+  eprint = {2503.00592},
+  archivePrefix = {arXiv}
+}"""
 
 
 def _commit(code: CodeBlock | None) -> str:

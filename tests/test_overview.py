@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from record_samples import HOSTILE, case
-from solidmark.reports import answer, page
+from solidmark.reports import answer, page, prose
 from solidmark.reports.overview import spread
 from test_placing import records
 
 from solidmark.leaderboard import Leaderboard, build_leaderboard
+from solidmark.leaderboard.hours import hours
 
 
 def first(board: Leaderboard) -> answer.First:
@@ -67,3 +68,29 @@ def test_names_keep_their_order_and_never_overlap(wanted: list[float]) -> None:
 
 def test_names_that_do_not_collide_stay_where_they_belong() -> None:
     assert spread([10.0, 50.0, 90.0], 20.0, 0.0, 100.0) == [10.0, 50.0, 90.0]
+
+
+def test_the_first_line_has_version_date_commit_and_command() -> None:
+    run = {"packages": {"solidmark": "1.2"}, "code": {"commit": "abcdef012345"}, "arguments": ["pytest", "benchmark/"]}
+    line = prose.head_line(build_leaderboard(records(), (), run))
+    assert line[0] == "solidmark 1.2"
+    assert "commit abcdef0" in line
+    assert line[-1] == "`pytest benchmark/`"
+    assert prose.head_line(build_leaderboard([])) == ["solidmark"]
+
+
+def test_the_hours_count_the_shared_training_once() -> None:
+    """A record trains for 10 s, generates for 3 s and asks one query for 4 s; what acts at sampling has not trained."""
+    rows = build_leaderboard([case(seed=0), case(seed=1), case("x", seed=0, stage="sampling")]).rows
+    cost = rows[0].cost
+    assert cost is not None
+    asked = 4.0
+    each = cost.editing.seconds + cost.sampling.seconds + asked
+    assert hours(rows) == pytest.approx((3 * each + 2 * cost.training.seconds) / 3600)
+
+
+def test_the_citation_keeps_to_bibtexs_letters() -> None:
+    cited = prose.bibtex(build_leaderboard([*records(), case(testbed="a{b}%", case_id="z")]))
+    assert cited.count("{") == cited.count("}")
+    assert "%" not in cited
+    assert "2503.00592" in cited

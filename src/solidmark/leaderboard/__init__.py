@@ -37,6 +37,7 @@ from ..schema.row import (
     Work,
     Worst,
 )
+from .agreement import Agreement
 from .build import Leaderboard, TestbedFacts, build_leaderboard
 from .curves import Curve
 from .excess import CurveVerdict, Excess
@@ -60,6 +61,7 @@ __all__ = [
     "NO_STOCK",
     "NO_WAYS",
     "NO_WORST",
+    "Agreement",
     "Attempt",
     "Claimed",
     "Content",

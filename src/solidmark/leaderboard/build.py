@@ -16,6 +16,7 @@ from ..schema.row import NO_CLASS, NO_POWER, NO_UTILITY, Row, Utility
 from ..schema.run import RunFile
 from . import blocks
 from .aggregate import of_all
+from .agreement import Agreement, agreements
 from .incidents import Incident, incidents, weak_baselines
 from .matched import MatchedComparison, matched_comparison
 from .outcomes import Outcome, outcomes
@@ -67,6 +68,7 @@ class Leaderboard:
     provenance: RunFile = field(default_factory=lambda: RunFile())
     findings: tuple[Outcome, ...] = ()
     matched: tuple[MatchedComparison, ...] = ()
+    agreements: tuple[Agreement, ...] = ()
 
     def of(self, facts: TestbedFacts) -> tuple[Row, ...]:
         """The rows of one testbed and solver, those that failed before they had a solver included."""
@@ -90,6 +92,7 @@ class Leaderboard:
             "rows": [row.to_json() for row in self.rows],
             "testbeds": [facts.to_json() for facts in self.testbeds],
             "matched": [comparison.to_json() for comparison in self.matched],
+            "agreements": [agreement.to_json() for agreement in self.agreements],
             "findings": [outcome.to_json() for outcome in self.findings],
             "incidents": [asdict(incident) for incident in self.incidents],
             "notes": list(self.notes),
@@ -108,6 +111,7 @@ def build_leaderboard(
     lines, repeats = rows(_cases(records))
     times = sorted(str(record["t"]) for record in records if record.get("t"))
     testbeds = _testbeds(lines, [record for record in _latest(records, "testbed") if record["event"] == "testbed"])
+    matched = [matched_comparison(facts.name, facts.solver, _of(lines, facts)) for facts in testbeds]
     return Leaderboard(
         rows=tuple(lines),
         testbeds=tuple(testbeds),
@@ -117,7 +121,8 @@ def build_leaderboard(
         measured=(times[0], times[-1]) if times else ("", ""),
         provenance=provenance or RunFile(),
         findings=tuple(outcomes(record for record in records if record["event"] == "finding")),
-        matched=tuple(matched_comparison(facts.name, facts.solver, _of(lines, facts)) for facts in testbeds),
+        matched=tuple(matched),
+        agreements=tuple(agreements([facts.title for facts in testbeds], matched)),
     )
 
 

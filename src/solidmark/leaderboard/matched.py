@@ -57,6 +57,10 @@ class MatchedComparison:
         """The ranking that counts on one axis: by the worse of both, or by keys where no content was measured."""
         return self.ranking_on(axis, BOTH) or self.ranking_on(axis)
 
+    def worse_on(self, axis: str) -> list[Curve]:
+        """All curves of one axis by the worse of both yardsticks; by keys where no content was measured."""
+        return [*_joint_curves(self, axis)] or self.curves_on(axis)
+
     @property
     def keys_only(self) -> bool:
         """Whether no family of it was read by content."""

@@ -1,0 +1,91 @@
+"""Agreement: whether two testbeds rank the families that both have alike.
+
+    rho     Spearman's rank correlation of what is left at matched utility, by the measure that leads on both; chance 0
+    limits  tanh(atanh rho ± 1.96 √((1 + rho²/2) / (n - 3))), from five families on
+
+Bonett and Wright, Sample size requirements for estimating Pearson, Kendall and Spearman correlations (2000). The interval is
+over families, as if they were drawn; the noise of few seeds in what is left draws rho towards 0 besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy import stats
+
+from ..schema.numbers import Estimate
+from .matched import MatchedComparison
+from .measures import KEYS
+from .placing import hardest
+
+FEWEST_FAMILIES = 5
+"""Families below which a rank correlation has no interval."""
+
+PERFECT = 1 - 1e-9
+"""A correlation of 1 has no interval on the scale of atanh: it is taken for a little less."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two testbeds: what is left of each family that both rank, `left`, in the order of the first; and the correlation.
+
+    Of `judged` families with a verdict on both, `same` have the same one. `correlation` is null with a `reason`.
+    """
+
+    one: str
+    other: str
+    left: tuple[tuple[str, float, float], ...]
+    correlation: Estimate | None
+    same: int
+    judged: int
+    reason: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """The fields as plain JSON, null with a reason where unknown."""
+        return {**asdict(self), "reasons": {} if self.correlation is not None else {"correlation": self.reason}}
+
+
+def agreements(titles: Sequence[str], comparisons: Sequence[MatchedComparison]) -> list[Agreement]:
+    """Every two testbeds, in their order; `titles` are their names."""
+    pairs = combinations(zip(titles, comparisons, strict=True), 2)
+    return [agreement(one, other, a, b) for (one, a), (other, b) in pairs]
+
+
+def agreement(one: str, other: str, first: MatchedComparison, second: MatchedComparison) -> Agreement:
+    """How two testbeds agree."""
+    left = _left(first, second)
+    verdicts = [{name: found.verdict for name, found in hardest(each).items()} for each in (first, second)]
+    judged = [name for name in verdicts[0] if name in verdicts[1]]
+    same = sum(verdicts[0][name] is verdicts[1][name] for name in judged)
+    if len(left) < FEWEST_FAMILIES:
+        reason = f"{len(left)} families are ranked on both, of at least {FEWEST_FAMILIES}"
+        return Agreement(one, other, left, None, same, len(judged), reason)
+    found = rank_correlation([a for _, a, _ in left], [b for _, _, b in left])
+    return Agreement(one, other, left, found, same, len(judged), "" if found else "on one of them all families are equal")
+
+
+def _left(first: MatchedComparison, second: MatchedComparison) -> tuple[tuple[str, float, float], ...]:
+    """Each family that both rank, with what is left at matched utility: by both yardsticks where both know both."""
+    alike = first.keys_only == second.keys_only
+    ranks = [_matched(each, leading=alike) for each in (first, second)]
+    return tuple((name, value, ranks[1][name]) for name, value in ranks[0].items() if name in ranks[1])
+
+
+def _matched(comparison: MatchedComparison, *, leading: bool) -> Mapping[str, float]:
+    axis = comparison.axis
+    ranking = comparison.leading_ranking(axis) if leading else comparison.ranking_on(axis, KEYS.name)
+    return {family.family: family.matched.value for family in ranking.families} if ranking is not None else {}
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> Estimate | None:
+    """Spearman's, with its interval; None where all of one side are equal."""
+    if len(set(one)) == 1 or len(set(other)) == 1:
+        return None
+    rho = float(stats.spearmanr(one, other).statistic)
+    bent = float(np.clip(rho, -PERFECT, PERFECT))
+    margin = float(stats.norm.ppf(0.975)) * np.sqrt((1 + bent**2 / 2) / (len(one) - 3))
+    low, high = (float(np.tanh(np.arctanh(bent) + side * margin)) for side in (-1, 1))
+    return Estimate(rho, low, high, chance=0.0, count=len(one))
