@@ -31,6 +31,7 @@ WHOLE = Session(
 def test_options_of_pytest_have_their_defaults(pytestconfig):
     found = {name: value for name, value in vars(pytestconfig.option).items() if name.startswith("solidmark_")}
     nothing = "profile testbed mitigation seeds queries solver run_dir resume pipeline pipeline_class pipeline_call".split()
+    nothing.append("shard")
     others = {"case_timeout": 7200.0, "strict_findings": False, "workers_per_gpu": 1, "progress": "auto"}
     others["no_references"] = False
     assert found == {f"solidmark_{name}": value for name, value in {**dict.fromkeys(nothing), **others}.items()}
@@ -135,7 +136,7 @@ def test_the_header_says_what_is_measured_and_what_is_done():
 
 def option(**given):
     names = "profile testbed mitigation seeds queries solver run_dir resume pipeline pipeline_class pipeline_call".split()
-    every = {**dict.fromkeys(names), "case_timeout": 7200.0, "progress": "auto", "no_references": False, **given}
+    every = {**dict.fromkeys([*names, "shard"]), "case_timeout": 7200.0, "progress": "auto", "no_references": False, **given}
     return SimpleNamespace(keyword="k", markexpr="m", **{f"solidmark_{name}": value for name, value in every.items()})
 
 

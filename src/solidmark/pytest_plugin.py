@@ -59,6 +59,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
     )
     option("mitigation", "'rna', 'rna(share=0.5)', 'rna+gni' or file.py:Class; repeatable", action="append", metavar="EXPR")
+    part = "measure one of N parts, for a job array; models are shared inside a part, and `solidmark report` merges them"
+    option("shard", part, metavar="I/N")
     bare = "with --mitigation, leave out the reference curve of its stage, and so the verdict"
     option("no-references", bare, action="store_true")
     foreign = "a row for a stranger's diffusers pipeline, as it is, beside the stock one, on the weights of a latent testbed"
@@ -199,13 +201,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[ANY_CASE] = bool(items)
     chosen: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
-    for item in items:
+    wanted = [_is_wanted(item, config, session) for item in items]
+    for item, mine in zip(items, _of_shard(items, wanted, session), strict=True):
         case = planned_case(item)
         done = case is not None and case.case_id in session.done
-        (left_out if done or not _is_wanted(item, config, session) else chosen).append(item)
+        (chosen if mine and not done else left_out).append(item)
     items[:] = _ordered(chosen) if hasattr(config, "workerinput") else chosen
     if left_out:
         config.hook.pytest_deselected(items=left_out)
+
+
+def _of_shard(items: list[pytest.Item], wanted: list[bool], session: Session) -> list[bool]:
+    """Which of the wanted tests this run has: those of its shard, else all. A file of experiments is in one shard."""
+    if session.options.shard is None:
+        return wanted
+    from .runner.shards import Shard, trained_with
+
+    cases = [planned_case(item) for item in items]
+    groups = [trained_with(case) if case is not None else item.path.name for item, case in zip(items, cases, strict=True)]
+    weights = [(case.weight if case is not None else 5.0) * each for case, each in zip(cases, wanted, strict=True)]
+    mine = Shard.parse(session.options.shard).takes(groups, weights)
+    return [each and part for each, part in zip(wanted, mine, strict=True)]
 
 
 def _is_wanted(item: pytest.Item, config: pytest.Config, session: Session) -> bool:

@@ -11,7 +11,7 @@ from ..errors import InvalidValue, UnknownName
 PREFIX = "--solidmark-"
 NAMES = (
     "profile testbed mitigation pipeline pipeline-class pipeline-call seeds queries solver run-dir resume case-timeout "
-    "strict-findings workers-per-gpu progress no-references"
+    "strict-findings workers-per-gpu progress no-references shard"
 )
 SHORT_NAMES = {f"--{name}": f"{PREFIX}{name}" for name in NAMES.split()} | {"--protocol": f"{PREFIX}solver"}
 """Short names of options, and the name that pytest knows: another plugin may have an option of the short name."""
@@ -89,6 +89,8 @@ class Options:
     pipeline: str | None = None
     pipeline_class: str | None = None
     pipeline_call: str | None = None
+    shard: str | None = None
+    """`I/N`: the part of the plan that this run measures."""
     references: bool = True
     """Whether a named mitigation brings the reference curves of its stages, without which it has no verdict."""
 

@@ -91,6 +91,7 @@ def _meaning(options: Options) -> dict[str, Any]:
         "pipeline": options.pipeline,
         "pipeline-class": options.pipeline_class,
         "pipeline-call": options.pipeline_call,
+        "shard": options.shard,
         "no-references": not options.references,
     }
 

@@ -18,6 +18,7 @@ from ..errors import InvalidValue, UnknownName
 from ..mitigation.elsewhere import check_seeds
 from .options import Options
 from .resume import Earlier, Selection
+from .shards import Shard
 
 if TYPE_CHECKING:
     import pytest
@@ -119,8 +120,8 @@ class Session:
             return {}
 
     def found_all_done(self) -> bool:
-        """Whether the plan that `write_plan` wrote has nothing left to do, since an earlier part of the run did it."""
-        return bool(self.done) and (self.run / "plan.json").exists() and not self.read_plan()
+        """Whether the plan that `write_plan` wrote has nothing to do: an earlier part of the run did it, or other shards."""
+        return bool(self.done or self.options.shard) and (self.run / "plan.json").exists() and not self.read_plan()
 
     def forget_plan(self) -> None:
         """Remove what an earlier part of the run planned, gave up, and said of its progress: all are made anew."""
@@ -167,9 +168,11 @@ class Session:
     def header(self) -> list[str]:
         """Two lines for pytest's header."""
         options = self.options
+        part = f", shard {options.shard}" if options.shard else ""
         resumed = f", {len(self.done)} cases already done" if self.done else ""
+        ground = f"testbeds {', '.join(options.testbed_list())}, solver {options.solver}"
         return [
-            f"solidmark: profile {options.profile}, testbeds {', '.join(options.testbed_list())}, solver {options.solver}",
+            f"solidmark: profile {options.profile}, {ground}{part}",
             f"solidmark: run folder {self.run}{resumed}",
         ]
 
@@ -194,6 +197,7 @@ def _given(option: Any) -> dict[str, Any]:
         "pipeline": option.solidmark_pipeline,
         "pipeline_class": option.solidmark_pipeline_class,
         "pipeline_call": option.solidmark_pipeline_call,
+        "shard": option.solidmark_shard,
         "references": False if option.solidmark_no_references else None,
     }
     return {name: value for name, value in written.items() if value is not None}
@@ -202,6 +206,8 @@ def _given(option: Any) -> dict[str, Any]:
 def _check(options: Options) -> None:
     """Raise for mistakes of the user before any worker starts; no plugin is loaded that the user did not name."""
     options.seed_list()
+    if options.shard is not None:
+        Shard.parse(options.shard)
     testbeds = {plugin.name for plugin in plugins.discover(plugins.GROUPS["testbed"])}
     for expression in options.testbed_list():
         if expression not in testbeds or options.solver != "fast":
