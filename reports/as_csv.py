@@ -28,7 +28,7 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
     for row in board.rows:
         cells = (column.cell(row) for column in columns)
         values = [value for column, cell in zip(columns, cells) for value in (cell.flat[f] for f in column.kind.fields)]
-        writer.writerow([_safe(value) for value in (board.benchmark_version, row.family, *values)])
+        writer.writerow([safe(value) for value in (board.benchmark_version, row.family, *values)])
     return out.getvalue()
 
 
@@ -36,6 +36,6 @@ def _fields(column: Column[Row]) -> list[str]:
     return [NAMES.get(column.key, column.key) + suffix for suffix in column.kind.fields]
 
 
-def _safe(value: Flat) -> Flat:
+def safe(value: Flat) -> Flat:
     """Text that a spreadsheet would run gets an apostrophe before it; numbers stay numbers."""
     return f"'{value}" if isinstance(value, str) and value.startswith(DANGEROUS) else value

@@ -15,6 +15,8 @@ from .columns import solver_text, table
 from .finding_cards import Card, Suite
 from .table import Column, Table
 
+DETECTOR_COLUMNS = ["detector", "AUROC of trained against held-out captions", "evaluations a prompt"]
+
 
 def render(board: Leaderboard, runs: Sequence[Path]) -> str:
     """`leaderboard.md`: the main table, how to read it, the other columns, testbeds, what went wrong, provenance."""
@@ -168,6 +170,7 @@ def _testbed(board: Leaderboard, facts: TestbedFacts) -> list[str]:
         "\n".join(f"- {escape(line)}" for line in lines),
         *([_tabulate(power, ["query", "power: M of a perfect memorizer (expected 1)"])] if power else []),
         *([_tabulate(marking, ["cost of marking", "trained with marks", "without"])] if marking else []),
+        *([escape(prose.DETECTORS), _tabulate(prose.detectors(facts), DETECTOR_COLUMNS)] if facts.detectors else []),
     ]
 
 

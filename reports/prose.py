@@ -213,6 +213,24 @@ def power(facts: TestbedFacts) -> list[tuple[str, str]]:
     return [(query, with_interval(m) if m is not None else f"–: {NO_POWER}") for query, m in (facts.power or {}).items()]
 
 
+DETECTORS = (
+    "How well each detector of memorized prompts tells the captions that the baseline was trained on from others: AUROC, "
+    "0.5 is chance."
+)
+
+
+def detectors(facts: TestbedFacts) -> list[tuple[str, str, str]]:
+    """Each detector with its AUROC, or why it has none, and what it costs a prompt in denoiser evaluations."""
+    return [
+        (
+            name,
+            with_interval(one.auroc) if one.auroc is not None else f"–: {one.reason}",
+            "–" if one.evaluations is None else ONE.format(one.evaluations),
+        )
+        for name, one in facts.detectors.items()
+    ]
+
+
 def marking(board: Leaderboard, facts: TestbedFacts) -> list[tuple[str, str, str]]:
     """The cost of marking: utility of the baseline, trained with marks, and of the same training without."""
     baseline = board.baseline(facts)

@@ -23,6 +23,7 @@ SECTIONS = {
     "Editing a trained model": "NoisedBatch draw_noised_batch follow_direction global_norm gradients minimize_loss",
     "Queries": "Access Answer Attack Audit",
     "Distances": "Distance Surroundings",
+    "Detectors": "Detector",
     "Testbeds and marks": "Blocks Border Labelled Mark Patch Testbed draw_keys paint_keys read_keys",
     "Randomness": "numpy_rng torch_rng",
     "Errors": "InvalidValue NotApplicable PluginFault SolidmarkError",

@@ -15,7 +15,7 @@ from solidmark.mitigations.rna import RandomNumbers
 from solidmark.mitigations.weight_noise import WeightNoise
 from worlds import Colours, NoHooks, composed
 
-from solidmark import Mitigation
+from solidmark import Mitigation, plugins
 from solidmark.errors import NotApplicable, PluginFault
 from solidmark.measurement import answers, measure, weights
 from solidmark.measurement.case import Case, Workspace
@@ -217,6 +217,8 @@ def test_a_testbed_has_the_power_of_its_queries_and_the_utility_of_training_with
     assert list(record["power"]) == [name for name, _ in QUERIES]
     assert record["unmarked"]["utility"]["frechet"]["value"] != records["none"]["utility"]["frechet"]["value"]
     assert record["expected"] == TESTBED.expected
+    installed = [plugin.name for plugin in plugins.discover(plugins.GROUPS["detector"])]
+    assert [name for name, block in record["detectors"].items() if block["auroc"] is not None] == installed
 
 
 def test_a_case_without_numbers_has_its_reason_and_no_zero():

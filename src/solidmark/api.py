@@ -33,6 +33,8 @@ a loss, `follow_direction` takes any direction; `gradients` and `global_norm` he
 **Distances.** A distance is a frozen dataclass, a subclass of `Distance`, that says how far pictures are from images; it may
 calibrate with its `Surroundings`.
 
+**Detectors.** A detector is a frozen dataclass, a subclass of `Detector`, that says how likely a prompt is memorized.
+
 **Testbeds and marks.** A testbed is a frozen dataclass, a subclass of `Testbed`, that loads `Labelled` images. A `Mark` is
 a `Border`, a `Patch`, or its `Blocks`. `draw_keys` draws keys, `paint_keys` paints them, `read_keys` reads them.
 
@@ -49,6 +51,7 @@ from .keys import draw as draw_keys
 from .marks import Blocks, Border, Mark, Patch
 from .marks import paint as paint_keys
 from .marks import read as read_keys
+from .metrics.detectors import Detector
 from .metrics.distances import Distance, Surroundings
 from .mitigation import Claim, Mitigation, Needs, Origin, Sampler, Scale, Stage, Trainer
 from .mitigation.composition import Composition
@@ -100,6 +103,7 @@ __all__ = [
     "Composition",
     "Data",
     "Denoiser",
+    "Detector",
     "Distance",
     "Evaluations",
     "Examples",

@@ -38,6 +38,7 @@ GROUPS = {
     "testbed": "solidmark.testbeds",
     "query": "solidmark.queries",
     "distance": "solidmark.distances",
+    "detector": "solidmark.detectors",
 }
 REPORTS = "solidmark.reports"
 FORBIDDEN = {"nan", "null", "na", "n/a", "none.none", ""}

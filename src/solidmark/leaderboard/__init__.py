@@ -40,6 +40,7 @@ from ..schema.row import (
 from .agreement import Agreement
 from .build import Leaderboard, TestbedFacts, build_leaderboard
 from .curves import Curve
+from .detected import Detected
 from .excess import CurveVerdict, Excess
 from .incidents import Incident
 from .matched import MatchedComparison
@@ -72,6 +73,7 @@ __all__ = [
     "Curve",
     "CurveVerdict",
     "DenoisingLoss",
+    "Detected",
     "Estimate",
     "Excess",
     "Finding",

@@ -17,6 +17,7 @@ from ..schema.run import RunFile
 from . import blocks
 from .aggregate import of_all
 from .agreement import Agreement, agreements
+from .detected import Detected, detected
 from .incidents import Incident, incidents, weak_baselines
 from .matched import MatchedComparison, matched_comparison
 from .outcomes import Outcome, outcomes
@@ -29,6 +30,8 @@ SCHEMA = "solidmark.leaderboard/2"
 class TestbedFacts:
     """What belongs to a testbed and solver alone: power of each query, utility without any marks; null if unknown.
 
+    `detectors` are those of memorized prompts, the best first; empty where none was asked.
+
     `title` is the testbed's name, with the solver's where several were used.
     """
 
@@ -40,6 +43,7 @@ class TestbedFacts:
     power: Mapping[str, Estimate | None] | None
     unmarked: Utility | None
     reason: str = ""
+    detectors: Mapping[str, Detected] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """The facts as plain JSON, null with a reason where unknown."""
@@ -49,6 +53,7 @@ class TestbedFacts:
             reasons["unmarked"] = NO_UTILITY
         if self.unmarked is not None and self.unmarked.accuracy is None:
             reasons["unmarked.accuracy"] = NO_CLASS
+        reasons |= {f"detectors.{name}": one.reason for name, one in self.detectors.items() if one.auroc is None}
         return {**asdict(self), "reasons": reasons}
 
 
@@ -193,4 +198,5 @@ def _testbed(empty: TestbedFacts, records: Sequence[TestbedRecord], images: int)
         seeds=tuple(sorted(record["seed"] for record in records)),
         power=blocks.power([record["power"] for record in records], [images] * len(records)),
         unmarked=of_all(blocks.utility, (record["unmarked"].get("utility") for record in records)),
+        detectors=detected(records),
     )

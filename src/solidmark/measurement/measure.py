@@ -43,6 +43,7 @@ from . import (
     answers,
     content,
     content_block,
+    detectors,
     distances,
     expected,
     floor,
@@ -114,12 +115,14 @@ def measure_testbed(case: Case, workspace: Workspace) -> TestbedNumbers:
     case = replace(case)
     power = answers.measure_power(case, workspace)
     unmarked, _ = weights.train_or_load(replace(case, marked=False), workspace)
+    marked, _ = weights.train_or_load(case, workspace)
     generated = generation.in_all_ways(case, unmarked, workspace, answers.ask_plainly(case, unmarked, workspace))
     return {
         **_heading(case),
         "status": "ok",
         "power": _power(power),
         "unmarked": _utility(case, case.truth, generated),
+        "detectors": detectors.measure_detectors(case, marked),
         "expected": case.testbed.expected,
         "provenance": _provenance(case, case.truth, workspace),
     }

@@ -496,6 +496,19 @@ class UnmarkedBlock(UtilityOrReason):
     """The same training without keys."""
 
 
+class DetectorBlock(TypedDict):
+    """What one detector of memorized prompts makes of the unmitigated model; chance is an `auroc` of 0.5.
+
+    `captions` trained and as many held-out ones were asked about, `evaluations` is the cost of a prompt. `auroc` is null
+    where it found nothing, with a `reason`.
+    """
+
+    auroc: IntervalBlock | None
+    evaluations: NotRequired[float]
+    captions: NotRequired[int]
+    reason: NotRequired[str]
+
+
 class TestbedNumbers(Heading):
     """What belongs to a testbed and seed alone."""
 
@@ -503,6 +516,7 @@ class TestbedNumbers(Heading):
     reason: NotRequired[str]
     power: NotRequired[dict[str, IntervalBlock | None]]
     unmarked: NotRequired[UnmarkedBlock]
+    detectors: NotRequired[dict[str, DetectorBlock]]
     expected: NotRequired[str]
     provenance: NotRequired[ProvenanceBlock]
     queries: NotRequired[None]
