@@ -43,7 +43,23 @@ PAIRS = "min max, any all, floor ceil, minimum maximum, argmin argmax, sum mean,
 )
 TWINS = dict(pair.split() for pair in PAIRS) | dict(reversed(pair.split()) for pair in PAIRS[:-2])
 EMPTY = {"float": "0.0", "int": "0", "bool": "False", "str": "''", "list": "[]", "dict": "{}", "tuple": "()"}
-QUIET = {"isinstance", "getattr", "setattr", "hasattr", "min", "max", "zip", "field", "dict", "Column", "TypeVar", "replace"}
+WORDS = {"help", "metavar", "description", "encoding", "strict", "dtype", "exist_ok", "compare", "repr", None}
+"""Named arguments that decide no number, or whose default says the same."""
+QUIET = {
+    "suppress",
+    "isinstance",
+    "getattr",
+    "setattr",
+    "hasattr",
+    "min",
+    "max",
+    "zip",
+    "field",
+    "dict",
+    "Column",
+    "TypeVar",
+    "replace",
+}
 
 
 def compares(node: ast.AST, table: dict[type, type]) -> Iterator[Change]:
@@ -120,7 +136,7 @@ def arguments(node: ast.AST) -> Iterator[Change]:
         new.args[:2] = reversed(new.args[:2])
         yield node, ast.unparse(new)
     for place, keyword in enumerate(node.keywords):
-        if keyword.arg not in (None, "strict", "dtype", "exist_ok", "encoding", "compare", "repr"):
+        if keyword.arg not in WORDS:
             new = copy.deepcopy(node)
             del new.keywords[place]
             yield node, ast.unparse(new)
@@ -171,7 +187,7 @@ def swapped(node: ast.AST) -> Iterator[Change]:
             new = copy.deepcopy(node)
             new.values[place], new.values[place + 1] = new.values[place + 1], new.values[place]
             yield node, ast.unparse(new)
-    if isinstance(node, ast.Tuple) and len(node.elts) == 2 and isinstance(node.ctx, ast.Load):
+    if isinstance(node, ast.Tuple) and len(node.elts) == 2 and isinstance(node.ctx, ast.Load) and not hasattr(node, "a_set"):
         yield node, f"({ast.unparse(node.elts[1])}, {ast.unparse(node.elts[0])})"
 
 
@@ -236,6 +252,8 @@ def _nodes(node: ast.AST, scope: tuple[str, ...]) -> Iterator[tuple[ast.AST, tup
         return
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         scope = (*scope, node.name)
+    for one in _sets(node):
+        one.a_set = True  # type: ignore[attr-defined]  # read by `swapped`
     yield node, scope
     if isinstance(node, ast.Raise):  # its message
         return
@@ -245,6 +263,15 @@ def _nodes(node: ast.AST, scope: tuple[str, ...]) -> Iterator[tuple[ast.AST, tup
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
                 yield from _nodes(child, scope)
+
+
+def _sets(node: ast.AST) -> list[ast.AST]:
+    """Tuples below a node whose order says nothing: what something is looked for in, kinds of errors and of objects."""
+    if isinstance(node, ast.Compare):
+        return [one for one, how in zip(node.comparators, node.ops) if isinstance(how, ast.In | ast.NotIn)]
+    if isinstance(node, ast.ExceptHandler) and node.type is not None:
+        return [node.type]
+    return node.args[1:2] if isinstance(node, ast.Call) and _name(node) in ("isinstance", "issubclass") else []
 
 
 def _own(function: ast.FunctionDef) -> Iterator[ast.AST]:
