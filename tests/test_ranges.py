@@ -73,7 +73,7 @@ def stated() -> list[tuple[type[Mitigation], str, str, object]]:
 STATED = stated()
 IDS = [f"{kind.__name__}.{name}" for kind, name, *_ in STATED]
 UNBOUNDED = {"FineTune.learning_rate", "EmbeddingOptimisation.learning_rate"}
-UNBOUNDED |= {"AntiGradientControl.threshold", "IterativeEnsembleTraining.threshold"}
+UNBOUNDED |= {f"{kind}.threshold" for kind in ("AntiGradientControl", "IterativeEnsembleTraining", "RedistributedEnsemble")}
 UNBOUNDED |= {"RandomNumbers.share", "RepeatedWords.share"}
 """Infinity is refused where a part is made of them, as of every class, and not by the class itself."""
 DEPENDENT = {"DangerZone.low", "TimeFrequencyAscent.low"}
