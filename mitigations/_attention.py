@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class AttentionSampler(Sampler):
-    """Guidance whose conditional branch runs under the attention `attention`. The unconditional branch is unchanged.
+    """Guidance whose conditional branch runs under the attention `attention`, and the other under `null_attention`.
 
     It replaces the innermost prediction, and gets the guidance scale from the whole chain.
     """
@@ -21,12 +21,16 @@ class AttentionSampler(Sampler):
         """The attention of the conditional branch at this step."""
         raise TypeError(f"{type(self).__name__} does not define its attention")
 
+    def null_attention(self, batch: SamplingBatch) -> Attention | None:
+        """The attention of the unconditional branch; none leaves it as it is."""
+        return None
+
     def predict(self, x: Tensor, t: int, batch: SamplingBatch) -> Tensor:
-        """eps_u + w (eps_c' - eps_u), where eps_c' is the prediction under the changed attention."""
+        """eps_u + w (eps_c' - eps_u), eps_c' predicted under the changed attention, and eps_u under its own."""
         if not bool(batch.conditional.any()):
             return self.inner.predict(x, t, batch)
         conditional = self.model.predict(x, t, batch.embeddings, attention=self.attention(batch)).noise
-        unconditional = self.model.predict(x, t, batch.unconditional).noise
+        unconditional = self.model.predict(x, t, batch.unconditional, attention=self.null_attention(batch)).noise
         return guide(unconditional, conditional, self.outer.scale(unconditional, conditional, t, batch))
 
 

@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
 
 from solidmark.api import Attention, Examples, SamplingBatch, guide, says_something
 
-from ._guidance_vector import guidance_norm
+from ._guidance_vector import guidance_norm, norms
 
 COUNT = 256
 """The least number of normal queries that set a threshold."""
 LEVEL_COUNT = 64
 """The least number of normal queries whose median is the unit of a dose."""
+LEVEL_FEW = 16
+"""The same where each normal query takes a whole run."""
 
 
 def draw_normal_batch(batch: SamplingBatch, calibration: Examples, rng: Generator) -> SamplingBatch:
@@ -34,6 +36,7 @@ def calibrate_guidance_norm(batch: SamplingBatch, calibration: Examples, rng: Ge
     return torch.quantile(torch.cat([guidance_norm(normal)[normal.conditional] for normal in batches]), 1 - share)
 
 
+@torch.no_grad()
 def normal_level(
     batch: SamplingBatch, calibration: Examples, rng: Generator, measure: Callable[[SamplingBatch], Tensor]
 ) -> Tensor:
@@ -47,19 +50,38 @@ def normal_level(
     return torch.cat([measure(normal)[normal.conditional] for normal in batches]).median()
 
 
-def sample_steps(
-    batch: SamplingBatch, rng: Generator, last: Attention | None = None
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Sample under plain guidance, without other mitigations: (t, the sample after the step from t, x0) at each step.
+@torch.no_grad()
+def normal_levels(batch: SamplingBatch, calibration: Examples, rng: Generator) -> dict[int, Tensor]:
+    """The median guidance norm of normal queries at each step from t, in a run under plain guidance of LEVEL_FEW or more."""
+    rounds, found = math.ceil(LEVEL_FEW / int(batch.conditional.sum())), dict[int, list[Tensor]]()
+    for _ in range(rounds):
+        normal = draw_normal_batch(batch, calibration, rng)
+        for step in sample_steps(normal, rng):
+            found.setdefault(step.t, []).append(norms(step.vector)[normal.conditional])
+    return {t: torch.cat(seen).median() for t, seen in found.items()}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step from t: the sample after it, the clean image that it predicted, and the guidance vector, (B, C, H, W) each."""
+
+    t: int
+    x: Tensor
+    clean: Tensor
+    vector: Tensor
+
+
+def sample_steps(batch: SamplingBatch, rng: Generator, last: Attention | None = None) -> Iterator[Step]:
+    """Sample under plain guidance, without other mitigations, step by step.
 
     `last` is the attention of the conditional branch at the last step.
     """
     x, schedule = batch.start(batch.noise), batch.model.schedule
     for step, (t, to) in enumerate(zip(batch.times, batch.targets, strict=True)):
-        solver_noise, observed_noise = (torch.randn(x.shape, generator=rng).to(x.device) for _ in range(2))
+        solver_noise, observed_noise = (torch.randn(x.shape, generator=rng).to(x) for _ in range(2))
         unconditional = batch.model.predict(x, t, batch.unconditional).noise
         attention = last if step == len(batch.times) - 1 else None
         conditional = batch.model.predict(x, t, batch.embeddings, attention=attention).noise
         x, x0 = schedule.step(x, guide(unconditional, conditional, batch.guidance), t, to, batch.eta, solver_noise)
-        yield t, x, x0
+        yield Step(t, x, x0, conditional - unconditional)
         x, batch = batch.end_step(step, x, x0, observed_noise, to)

@@ -2,18 +2,25 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from solidmark.api import SamplingBatch
 
+from ._search import Search
+
 
 def guidance_vector(batch: SamplingBatch, x: Tensor, t: int) -> Tensor:
     """eps(x, t, caption) - eps(x, t, null), (B, C, H, W), from two evaluations an image. Gradients flow through it."""
     conditional: Tensor = batch.model.predict(x, t, batch.embeddings).noise
     return conditional - batch.model.predict(x, t, batch.unconditional).noise
+
+
+def raw_guidance_vector(batch: SamplingBatch, x: Tensor, t: int) -> Tensor:
+    """The same difference of what the network itself puts out: of v where it predicts v, of eps where it predicts eps."""
+    conditional: Tensor = batch.model.predict(x, t, batch.embeddings).output
+    return conditional - batch.model.predict(x, t, batch.unconditional).output
 
 
 def norms(vectors: Tensor) -> Tensor:
@@ -38,31 +45,27 @@ def optimize_noise(
     batch: SamplingBatch,
     measure: Callable[[Tensor], Tensor],
     optimizer: Callable[[list[Tensor]], torch.optim.Optimizer],
-    target: float,
+    goal: float | Tensor,
     iterations: int,
-    penalty: Callable[[Tensor], Tensor] | None = None,
-) -> SamplingBatch:
-    """The batch with an x_T that the optimizer moves until `measure(x_T)`, (B,), is at most `target` of its first value.
+) -> Search:
+    """An x_T that the optimizer moves until `measure(x_T)`, (B,), is at most `goal`.
 
-    The loss is the measure as a share of its first value, plus `penalty(x_T)`. Each query that has a caption stops by
-    itself, after `iterations` steps at the latest. x_T is taken as the network will see it, with the observed pixels in
-    place. Only masked pixels move.
+    Each query that has a caption stops by itself, after `iterations` steps at the latest. x_T is taken as the network will
+    see it, with the observed pixels in place. Only masked pixels move.
     """
     begin = batch.start(batch.noise)
     moving = begin.clone().requires_grad_()
     descent, best, active = optimizer([moving]), begin, batch.conditional
-    first: Tensor | None = None
-    for _ in range(iterations):
-        x = torch.where(batch.mask, moving, begin)
-        values = measure(x)
-        first = values.detach().clamp(min=1e-12) if first is None else first
-        shares = values / first
-        active = active & (shares.detach() > target)
+    moved, first, last = torch.zeros_like(active), torch.zeros(0), torch.zeros(0)
+    for iteration in range(iterations):
+        values = measure(torch.where(batch.mask, moving, begin))
+        first, last = (values.detach(), values.detach()) if iteration == 0 else (first, values.detach().where(active, last))
+        active = active & (last > goal)
         if not bool(active.any()):
             break
-        losses = shares if penalty is None else shares + penalty(x)
         descent.zero_grad()
-        losses[active].sum().backward()
+        values[active].sum().backward()
         descent.step()
+        moved = moved | active
         best = torch.where(active[:, None, None, None], moving.detach(), best)
-    return replace(batch, noise=torch.where(batch.mask, best, batch.noise))
+    return Search(torch.where(batch.mask, best, batch.noise), moved, first, last)

@@ -8,28 +8,34 @@ from torch import Tensor
 from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.api import SamplingBatch
 
+from ._calibration import normal_level
+from ._chunks import by_chunks
 from ._embedding_search import optimize_embedding
-from ._guidance_vector import guidance_vector, norms
+from ._guidance_vector import guidance_norm, guidance_vector, norms
 from ._origins import STABLE_DIFFUSION
 
 LOW = 0.04
 """The share of the schedule at which the alignment is taken: the third last step of 50."""
+NORMAL = 0.6
+"""‖Δ_T‖ of a normal prompt of Stable Diffusion 1.4, about, in the released notebook of arXiv 2407.21720."""
 
 
 @dataclass(frozen=True)
 class AnisotropyEmbedding(Mitigation):
-    """Optimise each caption's embedding until M = `size` ‖Δ_T‖ + `alignment` cos(eps_u, Δ_low) has fallen by `fall`.
+    """Optimise each caption's embedding until M = `size` ‖Δ_T‖ + `alignment` cos(eps_u, Δ_low) is `above` normal captions.
 
     Δ = eps_c - eps_u. Both terms are taken on x_T itself: the first at the first step, the second as if x_T were an image
-    with hardly any noise. AdamW; the start token stays as it is. Published: weights 1 and 2 for Stable Diffusion 1.4 (1
-    and 0.1 for version 2, 2 and 1 for others), with the loop, learning rate and iterations of the norm's own optimisation
-    (arXiv 2407.21720). The norm is taken as a share of its first value, so that the weights mean the same for any model.
-    Code and paper differ: the released code averages the cosine over the channels of each pixel. Here, with one channel,
-    that would be a sign, so the cosine is of the whole vectors. Cost: up to `iterations` times two evaluations forward
-    and backward a query, and two more.
+    with hardly any noise. Normal is the median of M over calibration captions on the same service. AdamW; the start token
+    stays as it is. Published: weights 1 and 2 for Stable Diffusion 1.4 (1 and 0.1 for version 2, 2 and 1 for others), and
+    the measure as a detector. The released code mitigates by another method (SAIL), so that loop, learning rate and
+    iterations are those of the norm's own optimisation (arXiv 2407.21720), and `above` is our choice. So that the weights
+    mean the same for any model, ‖Δ_T‖ is in units in which normal captions have 0.6, as they have on Stable Diffusion 1.4.
+    The cosine is over the channels of each cell, averaged, as released; with one channel, where that would be a sign, it
+    is of the whole vectors. A network that predicts v has its cosine of v, as released. Cost: up to `iterations` times two
+    evaluations forward and backward a query, and two more, and 256 to calibrate for each batch of up to 64.
     """
 
-    fall: float = 0.5
+    above: float = 0.0
     iterations: int = 10
     size: float = 1.0
     alignment: float = 2.0
@@ -40,7 +46,7 @@ class AnisotropyEmbedding(Mitigation):
         "arXiv 2601.20642"
     )
     stream = "solidmark.mitigations.anisotropy_embedding.AnisotropyEmbedding"
-    needs = Needs.CAPTIONS
+    needs = Needs.CAPTIONS | Needs.CALIBRATION
     fidelity = "B"
     claims = (
         "It tells memorized prompts from others better than the norm alone.",
@@ -48,7 +54,7 @@ class AnisotropyEmbedding(Mitigation):
     )
 
     def __post_init__(self) -> None:
-        self.expect(0 <= self.fall < float("inf"), "fall", "a finite number of at least 0")
+        self.expect(abs(self.above) < float("inf"), "above", "a finite number")
         self.expect(self.iterations >= 1, "iterations", "at least 1")
         self.expect(0 <= self.size < float("inf"), "size", "a finite number of at least 0")
         self.expect(0 <= self.alignment < float("inf"), "alignment", "a finite number of at least 0")
@@ -59,9 +65,9 @@ class AnisotropyEmbedding(Mitigation):
         return AnisotropySampler(self, inner)
 
     def settings(self) -> "list[AnisotropyEmbedding]":
-        """The sweep, weakest first: larger and larger falls of the measure."""
-        budgets = ((0.1, 2), (0.5, 10), (1.0, 20), (2.0, 40))
-        return [AnisotropyEmbedding(fall, iterations) for fall, iterations in budgets]
+        """The sweep, weakest first: from above normal captions to far below."""
+        budgets = ((1.0, 10), (0.0, 10), (-0.5, 20), (-1.5, 40))
+        return [AnisotropyEmbedding(above, iterations) for above, iterations in budgets]
 
 
 class AnisotropySampler(Sampler):
@@ -71,17 +77,35 @@ class AnisotropySampler(Sampler):
 
     def prepare(self, batch: SamplingBatch) -> SamplingBatch:
         """The batch with other embeddings."""
-        batch, own = self.inner.prepare(batch), self.mitigation
+        batch = self.inner.prepare(batch)
         if not bool(batch.conditional.any()):
             return batch
-        x, high, low = batch.start(batch.noise), batch.times[0], round(LOW * self.model.schedule.steps)
-        null = self.model.predict(x, low, batch.unconditional).noise
-        first = norms(guidance_vector(batch, x, high)).clamp(min=1e-12)
+        unit = normal_level(batch, self.data.calibration, self.rng, guidance_norm) / NORMAL
+        normal = normal_level(batch, self.data.calibration, self.rng, lambda other: self._measure(other, unit))
+        return by_chunks(batch, lambda part: self._search(part, unit, normal))
+
+    def _measure(self, batch: SamplingBatch, unit: Tensor) -> Tensor:
+        """M, (B,)."""
+        own, x, low = self.mitigation, batch.start(batch.noise), round(LOW * self.model.schedule.steps)
+        size = norms(guidance_vector(batch, x, batch.times[0])) / unit
+        null = self.model.predict(x, low, batch.unconditional).output
+        delta = self.model.predict(x, low, batch.embeddings).output - null
+        return own.size * size + own.alignment * cosine(null, delta)
+
+    def _search(self, batch: SamplingBatch, unit: Tensor, normal: Tensor) -> SamplingBatch:
+        """The queries with embeddings whose M is `above` the normal one."""
+        own = self.mitigation
 
         def measure(embeddings: Tensor) -> Tensor:
-            share = norms(guidance_vector(replace(batch, embeddings=embeddings), x, high)) / first
-            delta = self.model.predict(x, low, embeddings).noise - null
-            return own.size * share + own.alignment * torch.cosine_similarity(null.flatten(1), delta.flatten(1))
+            return self._measure(replace(batch, embeddings=embeddings), unit)
 
-        best = optimize_embedding(batch, measure, lambda before: before - own.fall, own.learning_rate, own.iterations)
-        return replace(batch, embeddings=best)
+        search = optimize_embedding(batch, measure, normal + own.above, own.learning_rate, own.iterations)
+        search.report(self.data, batch.conditional)
+        return replace(batch, embeddings=search.found)
+
+
+def cosine(one: Tensor, other: Tensor) -> Tensor:
+    """The cosine over channels, averaged over cells, (B,); with one channel that of the whole images."""
+    if one.shape[1] == 1:
+        return torch.cosine_similarity(one.flatten(1), other.flatten(1))
+    return torch.cosine_similarity(one, other, dim=1).flatten(1).mean(dim=1)

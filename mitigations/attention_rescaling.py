@@ -17,12 +17,13 @@ class AttentionRescaling(Mitigation):
 
     Where l is positive this is the published factor x l. Summary tokens are the end token and the padding behind it, in
     this order. kept = 1 leaves the end token alone, 0 none of them. Published: factor 1.25, the end token kept; others
-    swept 1.1 to 1.4. Code and paper differ: the published code multiplies a negative logit, too, and so lowers it, which
-    is not intended; and its mask acts on both branches, its factor on the conditional one. Here both act on the
-    conditional branch, as the null condition has no tokens to mask. Fidelity B: a text encoder that is trained with the
-    denoiser has no attention sink. On the digits testbed the start token's logit is near -8, and the summary tokens
-    together have 2 % of the attention. So the published factor has little effect there, and 2 brings the logit to 0.
-    Cost: none.
+    swept 1.1 to 1.4. The factor acts on the conditional branch, the mask on both, at the positions that the caption's
+    summary tokens have, as in the published code: with CLIP the null prompt has tokens there as well; a null condition of
+    zeros is not changed by it. Code and paper differ: the published code multiplies a negative logit, too, and so lowers
+    it, which is not intended. Fidelity B: a text encoder that is trained with the denoiser has no attention sink. On the
+    digits testbed the start token's logit is near -8, and the summary tokens together have 2 % of the attention. So the
+    published factor has little effect there, which says nothing of the method on CLIP, and 2 brings the logit to 0. Cost:
+    none.
     """
 
     factor: float = 1.25
@@ -63,7 +64,7 @@ class AttentionRescaling(Mitigation):
 
 
 class RescalingSampler(AttentionSampler):
-    """Guidance with rescaled attention."""
+    """Guidance with rescaled attention in the conditional branch, and the same mask in the other."""
 
     mitigation: AttentionRescaling
 
@@ -71,15 +72,26 @@ class RescalingSampler(AttentionSampler):
         """Attention with rescaled and masked logits."""
         return RescaledLogits(self.mitigation, batch)
 
+    def null_attention(self, batch: SamplingBatch) -> Attention:
+        """Attention with masked logits."""
+        return MaskedLogits(self.mitigation, batch)
 
-class RescaledLogits(CaptionedLogits):
-    """Raises the start token's logit, and masks the summary tokens beyond `kept`."""
+
+class MaskedLogits(CaptionedLogits):
+    """Masks the summary tokens of the caption beyond `kept`."""
 
     mitigation: AttentionRescaling
 
     def change(self, layer: Layer, logits: Tensor) -> Tensor:
-        """l + (factor - 1)|l| at the start token, -inf at the masked ones."""
+        """-inf at the masked tokens."""
         summary = (self.roles == END) | (self.roles == PADDING)
-        masked = summary & (summary.cumsum(dim=-1) > self.mitigation.kept)
-        larger = (logits + (self.mitigation.factor - 1) * logits.abs()).where(self.roles == START, logits)
-        return larger.masked_fill(masked, float("-inf"))
+        return logits.masked_fill(summary & (summary.cumsum(dim=-1) > self.mitigation.kept), float("-inf"))
+
+
+class RescaledLogits(MaskedLogits):
+    """Raises the start token's logit as well."""
+
+    def change(self, layer: Layer, logits: Tensor) -> Tensor:
+        """l + (factor - 1)|l| at the start token, -inf at the masked ones."""
+        larger = logits + (self.mitigation.factor - 1) * logits.abs()
+        return super().change(layer, larger.where(self.roles == START, logits))

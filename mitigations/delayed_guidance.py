@@ -16,7 +16,9 @@ class DelayedGuidance(Mitigation):
     """Guidance scale 0 (unconditional) in the first `share` of the steps, the usual scale afterwards.
 
     w_t = 0 for t > tau, w for t <= tau; `share` = 1 - tau / T. Published: tau = 500 of 1000 on LAION-10k
-    (0.5), 600 to 700 on Imagenette.
+    (0.5), 600 to 700 on Imagenette. Steps are counted, which is the same under evenly spaced timesteps alone. Code and
+    paper differ: where the timestep of a step is tau itself, the published script goes on with a schedule of 200 steps, so
+    that with 50 evenly spaced ones the row of tau = 500 has 125 steps and the others 50. Here the count stays.
     """
 
     share: float = 0.5

@@ -76,4 +76,5 @@ class TransitionSampler(Sampler):
             earlier, last, now = self.norms[-3:]
             past |= (last < earlier) & (last < now)
         self.past = past if self.past is None else self.past | past
+        self.data.dose("guided_steps", self.past)
         return usual.where(self.past, self.mitigation.before * usual)

@@ -54,6 +54,6 @@ class ChurnSampler(Sampler):
         ratio, sigma = schedule.alpha(t) / schedule.alpha(to), schedule.sigma(to)
         s = (self.mitigation.eta * sigma / schedule.sigma(t) * (1 - ratio.square()).sqrt()).minimum(sigma)
         old = x - schedule.alpha(to) * x0
-        fresh = torch.randn(x.shape, generator=self.rng).to(x.device)
+        fresh = torch.randn(x.shape, generator=self.rng).to(x)
         share = (1 - (s / sigma).square()).clamp(min=0).sqrt()
         return self.inner.after(schedule.alpha(to) * x0 + share * old + s * fresh, x0, t, batch)

@@ -117,9 +117,11 @@ class GuardSampler(AttenuatingSampler):
         plain = self.model.predict(x, t, batch.embeddings).noise
         attenuated = self.model.predict(x, t, batch.embeddings, attention=self.attention(batch)).noise
         unconditional = self.model.predict(x, t, batch.unconditional).noise
-        attracted = guide(unconditional, attenuated, self.outer.scale(unconditional, attenuated, t, batch))
-        decay = math.cos(math.pi / 2 * batch.step_fraction(t))
-        return attracted - self.mitigation.repulsion * batch.guidance * decay * (plain - unconditional)
+        scale = self.outer.scale(unconditional, attenuated, t, batch)
+        weight = self.mitigation.repulsion * scale * math.cos(math.pi / 2 * batch.step_fraction(t))
+        if isinstance(weight, Tensor):
+            weight = weight.reshape(-1, 1, 1, 1)
+        return guide(unconditional, attenuated, scale) - weight * (plain - unconditional)
 
 
 class AttenuatedLogits(CaptionedLogits):

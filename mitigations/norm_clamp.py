@@ -18,9 +18,10 @@ class NormClamp(Mitigation):
 
     Let z be the sample and d = z_to - z_t the update of a step. Where ‖d‖ is outside mean ± width sd, the predicted x0 is
     rescaled to its mean norm. Then ‖d‖ and ‖z‖ are clamped into their ranges. Published as "empirical stability regions"
-    for Stable Diffusion 1.4. We did not find the width in the sources; three standard deviations are our choice. Normal
-    runs are those of calibration captions on the same request. The paper calibrates once. Here each batch does, by one
-    more run. Cost: one run a query, which a service would pay once.
+    for Stable Diffusion 1.4. We could read its abstract and what others say of it, and no code is public, so that nothing
+    here is verified; three standard deviations are our choice. Normal runs are those of calibration captions on the same
+    request. The paper calibrates once. Here each batch does, by one more run. Cost: one run a query, which a service would
+    pay once.
 
     Norms are of the whole sample before its observed pixels are put back, though a query fills in the mark alone. Over the
     masked pixels alone the clamp would rewrite grays where all of those are mark, and would have no such effect in plain
@@ -31,6 +32,7 @@ class NormClamp(Mitigation):
     width: float = 3.0
 
     needs = Needs.CALIBRATION
+    fidelity = "unverified"
     reference = "Broken Memories: Detecting and Mitigating Memorization in Diffusion Models, arXiv 2605.22050"
     stream = "solidmark.mitigations.norm_clamp.NormClamp"
     claims = (
@@ -90,9 +92,9 @@ class ClampingSampler(Sampler):
         normal = draw_normal_batch(batch, self.data.calibration, self.rng)
         self.steps: dict[int, StepRegions] = {}
         before = normal.start(normal.noise)
-        for t, x, x0 in sample_steps(normal, self.rng):
-            self.steps[t] = StepRegions(*(_region(_norms(part)) for part in (x, x - before, x0)))
-            before = x
+        for step in sample_steps(normal, self.rng):
+            self.steps[step.t] = StepRegions(*(_region(_norms(part)) for part in (step.x, step.x - before, step.clean)))
+            before = step.x
         self.before = batch.start(batch.noise)
         return batch
 
@@ -106,6 +108,7 @@ class ClampingSampler(Sampler):
         update = x - self.before
         norms = _norms(update)
         clamped = self.before + _resize(update, step.update.nearest(norms, width))
+        self.data.dose("acted_on", ~stable | ~step.sample.contains(_norms(x), width))
         x = x.where(step.update.contains(norms, width)[:, None, None, None], clamped)
         self.before = x = _resize(x, step.sample.nearest(_norms(x), width))
         return x

@@ -67,8 +67,8 @@ class DynamicOppositeGuidance(DynamicTransition):
     """Opposite guidance until the first local minimum of ‖eps_c - eps_u‖, the usual scale afterwards.
 
     `dynamic-transition` with `before` = -0.267. Code and paper differ: the published script finds the transition in a
-    separate run before sampling, by a cosine between consecutive latents. Here it is found while sampling, as in the
-    paper.
+    separate run before sampling, by a cosine between consecutive latents, and changes the sign of its scale anew at every
+    step. Here the transition is found while sampling, and the sign is kept until then, as in the paper.
     """
 
     before: float = -0.267

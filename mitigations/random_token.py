@@ -1,4 +1,4 @@
-"""Random token replacement (RT), at sampling and at training."""
+"""Random token addition (RTA), at sampling and at training."""
 
 from dataclasses import dataclass
 
@@ -7,54 +7,70 @@ import torch
 from solidmark import Mitigation, Stage
 from solidmark.api import COMMON_WORDS
 
+from ._insertion import insert
+
+
+def draw_words(count: int, rng: torch.Generator) -> list[str]:
+    """Random words, each of them a token on every testbed."""
+    return [COMMON_WORDS[index] for index in torch.randint(len(COMMON_WORDS), (count,), generator=rng).tolist()]
+
 
 @dataclass(frozen=True)
 class RandomTokens(Mitigation):
-    """Replace words of the caption by random ones.
+    """Insert `count` random tokens at random gaps of the caption, whatever its length.
 
-    With `probability`, round(share x words) distinct words are replaced. The rounding is random, so that the mean is
-    exact. Published: 4 tokens at sampling (SolidMark). For captions of 16 words that is a share of 0.25. Every testbed has
-    a token for each of the words that are drawn; a small text encoder in pixel space hashes them into its own, a latent one
-    has them beside the words of its captions, as CLIP has them.
+    Published: 4 (SolidMark; Wen et al., arXiv 2407.21720, as "random token addition"), 2 by default in the released code;
+    others sweep 1 to 8. There a token is drawn from all of CLIP's and decoded, so that some are parts of words. Here it is
+    one of 100 nouns that are a token each on every testbed: a small text encoder in pixel space hashes them into its own, a
+    latent one has them beside the words of its captions, as CLIP has them. Where a caption with them is too long for the
+    encoder it loses its end.
     """
 
-    share: float = 0.25
-    probability: float = 1.0
+    count: int = 4
 
     stage = Stage.SAMPLING
     reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
     stream = "solidmark.mitigations.random_token.RandomTokens"
 
     def __post_init__(self) -> None:
-        self.expect(0 <= self.share <= 1, "share", "a number in [0, 1]")
-        self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
+        self.expect(isinstance(self.count, int) and self.count >= 0, "count", "a whole number of at least 0")
 
     def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
-        """The captions with replaced words, one draw a caption."""
-        return [self._replace_words(caption.split(), rng) for caption in captions]
-
-    def _replace_words(self, words: list[str], rng: torch.Generator) -> str:
-        chosen, rounding = torch.rand(2, generator=rng).tolist()
-        count = int(self.share * len(words) + rounding) if chosen < self.probability else 0
-        for index in torch.randperm(len(words), generator=rng)[:count].tolist():
-            words[index] = COMMON_WORDS[int(torch.randint(len(COMMON_WORDS), (), generator=rng))]
-        return " ".join(words)
+        """The captions with random words."""
+        return [insert(caption.split(), draw_words(self.count, rng), rng) for caption in captions]
 
     def settings(self) -> "list[RandomTokens]":
-        """The sweep, weakest first: 2, 4, 8 and all words of a caption of 16."""
-        return [RandomTokens(share) for share in (0.125, 0.25, 0.5, 1.0)]
+        """The sweep, weakest first: the published range."""
+        return [RandomTokens(count) for count in (1, 2, 4, 6, 8)]
 
 
 @dataclass(frozen=True)
-class TrainingRandomTokens(RandomTokens):
-    """The same at each access of a training caption. Published code: the whole caption with probability 0.1."""
+class TrainingRandomTokens(Mitigation):
+    """Insert `count` random tokens at random gaps of a training caption, at an access with `probability`.
 
-    share: float = 1.0
-    probability: float = 0.1
+    Published: 2 words at 40 % of the accesses. The 0.4 is the paper's as others quote it; the released code
+    (`randwordadd`), which is followed here, has 0.1 as its default. Words are those of `random-token`.
+    """
+
+    count: int = 2
+    probability: float = 0.4
 
     stage = Stage.TRAINING
+    reference = RandomTokens.reference
     stream = "solidmark.mitigations.random_token.TrainingRandomTokens"
 
-    def settings(self) -> "list[RandomTokens]":
-        """The sweep, weakest first: the whole caption, from one time in ten to nine in ten."""
-        return [TrainingRandomTokens(1.0, probability) for probability in (0.1, 0.4, 0.7, 0.9)]
+    def __post_init__(self) -> None:
+        self.expect(isinstance(self.count, int) and self.count >= 0, "count", "a whole number of at least 0")
+        self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
+
+    def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
+        """The captions, those that are chosen with random words."""
+        chosen = torch.rand(len(captions), generator=rng) < self.probability
+        return [
+            insert(caption.split(), draw_words(self.count, rng), rng) if changed else caption
+            for caption, changed in zip(captions, chosen.tolist(), strict=True)
+        ]
+
+    def settings(self) -> "list[TrainingRandomTokens]":
+        """The sweep, weakest first: the released code's rate, the paper's, every access, and twice as many words."""
+        return [TrainingRandomTokens(*dose) for dose in ((2, 0.1), (2, 0.4), (2, 1.0), (4, 1.0))]

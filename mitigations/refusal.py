@@ -17,13 +17,15 @@ class Refusal(Mitigation):
     of normal queries is refused by mistake. A refused query is answered by a blank image. M is over all queries, and a
     blank image is a guess without information. The record has the shares of trained, held-out and fresh queries that were
     refused. A refused fresh caption counts as a failure of utility. Where trained images are refused more often, an
-    attacker learns which images were trained on, though not their keys. Not a published method, but the plainest use of
-    a published signal. Cost: two evaluations a query, and four to calibrate in batches of 128.
+    attacker learns which images were trained on, though not their keys. Not a published method, but the plainest use of a
+    published signal: only the idea is that paper's (fidelity C). Cost: two evaluations a query, and four to calibrate in
+    batches of 128.
     """
 
     share: float = 0.1
 
     needs = Needs.CALIBRATION | Needs.CAPTIONS
+    fidelity = "C"
     reference = "Detecting, Explaining, and Mitigating Memorization in Diffusion Models, arXiv 2407.21720"
     stream = "solidmark.mitigations.refusal.Refusal"
     claims = ("The norm at the first step tells memorized prompts from others with an AUC of 0.96 or more.",)
@@ -51,4 +53,6 @@ class RefusingSampler(Sampler):
         if not bool(batch.conditional.any()):
             return batch
         threshold = calibrate_guidance_norm(batch, self.data.calibration, self.rng, self.mitigation.share)
-        return replace(batch, refused=batch.refused | (batch.conditional & (guidance_norm(batch) > threshold)))
+        large = batch.conditional & (guidance_norm(batch) > threshold)
+        self.data.dose("acted_on", large)
+        return replace(batch, refused=batch.refused | large)

@@ -1,0 +1,42 @@
+"""Searches with gradients, a few queries at a time where their latents are large."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solidmark.api import SamplingBatch
+
+NUMBERS = 2**17
+"""Numbers of x whose gradients are held at once: 8 latents of Stable Diffusion, and every batch of the small testbeds."""
+
+
+def by_chunks(batch: SamplingBatch, change: Callable[[SamplingBatch], SamplingBatch]) -> SamplingBatch:
+    """The batch after `change` of NUMBERS numbers of x at a time. `change` may give other noise and other embeddings.
+
+    A batch that fits is changed whole. Where `change` treats each query by itself, chunks give what the whole gives.
+    """
+    size = max(1, NUMBERS // batch.noise[0].numel())
+    if len(batch.captions) <= size:
+        return change(batch)
+    parts = [change(part) for part in _chunks(batch, size)]
+    joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in ("noise", "embeddings")}
+    return replace(batch, **joined)
+
+
+def _chunks(batch: SamplingBatch, size: int) -> Iterator[SamplingBatch]:
+    """The batch in parts of `size` queries."""
+    for first in range(0, len(batch.captions), size):
+        yield _rows(batch, slice(first, first + size))
+
+
+def _rows(batch: SamplingBatch, rows: slice) -> SamplingBatch:
+    """Some queries of the batch."""
+    changed: dict[str, Any] = {"captions": batch.captions[rows]}
+    for field in fields(batch):
+        value = getattr(batch, field.name)
+        if isinstance(value, Tensor):
+            changed[field.name] = value[rows]
+    return replace(batch, **changed)

@@ -1,0 +1,41 @@
+"""Random caption replacement (RC), at training."""
+
+from dataclasses import dataclass
+
+import torch
+
+from solidmark import Mitigation, Stage
+
+from .random_token import draw_words
+
+
+@dataclass(frozen=True)
+class CaptionReplacement(Mitigation):
+    """Replace a training caption by `count` random tokens, at an access with `probability`.
+
+    Published: 4 tokens (`randrepl` of the released code), with a probability of 0.4, as others quote the paper; the code's
+    default is 0.1. Words are those of `random-token`.
+    """
+
+    probability: float = 0.4
+    count: int = 4
+
+    stage = Stage.TRAINING
+    reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
+    stream = "solidmark.mitigations.caption_replacement.CaptionReplacement"
+
+    def __post_init__(self) -> None:
+        self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
+        self.expect(isinstance(self.count, int) and self.count >= 1, "count", "a whole number of at least 1")
+
+    def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
+        """The captions, those that are chosen replaced."""
+        chosen = torch.rand(len(captions), generator=rng) < self.probability
+        return [
+            " ".join(draw_words(self.count, rng)) if replaced else caption
+            for caption, replaced in zip(captions, chosen.tolist(), strict=True)
+        ]
+
+    def settings(self) -> "list[CaptionReplacement]":
+        """The sweep, weakest first: the code's rate, the paper's, and up to nine accesses in ten."""
+        return [CaptionReplacement(probability) for probability in (0.1, 0.4, 0.7, 0.9)]
