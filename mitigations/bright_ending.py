@@ -79,5 +79,6 @@ class LocalSearchSampler(Sampler):
         def measure(embeddings: Tensor) -> Tensor:
             return local_norms(self.model.predict(x, t, embeddings).noise - null, weights)
 
-        best = optimize_embedding(batch, measure, lambda first: own.target * first, own.learning_rate, own.iterations)
-        return replace(batch, embeddings=best)
+        search = optimize_embedding(batch, measure, lambda first: own.target * first, own.learning_rate, own.iterations)
+        search.report(self.data, batch.conditional)
+        return replace(batch, embeddings=search.found)

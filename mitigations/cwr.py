@@ -6,41 +6,32 @@ import torch
 
 from solidmark import Mitigation, Stage
 
+from ._insertion import insert
+
 
 @dataclass(frozen=True)
 class RepeatedWords(Mitigation):
-    """Insert words drawn from the caption itself at random gaps.
+    """Insert `count` words drawn from the caption itself at random gaps, whatever its length.
 
-    With `probability`, round(share x words) words are inserted. The rounding is random, so that the mean is exact.
-    Published: 4 words at sampling (SolidMark). For captions of 16 words that is a share of 0.25.
+    Published: 4 (SolidMark), 2 by default in the code of the paper. Words are drawn from the caption as it was.
     """
 
-    share: float = 0.25
-    probability: float = 1.0
+    count: int = 4
 
     stage = Stage.SAMPLING
     reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
     stream = "solidmark.mitigations.cwr.RepeatedWords"
 
     def __post_init__(self) -> None:
-        self.expect(self.share >= 0, "share", "a number of at least 0")
-        self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
+        self.expect(isinstance(self.count, int) and self.count >= 0, "count", "a whole number of at least 0")
 
     def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
-        """The captions with repeated words, one draw a caption."""
-        return [self._repeat_words(caption.split(), rng) for caption in captions]
-
-    def _repeat_words(self, words: list[str], rng: torch.Generator) -> str:
-        chosen, rounding = torch.rand(2, generator=rng).tolist()
-        count = int(self.share * len(words) + rounding) if chosen < self.probability else 0
-        for index in torch.randint(len(words), (count,), generator=rng).tolist():
-            gap = int(torch.randint(len(words) + 1, (), generator=rng))
-            words.insert(gap, words[index])
-        return " ".join(words)
+        """The captions with repeated words."""
+        return [repeat_words(caption.split(), self.count, rng) for caption in captions]
 
     def settings(self) -> "list[RepeatedWords]":
-        """The sweep, weakest first: 2, 4, 8 and 16 words in a caption of 16."""
-        return [RepeatedWords(share) for share in (0.125, 0.25, 0.5, 1.0)]
+        """The sweep, weakest first: the range of random tokens in the literature."""
+        return [RepeatedWords(count) for count in (1, 2, 4, 6, 8)]
 
 
 @dataclass(frozen=True)
@@ -67,16 +58,15 @@ class TrainingRepeatedWords(Mitigation):
         """The captions, those that are chosen with repeated words."""
         chosen = torch.rand(len(captions), generator=rng) < self.probability
         return [
-            self._repeat_words(caption.split(), rng) if changed else caption
+            repeat_words(caption.split(), self.count, rng) if changed else caption
             for caption, changed in zip(captions, chosen.tolist(), strict=True)
         ]
-
-    def _repeat_words(self, words: list[str], rng: torch.Generator) -> str:
-        given = list(words)
-        for index in torch.randint(len(given), (self.count,), generator=rng).tolist():
-            words.insert(int(torch.randint(len(words) + 1, (), generator=rng)), given[index])
-        return " ".join(words)
 
     def settings(self) -> "list[TrainingRepeatedWords]":
         """The sweep, weakest first: the released code's rate, the paper's, every access, and twice as many words."""
         return [TrainingRepeatedWords(*dose) for dose in ((2, 0.1), (2, 0.4), (2, 1.0), (4, 1.0))]
+
+
+def repeat_words(words: list[str], count: int, rng: torch.Generator) -> str:
+    """The caption with `count` of its own words, each at a random gap."""
+    return insert(words, [words[index] for index in torch.randint(len(words), (count,), generator=rng).tolist()], rng)

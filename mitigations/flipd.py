@@ -77,5 +77,6 @@ class DimensionSampler(Sampler):
 
             return -local_dimension(guided, x, sigma, probes)
 
-        best = optimize_embedding(batch, measure, lambda first: first - own.rise, own.learning_rate, own.iterations)
-        return replace(batch, embeddings=best)
+        search = optimize_embedding(batch, measure, lambda first: first - own.rise, own.learning_rate, own.iterations)
+        search.report(self.data, batch.conditional)
+        return replace(batch, embeddings=search.found)

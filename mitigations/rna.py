@@ -7,20 +7,21 @@ import torch
 
 from solidmark import Claim, Mitigation, Stage
 
+from ._insertion import insert
 from ._origins import BY_KEYS, FINE_TUNED, STABLE_DIFFUSION
 
 
 @dataclass(frozen=True)
 class RandomNumbers(Mitigation):
-    """Insert random numbers below 10^6 at random gaps of the caption.
+    """Insert `count` random numbers below 10^5 at random gaps of the caption, whatever its length.
 
-    With `probability`, round(share x words) numbers are inserted. The rounding is random, so that the mean is exact.
-    Published: 4 numbers at sampling (SolidMark). For captions of 16 words that is a share of 0.25. In latent space a number
-    is up to three tokens, as it is in Stable Diffusion, so that a long caption may lose its end.
+    Published: 4 (SolidMark), 2 by default in the code of the paper; both codes draw below 10^5. CLIP splits a number into
+    its digits, five tokens for most, and a miniature of it in latent space into pairs of digits, so that a long caption may
+    lose its end. In pixel space, where the encoder has no token for a number, it is read as one of its filler words, and
+    this is `random-token`.
     """
 
-    share: float = 0.25
-    probability: float = 1.0
+    count: int = 4
 
     stage = Stage.SAMPLING
     reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
@@ -41,21 +42,15 @@ class RandomNumbers(Mitigation):
     )
 
     def __post_init__(self) -> None:
-        self.expect(self.share >= 0, "share", "a number of at least 0")
-        self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
+        self.expect(isinstance(self.count, int) and self.count >= 0, "count", "a whole number of at least 0")
 
     def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
-        """The captions with random numbers, one draw a caption."""
-        return [self._insert_numbers(caption.split(), rng) for caption in captions]
-
-    def _insert_numbers(self, words: list[str], rng: torch.Generator) -> str:
-        chosen, rounding = torch.rand(2, generator=rng).tolist()
-        count = int(self.share * len(words) + rounding) if chosen < self.probability else 0
-        return insert_numbers(words, count, rng)
+        """The captions with random numbers."""
+        return [insert_numbers(caption.split(), self.count, rng, 10**5) for caption in captions]
 
     def settings(self) -> "list[RandomNumbers]":
-        """The sweep, weakest first: 2, 4, 8 and 16 numbers in a caption of 16 words."""
-        return [RandomNumbers(share) for share in (0.125, 0.25, 0.5, 1.0)]
+        """The sweep, weakest first: the range of random tokens in the literature."""
+        return [RandomNumbers(count) for count in (1, 2, 4, 6, 8)]
 
 
 @dataclass(frozen=True)
@@ -95,8 +90,6 @@ class TrainingRandomNumbers(Mitigation):
         return [TrainingRandomNumbers(*dose) for dose in ((2, 0.1), (2, 0.4), (2, 1.0), (4, 1.0))]
 
 
-def insert_numbers(words: list[str], count: int, rng: torch.Generator) -> str:
-    """The words with `count` random numbers below 10^6 at random gaps."""
-    for number in torch.randint(10**6, (count,), generator=rng).tolist():
-        words.insert(int(torch.randint(len(words) + 1, (), generator=rng)), str(number))
-    return " ".join(words)
+def insert_numbers(words: list[str], count: int, rng: torch.Generator, end: int = 10**6) -> str:
+    """The caption with `count` random numbers below `end`, each at a random gap."""
+    return insert(words, map(str, torch.randint(end, (count,), generator=rng).tolist()), rng)

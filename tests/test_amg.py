@@ -11,9 +11,11 @@ import worlds
 from worlds import memorizer
 
 from solidmark import Mitigation, Needs, Sampler, plugins
+from solidmark.data import Examples
 from solidmark.metrics import controls, scores, scoring
 from solidmark.mitigation import WrapperContext
 from solidmark.mitigation.composition import Composition
+from solidmark.mitigation.handout import Data
 from solidmark.models import Schedule, ScheduleConfig
 from solidmark.queries import Audit, ask
 from solidmark.queries.outpaint import Outpaint
@@ -144,77 +146,109 @@ def test_an_image_that_is_a_training_image_has_finite_gradients():
 
 
 def test_the_threshold_runs_from_first_at_pure_noise_to_last():
-    amg = make("amg")
+    amg, features = make("amg"), make("amg-features")
     assert amg._threshold(0, 1000) == amg.last == -1.5
     assert amg._threshold(1000, 1000) == pytest.approx(-1.95, abs=1e-3)
     assert amg._threshold(40, 1000) == pytest.approx(-1.95 + 0.45 * np.exp(-0.025 * 250 * 0.04))
+    assert features._threshold(200, 1000) == pytest.approx(0.3 + 0.1 * np.exp(-0.005 * 200))
+
+
+def test_the_weight_is_the_published_one_per_number():
+    """1,000 x 80 (λ - nL2) for 3,072 numbers, and 100 (sigma - 0.3) e^((1000 - t) / 170) for 16,384."""
+    similarity = torch.tensor([-1.4, 0.5])
+    pixels = make("amg")._weight(similarity[:1], 0, 1000, torch.tensor([3072]))
+    features = make("amg-features")._weight(similarity[1:], 490, 1000, torch.tensor([8192]))
+    assert pixels.item() == pytest.approx(80000 * 0.1, rel=1e-4)
+    assert features.item() == pytest.approx(0.5 * 100 * 0.2 * np.exp(3), rel=1e-4)
 
 
 def pushed(mitigation, x, images, scale=3.0, conditional=2.0, caption=1.0):
     """The prediction of the wrapper where eps_u = 0.5, eps_c = `conditional` and eps(y_n) = `caption` everywhere, t = 20."""
     ones = torch.ones_like(x)
-    handed = SimpleNamespace(training_images=SimpleNamespace(images=images, captions=["a"] * len(images)))
+    handed = Data(
+        mitigation.needs, "amg", sampled=True, training_images=Examples(images, ["a"] * len(images), [*range(len(images))])
+    )
     model = SimpleNamespace(
         schedule=Schedule(ScheduleConfig("linear", 50)), encode=lambda given: given, embed=lambda captions: None
     )
     model.predict = lambda x, t, e: SimpleNamespace(noise=caption * ones)
     inner = SimpleNamespace(context=WrapperContext("amg", None, handed), model=model, scale=lambda u, c, t, batch: scale)
     inner.predict = lambda x, t, batch: (
-        0.5 * ones + wrapper.scale(0.5 * ones, conditional * ones, t, batch) * (conditional - 0.5) * ones
+        0.5 * ones + wrapper.scale(0.5 * ones, conditional * ones, t, batch) * (conditional - 0.5) * ones + 0 * x
     )
     wrapper = mitigation.sampler(inner)
     batch = SimpleNamespace(mask=half(), conditional=torch.tensor([True, False, True]))
-    return wrapper.predict(x, 20, batch), model.schedule
+    return wrapper.predict(x, 20, batch), model.schedule, handed.doses
 
 
-def test_dissimilarity_guidance_is_the_scaled_gradient_of_the_similarity():
-    """By finite differences: eps is constant, so that x0 = (x - sigma eps) / alpha."""
-    mitigation, x, images = (
-        make("amg", dissimilarity=2.0, first=-9.0, last=-9.0, neighbours=4),
-        pictures(3, 1),
-        pictures(6, 2),
-    )
-    noise, schedule = pushed(mitigation, x, images)
+def test_dissimilarity_guidance_is_the_weighted_gradient_of_the_similarity():
+    """By finite differences: eps is constant, so that x0 = (x - sigma eps) / alpha, and so is the mean distance."""
+    own, x, images = make("amg", dissimilarity=3072.0, first=-9.0, last=-9.0, neighbours=4), pictures(3, 1), pictures(6, 2)
+    noise, schedule, told = pushed(own, x, images)
 
-    def similarity(given):
-        return mitigation._similarity((given - schedule.sigma(20) * 5.0) / schedule.alpha(20), images, half())[0][0].item()
+    def distances(given):
+        clean = (given - schedule.sigma(20) * 5.0) / schedule.alpha(20)
+        return sorted(((clean[0] - image) * half()[0]).norm().item() for image in images)
 
-    step = torch.zeros_like(x)
+    step, mean = torch.zeros_like(x), np.mean(distances(x)[:4])
     step[0, 0, 1, 2] = 0.02
-    slope = (similarity(x + step) - similarity(x - step)) / 0.04
-    assert noise[0, 0, 1, 2].item() - 5.0 == pytest.approx(2.0 * schedule.sigma(20).item() * slope, rel=0.05)
+    slope = -(distances(x + step)[0] - distances(x - step)[0]) / 0.04 / (mean / 2)
+    weight = 8 * (9 - distances(x)[0] / (mean / 2))  # eight masked numbers
+    assert noise[0, 0, 1, 2].item() - 5.0 == pytest.approx(weight * schedule.sigma(20).item() * slope, rel=0.05)
+    assert told["acted_on"] == 1
 
 
 def test_nothing_is_guided_below_the_threshold():
-    noise, _ = pushed(make("amg", first=0.0, last=0.0), pictures(3, 1), pictures(6, 2))
+    noise, _, told = pushed(make("amg", first=0.0, last=0.0), pictures(3, 1), pictures(6, 2))
+    assert torch.equal(noise, torch.full_like(noise, 5.0))
+    assert told["acted_on"] == 0
+
+
+def test_guidance_begins_where_the_last_threshold_is_exceeded_once():
+    wrapper = make("amg", first=-9.0, last=-0.5).sampler(
+        SimpleNamespace(context=WrapperContext("amg", None, None), model=None)
+    )
+    assert wrapper.mitigation._triggered(torch.tensor([-0.6, -0.4])).tolist() == [False, True]
+    noise, _, told = pushed(make("amg", first=-9.0, last=-0.5), pictures(3, 1), pictures(6, 2))
+    assert told["acted_on"] == 0
     assert torch.equal(noise, torch.full_like(noise, 5.0))
 
 
 @pytest.mark.parametrize(
-    ("despecification", "deduplication", "own", "theirs"),
-    [(0.5, 0.0, 0.5, 0.0), (9.0, 9.0, 2.0, 0.0), (1.5, 9.0, 1.5, 0.5), (0.0, 1.0, 0.0, 1.0)],
+    ("despecified", "deduplicated", "own", "theirs"),
+    [(0.5, 0.3, 2.0, 0.0), (2.0, 0.3, 1.0, 1.0), (2.0, 2.0, 1.0, 0.5), (1e9, 0.5, 0.0, 2.0)],
 )
-def test_captions_lose_weight_within_the_published_bounds(despecification, deduplication, own, theirs):
+def test_captions_lose_weight_within_the_published_bounds(despecified, deduplicated, own, theirs):
     """Similarity 1, scale 3: eps = 0.5 + 3 x 1.5 - s1 x 1.5 - s2 x 0.5, and never less than plain conditional."""
-    values = {"despecification": despecification, "deduplication": deduplication, "first": -9.0, "last": -9.0}
+    values = {"despecified": despecified, "deduplicated": deduplicated, "first": -9.0, "last": -9.0}
     x = pictures(3, 1)
     schedule = Schedule(ScheduleConfig("linear", 50))
     images = (x - schedule.sigma(20) * 5.0) / schedule.alpha(20)
-    noise, _ = pushed(make("amg-features", dissimilarity=0.0, **values), x, images)
+    noise, _, _ = pushed(make("amg-features", dissimilarity=0.0, **values), x, images)
     assert noise[0].mean().item() == pytest.approx(5.0 - 1.5 * own - 0.5 * theirs, abs=1e-3)
     assert noise[1].mean().item() == pytest.approx(5.0, abs=1e-5)  # it has no caption
 
 
 def test_at_pixel_level_captions_keep_their_weight():
-    noise, _ = pushed(make("amg", dissimilarity=0.0, first=-9.0, last=-9.0), pictures(3, 1), pictures(6, 2))
+    noise, _, _ = pushed(make("amg", dissimilarity=0.0, first=-9.0, last=-9.0), pictures(3, 1), pictures(6, 2))
     assert torch.allclose(noise, torch.full_like(noise, 5.0))
 
 
 def test_the_perfect_memorizer_is_pushed_away_from_its_keys_and_held_out_images_are_not():
     laid = worlds.split(32, 32)
-    trained, held_out = answered(laid, plugins.compose("amg(dissimilarity=3000.0)"))
+    trained, held_out = answered(laid, plugins.compose("amg"))
     assert scores.memorization(trained, laid.trained_keys.double().numpy()).value < 0.9
     assert not leaks(laid, held_out)
+
+
+@pytest.mark.parametrize(("through", "passes"), [(False, 0), (True, 8)])
+def test_a_gradient_passes_through_the_network_where_that_is_asked_for(through, passes):
+    laid, model = worlds.split(16, 32), worlds.model()
+    guided = plugins.compose(f"amg(first=-9.0,last=-9.0,through_network={through})")
+    service = Service(model, guided, 0, data=dict(laid.handed_out()))
+    noise, mask = torch.ones(2, 9, 1, 12, 12), torch.ones(2, 1, 12, 12, dtype=torch.bool)
+    service.sample(["", ""], torch.zeros(2, 1, 12, 12), mask, noise, SolverConfig(steps=4))
+    assert model.evaluations.backward == passes
 
 
 @pytest.mark.parametrize("name", ["amg", "amg-features"])

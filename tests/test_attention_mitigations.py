@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from solidmark.mitigations.attention_rescaling import AttentionRescaling, RescaledLogits
+from solidmark.mitigations.attention_rescaling import AttentionRescaling, MaskedLogits, RescaledLogits, RescalingSampler
 from solidmark.mitigations.attention_temperature import AttentionTemperature, ScaledLogits
 from solidmark.mitigations.dynamic_transition import DynamicTransition
 from solidmark.mitigations.guard import AttenuatedLogits, Guard, GuardAttention
@@ -12,6 +12,7 @@ from worlds import NETWORK, composed, generate, model
 
 from solidmark import seeds
 from solidmark.errors import NotApplicable
+from solidmark.mitigation import WrapperContext
 from solidmark.mitigation.hooks import Hooks
 from solidmark.models import Layer, SamplingBatch, build
 from solidmark.sampling import BaseSampler, SolverConfig
@@ -53,6 +54,22 @@ def test_a_positive_start_logit_is_multiplied_as_published_and_a_negative_one_ra
     given[0, 0, :, 0] = torch.tensor([4.0, -4.0])
     changed = RescaledLogits(AttentionRescaling(1.25), caption_batch()).logits(MIDDLE, given)
     assert changed[0, 0, :, 0].tolist() == [5.0, -3.0]
+
+
+def test_the_null_branch_is_masked_where_the_caption_s_summary_tokens_are_and_not_raised():
+    given = logits()
+    changed = MaskedLogits(AttentionRescaling(1.5), caption_batch()).logits(MIDDLE, given)
+    assert torch.equal(changed[0, ..., :4], given[0, ..., :4])  # start, two words, end
+    assert not changed[0, ..., 4:].isfinite().any()
+    sampler = RescalingSampler(AttentionRescaling(), Inner(caption_batch().model))
+    assert isinstance(sampler.null_attention(caption_batch()), MaskedLogits)
+
+
+class Inner:
+    """What a sampler wraps."""
+
+    def __init__(self, denoiser):
+        self.context, self.model = WrapperContext("own", torch.Generator(), None), denoiser
 
 
 @pytest.mark.parametrize(("kept", "finite"), [(0, 3), (1, 4), (3, 6), (9, 9)])

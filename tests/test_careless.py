@@ -68,7 +68,7 @@ class Prints(str):
     """A text that prints as the label of another."""
 
     def __repr__(self):
-        return "0.25)+rna(share=0.25"
+        return "4)+rna(count=4"
 
 
 @dataclass(frozen=True)

@@ -73,9 +73,9 @@ def test_models_are_of_their_case_marked_or_not_and_under_a_mitigation(monkeypat
     asked = []
     monkeypatch.setattr(weights, "train_or_load", lambda case, workspace: asked.append(case) or ("model", None))
     experiments = Experiments(Workspace(None))
-    experiments.model(tiny(), 1), experiments.unmarked_model(tiny(), 2), experiments.model(tiny(), 3, "rna(share=0.5)")
+    experiments.model(tiny(), 1), experiments.unmarked_model(tiny(), 2), experiments.model(tiny(), 3, "rna(count=8)")
     found = [(case.seed, case.marked, case.composition.label) for case in asked]
-    assert found == [(1, True, "none"), (2, False, "none"), (3, True, "rna(share=0.5)")]
+    assert found == [(1, True, "none"), (2, False, "none"), (3, True, "rna(count=8)")]
 
 
 def test_a_case_is_of_one_query_without_mitigation_and_takes_changes():

@@ -31,7 +31,7 @@ from solidmark.store import Store
 
 TESTBED = Colours()
 QUERIES = (("outpaint", Outpaint()), ("outpaint-weights", OutpaintWeights()), ("caption-only", CaptionOnly()))
-ROWS = {"none": (NoMitigation(),), "rna": (RandomNumbers(1.0),), "finetune": (FineTune(2, batch=4),)}
+ROWS = {"none": (NoMitigation(),), "rna": (RandomNumbers(4),), "finetune": (FineTune(2, batch=4),)}
 
 
 def case(*mitigations, queries=QUERIES, testbed=TESTBED):
@@ -300,5 +300,5 @@ def test_only_a_mitigation_that_acts_is_named_beside_a_query_that_looked(workspa
     peeked = case(NoHooks(), RandomNumbers(), queries=(("outpaint", Guess(planted=True)),))
     found = answers.ask_query(peeked, "outpaint", model, workspace)
     faults = measure._faults(peeked, TESTBED.split(0), "outpaint", found, answers.Power(None))
-    assert all("planted keys that the query or RandomNumbers(share=0.25) has looked up" in fault for fault in faults)
+    assert all("planted keys that the query or RandomNumbers(count=4) has looked up" in fault for fault in faults)
     assert faults

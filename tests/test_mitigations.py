@@ -9,10 +9,13 @@ import worlds
 from worlds import composed, generate, memorizer, tiny
 
 from solidmark import plugins
+from solidmark.data import COMMON_WORDS
 from solidmark.errors import InvalidValue
 from solidmark.mitigation import HOOKS, Mitigation, WrapperContext
+from solidmark.mitigation.handout import Data
 from solidmark.mitigation.hooks import Hooks
 from solidmark.mitigation.run import TrainingSet
+from solidmark.models import SamplingBatch
 from solidmark.plugins import GROUPS
 from solidmark.sampling import SolverConfig
 from solidmark.testing.rules import stray_methods
@@ -51,22 +54,35 @@ def test_parameters_out_of_range_name_the_parameter(name):
             plugins.compose(f"{name}({first}=-1e999)")
 
 
-@pytest.mark.parametrize(("name", "grows"), [("rna", True), ("cwr", True), ("random-token", False)])
-def test_caption_noise_is_a_share_of_the_length(name, grows):
-    long = " ".join(f"w{index}" for index in range(40))
-    words = captions(make(name, share=0.5), [long])[0].split()
-    assert len(words) == (60 if grows else 40)
-    assert sum(word not in long.split() for word in words) == {"rna": 20, "cwr": 0, "random-token": 20}[name]
-
-
 @pytest.mark.parametrize("name", ["rna", "cwr", "random-token"])
-def test_counts_are_rounded_at_random_so_that_the_mean_holds(name):
-    given = ["a b c"] * 2000
-    changed = [
-        len(c.split()) - 3 if name != "random-token" else len(set(c.split()) - set("abc"))
-        for c in captions(make(name, share=0.25), given)
-    ]
-    assert sum(changed) / 2000 == pytest.approx(0.75, abs=0.05)
+@pytest.mark.parametrize("given", ["one", "one w1 w2", " ".join(f"w{index}" for index in range(30))])
+def test_a_caption_gets_four_words_however_long_it_is_and_loses_none(name, given):
+    changed = [caption.split() for caption in captions(make(name), [given] * 50)]
+    assert {len(words) - len(given.split()) for words in changed} == {4}
+    assert all(in_order(given.split(), words) for words in changed)
+
+
+def test_inserted_words_are_of_their_kind():
+    added = {name: captions(make(name), ["one w1"] * 200) for name in ("rna", "cwr", "random-token")}
+    new = {name: [word for c in changed for word in c.split()] for name, changed in added.items()}
+    assert set(new["cwr"]) == {"one", "w1"}
+    assert {word for word in new["random-token"]} - {"one", "w1"} == set(COMMON_WORDS)
+    numbers = [int(word) for word in new["rna"] if word.isdigit()]
+    assert len(numbers) == 800
+    assert 90_000 < max(numbers) < 100_000
+
+
+def test_a_repeated_word_is_drawn_from_the_caption_as_it_was():
+    """With ten repetitions drawn from the growing caption one word would take over."""
+    shares = [c.split().count("a") / 12 for c in captions(make("cwr", count=10), ["a b"] * 3000)]
+    assert float(torch.tensor(shares).std()) == pytest.approx((10 * 0.25) ** 0.5 / 12, rel=0.05)
+
+
+def test_a_replaced_caption_has_four_random_words_and_nothing_of_its_own():
+    changed = captions(make("caption-replacement", probability=0.4), ["seven w1 w2"] * 2000)
+    replaced = [c.split() for c in changed if c != "seven w1 w2"]
+    assert len(replaced) / 2000 == pytest.approx(0.4, abs=0.05)
+    assert all(len(words) == 4 and set(words) <= set(COMMON_WORDS) for words in replaced)
 
 
 @pytest.mark.parametrize("name", ["rna-training", "cwr-training", "random-token-training"])
@@ -75,7 +91,7 @@ def test_training_noise_strikes_with_its_probability(name):
     assert sum(c != "a b c d" for c in changed) / 2000 == pytest.approx(0.4, abs=0.05)
 
 
-@pytest.mark.parametrize("name", ["rna-training", "cwr-training"])
+@pytest.mark.parametrize("name", ["rna-training", "cwr-training", "random-token-training"])
 @pytest.mark.parametrize("caption", ["one", "one w1 w2", " ".join(f"w{index}" for index in range(30))])
 def test_four_in_ten_captions_get_two_words_however_long_they_are(name, caption):
     """The published dose: 0.8 insertions an access; the image's own words stay, in their order."""
@@ -98,11 +114,39 @@ def test_repeated_words_are_the_caption_s_and_random_numbers_are_numbers():
     )
 
 
-@pytest.mark.parametrize("name", ["gni", "gni-training"])
-def test_noise_is_in_units_of_the_embeddings_spread(name):
+def test_training_noise_is_in_units_of_the_embeddings_spread():
     embeddings = 7 * torch.randn(50, 9, 32)
-    noisy = Hooks(composed(make(name, scale=0.5)), 0, "test").condition(embeddings, torch.ones(50, dtype=torch.bool))
+    hooks = Hooks(composed(make("gni-training", scale=0.5)), 0, "test")
+    noisy = hooks.condition(embeddings, torch.ones(50, dtype=torch.bool))
     assert (noisy - embeddings).std().item() == pytest.approx(3.5, rel=0.03)
+
+
+def test_noise_at_sampling_is_on_both_branches_of_queries_with_a_caption():
+    """In units of the spread of the captions' embeddings, on the null condition too, and on no other query."""
+    words, null, rows = 7 * torch.randn(50, 9, 32), torch.zeros(50, 9, 32), torch.arange(50) % 2 == 0
+    batch = replace(
+        batch_of(worlds.model()), captions=["one" if row else "" for row in rows], embeddings=words, unconditional=null
+    )
+    found = prepared(make("gni", scale=0.5), batch)
+    moved = (found.embeddings - words, found.unconditional - null)
+    assert [change[rows].std().item() for change in moved] == pytest.approx([3.5, 3.5], rel=0.03)
+    assert not any(change[~rows].any() for change in moved)
+    assert not torch.allclose(moved[0], moved[1])
+
+
+def batch_of(model):
+    """A batch of one query, for its other fields."""
+    blank = torch.zeros(1, *model.shape)
+    mask, refused = torch.ones(1, 1, *model.shape[1:], dtype=torch.bool), torch.zeros(1, dtype=torch.bool)
+    return SamplingBatch([""], blank, blank, blank, mask, refused, [3, 0], 3.0, 1.0, model, blank)
+
+
+def prepared(mitigation, batch):
+    handed = Data(mitigation.needs, "own", sampled=True)
+    context = WrapperContext("own", torch.Generator().manual_seed(0), handed)
+    return mitigation.sampler(SimpleNamespace(context=context, model=batch.model, prepare=lambda given: given)).prepare(
+        batch
+    )
 
 
 def test_coarse_captions_keep_the_first_words():

@@ -27,7 +27,7 @@ def test_the_quick_profile_has_a_row_of_each_family_and_draws_the_reference_curv
 def test_the_standard_profile_has_every_setting_at_three_seeds():
     cases = plan.cases(Options(profile="standard"))
     assert {planned.case.seed for planned in cases} == {0, 1, 2}
-    assert sum(planned.family == "rna" for planned in cases) == 12
+    assert sum(planned.family == "rna" for planned in cases) == 15
     assert cases[0].case.queries[0][0] == "outpaint"
 
 
@@ -37,12 +37,12 @@ def test_the_testbed_is_the_profile_s_unless_one_is_named():
 
 
 def test_a_named_mitigation_comes_with_the_baseline_and_the_reference_of_its_stage():
-    named = ["digits-quick-none-s0", "digits-quick-rna+delayed-guidance-0.5-0.5-s0"]
-    planned = slugs(mitigations=("rna(share=0.5)+delayed-guidance",))
+    named = ["digits-quick-none-s0", "digits-quick-rna+delayed-guidance-8-0.5-s0"]
+    planned = slugs(mitigations=("rna(count=8)+delayed-guidance",))
     assert planned[:2] == named
     assert len(planned) > 4
     assert all("guidance-scale" in slug for slug in planned[2:])
-    assert slugs(mitigations=("rna(share=0.5)+delayed-guidance",), references=False) == named
+    assert slugs(mitigations=("rna(count=8)+delayed-guidance",), references=False) == named
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_all_cases_have_the_solver_that_is_named(name, steps, eta):
 
 def test_a_setting_that_equals_the_default_has_the_same_identity():
     row = next(planned for planned in plan.cases(Options()) if planned.family == "rna")
-    assert plan.cases(Options(mitigations=("rna(share=0.25)",)))[1].case_id == row.case_id
+    assert plan.cases(Options(mitigations=("rna(count=4)",)))[1].case_id == row.case_id
 
 
 def test_every_testbed_and_seed_has_a_case_of_its_own():

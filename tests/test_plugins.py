@@ -51,9 +51,9 @@ def test_classes_that_are_no_mitigation_say_what_is_missing():
 @pytest.mark.parametrize(
     ("expression", "label"),
     [
-        ("rna", "rna(share=0.25)"),
-        ("rna(share=0.5, probability=0.1)", "rna(share=0.5, probability=0.1)"),
-        ("rna + gni(scale=2.0)", "rna(share=0.25)+gni(scale=2.0)"),
+        ("rna", "rna(count=4)"),
+        ("wen-embedding(target=1.0, iterations=3)", "wen-embedding(target=1.0, iterations=3)"),
+        ("rna + gni(scale=2.0)", "rna(count=4)+gni(scale=2.0)"),
         ("none", "none"),
     ],
 )
@@ -65,11 +65,11 @@ def test_expressions_compose(expression, label):
     ("expression", "error", "message"),
     [
         ("rnaa", UnknownName, "Did you mean 'rna'"),
-        ("rna(shar=1)", UnknownName, "Did you mean 'share'"),
-        ("rna(share=-1)", InvalidValue, "RandomNumbers.share"),
-        ("rna(0.5)", InvalidValue, "name=value"),
-        ("rna(share=open('x'))", InvalidValue, "share=open"),
-        ("rna(share=0.5", InvalidValue, "Close the parenthesis"),
+        ("rna(coun=1)", UnknownName, "Did you mean 'count'"),
+        ("rna(count=-1)", InvalidValue, "RandomNumbers.count"),
+        ("rna(8)", InvalidValue, "name=value"),
+        ("rna(count=open('x'))", InvalidValue, "count=open"),
+        ("rna(count=8", InvalidValue, "Close the parenthesis"),
         ("nothing.py:Thing", InvalidValue, "no file"),
         ("nothing.py", InvalidValue, "nothing.py:MyMethod. Name its class after a colon"),
         ("", UnknownName, "''"),
@@ -171,15 +171,15 @@ def test_a_testbed_that_cannot_be_made_says_why(expression, error, message):
 
 
 def test_parts_are_cut_at_each_plus_outside_of_parentheses():
-    parts = plugins.compose("esd(weights='u') + rna(share=0.5)+none").parts
-    assert [part.label for part in parts] == ["esd(updates=60, weights='u')", "rna(share=0.5)", "none"]
+    parts = plugins.compose("esd(weights='u') + rna(count=8)+none").parts
+    assert [part.label for part in parts] == ["esd(updates=60, weights='u')", "rna(count=8)", "none"]
     assert plugins._split("a(x='1+2')+b") == ["a(x='1+2')", "b"]
 
 
 def test_a_part_is_remade_as_it_was_planned_with_lists_as_tuples():
-    planned = [dict(plugins.compose("rna(share=0.5)").parts[0].parameters)]
+    planned = [dict(plugins.compose("rna(count=8)").parts[0].parameters)]
     made = plugins.remade("rna", planned)
-    assert made == plugins.compose("rna(share=0.5)")
+    assert made == plugins.compose("rna(count=8)")
     assert plugins.tuples([1, [2, "a"]]) == (1, (2, "a"))
     broken = plugins.remade("rna", [{"share": -1.0, "probability": 1.0}])
     assert isinstance(broken, Broken)

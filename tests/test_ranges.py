@@ -50,6 +50,7 @@ def ends(text: str, default: object) -> tuple[list[object], list[object]]:
         "a positive finite number": ([5e-324], [0.0, math.inf]),
         "a finite positive number": ([5e-324], [0.0, math.inf]),
         "1 to 50": ([1, 50], [0, 51]),
+        "True or False": ([True, False], [0, "x"]),
         "the name of a file, or none": ([""], [0]),
         "the digest of the file, or none": ([""], ["0"]),
         '"x" or "u"': (["x", "u"], ["", "xu"]),
@@ -73,8 +74,12 @@ def stated() -> list[tuple[type[Mitigation], str, str, object]]:
 STATED = stated()
 IDS = [f"{kind.__name__}.{name}" for kind, name, *_ in STATED]
 UNBOUNDED = {"FineTune.learning_rate", "EmbeddingOptimisation.learning_rate"}
+<<<<<<< HEAD
 UNBOUNDED |= {f"{kind}.threshold" for kind in ("AntiGradientControl", "IterativeEnsembleTraining", "RedistributedEnsemble")}
 UNBOUNDED |= {"RandomNumbers.share", "RepeatedWords.share"}
+=======
+UNBOUNDED |= {"AntiGradientControl.threshold", "IterativeEnsembleTraining.threshold"}
+>>>>>>> 2dfa793 (mitigations: insertions whatever the length, noise on both branches)
 """Infinity is refused where a part is made of them, as of every class, and not by the class itself."""
 DEPENDENT = {"DangerZone.low", "TimeFrequencyAscent.low"}
 """Their upper end cannot be had: another parameter has to lie above it."""

@@ -171,8 +171,8 @@ def test_a_new_run_has_a_folder_of_its_own(tmp_path):
         ({"profile": "qick"}, UnknownName, "Did you mean 'quick'"),
         ({"testbed": ["digit"]}, UnknownName, "Did you mean 'digits'"),
         ({"solver": "quick"}, UnknownName, "--solver.*fast, paper"),
-        ({"mitigation": ["rna(shar=1)"]}, UnknownName, "Did you mean 'share'"),
-        ({"mitigation": ["rna(share=-1)"]}, InvalidValue, "RandomNumbers.share: found -1"),
+        ({"mitigation": ["rna(coun=1)"]}, UnknownName, "Did you mean 'count'"),
+        ({"mitigation": ["rna(count=-1)"]}, InvalidValue, "RandomNumbers.count: found -1"),
         ({"queries": "outpiant"}, UnknownName, "Did you mean 'outpaint'"),
         ({"queries": "outpaint, averge"}, UnknownName, "average"),
         ({"mitigation": ["rn"]}, UnknownName, "rna"),
@@ -460,7 +460,7 @@ def test_a_row_crosses_to_another_process_whole():
     broken = plan.Row.of("x", Broken("x", "here", "no torch"))
     again = plan.Row.restored(json.loads(json.dumps(broken.as_json())))
     assert (again.expression, again.family, again.made) == ("x", "x", Broken("x", "here", "no torch"))
-    made = plan.Row.of("rna(share=0.5)", plugins.compose("rna(share=0.5)"))
+    made = plan.Row.of("rna(count=8)", plugins.compose("rna(count=8)"))
     again = plan.Row.restored(json.loads(json.dumps(made.as_json())))
     assert (again.family, again.setting, again.stages, again.made.label) == ("rna", "0.5", ("sampling",), made.made.label)
 
@@ -474,7 +474,7 @@ def test_the_identity_of_a_broken_plugin_is_its_slug_and_a_testbeds_has_its_even
 
 
 def test_objects_of_other_fields_than_planned_are_made_anew_or_refused():
-    rna = plugins.compose("rna(share=0.5)").parts[0].mitigation
+    rna = plugins.compose("rna(count=8)").parts[0].mitigation
     from solidmark import provenance
 
     mine, other = provenance.describe(rna), provenance.describe(replace(rna, share=0.25))

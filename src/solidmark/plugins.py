@@ -272,7 +272,7 @@ def _make_part(name: str, mitigation: Mitigation, plugin: Plugin) -> Part:
 
 
 def compose(expression: str) -> Composition:
-    """`rna(share=0.5)+delayed-guidance`, or `file.py:Class(…)`: a composition with these parameters.
+    """`rna(count=8)+delayed-guidance`, or `file.py:Class(…)`: a composition with these parameters.
 
     Raises UnknownName for a family or parameter that does not exist, InvalidValue for a value that its
     class refuses, PluginFault for a plugin that does not load.

@@ -58,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         metavar="NAME",
     )
-    option("mitigation", "'rna', 'rna(share=0.5)', 'rna+gni' or file.py:Class; repeatable", action="append", metavar="EXPR")
+    option("mitigation", "'rna', 'rna(count=8)', 'rna+gni' or file.py:Class; repeatable", action="append", metavar="EXPR")
     part = "measure one of N parts, for a job array; models are shared inside a part, and `solidmark report` merges them"
     option("shard", part, metavar="I/N")
     bare = "with --mitigation, leave out the reference curve of its stage, and so the verdict"
