@@ -74,12 +74,7 @@ def stated() -> list[tuple[type[Mitigation], str, str, object]]:
 STATED = stated()
 IDS = [f"{kind.__name__}.{name}" for kind, name, *_ in STATED]
 UNBOUNDED = {"FineTune.learning_rate", "EmbeddingOptimisation.learning_rate"}
-<<<<<<< HEAD
 UNBOUNDED |= {f"{kind}.threshold" for kind in ("AntiGradientControl", "IterativeEnsembleTraining", "RedistributedEnsemble")}
-UNBOUNDED |= {"RandomNumbers.share", "RepeatedWords.share"}
-=======
-UNBOUNDED |= {"AntiGradientControl.threshold", "IterativeEnsembleTraining.threshold"}
->>>>>>> 2dfa793 (mitigations: insertions whatever the length, noise on both branches)
 """Infinity is refused where a part is made of them, as of every class, and not by the class itself."""
 DEPENDENT = {"DangerZone.low", "TimeFrequencyAscent.low"}
 """Their upper end cannot be had: another parameter has to lie above it."""
