@@ -22,8 +22,8 @@ def by_chunks(batch: SamplingBatch, change: Callable[[SamplingBatch], SamplingBa
     if len(batch.captions) <= size:
         return change(batch)
     parts = [change(part) for part in _chunks(batch, size)]
-    joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in ("noise", "embeddings")}
-    return replace(batch, **joined)
+    noise, embeddings = torch.cat([part.noise for part in parts]), torch.cat([part.embeddings for part in parts])
+    return replace(batch, noise=noise, embeddings=embeddings)
 
 
 def _chunks(batch: SamplingBatch, size: int) -> Iterator[SamplingBatch]:

@@ -12,13 +12,15 @@ from test_attention_mitigations import CAPTIONS, caption_batch
 from worlds import generate, model
 
 from solidmark.mitigation import WrapperContext
+from solidmark.mitigation.handout import Data
 from solidmark.models import Model
 from solidmark.models.latent import LatentNetwork
 
 
 def wrapped(mitigation, batch, **inner):
     """The mitigation's wrapper round an inner one with these methods."""
-    context = WrapperContext("own", torch.Generator().manual_seed(0), None)
+    handed = Data(mitigation.needs, "own", sampled=True)
+    context = WrapperContext("own", torch.Generator().manual_seed(0), handed)
     return mitigation.sampler(SimpleNamespace(context=context, model=batch.model, prepare=lambda given: given, **inner))
 
 

@@ -38,7 +38,7 @@ def test_the_finest_layers_of_the_encoder_are_chosen_and_the_middle_where_there_
 def test_the_map_is_that_of_the_last_step_alone_in_the_shape_of_the_image():
     batch = caption_batch()
     found, steps = ending_map(batch, rng()), list(sample_steps(batch, rng()))
-    attention, last = EndingAttention(batch), steps[-2][1]  # the sample that the last step begins with
+    attention, last = EndingAttention(batch), steps[-2].x  # the sample that the last step begins with
     batch.model.predict(
         batch.with_observed(last, last, batch.times[-1]), batch.times[-1], batch.embeddings, attention=attention
     )

@@ -181,10 +181,10 @@ def test_a_part_is_remade_as_it_was_planned_with_lists_as_tuples():
     made = plugins.remade("rna", planned)
     assert made == plugins.compose("rna(count=8)")
     assert plugins.tuples([1, [2, "a"]]) == (1, (2, "a"))
-    broken = plugins.remade("rna", [{"share": -1.0, "probability": 1.0}])
+    broken = plugins.remade("rna", [{"count": -1}])
     assert isinstance(broken, Broken)
-    assert "share" in broken.reason
-    assert broken.origin.startswith("planned by another process as [{'share': -1.0")
+    assert "count" in broken.reason
+    assert broken.origin.startswith("planned by another process as [{'count': -1")
 
 
 @pytest.mark.parametrize(("own", "most"), [(True, 200), (False, 50)])
