@@ -90,7 +90,8 @@ class FewDimensions(Detector):
 
     def score(self, batch: SamplingBatch, rng: Generator) -> Tensor:
         """-FLIPD as a share of the dimensions, from a sampling run and three evaluations a prompt."""
-        *_, (_, _, x0) = sample_steps(batch, rng)
+        *_, last = sample_steps(batch, rng)
+        x0 = last.clean
         t, schedule = round(self.level * batch.model.schedule.steps), batch.model.schedule
         probes = torch.randn(x0.shape, generator=rng).to(x0)
 
