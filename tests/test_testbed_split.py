@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from solidmark import seeds
+from solidmark import plugins, seeds
 from solidmark.errors import InvalidValue
 from solidmark.marks import Border
+from solidmark.measurement.case import Case
+from solidmark.mitigation.composition import Composition
 from solidmark.testbed import JUDGED, Labelled, Testbed, _balanced, _distinct, _few
 
 COUNT = 400
@@ -213,3 +215,33 @@ def test_a_testbed_takes_nothing_unless_it_says_so():
     made = replace(Traced(), trained=10)
     assert (made.outlook(1, 1, 1.0, made.solvers["fast"], "cpu"), made.stored_bytes()) == ([], 0)
     assert seeds.numpy_rng(0, "a").random() != seeds.numpy_rng(0, "b").random()
+
+
+def test_the_first_split_of_the_digits_is_that_of_the_published_records():
+    laid = plugins.testbed("digits")[1].split(0)
+    for keys, drawn in (
+        (laid.trained_keys, [0.8849, 0.9809, 0.8773]),
+        (laid.held_out_keys, [0.4467, 0.4986, 0.0824]),
+        (laid.other_keys, [0.7123, 0.5849, 0.9749]),
+    ):
+        assert keys[0, :3].tolist() == pytest.approx(drawn, abs=1e-4)
+    assert (laid.trained.ids[:3], laid.held_out.ids[:3], laid.forget[:4]) == (
+        [941, 444, 2223],
+        [2958, 3056, 3173],
+        [0, 3, 5, 8],
+    )
+    assert laid.trained.captions[:2] == ["four w240 w222", "two w318 w324"]
+    assert (laid.held_out.captions[0], laid.calibration.captions[0]) == ("two w162 w170", "six w9 w134")
+    assert laid.fresh_captions[:2] == ["zero w169 w102", "one w440 w236"]
+    sums = [float(part.sum()) for part in (laid.trained.images, laid.calibration.images, laid.other_reference)]
+    assert sums == pytest.approx([1252.25, 5032.8125, 4956.0])
+
+
+def test_the_identity_of_the_baseline_is_that_of_earlier_versions():
+    bed, outpaint = plugins.testbed("digits")[1], plugins.instance("solidmark.queries", "query", "outpaint")
+    asked = Case("digits", bed, Composition(), 0, (("outpaint", outpaint),), bed.solvers["fast"])
+    assert asked.case_id == "31a7d28a8c97ac05"
+    others = [replace(asked, seed=1), replace(asked, testbed_name="other"), replace(asked, solver=bed.solvers["ddim"])]
+    others += [replace(asked, testbed=replace(bed, held_out=64)), replace(asked, queries=(("other", outpaint),))]
+    others += [replace(asked, composition=plugins.compose("rna"))]
+    assert len({one.case_id for one in (asked, *others)}) == 7
