@@ -1,12 +1,15 @@
 # What continuous integration runs. BIN is the folder of the environment's commands.
 BIN ?= .venv/bin
 
-.PHONY: setup check test benchmark results
+# Where torch comes from: on a machine without GPU the index of its CPU wheels saves gigabytes.
+TORCH ?=
+
+.PHONY: setup check test benchmark results docs
 
 setup:
 	python3 -m venv .venv
-	.venv/bin/pip install torch==2.13.0
-	.venv/bin/pip install -e '.[test,check]'
+	.venv/bin/pip install torch==2.13.0 $(if $(TORCH),--index-url $(TORCH))
+	.venv/bin/pip install -e '.[test,check,docs]'
 
 check:
 	$(BIN)/ruff check .
@@ -23,3 +26,7 @@ benchmark:
 results:
 	$(BIN)/python -m solidmark.benchmark.claims results --into build/claims
 	$(BIN)/solidmark report results build/claims --into build/results
+
+# The documentation, from docs/, README, design notes and the code, into build/site; a warning is an error.
+docs:
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

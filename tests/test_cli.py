@@ -152,9 +152,9 @@ def test_names_of_module_and_class_follow_the_package(name, module, kind):
     assert (new.module_name(name), new.class_name(name)) == (module, kind)
 
 
-def test_a_new_package_has_three_files_that_name_it(tmp_path):
+def test_a_new_package_has_files_that_name_it(tmp_path):
     written = new.write("quiet-words", tmp_path)
-    places = ["pyproject.toml", "quiet_words.py", "tests/test_quiet_words.py"]
+    places = ["pyproject.toml", "quiet_words.py", "tests/test_quiet_words.py", ".github/workflows/solidmark.yml"]
     assert [path.relative_to(tmp_path / "quiet-words").as_posix() for path in written] == places
     assert 'quiet-words = "quiet_words:QuietWords"' in written[0].read_text()
     classes = [node.name for node in ast.parse(written[1].read_text()).body if isinstance(node, ast.ClassDef)]

@@ -13,6 +13,7 @@ from solidmark.runner.shards import Shard
 ROOT = Path(__file__).parents[1]
 SLURM = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "8"}
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "results/README.md", "design/many_machines.md"]
+DOCUMENTS += sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
 
 
 def scripts(document):

@@ -51,8 +51,10 @@ def parser() -> argparse.ArgumentParser:
 
 def _report(options: argparse.Namespace) -> int:
     from .leaderboard.render import render
+    from .runner import step_summary
 
     rendered = render(options.runs, options.into)
+    step_summary.append(rendered.board)
     for path in rendered.written:
         print(path)
     faults = [*rendered.damaged, *rendered.faults]

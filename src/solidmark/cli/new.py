@@ -28,7 +28,7 @@ def class_name(name: str) -> str:
 
 
 def write(name: str, into: Path) -> list[Path]:
-    """Write `into/name` with pyproject.toml, one mitigation and one test: the paths, the one to edit second.
+    """Write `into/name` with a mitigation, a test and a workflow for GitHub: the paths, the one to edit second.
 
     Raises InvalidValue for a name that cannot be a package's, that is taken, or whose folder exists or cannot be written.
     """
@@ -38,6 +38,7 @@ def write(name: str, into: Path) -> list[Path]:
         "pyproject.toml": "pyproject.toml.j2",
         f"{module}.py": "module.py.j2",
         f"tests/test_{module}.py": "test_module.py.j2",
+        ".github/workflows/solidmark.yml": "workflow.yml.j2",
     }
     loader = PackageLoader("solidmark.cli", "templates")
     templates = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
