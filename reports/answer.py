@@ -53,6 +53,7 @@ class First:
     """What the first screen says of one testbed."""
 
     facts: TestbedFacts
+    decides: bool
     headline: str
     sure: str
     models: str
@@ -78,6 +79,7 @@ def _first(number: int, board: Leaderboard, facts: TestbedFacts, found: Answer) 
     drawn = [overview(f"{name}-{number}", found, comparison, narrow=name == "narrow") for name in ("wide", "narrow")]
     return First(
         facts,
+        found.decides,
         _headline(found, facts),
         _sure(found, comparison.keys_only),
         f"{prose.sentence(prose.sizes(board, facts))}.",

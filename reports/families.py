@@ -97,7 +97,7 @@ def _part(name: str, board: Leaderboard, facts: TestbedFacts, rows: list[Row], f
         word if found.decides or place.role is not Role.FAMILY else "",
         verdicts,
         curves,
-        _columns(rows, found.places),
+        _columns(rows, found.places, decides=found.decides),
         [card for card in claims if _about(card, facts)],
         gallery.extremes(shown, runs) if shown.ok else None,
         "; ".join(reasons),
@@ -126,12 +126,16 @@ def _about(card: Card, facts: TestbedFacts) -> bool:
     return where in ("", facts.name)
 
 
-def _columns(rows: Sequence[Row], places: dict[str, Place]) -> tuple[Column[Row], ...]:
+def _columns(rows: Sequence[Row], places: dict[str, Place], *, decides: bool) -> tuple[Column[Row], ...]:
     """What the settings of a family differ in; a column that says nothing of any is left out."""
     columns: list[Column[Row]] = [
         Column("parameters", "setting", "Its parameters.", TEXT, lambda r: r.setting or r.mitigation),
         Column(
-            "verdict", "verdict here", "What it wears, or why it wears none.", TEXT, lambda r: _worn(places[r.mitigation])
+            "verdict",
+            "verdict here",
+            "What it wears, or why it wears none.",
+            TEXT,
+            lambda r: _worn(places[r.mitigation]) if decides else None,
         ),
         Column("keys", "keys", "M*.", NUMBER, remembered.keys, note="M*, chance 0", better="lower"),
         Column("weights", "keys, with weights", "M* over all queries.", NUMBER, _weights, note="all queries, chance 0"),

@@ -20,6 +20,9 @@ from .anchors import anchor
 from .plot import LEAST, MOST, Frame, axes, bar, drawing, line, mark, places
 from .remembered import remembered
 
+ROOM = 110
+"""A name of a reference needs so much room beside its curve; else it stands below it."""
+
 SIGNS = {CurveVerdict.REAL: "✓", CurveVerdict.EQUAL: "=", CurveVerdict.WORSE: "✗", CurveVerdict.UNDECIDED: "?"}
 
 
@@ -31,7 +34,7 @@ class Overview:
     alternative: str
 
 
-WIDE = Frame(800, 36, 520, 10, 700, 556, 20)
+WIDE = Frame(820, 36, 500, 10, 700, 536, 20)
 NARROW = Frame(384, 32, 178, 10, 600, 194, 18)
 
 
@@ -46,7 +49,7 @@ def overview(name: str, found: Answer, comparison: MatchedComparison, *, narrow:
     parts = [
         axes(frame, comparison.axis),
         *(_reference(frame, curve, narrow=narrow) for curve in references),
-        *_named(frame, named),
+        *_named(frame, named, decides=found.decides),
     ]
     alternative = _alternative(found, references)
     return Overview(drawing(frame, "overview", name, alternative, parts), alternative)
@@ -64,16 +67,21 @@ def _reference(frame: Frame, curve: Curve, *, narrow: bool) -> Markup:
     if narrow or not drawn:
         return drawn
     (x, y), end = places(frame, curve)[-1], frame.x(1 - WIDEST)
-    label = Markup('<text class="name" x="{:.0f}" y="{:.1f}" text-anchor="end">{}</text>')
-    return drawn + label.format(min(x, end) - 5, y + 4, curve.family)
+    label = Markup('<text class="name" x="{:.0f}" y="{:.1f}" text-anchor="{}">{}</text>')
+    if min(x, end) < frame.left + ROOM:
+        return drawn + label.format(x + 6, y + 16, "start", curve.family)
+    return drawn + label.format(min(x, end) - 5, y + 4, "end", curve.family)
 
 
-def _named(frame: Frame, shown: Sequence[Shown]) -> list[Markup]:
-    """Each family with its name; names stand in a column, nearest to where they belong."""
+def _named(frame: Frame, shown: Sequence[Shown], *, decides: bool) -> list[Markup]:
+    """Each family with its name; names stand in a column, nearest to where they belong. Too few seeds give no sign."""
     ordered = sorted(shown, key=lambda one: -(one.place.worst or 0.0))
     wanted = [frame.y(one.place.worst or 0.0) for one in ordered]
     at = spread(wanted, frame.line, frame.top + 6, frame.bottom - 2)
-    return [_one(frame, one, y) for one, y in zip(ordered, at, strict=True)]
+    return [
+        _one(frame, one, y, _sign(one) if decides or one.place.role is not Role.FAMILY else "")
+        for one, y in zip(ordered, at, strict=True)
+    ]
 
 
 def spread(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
@@ -92,7 +100,7 @@ def spread(wanted: Sequence[float], apart: float, low: float, high: float) -> li
     return [min(max(base, low), max(end, low)) + index * apart for index, base in enumerate(level)]
 
 
-def _one(frame: Frame, one: Shown, label: float) -> Markup:
+def _one(frame: Frame, one: Shown, label: float, sign: str) -> Markup:
     place, row = one.place, one.row
     kept, worst = place.kept or 0.0, place.worst or 0.0
     x, y = frame.x(kept), frame.y(worst)
@@ -102,7 +110,7 @@ def _one(frame: Frame, one: Shown, label: float) -> Markup:
     tip = f"{row.mitigation}: {place.worse} {worst:z.2f} [{limits[0]:z.2f}, {limits[1]:z.2f}], keeps {100 * kept:.0f} %"
     edge = " ▸" if kept > MOST else " ◂" if kept < LEAST else ""
     text = '<text x="{:g}" y="{:.1f}"><tspan class="sign">{}</tspan> {}{} <tspan class="value">{:z.2f}</tspan></text>'
-    words = Markup(text).format(frame.labels, label + 4, _sign(one), row.family, edge, worst)
+    words = Markup(text).format(frame.labels, label + 4, sign, row.family, edge, worst)
     whole = Markup('<a class="{}" href="#{}"><title>{}</title>').format(_look(one), anchor(row), tip)
     drawn = Markup(leader) + bar(frame, kept, limits) + mark(frame, kept, worst, _shape(one))
     return whole + drawn + words + Markup("</a>")

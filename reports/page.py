@@ -12,6 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from solidmark.leaderboard import NO_CLASS, Estimate, Leaderboard, TestbedFacts
+from solidmark.leaderboard.answer import Answer
+from solidmark.leaderboard.placing import STANDING
 
 from . import (
     agreement,
@@ -25,6 +27,7 @@ from . import (
     matched_table,
     prose,
     ranking_table,
+    wrong,
 )
 from .anchors import anchor
 from .columns import solver_text, table
@@ -81,8 +84,14 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         first=answer.first_screens(board, found),
         sheet=sheet(board, found) if board.rows else None,
         signs=SIGNS,
+        standing=STANDING,
+        wrong=wrong.wrong(board),
         suites=[_suite(number, suite) for number, suite in enumerate(finding_cards.suites(board))],
-        testbeds=(testbeds := [_testbed(number, board, facts, runs) for number, facts in enumerate(board.testbeds)]),
+        testbeds=(
+            testbeds := [
+                _testbed(number, board, facts, one, runs) for number, (facts, one) in enumerate(zip(board.testbeds, found))
+            ]
+        ),
         has_maps=any(picture.generated for one in testbeds for wall in one.walls for picture in wall.pictures),
     )
 
@@ -101,12 +110,13 @@ class TestbedPage:
     """What the page shows of one testbed."""
 
     facts: TestbedFacts
+    decides: bool
     matched: matched.Section
     walls: list[gallery.Wall]
 
 
-def _testbed(number: int, board: Leaderboard, facts: TestbedFacts, runs: Sequence[Path]) -> TestbedPage:
-    return TestbedPage(facts, matched.section(number, board, facts), gallery.walls(board, facts, runs))
+def _testbed(number: int, board: Leaderboard, facts: TestbedFacts, found: Answer, runs: Sequence[Path]) -> TestbedPage:
+    return TestbedPage(facts, found.decides, matched.section(number, board, facts), gallery.walls(board, facts, runs))
 
 
 LONG = ("reason", "setting", "disagreement", "worn", "dose", "reported")
@@ -163,9 +173,9 @@ def probability(p: float) -> str:
 
 
 def link_arxiv(text: str) -> Markup:
-    """Text with its arXiv numbers as links; everything else is escaped."""
+    """Text with its arXiv numbers as links, and what stands between backticks as code; everything else is escaped."""
     parts = re.split(r"(arXiv \d{4}\.\d{4,5})", text)
-    return Markup("").join(_link(part) if index % 2 else escape(part) for index, part in enumerate(parts))
+    return Markup("").join(_link(part) if index % 2 else code(part) for index, part in enumerate(parts))
 
 
 def _link(reference: str) -> Markup:

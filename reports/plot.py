@@ -72,8 +72,8 @@ def axes(frame: Frame, axis: str) -> Markup:
 
 def kept_words(axis: str) -> str:
     """`accuracy kept, of the baseline`."""
-    title = next(each.title for each in AXES if each.name == axis)
-    return f"{title} kept, of the baseline"
+    found = next(each for each in AXES if each.name == axis)
+    return "what the Fréchet distance leaves of utility" if found.falling else f"{found.title} kept, of the baseline"
 
 
 def line(frame: Frame, curve: Curve, looks: str, *, flat: bool = False) -> Markup:

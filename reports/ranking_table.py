@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from solidmark.leaderboard import Leaderboard, MatchedComparison, RankedFamily, Row, TestbedFacts
 from solidmark.leaderboard.curves import MATCHED
 from solidmark.leaderboard.measures import CONTENT
+from solidmark.leaderboard.paired import FEWEST
 
 from .table import OVER_SEEDS, PLAIN, TEXT, TIMES, Column
 
@@ -55,7 +56,32 @@ def without_rank(comparison: MatchedComparison) -> str:
 def ranking_columns(comparison: MatchedComparison) -> tuple[Column[RankingLine], ...]:
     """The columns of the ranking: by both yardsticks, where content was measured."""
     matched = (_matched(),) if comparison.keys_only else _worse_of_both()
-    return (*_WHO, *matched, *_SETTING)
+    ranking = comparison.leading_ranking(comparison.axis)
+    told = ranking is not None and ranking.pairs > 0
+    return (*_ranks(told=told), *_WHO, *matched, *_SETTING)
+
+
+def _ranks(*, told: bool) -> tuple[Column[RankingLine], ...]:
+    """Rank and groups; a dash where no two families could be compared, as with one seed."""
+    missing = "its content was not measured" if told else f"a rank needs {FEWEST} seeds"
+    return (
+        Column(
+            "ranks",
+            "rank",
+            "The ranks that it may have.",
+            TEXT,
+            lambda line: line.family.ranks if line.ranked and told else None,
+            missing=missing,
+        ),
+        Column(
+            "groups",
+            "groups",
+            "Families that share a letter do not differ significantly.",
+            TEXT,
+            lambda line: " ".join(line.family.groups) if line.ranked and told else None,
+            missing=missing,
+        ),
+    )
 
 
 def _label(line: RankingLine) -> str:
@@ -120,22 +146,6 @@ def _worse(line: RankingLine) -> str | None:
 
 
 _WHO: tuple[Column[RankingLine], ...] = (
-    Column(
-        "ranks",
-        "rank",
-        "The ranks that it may have.",
-        TEXT,
-        lambda line: line.family.ranks if line.ranked else None,
-        missing="its content was not measured",
-    ),
-    Column(
-        "groups",
-        "groups",
-        "Families that share a letter do not differ significantly.",
-        TEXT,
-        lambda line: " ".join(line.family.groups) if line.ranked else None,
-        missing="its content was not measured",
-    ),
     Column("family", "family", "The technique.", TEXT, _label),
     Column("stage", "stage", "When it acts.", TEXT, lambda line: line.family.stage),
 )

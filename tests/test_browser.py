@@ -6,6 +6,7 @@ are skipped.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from PIL import Image
 from record_samples import case, content, finding, scored, utility
 from solidmark.reports import page
 
@@ -38,7 +41,9 @@ def of_testbed(name: str, real: int) -> Iterator[dict[str, Any]]:
             asked = {query: scored(m + 0.01 * seed - 0.02 * number) for number, query in enumerate(QUERIES)}
             shown = content(0.5 + m / 2, 0.5 + m / 2.1, error=0.02)
             given = {"testbed": name, "utility": utility(right), "content": shown, "queries": asked, "fidelity": "B", **more}
-            yield case(label, m, seed, stage, case_id=f"{name}-{label}-{seed}", **given)
+            yield case(
+                label, m, seed, stage, case_id="".join(c for c in f"{name}-{label}-{seed}" if c not in "(=)"), **given
+            )
 
     yield from family("none", 0.85, "none", 200)
     for m, right in ((0.8, 190), (0.6, 150)):
@@ -59,11 +64,24 @@ def board() -> Leaderboard:
     return build_leaderboard([*of_testbed("one", 2), *of_testbed("two", 3), failed, claim, finding()], ["a note"])
 
 
+def pictures(run: Path, case_id: str) -> None:
+    """The per-image file of three trained images and a held-out one."""
+    png = io.BytesIO()
+    Image.new("L", (8, 8), 90).save(png, "PNG")
+    images = dict.fromkeys(("as_trained", "as_asked", "as_answered"), png.getvalue())
+    asked = {"query": "outpaint", "key": [0.0, 0.47, 0.5, 1.0], "prediction": [0.1, 0.5, 0.4, 0.9], **images}
+    rows = [{**asked, "caption": f"image {n}", "combined_p": 0.01 * 10**-n, "trained": n < 3} for n in range(4)]
+    (run / "per_image").mkdir(exist_ok=True)
+    pd.DataFrame(rows).to_parquet(run / "per_image" / f"{case_id}.parquet")
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("page") / "leaderboard.html"
-    path.write_text(page.render(board(), []))
-    return path
+    run, made = tmp_path_factory.mktemp("page"), board()
+    for name in ("none", "family-0(strength=196)", "family-1(strength=196)"):
+        pictures(run, next(row for row in made.rows if row.mitigation == name).attempts[0].case_id)
+    (run / "leaderboard.html").write_text(page.render(made, [run]))
+    return run / "leaderboard.html"
 
 
 @pytest.fixture(scope="module")
@@ -218,8 +236,6 @@ def test_on_paper_no_column_is_cut(site: Any) -> None:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_screenshot_of_the_first_screen_is_not_blank(site: Any, width: int, tmp_path: Path) -> None:
-    from PIL import Image
-
     site.set_viewport_size({"width": width, "height": 900})
     site.screenshot(path=tmp_path / "first.png")
     with Image.open(tmp_path / "first.png") as picture:
