@@ -1,13 +1,23 @@
 """Adversarial fine-tuning (DoRI): search embeddings that bring a forgotten image back, and train another image on them."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.api import Data, Examples, Model, NotApplicable, draw_noised_batch, join, minimize_loss
+from solidmark.api import (
+    Data,
+    Examples,
+    Model,
+    NotApplicable,
+    Recipe,
+    draw_noised_batch,
+    follow_direction,
+    join,
+    mean_gradients,
+    minimize_loss,
+)
 
 from ._dori_claims import DORI
 from ._origins import ATTACKED
@@ -23,16 +33,18 @@ class AdversarialFineTuning(Mitigation):
     L is the denoising loss. y is an embedding of the image. The search starts from that of its caption and takes `search`
     steps of Adam at 0.1 with fresh noise and times. x' is a surrogate for x, drawn by the model before it is changed.
 
-    Published: surrogates from a pruned model with the same prompt, 50 steps on 8 draws, 5 epochs, all weights. Here a
-    surrogate is drawn without a caption, four an image, since pruning is a mitigation of its own. A search step has two
-    draws. A round has `updates` steps at a tenth of the recipe's rate, and half of the trained pairs carry the caption
-    itself. Cost a round: `search` x 2 images for each of the forget list and `updates` x 2 batches, forward and backward.
+    Published: surrogates from a pruned model with the same prompt, 50 steps on 8 draws, 5 epochs, all weights; no code could
+    be read. Here a surrogate is drawn without a caption, four an image, since pruning is a mitigation of its own. So a
+    surrogate may be of any class, and class words of forgotten captions are taught other classes, which the published ones
+    do not do. A search step has two draws. A round has `updates` steps at a tenth of the training's rate (`rate`), and half
+    of the trained pairs carry the caption itself. Retained images have timesteps and dropped captions as in the training.
+    Cost a round: `search` x 2 images for each of the forget list and `updates` x 2 batches, forward and backward.
     """
 
     rounds: int = 5
     updates: int = 20
     search: int = 50
-    learning_rate: float = 3e-4
+    rate: float = 0.1
     batch: int = 32
 
     needs = Needs.FORGET | Needs.CAPTIONS
@@ -52,19 +64,25 @@ class AdversarialFineTuning(Mitigation):
         self.expect(self.rounds >= 1, "rounds", "at least 1")
         self.expect(self.updates >= 1, "updates", "at least 1")
         self.expect(self.search >= 1, "search", "at least 1")
-        self.expect(0 < self.learning_rate < float("inf"), "learning_rate", "a positive number")
+        self.expect(0 < self.rate < float("inf"), "rate", "a positive finite number")
         self.expect(self.batch >= 1, "batch", "at least 1")
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
         """The model after all rounds. Raises NotApplicable on a model without conditions."""
-        surrogates = draw_surrogates(model, data.forget, rng)
+        surrogates = draw_surrogates(model, data.forget, rng, data.recipe.part)
         for _ in range(self.rounds):
-            found = self._search(model, data.forget, rng)
-            minimize_loss(model, partial(self._loss, model, data, surrogates, found, rng), self.updates, self.learning_rate)
+            found = self._search(model, data.forget, rng, data.recipe)
+            self._train(model, data, surrogates, found, rng)
         return model
 
-    def _search(self, model: Model, forget: Examples, rng: Generator) -> Tensor:
-        """An embedding for each forgotten image, (N, ...), at which its denoising loss is low."""
+    def _search(self, model: Model, forget: Examples, rng: Generator, recipe: Recipe) -> Tensor:
+        """An embedding for each forgotten image, (N, ...), at which its denoising loss is low, a few images at once."""
+        size = max(1, recipe.part // DRAWS)
+        parts = [forget.take(rows) for rows in torch.arange(len(forget)).split(size)]
+        return torch.cat([self._search_for(model, part, rng) for part in parts])
+
+    def _search_for(self, model: Model, forget: Examples, rng: Generator) -> Tensor:
+        """The same for a few images at once."""
         start = model.embed(forget.captions).detach()
         if not start.flatten(1).shape[1]:
             cure = "Choose a testbed with captions."
@@ -78,13 +96,24 @@ class AdversarialFineTuning(Mitigation):
         minimize_loss(model, loss, self.search, SEARCH_RATE, [embeddings], weight_decay=0.0)
         return embeddings.detach()
 
-    def _loss(self, model: Model, data: Data, surrogates: Examples, found: Tensor, rng: Generator) -> Tensor:
-        """The loss of a batch of retained images and of one of surrogates, half under `found`, half under their captions."""
-        retained = draw_noised_batch(model, data.retain, rng, self.batch).losses(model).mean()
-        indices = torch.randint(len(surrogates), (self.batch,), generator=rng)
+    def _train(self, model: Model, data: Data, surrogates: Examples, found: Tensor, rng: Generator) -> None:
+        """The updates of a round."""
+
+        def loss(count: int) -> Tensor:
+            return self._loss(model, data, surrogates, found, rng, count)
+
+        def direction(parameters: list[nn.Parameter]) -> list[Tensor]:
+            return mean_gradients(loss, self.batch, data.recipe, parameters)
+
+        follow_direction(model, direction, self.updates, self.rate * data.recipe.full_rate)
+
+    def _loss(self, model: Model, data: Data, surrogates: Examples, found: Tensor, rng: Generator, count: int) -> Tensor:
+        """The loss of `count` retained images and as many surrogates, half under `found`, half under their captions."""
+        retained = draw_noised_batch(model, data.retain, rng, count, data.recipe).losses(model).mean()
+        indices = torch.randint(len(surrogates), (count,), generator=rng)
         batch = draw_noised_batch(model, surrogates.take(indices), rng)
         embeddings = model.embed(batch.captions)
-        adversarial = torch.arange(self.batch, device=embeddings.device) % 2 == 0
+        adversarial = (torch.rand(count, generator=rng) < 0.5).to(embeddings.device)
         chosen = found[(indices % len(data.forget)).to(found.device)]
         mixed = torch.where(adversarial.reshape(-1, *[1] * (embeddings.ndim - 1)), chosen, embeddings)
         return retained + batch.losses(model, mixed).mean()
@@ -95,10 +124,15 @@ class AdversarialFineTuning(Mitigation):
 
 
 @torch.no_grad()
-def draw_surrogates(model: Model, forget: Examples, rng: Generator) -> Examples:
-    """Images that the model draws without a caption, SURROGATES for each of the list, all in turn, with its captions."""
+def draw_surrogates(model: Model, forget: Examples, rng: Generator, part: int) -> Examples:
+    """Images that the model draws without a caption, SURROGATES for each of the list, all in turn, with its captions.
+
+    `part` are drawn at once.
+    """
     several = join([forget] * SURROGATES)
-    noise = torch.randn((len(several), *model.shape), generator=rng).to(model.device)
-    times = model.schedule.times(min(25, model.schedule.steps))
-    *_, (_, _, last) = model.trajectory(model.embed([""] * len(several)), noise, times)
-    return several.with_images(model.decode(last.clean).cpu())
+    noise = torch.randn((len(several), *model.shape), generator=rng)
+    times, images = model.schedule.times(min(25, model.schedule.steps)), []
+    for some in noise.split(part):
+        *_, (_, _, last) = model.trajectory(model.embed([""] * len(some)), some.to(model.device), times)
+        images.append(model.decode(last.clean).cpu())
+    return several.with_images(torch.cat(images))

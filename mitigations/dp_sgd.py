@@ -15,8 +15,8 @@ from ._extras import import_extra
 from ._per_image import per_image_gradients
 from ._privacy import add_or_remove, replace_one
 
-CHUNK = 32
-"""Images whose gradients are in memory at once: 100 MB for the digits network."""
+CHUNK, NUMBERS = 32, 2**28
+"""Images whose gradients are in memory at once, 100 MB for the digits network, and numbers that these may have together."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class DPSGD(Mitigation):
         return PrivateTrainer(self, inner)
 
     def settings(self) -> "list[DPSGD]":
-        """The sweep, weakest first: from clipping alone to the noise of a real claim."""
+        """The sweep, weakest first: from clipping alone to noise of a claim, which on digits is still a weak one."""
         return [DPSGD(noise) for noise in (0.0, 0.003, 0.01, 0.03, 1.0)]
 
 
@@ -109,7 +109,8 @@ class PrivateTrainer(Trainer):
     def update(self, indices: Tensor) -> None:
         """One noisy step, also on an empty batch: nothing may show which images were in it."""
         summed = [torch.zeros_like(parameter) for parameter in self.run.parameters()]
-        for chunk in indices.split(max(1, CHUNK // self.mitigation.draws)) if len(indices) else ():
+        at_once = min(CHUNK, NUMBERS // max(1, sum(total.numel() for total in summed)))
+        for chunk in indices.split(max(1, at_once // self.mitigation.draws)) if len(indices) else ():
             self._add_clipped(summed, per_image_gradients(self.run, chunk, self.mitigation.draws))
         expected, scale = self.share * len(self.copies), self.mitigation.noise * self.mitigation.clip
         self.run.apply([(total + scale * self._normal(total)) / expected for total in summed])

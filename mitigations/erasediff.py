@@ -1,13 +1,16 @@
 """EraseDiff: train a wrong target for the forget list, as far as the retained images allow and slightly further."""
 
+import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.api import Data, Model, draw_noised_batch, follow_direction, gradients
+from solidmark.api import Data, Model, draw_noised_batch, follow_direction, mean_gradients
+
+from ._relabelling import draw_other_captions
 
 
 @dataclass(frozen=True)
@@ -16,16 +19,24 @@ class EraseDiff(Mitigation):
 
     The update is the vector nearest to ∇L_R that lowers L_E at least at the rate η ‖∇L_E‖²:
     ∇L_R + λ ∇L_E with λ = max(0, η - <∇L_R, ∇L_E> / ‖∇L_E‖²). The minimum of L_E is a constant in θ. So the inner steps
-    with which the published code estimates it change no gradient, and are left out. Code and paper differ: the code's λ
-    is max(0, η - cos(∇L_R, ∇L_E)), and it makes x_t with u. Here x_t has the noise of the training, as in SISS's
-    re-implementation. Published: η 0.1, Adam at 1e-4, a few epochs. Here the rate is a tenth of the recipe's. `push` is
-    η. Cost: two batches an update.
+    with which the published code estimates it change no gradient, and are left out. `push` is η, published 0.1.
+
+    Code and paper differ. The code's default is a fixed λ of 0.1 (`weight`); its other λ, which was never its default, is
+    max(0, η - cos(∇L_R, ∇L_E)). Of its versions some take u for the noise of x_t as well, and one aims at the model's own
+    prediction under a random other class in place of u, which is `target` "class", here the caption of a retained image.
+    `erasediff(target='class', weight=0.1)` is that code. Here x_t has the noise of the training, as in SISS's
+    re-implementation. Published: Adam at 1e-4, a few epochs, no caption dropped, uniform timesteps. Here the rate is a tenth
+    of the training's (`rate`), timesteps and dropped captions are those of the training in L_R, and in L_E no caption is
+    dropped. The median of λ is reported. Errors are of the predicted noise, whatever the network predicts. Cost: two batches
+    an update, a third one forward for "class".
     """
 
     push: float = 0.1
     updates: int = 60
-    learning_rate: float = 3e-4
+    rate: float = 0.1
     batch: int = 32
+    target: str = "uniform"
+    weight: float | None = None
 
     needs = Needs.FORGET
     reference = "Erasing Undesirable Influence in Diffusion Models, arXiv 2401.05779"
@@ -36,33 +47,51 @@ class EraseDiff(Mitigation):
     def __post_init__(self) -> None:
         self.expect(0 <= self.push < float("inf"), "push", "a finite number of at least 0")
         self.expect(self.updates >= 1, "updates", "at least 1")
-        self.expect(0 < self.learning_rate < float("inf"), "learning_rate", "a positive number")
+        self.expect(0 < self.rate < float("inf"), "rate", "a positive finite number")
         self.expect(self.batch >= 1, "batch", "at least 1")
+        self.expect(self.target in ("uniform", "class"), "target", '"uniform" or "class"')
+        fixed = self.weight is None or 0 <= self.weight < float("inf")
+        self.expect(fixed, "weight", "None or a finite number of at least 0")
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
-        """The model after the constrained descent."""
+        """The model after the constrained descent. Raises NotApplicable where all captions are equal, for "class"."""
+        weights = list[float]()
+
+        def retained(count: int) -> Tensor:
+            return draw_noised_batch(model, data.retain, rng, count, data.recipe).losses(model).mean()
+
+        def erased(count: int) -> Tensor:
+            return self._erasing_loss(model, data, rng, count)
 
         def direction(parameters: list[nn.Parameter]) -> list[Tensor]:
-            retained = draw_noised_batch(model, data.retain, rng, self.batch).losses(model).mean()
-            erased = self._erasing_loss(model, data, rng)
-            return combine(gradients(retained, parameters), gradients(erased, parameters), self.push)
+            keeping, erasing = (mean_gradients(loss, self.batch, data.recipe, parameters) for loss in (retained, erased))
+            weight = constrained(keeping, erasing, self.push) if self.weight is None else self.weight
+            weights.append(float(weight))
+            return [k + weight * e for k, e in zip(keeping, erasing, strict=True)]
 
-        return follow_direction(model, direction, self.updates, self.learning_rate)
+        follow_direction(model, direction, self.updates, self.rate * data.recipe.full_rate)
+        data.report("weight", statistics.median(weights))
+        return model
 
-    def _erasing_loss(self, model: Model, data: Data, rng: Generator) -> Tensor:
-        """Mean squared distance of the predicted noise from uniform noise, on one batch."""
-        batch = draw_noised_batch(model, data.forget, rng, self.batch)
-        wrong = torch.rand(batch.noise.shape, generator=rng).to(batch.noise.device)
+    def _erasing_loss(self, model: Model, data: Data, rng: Generator, count: int) -> Tensor:
+        """Mean squared distance of the predicted noise of forgotten images from the wrong target, on `count` of them."""
+        batch = draw_noised_batch(model, data.forget, rng, count)
+        if self.target == "uniform":
+            wrong = torch.rand(batch.noise.shape, generator=rng).to(batch.noise.device)
+        else:
+            others = draw_other_captions("erasediff", batch.captions, data.retain.captions, rng)
+            with torch.no_grad():
+                wrong = replace(batch, captions=others).predict(model).noise
         return (batch.predict(model).noise - wrong).square().mean()
 
     def settings(self) -> "list[EraseDiff]":
-        """The sweep, weakest first: a larger and larger push, and more updates."""
-        return [EraseDiff(0.01, updates=15), EraseDiff(), EraseDiff(1.0), EraseDiff(1.0, updates=300)]
+        """The sweep, weakest first: the released default, then a larger and larger push, and more updates."""
+        released = EraseDiff(target="class", weight=0.1)
+        return [released, EraseDiff(0.01, updates=15), EraseDiff(), EraseDiff(1.0), EraseDiff(1.0, updates=300)]
 
 
-def combine(keeping: Sequence[Tensor], erasing: Sequence[Tensor], push: float) -> list[Tensor]:
-    """The vector nearest to `keeping` whose product with `erasing` is at least push ‖erasing‖²."""
+def constrained(keeping: Sequence[Tensor], erasing: Sequence[Tensor], push: float) -> Tensor:
+    """λ for which keeping + λ erasing is the nearest vector whose product with `erasing` is at least push ‖erasing‖²."""
     along = torch.stack([(k * e).sum() for k, e in zip(keeping, erasing, strict=True)]).sum()
     square = torch.stack([e.square().sum() for e in erasing]).sum()
-    weight = (push - along / square).clamp(min=0) if square > 0 else square
-    return [k + weight * e for k, e in zip(keeping, erasing, strict=True)]
+    return (push - along / square).clamp(min=0) if square > 0 else square

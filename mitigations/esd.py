@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.api import Data, Model, NotApplicable, minimize_loss
+from solidmark.api import Data, Model, NotApplicable, follow_direction, mean_gradients
 
 from ._dori_claims import DORI
 from ._origins import EDITED
@@ -21,15 +21,18 @@ class ErasedConcepts(Mitigation):
 
     x_t is drawn by the model itself: DDIM from noise with guidance 3, stopped at a random step for each update. c is a
     caption of the forget list; its images are not used. `away` is η, published 1. `weights` "x" trains the
-    cross-attention alone (published for what a prompt names), "u" all but that (for what appears without being named).
-    Published: 1,000 iterations at 1e-5, batch 1 and one concept; the code for diffusers has 200 at 5e-5. Here every
-    forgotten caption is a concept, the batch has `batch` of them, and the rate is a tenth of the recipe's. Cost:
-    `updates` partial samplings of up to 25 steps, and a batch forward and backward each.
+    cross-attention alone (published for what a prompt names), "u" all but that (for what appears without being named; the
+    older code leaves out output and time embedding as well, today's the norms). x_t is of the model in training, as in the
+    older code; today's script samples from the model as it was. Published: 1,000 iterations at 1e-5, batch 1, one concept
+    and 50 steps; the code for diffusers has 200 at 5e-5. Here every forgotten caption is a concept, the batch has `batch` of
+    them, sampling has 25 steps, and the rate is a tenth of the training's (`rate`). Errors are of the predicted noise,
+    whatever the network predicts. Cost: `updates` partial samplings of up to 25 steps, and a batch forward and backward
+    each.
     """
 
     updates: int = 60
     away: float = 1.0
-    learning_rate: float = 3e-4
+    rate: float = 0.1
     batch: int = 16
     weights: str = "x"
 
@@ -45,7 +48,7 @@ class ErasedConcepts(Mitigation):
     def __post_init__(self) -> None:
         self.expect(self.updates >= 1, "updates", "at least 1")
         self.expect(0 <= self.away < float("inf"), "away", "a finite number of at least 0")
-        self.expect(0 < self.learning_rate < float("inf"), "learning_rate", "a positive number")
+        self.expect(0 < self.rate < float("inf"), "rate", "a positive finite number")
         self.expect(self.batch >= 1, "batch", "at least 1")
         self.expect(self.weights in ("x", "u"), "weights", '"x" or "u"')
 
@@ -54,12 +57,16 @@ class ErasedConcepts(Mitigation):
         frozen, captions = model.copy().frozen(), data.forget.captions
         frozen.evaluations = model.evaluations
 
-        def loss() -> Tensor:
-            chosen = [captions[index] for index in torch.randint(len(captions), (self.batch,), generator=rng).tolist()]
+        def loss(count: int) -> Tensor:
+            chosen = [captions[index] for index in torch.randint(len(captions), (count,), generator=rng).tolist()]
             x, t = self._partial(model, chosen, rng)
             return (model.predict(x, t, model.embed(chosen)).noise - self._target(frozen, x, t, chosen)).square().mean()
 
-        return minimize_loss(model, loss, self.updates, self.learning_rate, self._chosen_weights(model), weight_decay=0.0)
+        def direction(parameters: list[nn.Parameter]) -> list[Tensor]:
+            return mean_gradients(loss, self.batch, data.recipe, parameters)
+
+        rate, weights = self.rate * data.recipe.full_rate, self._chosen_weights(model)
+        return follow_direction(model, direction, self.updates, rate, weights, weight_decay=0.0)
 
     def _chosen_weights(self, model: Model) -> list[nn.Parameter]:
         """The weights of the cross-attention, or the network's others."""

@@ -95,7 +95,8 @@ class NeuronsForGood(Mitigation):
     """The same search for the captions of the forget list. All neurons found are silenced in the weights, for every caption.
 
     Their rows of to_v are set to zero. Published: silencing up to 750 neurons of all memorized prompts, of 7 layers with up
-    to 1,280 each, does not change the Fréchet distance. A small testbed has one layer of 64.
+    to 1,280 each, does not change the Fréchet distance. A small testbed has one layer of 64, so that a row there says little
+    of the published method: what is memorized may lie where it cannot reach.
     """
 
     deviations: float = 1.0
@@ -134,6 +135,10 @@ class NeuronsForGood(Mitigation):
     def settings(self) -> "Sequence[NeuronsForGood]":
         """The sweep of `NeuronsAQuery`. In the weakest setting some seeds have no caption to search."""
         return [NeuronsForGood(deviations) for deviations in (1.0, 0.5, 0.0, -1.0, -4.0)]
+
+
+CELLS = 512 * 144
+"""Cells of x that go through the model at once: 512 images of 12 x 12, or 18 latents of 64 x 64."""
 
 
 class Search:
@@ -205,7 +210,7 @@ class Search:
     def differences(self, embeddings: Tensor, silent: Tensor) -> Tensor:
         """The noise differences eps - x_T with these neurons silent, scaled to [0, 1] a channel, (B, S, C, H, W)."""
         seeds, pieces = len(self.noise), []
-        for rows in torch.arange(len(embeddings)).split(max(1, 512 // seeds)):
+        for rows in torch.arange(len(embeddings)).split(max(1, min(512, CELLS // self.noise[0, 0].numel()) // seeds)):
             attention = SilentNeurons(self.layers, silent[rows].repeat_interleave(seeds, dim=0))
             x = self.noise.repeat(len(rows), 1, 1, 1)
             repeated = embeddings[rows].repeat_interleave(seeds, dim=0)

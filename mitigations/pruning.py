@@ -14,8 +14,9 @@ from solidmark.api import Data, Model
 class RandomPruning(Mitigation):
     """Set a random `share` of the weights to zero: round(share x size) in each matrix and kernel.
 
-    A control for methods that prune chosen weights. Denoiser and text encoder are pruned. Biases and norms, which are
-    vectors, stay as they are. Cost: none.
+    A control for methods that prune chosen weights: once, without training between or after, where the cited work prunes,
+    trains again and repeats. Denoiser and text encoder are pruned, a given encoder not. Biases and norms, which are vectors,
+    stay as they are. Cost: none.
     """
 
     share: float = 0.05
@@ -30,10 +31,14 @@ class RandomPruning(Mitigation):
     @torch.no_grad()
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
         """The model without those weights."""
+        count = total = 0
         for weight in model.parameters():
+            total += weight.numel()
             if weight.ndim > 1:
                 removed = self._rank(weight, rng).flatten().argsort()[: round(self.share * weight.numel())]
                 weight.view(-1)[removed] = 0.0
+                count += len(removed)
+        data.report("removed_share", count / total)
         return model
 
     def _rank(self, weight: Tensor, rng: Generator) -> Tensor:

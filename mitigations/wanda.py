@@ -24,8 +24,12 @@ class Wanda(Mitigation):
     under the empty caption. The choices of the first `timesteps` of 50 are united. Published: share 0.01 to 0.02, 10
     timesteps, guidance 7.5, scores from both branches. Here the scores are of the conditional branch alone, at guidance 3
     and eta 0. The published code scales the inputs of each position to unit norm first, for half precision. The paper does
-    not, nor do we. Small testbeds have a single feed-forward layer, of 16,384 weights. Cost: 3 evaluations a timestep and
-    caption.
+    not, nor do we. "One at least" is ours. Cost: 3 evaluations a timestep and caption.
+
+    Stable Diffusion has 16 such layers. Small testbeds have a single one in the middle block, of 16,384 of 748,612 weights:
+    even a share of 1, which removes every weight that beats the base, leaves M at 0.81. So a row there says nothing of the
+    published method: it cannot reach what it would have to remove (fidelity B). The share of the layers' weights that was
+    removed is reported.
     """
 
     share: float = 0.01
@@ -34,6 +38,7 @@ class Wanda(Mitigation):
     needs = Needs.FORGET | Needs.CAPTIONS
     reference = "Memorized Images in Diffusion Models share a Subspace that can be Located and Deleted, arXiv 2406.18566"
     stream = "solidmark.mitigations.wanda.Wanda"
+    fidelity = "B"
     claims = (
         Claim("Pruning 1 % of the weights removes the memorized images.", below=0.2, origin=EDITED),
         dori_claim(
@@ -50,20 +55,32 @@ class Wanda(Mitigation):
         """The model without the chosen weights. Raises NotApplicable without feed-forward layers."""
         captions = data.forget.captions
         noise = torch.randn((len(captions), *model.shape), generator=rng).to(model.device)
-        target = self._norms(model, captions, noise)
-        base = self._norms(model, [""] * len(captions), noise)
-        removed = 0
+        target = self._norms(model, captions, noise, data.recipe.part)
+        base = self._norms(model, [""] * len(captions), noise, data.recipe.part)
+        removed = total = 0
         for name, layer in feed_forward(model).items():
             pairs = zip(target, base, strict=True)
             masks = [choose(score(layer.weight, t[name]), score(layer.weight, b[name]), self.share) for t, b in pairs]
             mask = torch.stack(masks).any(dim=0)
             layer.weight.masked_fill_(mask, 0.0)
-            removed += int(mask.sum())
+            removed, total = removed + int(mask.sum()), total + mask.numel()
         data.report("removed_weights", removed)
+        data.report("removed_share", removed / total)
         return model
 
-    def _norms(self, model: Model, captions: Sequence[str], noise: Tensor) -> list[dict[str, Tensor]]:
-        """For each timestep the norm of every input of every layer, (columns,), by the layer's name."""
+    def _norms(self, model: Model, captions: Sequence[str], noise: Tensor, part: int) -> list[dict[str, Tensor]]:
+        """For each timestep the norm of every input of every layer, (columns,), by the layer's name.
+
+        `part` captions go through the model at once.
+        """
+        parts = zip(torch.arange(len(captions)).split(part), noise.split(part), strict=True)
+        every = [self._norms_of(model, [captions[row] for row in rows.tolist()], some) for rows, some in parts]
+        return [
+            {name: torch.stack([norms[name] for norms in at_once]).norm(dim=0) for name in at_once[0]}
+            for at_once in zip(*every, strict=True)
+        ]
+
+    def _norms_of(self, model: Model, captions: Sequence[str], noise: Tensor) -> list[dict[str, Tensor]]:
         norms = []
         with record_input_norms(feed_forward(model)) as last:
             run = model.trajectory(model.embed(captions), noise, model.schedule.times(STEPS), GUIDANCE)

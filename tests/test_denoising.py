@@ -1,10 +1,14 @@
 """Denoising losses outside the loop: independent sums, and a minimisation of chosen parameters alone."""
 
+from dataclasses import replace
+
+import pytest
 import torch
 import worlds
 
 from solidmark import seeds
 from solidmark.models import denoising
+from solidmark.models.denoising import draw_noised_batch, mean_gradients, parts_of
 
 
 def trainable():
@@ -36,3 +40,35 @@ def test_only_the_parameters_that_are_named_change():
     denoising.minimize_loss(model, lambda: batch.losses(model).mean(), 1, 1e-2, parameters=[chosen])
     assert all(torch.equal(a, b) for a, b in zip(others, before, strict=True))
     assert len(batch.captions) == 4
+
+
+def batch_as_in_training(count=4000, **numbers):
+    recipe = replace(worlds.tiny().recipe, **numbers)
+    examples = worlds.examples(3)
+    return draw_noised_batch(trainable(), examples, torch.Generator().manual_seed(0), count, recipe)
+
+
+def test_a_batch_as_in_the_training_drops_its_share_of_captions():
+    captions = batch_as_in_training(caption_dropout=0.3).captions
+    assert captions.count("") / 4000 == pytest.approx(0.3, abs=0.03)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 2.0])
+def test_a_batch_as_in_the_training_has_its_timesteps(power):
+    """Of a density that grows as t^power the mean is (power + 1) / (power + 2) of the schedule."""
+    share = (batch_as_in_training(timestep_power=power).t.float().mean() + 0.5) / 50
+    assert share.item() == pytest.approx((power + 1) / (power + 2), abs=0.02)
+
+
+@pytest.mark.parametrize(("accumulate", "sizes"), [(1, [8, 2]), (3, [3, 3, 3, 1]), (8, [1] * 10)])
+def test_the_parts_of_a_batch_are_no_larger_than_those_of_the_training(accumulate, sizes):
+    assert list(parts_of(10, replace(worlds.tiny().recipe, accumulate=accumulate))) == sizes
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_gradients_in_parts_are_those_of_the_whole_mean(accumulate):
+    """The mean over ten numbers w x has the gradient mean(x), however it is cut into parts."""
+    weight, numbers = torch.nn.Parameter(torch.ones(())), iter(torch.arange(10.0))
+    recipe = replace(worlds.tiny().recipe, accumulate=accumulate)
+    found = mean_gradients(lambda n: weight * sum(next(numbers) for _ in range(n)) / n, 10, recipe, [weight])
+    assert found[0].item() == pytest.approx(4.5)

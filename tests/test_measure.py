@@ -124,7 +124,7 @@ def test_the_heading_says_what_was_measured(records):
         "control": False,
         "seed": 0,
     }
-    assert records["finetune"]["parameters"] == {"updates": 2, "learning_rate": 0.0003, "batch": 4}
+    assert records["finetune"]["parameters"] == {"updates": 2, "rate": 0.1, "batch": 4}
     assert records["finetune"]["solver"]["steps"] == 3
 
 

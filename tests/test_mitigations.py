@@ -235,8 +235,8 @@ def test_wen_embedding_searches_captioned_queries_alone_and_counts_its_gradients
 def test_finetuning_needs_the_forget_list_and_trains_on_the_rest_alone():
     laid = worlds.split()
     denoiser = worlds.model().copy()
-    given = laid.handed_out()
-    hooks = Hooks(composed(make("finetune", updates=2, batch=4)), 0, "editing", data=dict(given))
+    given = {**laid.handed_out(), "recipe": tiny().recipe}
+    hooks = Hooks(composed(make("finetune", updates=2, batch=4)), 0, "editing", data=given)
     before = [parameter.clone() for parameter in denoiser.parameters()]
     edited = hooks.edit(denoiser)
     assert denoiser.evaluations.backward == 2 * 4

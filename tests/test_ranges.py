@@ -54,6 +54,7 @@ def ends(text: str, default: object) -> tuple[list[object], list[object]]:
         "the name of a file, or none": ([""], [0]),
         "the digest of the file, or none": ([""], ["0"]),
         '"x" or "u"': (["x", "u"], ["", "xu"]),
+        '"uniform" or "class"': (["uniform", "class"], [""]),
         "a number above low and up to 1": ([1.0], [math.nextafter(1, 2)]),
     }[plain]
 
@@ -73,7 +74,7 @@ def stated() -> list[tuple[type[Mitigation], str, str, object]]:
 
 STATED = stated()
 IDS = [f"{kind.__name__}.{name}" for kind, name, *_ in STATED]
-UNBOUNDED = {"FineTune.learning_rate", "EmbeddingOptimisation.learning_rate"}
+UNBOUNDED = {"EmbeddingOptimisation.learning_rate"}
 UNBOUNDED |= {f"{kind}.threshold" for kind in ("AntiGradientControl", "IterativeEnsembleTraining", "RedistributedEnsemble")}
 """Infinity is refused where a part is made of them, as of every class, and not by the class itself."""
 DEPENDENT = {"DangerZone.low", "TimeFrequencyAscent.low"}

@@ -9,7 +9,7 @@ import torch
 import worlds
 from scipy import optimize, stats
 from solidmark.mitigations import siss as siss_module
-from solidmark.mitigations.erasediff import combine
+from solidmark.mitigations.erasediff import constrained
 from solidmark.mitigations.salun import largest
 
 from solidmark import plugins, seeds
@@ -19,7 +19,7 @@ from solidmark.mitigation import Needs, WrapperContext
 from solidmark.mitigation.handout import Data
 from solidmark.mitigation.run import TrainingSet
 from solidmark.models import build
-from solidmark.models.denoising import draw_noised_batch, gradients, minimize_loss
+from solidmark.models.denoising import draw_noised_batch, global_norm, gradients, minimize_loss
 from solidmark.training import train
 
 
@@ -31,7 +31,7 @@ def make(name, **values):
 def handed_out(forget=3, retain=5):
     examples = worlds.examples(forget + retain)
     parts = {"forget": examples.take(range(forget)), "retain": examples.take(range(forget, forget + retain))}
-    return Data(Needs.FORGET, "test", **parts)
+    return Data(Needs.FORGET, "test", **parts, recipe=worlds.tiny().recipe)
 
 
 def rng(purpose="unlearning"):
@@ -78,27 +78,29 @@ def test_other_kinds_of_model_are_edited_or_refused_as_not_applicable(name, kind
 
 def test_descent_is_following_the_gradient_of_the_loss():
     edited_model, trained = worlds.model().copy(), worlds.model().copy()
-    make("neggrad", updates=2).edit(edited_model, handed_out(), rng())
-    stream = rng()
-    minimize_loss(
-        trained, lambda: -draw_noised_batch(trained, handed_out().forget, stream, 32).losses(trained).mean(), 2, 3e-5
-    )
+    given, stream = handed_out(), rng()
+    make("neggrad", updates=2, batch=8).edit(edited_model, handed_out(), rng())
+
+    def loss():
+        return -draw_noised_batch(trained, given.forget, stream, 8, given.recipe).losses(trained).mean()
+
+    minimize_loss(trained, loss, 2, 0.01 * given.recipe.learning_rate)
     pairs = zip(edited_model.parameters(), trained.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_neggrad_raises_the_loss_of_what_is_to_be_forgotten():
     batch = draw_noised_batch(worlds.model(), handed_out().forget, rng("test"), size=256)
-    after = edited("neggrad", updates=20, learning_rate=1e-3)
+    after = edited("neggrad", updates=20, rate=0.5)
     assert batch.losses(after).mean() > batch.losses(worlds.model()).mean()
 
 
 def test_neggrad_plus_descends_the_weighted_difference():
     model, data = worlds.model().copy(), handed_out()
-    stream = rng()
-    retained = gradient(draw_noised_batch(model, data.retain, stream, 32).losses(model).mean(), model)
-    forgotten = gradient(draw_noised_batch(model, data.forget, stream, 32).losses(model).mean(), model)
-    both = gradient(make("neggrad-plus", keep=0.8)._loss(model, data, rng()), model)
+    stream, recipe = rng(), data.recipe
+    retained = gradient(draw_noised_batch(model, data.retain, stream, 8, recipe).losses(model).mean(), model)
+    forgotten = gradient(draw_noised_batch(model, data.forget, stream, 8, recipe).losses(model).mean(), model)
+    both = make("neggrad-plus", keep=0.8, batch=8)._gradients(model, data, rng(), model.parameters())
     for total, keep, leave in zip(both, retained, forgotten, strict=True):
         torch.testing.assert_close(total, 0.8 * keep - 0.2 * leave)
 
@@ -107,7 +109,7 @@ def test_neggrad_plus_descends_the_weighted_difference():
 def test_erasediff_is_the_nearest_vector_that_erases_fast_enough(push):
     """Against a numerical solution: least ‖d - keep‖² subject to <d, erase> >= push ‖erase‖²."""
     keep, erase = torch.tensor([1.0, -2.0, 0.5]), torch.tensor([-1.0, 1.0, 2.0])
-    combination = torch.cat(combine([keep[:2], keep[2:]], [erase[:2], erase[2:]], push)).numpy()
+    combination = (keep + constrained([keep[:2], keep[2:]], [erase[:2], erase[2:]], push) * erase).numpy()
     k, e = keep.double().numpy(), erase.double().numpy()
     enough = {"type": "ineq", "fun": lambda d: d @ e - push * (e @ e)}
     solved = optimize.minimize(lambda d: ((d - k) ** 2).sum(), k, constraints=[enough], tol=1e-12)
@@ -116,13 +118,12 @@ def test_erasediff_is_the_nearest_vector_that_erases_fast_enough(push):
 
 def test_erasediff_leaves_a_gradient_that_erases_already_and_bears_one_that_is_zero():
     keep, erase = [torch.tensor([3.0, 0.0])], [torch.tensor([1.0, 1.0])]
-    assert combine(keep, erase, 0.5)[0].tolist() == [3, 0]
-    assert combine(keep, [torch.zeros(2)], 0.5)[0].tolist() == [3, 0]
+    assert constrained(keep, erase, 0.5) == constrained(keep, [torch.zeros(2)], 0.5) == 0
 
 
 def test_erasediff_draws_predictions_to_uniform_noise():
     """With no retained gradient to speak of, the mean predicted noise of forgotten images tends to 1/2, that of U[0, 1)."""
-    after = edited("erasediff", push=100.0, updates=60, learning_rate=2e-2, batch=8)
+    after = edited("erasediff", push=100.0, updates=60, rate=10.0, batch=8)
     batch = draw_noised_batch(after, handed_out().forget, rng("test"), size=256)
     assert float(batch.predict(after).noise.mean().detach()) == pytest.approx(0.5, abs=0.15)
 
@@ -155,14 +156,14 @@ def brute_force(model, data, mixture, size):
     """Both terms of SISS from the paper's formulas, with densities by scipy, in the order in which numbers are drawn."""
     stream, total = rng(), np.zeros(2)
     x, a = draw_noised_batch(model, data.retain, stream, size), draw_noised_batch(model, data.forget, stream, size)
-    taken = torch.rand(size, generator=stream) < mixture
+    taken, dropped = torch.rand(size, generator=stream) < mixture, torch.rand(size, generator=stream) < 0.1
     for i in range(size):
         alpha, sigma = model.schedule.alpha(x.t[i]), model.schedule.sigma(x.t[i])
         clean, caption = (a.clean[i], a.captions[i]) if taken[i] else (x.clean[i], x.captions[i])
         m = alpha * clean[None] + sigma * x.noise[i][None]
         logs = [stats.norm.logpdf(m.numpy(), (alpha * c).numpy(), sigma.item()).sum() for c in (x.clean[i], a.clean[i])]
         q = np.exp(np.array(logs) - max(logs))
-        prediction = model.predict(m, x.t[i], model.embed([caption]))
+        prediction = model.predict(m, x.t[i], model.embed(["" if dropped[i] else caption]))
         errors = [prediction.losses(c[None], (m - alpha * c) / sigma).mean().item() for c in (x.clean[i], a.clean[i])]
         total += q / ((1 - mixture) * q[0] + mixture * q[1]) * errors
     return total / size
@@ -171,7 +172,7 @@ def brute_force(model, data, mixture, size):
 @pytest.mark.parametrize("mixture", [0.25, 0.5])
 def test_siss_terms_equal_a_computation_image_by_image(mixture):
     model, data = worlds.model(), handed_out()
-    terms = make("siss", mixture=mixture, batch=12)._terms(model, data, rng())
+    terms = make("siss", mixture=mixture)._terms(model, data, rng(), 12)
     assert [term.item() for term in terms] == pytest.approx(brute_force(model, data, mixture, 12), rel=1e-3)
 
 
@@ -179,7 +180,7 @@ def test_siss_without_captions_estimates_the_two_plain_losses():
     """Importance sampling is unbiased: L_X is the denoising loss of retained images, L_A that of forgotten ones."""
     model, data = of_kind("none"), handed_out()
     with torch.no_grad():
-        terms = torch.stack([torch.stack(make("siss", batch=1500)._terms(model, data, rng(n))) for n in range(4)]).mean(0)
+        terms = torch.stack([torch.stack(make("siss")._terms(model, data, rng(n), 1500)) for n in range(4)]).mean(0)
         plain = [
             draw_noised_batch(model, part, rng("plain"), 6000).losses(model).mean() for part in (data.retain, data.forget)
         ]
@@ -230,16 +231,43 @@ def test_the_most_salient_weights_are_largest_over_all_tensors():
 
 def test_salun_relabels_with_another_caption_or_not_at_all():
     data, alike = handed_out(), Examples(torch.rand(3, 1, 12, 12), ["one"] * 3, [0, 1, 2])
-    same = Data(Needs.FORGET, "test", forget=alike, retain=alike)
+    same = Data(Needs.FORGET, "test", forget=alike, retain=alike, recipe=worlds.tiny().recipe)
     with pytest.raises(NotApplicable, match="no caption but 'one'"):
-        make("salun")._relabelling_loss(worlds.model(), same, rng())
-    assert make("salun")._relabelling_loss(worlds.model(), data, rng()) > 0
+        make("salun")._relabelling_loss(worlds.model(), same, rng(), 8)
+    assert make("salun")._relabelling_loss(worlds.model(), data, rng(), 8) > 0
+
+
+def test_salun_s_mask_is_made_from_gradients_of_norm_one():
+    """However large the errors of the guided prediction are, each of the ten batches counts alike."""
+    data, model = handed_out(), worlds.model().copy()
+    found = make("salun", batch=4)._saliency(model, data.forget, rng(), data)
+    assert float(global_norm(found)) == pytest.approx(1.0, rel=1e-4)
+
+
+def test_erasediff_as_released_draws_predictions_to_those_under_other_captions():
+    """Its loss is the distance of two predictions of one model, so that it is 0 where the captions say the same."""
+    data = handed_out()
+    blank = Data(Needs.FORGET, "test", forget=data.forget, retain=data.retain, recipe=data.recipe)
+    released = make("erasediff", target="class", weight=0.1)
+    model = of_kind("none")
+    assert released._erasing_loss(model, blank, rng(), 4).item() == 0
+    assert released._erasing_loss(worlds.model(), data, rng(), 4).item() > 0
+    assert edited("erasediff", target="class", weight=0.1, updates=1).evaluations.forward == 3 * 32
+
+
+def test_siss_from_a_late_start_draws_late_timesteps_alone(monkeypatch):
+    model, drawn = worlds.model(), []
+    monkeypatch.setattr(siss_module, "importance", lambda m, x, a, sigma, mixture: drawn.append(sigma) or (sigma, sigma))
+    make("siss", start=49)._terms(model, handed_out(), rng(), 6)
+    assert torch.equal(drawn[0], model.schedule.sigma(torch.full((6,), 49)))
+    with pytest.raises(NotApplicable, match="start=50"):
+        edited("siss", start=50)
 
 
 def test_an_adversarial_search_lowers_the_loss_of_the_forgotten_images_and_leaves_the_model():
     model, forget = worlds.model().copy(), handed_out().forget
     before = [weight.detach().clone() for weight in model.parameters()]
-    embeddings = make("adversarial-finetune", search=20)._search(model, forget, rng())
+    embeddings = make("adversarial-finetune", search=20)._search(model, forget, rng(), worlds.tiny().recipe)
     batches = [draw_noised_batch(model, forget, rng(n)) for n in range(20)]
     plain, searched = (sum(b.losses(model, e).mean().item() for b in batches) for e in (None, embeddings))
     assert searched < plain

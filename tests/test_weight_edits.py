@@ -23,7 +23,8 @@ def make(name, **values):
 def edited(name, model=None, **values):
     """The model before and after, and what the edit reported."""
     before = model or worlds.model()
-    hooks = Hooks(composed(make(name, **values)), 0, "test", data=dict(worlds.split().handed_out()))
+    data = {**worlds.split().handed_out(), "recipe": worlds.tiny().recipe}
+    hooks = Hooks(composed(make(name, **values)), 0, "test", data=data)
     return before, hooks.edit(before.copy()), next(iter(hooks.reported.values()), {})
 
 
@@ -54,7 +55,7 @@ def test_importance_is_the_mean_squared_gradient_of_single_images(monkeypatch):
     w, values = nn.Parameter(torch.tensor(3.0)), iter([1.0, -2.0, 3.0, -4.0])
     loss = type("Loss", (), {"losses": lambda self, model: (w * next(values))[None]})
     monkeypatch.setattr(selective_dampening, "draw_noised_batch", lambda *_: loss())
-    assert selective_dampening.fisher(None, [w], None, 4, None)[0].item() == pytest.approx((1 + 4 + 9 + 16) / 4)
+    assert selective_dampening.fisher(None, [w], None, 4, None, None)[0].item() == pytest.approx((1 + 4 + 9 + 16) / 4)
 
 
 def test_dampening_of_the_denoiser_leaves_the_text_encoder():

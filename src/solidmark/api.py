@@ -24,8 +24,9 @@ is a model behind a `Composition` of mitigations.
 
 **Training.** A `Recipe` has the numbers of a training. A `Run` is what all trainers of one training share.
 
-**Editing a trained model.** `draw_noised_batch` gives a `NoisedBatch` with its denoising losses. `minimize_loss` descends
-a loss, `follow_direction` takes any direction; `gradients` and `global_norm` help to make one.
+**Editing a trained model.** `draw_noised_batch` gives a `NoisedBatch` with its denoising losses, as in the training where it
+gets `data.recipe`. `minimize_loss` descends a loss, `follow_direction` takes any direction; `gradients` and `global_norm`
+help to make one, `mean_gradients` from a batch in parts that fit into memory (`parts_of`).
 
 **Queries.** A query is a frozen dataclass, a subclass of `Attack`, that states its `Access` and makes an `Answer` from an
 `Audit`.
@@ -77,7 +78,16 @@ from .models import (
     SamplingBatch,
     Schedule,
 )
-from .models.denoising import NoisedBatch, draw_noised_batch, follow_direction, global_norm, gradients, minimize_loss
+from .models.denoising import (
+    NoisedBatch,
+    draw_noised_batch,
+    follow_direction,
+    global_norm,
+    gradients,
+    mean_gradients,
+    minimize_loss,
+    parts_of,
+)
 from .queries import Access, Answer, Attack, Audit
 from .sampling import Service, SolverConfig, guide
 from .seeds import numpy_rng, torch_rng
@@ -143,9 +153,11 @@ __all__ = [
     "gradients",
     "guide",
     "join",
+    "mean_gradients",
     "minimize_loss",
     "numpy_rng",
     "paint_keys",
+    "parts_of",
     "read_keys",
     "says_something",
     "torch_rng",

@@ -25,6 +25,7 @@ from .mitigation.hooks import Hooks, check_overrides
 from .mitigation.run import Run, TrainingSet
 from .mitigation.saved_run import SavedRun
 from .models import Adapters, Batch, Model, Network, Prediction, Recipe, Space
+from .models.denoising import draw_times
 from .progress import Progress, silent
 
 
@@ -53,9 +54,7 @@ class BaseTrainer(Trainer):
 
     def times(self, batch: Batch) -> Tensor:
         """Timesteps, (B,), with a density proportional to t^timestep_power."""
-        u = torch.rand(len(batch.clean), generator=self.run.rng)
-        steps = self.model.schedule.steps
-        t = (steps * u ** (1 / (1 + self.run.recipe.timestep_power))).long().clamp(max=steps - 1)
+        t = draw_times(self.run.recipe, len(batch.clean), self.model.schedule.steps, self.run.rng)
         return t.to(batch.clean.device)
 
     def predict(self, x: Tensor, t: Tensor, batch: Batch) -> Prediction:

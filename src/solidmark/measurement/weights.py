@@ -229,8 +229,10 @@ def edit_or_load(case: Case, workspace: Workspace) -> tuple[Model, dict[str, Bui
     edits = case.composition.at(Stage.POST_HOC)
     if not edits.parts:
         return model, {"training": training, "editing": BuildInfo(work(Evaluations(), 0.0), {})}
+    recipe = case.testbed.recipe
     key = {
         "weights": fingerprint(model),
+        "recipe": provenance.describe(recipe),
         "split": case.blind.fingerprint,
         "seed": case.seed,
         "parts": edits.described(),
@@ -238,8 +240,10 @@ def edit_or_load(case: Case, workspace: Workspace) -> tuple[Model, dict[str, Bui
 
     def build(folder: Path) -> None:
         clock, copy = time.perf_counter(), model.copy()
+        if recipe.checkpointing:
+            copy.network.enable_gradient_checkpointing()  # type: ignore[operator]  # of every network of diffusers
         with metered() as evaluations, seeds.forked(case.seed, "editing, global generator"):
-            hooks = Hooks(edits, case.seed, "editing", data=dict(case.blind.handed_out))
+            hooks = Hooks(edits, case.seed, "editing", data={**case.blind.handed_out, "recipe": recipe})
             edited = alone(hooks.edit, copy)
         _save(edited, folder, BuildInfo(work(evaluations, time.perf_counter() - clock), hooks.reported))
 

@@ -15,7 +15,7 @@ from ..models import ReportedValue
 from .needs import Needs
 
 if TYPE_CHECKING:
-    from ..models import Model
+    from ..models import Model, Recipe
 
 NUMBERS = ("epsilon", "delta")
 """What the table shows as numbers."""
@@ -24,8 +24,8 @@ ACTED_ON = "acted_on"
 LARGEST = 1e300
 """Numbers from here on are taken for infinite."""
 
-HandedOut: TypeAlias = "Mapping[str, Examples | Model]"
-"""Parts of the data by name, of which each mitigation gets those that it declared."""
+HandedOut: TypeAlias = "Mapping[str, Examples | Model | Recipe]"
+"""Parts of the data by name, of which each mitigation gets those that it declared, and an edit the recipe."""
 
 
 class Data:
@@ -35,7 +35,7 @@ class Data:
     not have raises NotApplicable. A part at sampling (`sampled`) acts on many batches, so it gives doses and no reports.
     """
 
-    def __init__(self, needs: Needs, family: str, *, sampled: bool = False, **parts: Examples | Model) -> None:
+    def __init__(self, needs: Needs, family: str, *, sampled: bool = False, **parts: Examples | Model | Recipe) -> None:
         self._needs, self._family, self._sampled, self._parts = needs, family, sampled, parts
         self.reported: dict[str, ReportedValue] = {}
         self._doses: dict[str, tuple[float, int]] = {}
@@ -115,6 +115,17 @@ class Data:
     def base_model(self) -> Model:
         """The model before fine-tuning."""
         return self._hand_out(Needs.BASE_MODEL, "base_model")  # type: ignore[return-value]  # the one part of another type
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the model was trained: what an edit takes its learning rate, timesteps and dropped captions from. No secret.
+
+        Raises InvalidValue outside an edit.
+        """
+        if "recipe" not in self._parts:
+            where, cure = f"mitigation {self._family}, data.recipe", "A trainer has it as `self.run.recipe`."
+            raise InvalidValue(where, "none outside an edit", "an edit", cure)
+        return self._parts["recipe"]  # type: ignore[return-value]  # the one part of this type
 
     def _hand_out(self, need: Needs, name: str) -> Examples:
         if need not in self._needs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from ..data import Examples
 from .denoiser import Denoiser
 from .prediction import Prediction
+from .recipe import Recipe
 
 AnyDenoiser = TypeVar("AnyDenoiser", bound=Denoiser)
 
@@ -35,14 +36,50 @@ class NoisedBatch:
         return self.predict(model, embeddings).losses(self.clean, self.noise).flatten(1).mean(dim=1)
 
 
-def draw_noised_batch(model: Denoiser, examples: Examples, rng: Generator, size: int | None = None) -> NoisedBatch:
-    """`size` of the examples, drawn with replacement, or all of them, at uniform timesteps with fresh noise."""
+def draw_noised_batch(
+    model: Denoiser, examples: Examples, rng: Generator, size: int | None = None, recipe: Recipe | None = None
+) -> NoisedBatch:
+    """`size` of the examples, drawn with replacement, or all of them, with fresh noise.
+
+    With a `recipe` timesteps are drawn and captions dropped as in a training by it. Without one timesteps are uniform and
+    no caption is dropped.
+    """
     if size is not None:
         examples = examples.take(torch.randint(len(examples), (size,), generator=rng))
-    clean = model.encode(examples.images)
+    clean, captions, steps = model.encode(examples.images), examples.captions, model.schedule.steps
     noise = torch.randn(clean.shape, generator=rng).to(clean.device)
-    t = torch.randint(model.schedule.steps, (len(clean),), generator=rng).to(clean.device)
-    return NoisedBatch(model.schedule.add_noise(clean, noise, t), t, clean, noise, examples.captions)
+    if recipe is None:
+        t = torch.randint(steps, (len(clean),), generator=rng)
+    else:
+        t = draw_times(recipe, len(clean), steps, rng)
+        dropped = torch.rand(len(clean), generator=rng) < recipe.caption_dropout
+        captions = ["" if drop else caption for caption, drop in zip(captions, dropped.tolist(), strict=True)]
+    t = t.to(clean.device)
+    return NoisedBatch(model.schedule.add_noise(clean, noise, t), t, clean, noise, captions)
+
+
+def draw_times(recipe: Recipe, count: int, steps: int, rng: Generator) -> Tensor:
+    """Timesteps, (count,), with a density proportional to t^timestep_power."""
+    u = torch.rand(count, generator=rng)
+    return (steps * u ** (1 / (1 + recipe.timestep_power))).long().clamp(max=steps - 1)
+
+
+def parts_of(size: int, recipe: Recipe) -> Iterator[int]:
+    """The sizes of the parts of a batch of `size`, each no larger than what the training had in memory at once."""
+    for first in range(0, size, recipe.part):
+        yield min(recipe.part, size - first)
+
+
+def mean_gradients(
+    loss: Callable[[int], Tensor], size: int, recipe: Recipe, parameters: Sequence[nn.Parameter]
+) -> list[Tensor]:
+    """The gradients of the mean over a batch of `size`, part after part. `loss(n)` is that over n samples that it draws."""
+    total: list[Tensor] | None = None
+    for part in parts_of(size, recipe):
+        found = [gradient * (part / size) for gradient in gradients(loss(part), parameters)]
+        total = found if total is None else [old + new for old, new in zip(total, found, strict=True)]
+    assert total is not None, "a batch of at least one"
+    return total
 
 
 def gradients(loss: Tensor, parameters: Sequence[nn.Parameter], *, retain_graph: bool = False) -> list[Tensor]:

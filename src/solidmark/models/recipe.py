@@ -49,6 +49,16 @@ class Recipe:
             expected = "an adapter_rank of at least 0, accumulate from 1 to the batch"
             raise InvalidValue("Recipe", found, expected, "Correct the numbers.")
 
+    @property
+    def part(self) -> int:
+        """How many samples are in memory at once with their gradients: the largest part of a batch."""
+        return -(-self.batch // self.accumulate)
+
+    @property
+    def full_rate(self) -> float:
+        """The learning rate of all weights: that of adapters is ten times as large, as is usual for them."""
+        return self.learning_rate / 10 if self.adapter_rank else self.learning_rate
+
     def rate(self, step: int) -> float:
         """The learning rate at a step."""
         warm = max(1, round(self.warmup_fraction * self.train_steps))

@@ -150,7 +150,7 @@ class ToySetup:
     def edit(self, composition: Composition) -> ActionResult:
         """Edit a copy of the model: its weights."""
         copy = self.model.copy()
-        data: HandedOut = {**self.blind.handed_out, "base_model": self.model}
+        data: HandedOut = {**self.blind.handed_out, "base_model": self.model, "recipe": self.testbed.recipe}
         with count_network_samples(copy) as computed, seeds.forked(0, "editing, global generator"):
             edited = Hooks(composition, 0, "editing", data=data).edit(copy)
         return ActionResult(list(edited.state().values()), copy.evaluations.forward, sum(computed))
