@@ -7,7 +7,7 @@ import torch
 import worlds
 
 from solidmark import seeds
-from solidmark.models import denoising
+from solidmark.models import Recipe, denoising
 from solidmark.models.denoising import draw_noised_batch, mean_gradients, parts_of
 
 
@@ -72,3 +72,7 @@ def test_gradients_in_parts_are_those_of_the_whole_mean(accumulate):
     recipe = replace(worlds.tiny().recipe, accumulate=accumulate)
     found = mean_gradients(lambda n: weight * sum(next(numbers) for _ in range(n)) / n, 10, recipe, [weight])
     assert found[0].item() == pytest.approx(4.5)
+
+
+def test_the_rate_of_adapters_counts_a_tenth():
+    assert Recipe(learning_rate=1e-3, adapter_rank=4).full_rate == pytest.approx(Recipe(learning_rate=1e-4).full_rate)

@@ -17,6 +17,8 @@ from solidmark.measurement.case import Case, Workspace
 from solidmark.measurement.measure import measure
 from solidmark.measurement.weights import train_or_load
 from solidmark.mitigation.composition import Composition
+from solidmark.mitigation.hooks import Hooks
+from solidmark.models import build
 from solidmark.models.given import parts_of
 from solidmark.pipelines.quiet import quiet
 from solidmark.queries.outpaint import Outpaint
@@ -221,3 +223,13 @@ def test_a_disk_without_room_for_a_model_is_told_before_it_is_trained(world, wor
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=testbed.stored_bytes() - 1))
     with pytest.raises(InvalidValue, match=r"GB free; expected .* for the training of a model\. Free some space"):
         train_or_load(case(testbed), workspace)
+
+
+def test_an_edit_trains_the_denoiser_and_leaves_the_given_text_encoder(world):
+    testbed = world.testbed()
+    model = build(testbed.recipe.network, torch.Generator()).frozen()
+    before, data = model.text.state_dict(), {**testbed.split(0).handed_out(), "recipe": testbed.recipe}
+    edits = plugins.compose("finetune(updates=1, batch=2)+selective-dampening(selection=0.1, samples=1)")
+    after = Hooks(edits, 0, "editing", data=data).edit(model.copy())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in after.text.state_dict().items())
+    assert not all(torch.equal(a, b) for a, b in zip(after.parameters(), model.parameters(), strict=True))

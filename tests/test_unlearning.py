@@ -123,9 +123,9 @@ def test_erasediff_leaves_a_gradient_that_erases_already_and_bears_one_that_is_z
 
 def test_erasediff_draws_predictions_to_uniform_noise():
     """With no retained gradient to speak of, the mean predicted noise of forgotten images tends to 1/2, that of U[0, 1)."""
-    after = edited("erasediff", push=100.0, updates=60, rate=10.0, batch=8)
+    after = edited("erasediff", push=100.0, updates=60, rate=6.0, batch=8)
     batch = draw_noised_batch(after, handed_out().forget, rng("test"), size=256)
-    assert float(batch.predict(after).noise.mean().detach()) == pytest.approx(0.5, abs=0.15)
+    assert float(batch.predict(after).noise.mean().detach()) == pytest.approx(0.5, abs=0.2)
 
 
 def gaussians(mixture, count=4):

@@ -1,0 +1,94 @@
+"""Edits and trainings in latent space and behind a given encoder: in parts, in half precision, whatever is predicted."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from worlds import composed
+
+from solidmark import plugins, seeds
+from solidmark.mitigation import Needs
+from solidmark.mitigation.hooks import Hooks
+from solidmark.models import build
+from solidmark.models.denoising import draw_noised_batch, gradients
+from solidmark.testing.toys import ToySetup, count_network_samples, toy
+
+ALL = Needs.FORGET | Needs.CALIBRATION
+FEW = {
+    "adversarial-finetune": "(rounds=1, updates=1, search=1, batch=5)",
+    "esd": "(updates=1, batch=5)",
+    "nemo-permanent": "",
+    "selective-dampening": "(samples=2)",
+    "wanda": "(timesteps=1)",
+}
+
+
+@pytest.fixture(scope="module")
+def setup():
+    return ToySetup("latent", ALL)
+
+
+def model_like(setup, **numbers):
+    """A model of random weights in the toy's space."""
+    built = build(replace(setup.testbed.recipe.network, **numbers), seeds.torch_rng(0, "latent edits"))
+    built.space = setup.model.space
+    return built.frozen()
+
+
+def edited(setup, expression, model, **numbers):
+    """The edit of a copy, by a recipe with these numbers."""
+    data = {**setup.blind.handed_out, "recipe": replace(setup.testbed.recipe, **numbers)}
+    parts = [part.mitigation for part in plugins.compose(expression).parts]
+    with seeds.forked(0, "test"):
+        return Hooks(composed(*parts), 0, "editing", data=data).edit(model.copy())
+
+
+@pytest.mark.parametrize(
+    "family", ["adversarial-finetune", "erasediff", "esd", "finetune", "neggrad", "neggrad-plus", "salun", "siss", "wanda"]
+)
+def test_an_edit_has_no_more_in_memory_than_the_training_had(setup, family):
+    """A batch of 8 in four parts is two images at once, with gradients or without."""
+    with count_network_samples(setup.model) as sizes:
+        edited(setup, family + FEW.get(family, "(updates=1, batch=5)"), setup.model, accumulate=4)
+    assert 0 < max(sizes) <= 2
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_ascent_raises_and_descent_lowers_the_loss_whatever_the_network_predicts(setup, prediction):
+    model, data = model_like(setup, prediction=prediction), setup.blind.handed_out
+    worse = edited(setup, "neggrad(updates=10, rate=1.0)", model)
+    better = edited(setup, "finetune(updates=10, rate=1.0)", model)
+    forgotten, retained = (
+        draw_noised_batch(model, data[part], seeds.torch_rng(0, "t"), 128) for part in ("forget", "retain")
+    )
+    assert forgotten.losses(worse).mean() > forgotten.losses(model).mean()
+    assert retained.losses(better).mean() < retained.losses(model).mean()
+
+
+@pytest.mark.parametrize("family", ["finetune", "siss", "salun", "erasediff"])
+def test_an_edit_in_half_precision_leaves_weights_of_full_precision(setup, family):
+    model = model_like(setup, precision="bfloat16")
+    after = edited(setup, f"{family}(updates=2, batch=4)", model)
+    assert {weight.dtype for weight in after.parameters()} == {torch.float32}
+    assert all(bool(weight.isfinite().all()) for weight in after.parameters())
+    assert any(not torch.equal(a, b) for a, b in zip(after.parameters(), model.parameters(), strict=True))
+
+
+def test_gradients_of_half_precision_point_where_those_of_full_precision_do(setup):
+    whole, half = model_like(setup).copy(), model_like(setup, precision="bfloat16").copy()
+    batch = draw_noised_batch(whole, setup.blind.handed_out["retain"], seeds.torch_rng(0, "t"), 16)
+    flat = [torch.cat([g.flatten() for g in gradients(batch.losses(m).mean(), m.parameters())]) for m in (whole, half)]
+    assert torch.nn.functional.cosine_similarity(*flat, dim=0) > 0.98
+
+
+@pytest.mark.parametrize("family", ["gni-training", "fpan"])
+def test_noise_on_embeddings_of_clip_trains_the_denoiser_alone(setup, family):
+    start = build(toy("latent").recipe.network, seeds.torch_rng(0, "initialisation"))
+    after = dict(zip(names(setup), setup.train(composed(plugins.compose(family).parts[0].mitigation)).tensors, strict=True))
+    text = {name: tensor for name, tensor in after.items() if name.startswith("text.")}
+    assert all(torch.equal(tensor, start.state()[name]) for name, tensor in text.items())
+    assert any(not torch.equal(after[name], start.state()[name]) for name in after if name.startswith("network."))
+
+
+def names(setup):
+    return setup.model.state()
