@@ -58,7 +58,7 @@ class AdversarialFineTuning(Mitigation):
             origin=ATTACKED,
         ),
     )
-    fidelity = "B"
+    fidelity = "unverified"
 
     def __post_init__(self) -> None:
         self.expect(self.rounds >= 1, "rounds", "at least 1")

@@ -14,7 +14,8 @@ class DangerZone(Mitigation):
 
     At a relief of 1 these samples are left out. Published: in the zone noised training images still cover the space (at
     small noise they do not), and each of them still points to one image (at large noise it does not). The zone is
-    under-trained. Here its ends are parameters and are not derived from the data, hence fidelity C. In latent space
+    under-trained. Here its ends are parameters and are not derived from the data: the
+    paper could not be read in whole, and there is no code. In latent space
     the schedule is Stable Diffusion's, so that the same shares are other noise levels. Cost: none.
     """
 
@@ -22,7 +23,7 @@ class DangerZone(Mitigation):
     low: float = 0.3
     high: float = 0.7
 
-    fidelity = "C"
+    fidelity = "unverified"
     reference = (
         "Two Calm Ends and the Wild Middle: A Geometric Picture of Memorization in Diffusion Models, arXiv 2602.17846"
     )

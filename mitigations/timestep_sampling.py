@@ -16,13 +16,13 @@ class TimestepSampling(Mitigation):
 
     t = floor(T |z|), z ~ N(0, (width / 1.96)^2) cut off at 1, in place of the recipe's own distribution. Published: the
     width of a confidence interval shifts learning along the schedule, and learning at later steps of denoising lowers
-    memorization. Centre and default are this suite's, hence fidelity C. In latent space the schedule is Stable
+    memorization. Centre and default are ours: only the abstract was read. In latent space the schedule is Stable
     Diffusion's, so that the same width is another range of noise. Cost: none.
     """
 
     width: float = 0.5
 
-    fidelity = "C"
+    fidelity = "unverified"
     reference = "Memorization Control in Diffusion Models from Denoising-centric Perspective, arXiv 2601.21348"
     stream = "solidmark.mitigations.timestep_sampling.TimestepSampling"
     claims = (Claim("Shifting learning towards later denoising steps reduces memorization.", below=0.9),)
