@@ -26,15 +26,15 @@ class ConceptAblation(Mitigation):
 
     Fidelity B: here an anchor has the first `kept` words of the caption, which name the class, and random ones after
     them. Of twice `anchors` such images a caption, those are used that are further from the forgotten image than the
-    others, by squared differences. The text encoder stays as it is. The rate is a tenth of the recipe's. Cost: two
-    samplings of 25 steps an anchor, and a batch twice forward and backward an update.
+    others, by squared differences. The text encoder stays as it is. `rate` is a share of the training's. Cost: two samplings of
+    25 steps an anchor, and a batch twice forward and backward an update.
     """
 
     updates: int = 200
     prior: float = 1.0
     anchors: int = 4
     kept: int = 1
-    learning_rate: float = 3e-4
+    rate: float = 0.1
     batch: int = 32
 
     needs = Needs.FORGET | Needs.CAPTIONS
@@ -58,7 +58,7 @@ class ConceptAblation(Mitigation):
         self.expect(0 <= self.prior < float("inf"), "prior", "a finite number of at least 0")
         self.expect(self.anchors >= 1, "anchors", "at least 1")
         self.expect(self.kept >= 0, "kept", "at least 0")
-        self.expect(0 < self.learning_rate < float("inf"), "learning_rate", "a positive number")
+        self.expect(0 < self.rate < float("inf"), "rate", "a positive finite number")
         self.expect(self.batch >= 1, "batch", "at least 1")
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
@@ -80,7 +80,7 @@ class ConceptAblation(Mitigation):
             matched = (matching.output - anchored.output.detach()).square().mean()
             return matched + self.prior * anchored.losses(drawn.clean, drawn.noise).mean()
 
-        return minimize_loss(model, loss, self.updates, self.learning_rate, list(model.network.parameters()))
+        return minimize_loss(model, loss, self.updates, self.rate * data.recipe.full_rate, list(model.network.parameters()))
 
     def _anchors(self, model: Model, data: Data, rng: Generator) -> tuple[Tensor, list[str]]:
         """`anchors` images for each forgotten one in the space of x, and their captions, in the order of the forget list."""

@@ -30,7 +30,7 @@ class RedirectedTrajectory(Mitigation):
     updates: int = 60
     neighbours: int = 4
     keep: float = 1.0
-    learning_rate: float = 3e-4
+    rate: float = 0.1
     batch: int = 32
 
     needs = Needs.FORGET
@@ -43,7 +43,7 @@ class RedirectedTrajectory(Mitigation):
         self.expect(self.updates >= 1, "updates", "at least 1")
         self.expect(self.neighbours >= 1, "neighbours", "at least 1")
         self.expect(0 <= self.keep < float("inf"), "keep", "a finite number of at least 0")
-        self.expect(0 < self.learning_rate < float("inf"), "learning_rate", "a positive number")
+        self.expect(0 < self.rate < float("inf"), "rate", "a positive finite number")
         self.expect(self.batch >= 1, "batch", "at least 1")
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
@@ -57,10 +57,11 @@ class RedirectedTrajectory(Mitigation):
             a = draw_noised_batch(model, data.forget.take(rows), rng)
             redirected = redirection(a, a.predict(model), retained[nearest[rows.to(nearest.device)]], *_levels(model, a))
             return (
-                redirected.mean() + self.keep * draw_noised_batch(model, data.retain, rng, self.batch).losses(model).mean()
+                redirected.mean()
+                + self.keep * draw_noised_batch(model, data.retain, rng, self.batch, data.recipe).losses(model).mean()
             )
 
-        return minimize_loss(model, loss, self.updates, self.learning_rate, list(model.network.parameters()))
+        return minimize_loss(model, loss, self.updates, self.rate * data.recipe.full_rate, list(model.network.parameters()))
 
     def settings(self) -> "list[RedirectedTrajectory]":
         """The sweep, weakest first: more and more updates."""

@@ -25,8 +25,8 @@ class SelectiveAmnesia(Mitigation):
     classes of CIFAR-10 and STL-10; the same form for a name or a word in Stable Diffusion.
 
     Fidelity B: a concept is here the caption of one image, and its surrogate uniform noise as for a class; F is taken over
-    `samples` draws of image, timestep and noise. The text encoder stays as it is, as in Stable Diffusion. The rate is a
-    tenth of the recipe's. The retained captions are used, their images are not. Cost: a sampling of 25 steps for each
+    `samples` draws of image, timestep and noise. The text encoder stays as it is, as in Stable Diffusion. `rate`
+    is a share of the training's. The retained captions are used, their images are not. Cost: a sampling of 25 steps for each
     retained caption, `samples` evaluations forward and backward, and two batches forward and backward an update.
     """
 
@@ -34,7 +34,7 @@ class SelectiveAmnesia(Mitigation):
     replay: float = 1.0
     weight: float = 10.0
     samples: int = 256
-    learning_rate: float = 3e-4
+    rate: float = 0.1
     batch: int = 32
 
     needs = Needs.FORGET
@@ -48,7 +48,7 @@ class SelectiveAmnesia(Mitigation):
         self.expect(0 <= self.replay < float("inf"), "replay", "a finite number of at least 0")
         self.expect(0 <= self.weight < float("inf"), "weight", "a finite number of at least 0")
         self.expect(self.samples >= 1, "samples", "at least 1")
-        self.expect(0 < self.learning_rate < float("inf"), "learning_rate", "a positive number")
+        self.expect(0 < self.rate < float("inf"), "rate", "a positive finite number")
         self.expect(self.batch >= 1, "batch", "at least 1")
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
@@ -70,7 +70,7 @@ class SelectiveAmnesia(Mitigation):
             held = self.weight * penalty(parameters, before, fisher)
             return forgotten + self.replay * replayed(self.batch) + held
 
-        return minimize_loss(model, loss, self.updates, self.learning_rate, parameters)
+        return minimize_loss(model, loss, self.updates, self.rate * data.recipe.full_rate, parameters)
 
     def _remembered(self, model: Model, data: Data, rng: Generator) -> Tensor:
         """An image of each retained caption as the model shows it, in the space of x."""

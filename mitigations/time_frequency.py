@@ -29,7 +29,7 @@ class TimeFrequencyAscent(Mitigation):
     low: float = 0.0
     high: float = 0.4
     cutoff: float = 0.5
-    learning_rate: float = 3e-5
+    rate: float = 0.01
     batch: int = 32
 
     needs = Needs.FORGET
@@ -51,7 +51,7 @@ class TimeFrequencyAscent(Mitigation):
         self.expect(0 <= self.low < 1, "low", "a number in [0, 1)")
         self.expect(self.low < self.high <= 1, "high", "a number above low and up to 1")
         self.expect(0 <= self.cutoff <= 1, "cutoff", "a number in [0, 1]")
-        self.expect(0 < self.learning_rate < float("inf"), "learning_rate", "a positive number")
+        self.expect(0 < self.rate < float("inf"), "rate", "a positive finite number")
         self.expect(self.batch >= 1, "batch", "at least 1")
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
@@ -63,7 +63,7 @@ class TimeFrequencyAscent(Mitigation):
             target = prediction.target(batch.clean, batch.noise)
             return -low_frequencies(prediction.output - target, self.cutoff).square().mean()
 
-        return minimize_loss(model, loss, self.updates, self.learning_rate)
+        return minimize_loss(model, loss, self.updates, self.rate * data.recipe.full_rate)
 
     def _draw(self, model: Model, data: Data, rng: Generator) -> NoisedBatch:
         """A batch of the forget list with timesteps of the band, one at least."""

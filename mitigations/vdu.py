@@ -31,7 +31,7 @@ class VariationalUnlearning(Mitigation):
     stability: float = 0.5
     samples: int = 256
     floor: float = 0.01
-    learning_rate: float = 3e-5
+    rate: float = 0.01
     batch: int = 32
 
     needs = Needs.FORGET
@@ -48,7 +48,7 @@ class VariationalUnlearning(Mitigation):
         self.expect(0 <= self.stability <= 1, "stability", "a number in [0, 1]")
         self.expect(self.samples >= 1, "samples", "at least 1")
         self.expect(0 <= self.floor < float("inf"), "floor", "a finite number of at least 0")
-        self.expect(0 < self.learning_rate < float("inf"), "learning_rate", "a positive number")
+        self.expect(0 < self.rate < float("inf"), "rate", "a positive finite number")
         self.expect(self.batch >= 1, "batch", "at least 1")
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
@@ -65,7 +65,7 @@ class VariationalUnlearning(Mitigation):
             held = penalty(parameters, before, precision) / 2
             return self.stability * held - (1 - self.stability) * likelihood_loss(self.batch)
 
-        return minimize_loss(model, loss, self.updates, self.learning_rate, parameters, weight_decay=0.0)
+        return minimize_loss(model, loss, self.updates, self.rate * data.recipe.full_rate, parameters, weight_decay=0.0)
 
     def _precision(self, fisher: list[Tensor]) -> list[Tensor]:
         """1 / s_j², one tensor a parameter: the Fisher information, and a share of its mean."""

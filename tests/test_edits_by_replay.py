@@ -119,7 +119,7 @@ def test_redirection_is_the_mean_over_neighbours_by_their_likelihood():
 
 def test_retrack_with_one_neighbour_draws_forgotten_predictions_to_it():
     data = handed_out(forget=1)
-    after = edited_with(data, "retrack", updates=25, neighbours=1, keep=0.0, learning_rate=1e-2, batch=8)
+    after = edited_with(data, "retrack", updates=25, neighbours=1, keep=0.0, rate=3.3, batch=8)
     batch = draw_noised_batch(after, data.forget, rng("test"), size=64)
     retained = after.encode(data.retain.images)
     nearest = retained[(retained - batch.clean[:1]).square().flatten(1).sum(dim=1).argmin()]
@@ -147,7 +147,7 @@ def test_low_frequencies_pass_and_high_ones_do_not():
 
 
 def test_ascent_in_a_band_of_all_is_plain_ascent_on_the_same_draws():
-    own, stream, model = TimeFrequencyAscent(1, 0.0, 1.0, 1.0, 1e-3, 4), rng(), worlds.model().copy()
+    own, stream, model = TimeFrequencyAscent(1, 0.0, 1.0, 1.0, 1 / 3, 4), rng(), worlds.model().copy()
     after = own.edit(worlds.model().copy(), handed_out(), rng())
     (-own._draw(model, handed_out(), stream).losses(model).mean()).backward()
     for old, new in zip(model.parameters(), after.parameters(), strict=True):
