@@ -26,8 +26,8 @@ class ConceptAblation(Mitigation):
 
     Fidelity B: here an anchor has the first `kept` words of the caption, which name the class, and random ones after
     them. Of twice `anchors` such images a caption, those are used that are further from the forgotten image than the
-    others, by squared differences. The text encoder stays as it is. `rate` is a share of the training's. Cost: two samplings of
-    25 steps an anchor, and a batch twice forward and backward an update.
+    others, by squared differences. The text encoder stays as it is. `rate` is a share of the training's. Cost: two
+    samplings of 25 steps an anchor, and a batch twice forward and backward an update.
     """
 
     updates: int = 200
