@@ -9,7 +9,7 @@ from worlds import composed
 from solidmark import plugins, seeds
 from solidmark.mitigation import Needs
 from solidmark.mitigation.hooks import Hooks
-from solidmark.models import build
+from solidmark.models import LatentNetwork, build
 from solidmark.models.denoising import draw_noised_batch, gradients
 from solidmark.testing.toys import ToySetup, count_network_samples, toy
 
@@ -47,17 +47,17 @@ def edited(setup, expression, model, **numbers):
     "family", ["adversarial-finetune", "erasediff", "esd", "finetune", "neggrad", "neggrad-plus", "salun", "siss", "wanda"]
 )
 def test_an_edit_has_no_more_in_memory_than_the_training_had(setup, family):
-    """A batch of 8 in four parts is two images at once, with gradients or without."""
+    """A batch of 8 in two parts is four images at once, with gradients or without."""
     with count_network_samples(setup.model) as sizes:
-        edited(setup, family + FEW.get(family, "(updates=1, batch=5)"), setup.model, accumulate=4)
-    assert 0 < max(sizes) <= 2
+        edited(setup, family + FEW.get(family, "(updates=1, batch=5)"), setup.model, accumulate=2)
+    assert 0 < max(sizes) <= 4
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 def test_ascent_raises_and_descent_lowers_the_loss_whatever_the_network_predicts(setup, prediction):
     model, data = model_like(setup, prediction=prediction), setup.blind.handed_out
-    worse = edited(setup, "neggrad(updates=10, rate=1.0)", model)
-    better = edited(setup, "finetune(updates=10, rate=1.0)", model)
+    worse = edited(setup, "neggrad(updates=5, rate=2.0, batch=8)", model)
+    better = edited(setup, "finetune(updates=5, rate=2.0, batch=8)", model)
     forgotten, retained = (
         draw_noised_batch(model, data[part], seeds.torch_rng(0, "t"), 128) for part in ("forget", "retain")
     )
@@ -65,30 +65,35 @@ def test_ascent_raises_and_descent_lowers_the_loss_whatever_the_network_predicts
     assert retained.losses(better).mean() < retained.losses(model).mean()
 
 
+@pytest.fixture
+def in_half(monkeypatch):
+    """Latent networks compute in half precision, as those of a given pipeline may."""
+    monkeypatch.setattr(LatentNetwork, "precision", "bfloat16")
+
+
 @pytest.mark.parametrize("family", ["finetune", "siss", "salun", "erasediff"])
-def test_an_edit_in_half_precision_leaves_weights_of_full_precision(setup, family):
-    model = model_like(setup, precision="bfloat16")
+def test_an_edit_in_half_precision_leaves_weights_of_full_precision(setup, in_half, family):
+    model = model_like(setup)
     after = edited(setup, f"{family}(updates=2, batch=4)", model)
     assert {weight.dtype for weight in after.parameters()} == {torch.float32}
     assert all(bool(weight.isfinite().all()) for weight in after.parameters())
     assert any(not torch.equal(a, b) for a, b in zip(after.parameters(), model.parameters(), strict=True))
 
 
-def test_gradients_of_half_precision_point_where_those_of_full_precision_do(setup):
-    whole, half = model_like(setup).copy(), model_like(setup, precision="bfloat16").copy()
-    batch = draw_noised_batch(whole, setup.blind.handed_out["retain"], seeds.torch_rng(0, "t"), 16)
-    flat = [torch.cat([g.flatten() for g in gradients(batch.losses(m).mean(), m.parameters())]) for m in (whole, half)]
+def test_gradients_of_half_precision_point_where_those_of_full_precision_do(setup, monkeypatch):
+    model = model_like(setup).copy()
+    batch, flat = draw_noised_batch(model, setup.blind.handed_out["retain"], seeds.torch_rng(0, "t"), 16), []
+    for precision in ("float32", "bfloat16"):
+        monkeypatch.setattr(LatentNetwork, "precision", precision)
+        flat.append(torch.cat([g.flatten() for g in gradients(batch.losses(model).mean(), model.parameters())]))
+    assert not torch.equal(*flat)
     assert torch.nn.functional.cosine_similarity(*flat, dim=0) > 0.98
 
 
-@pytest.mark.parametrize("family", ["gni-training", "fpan"])
-def test_noise_on_embeddings_of_clip_trains_the_denoiser_alone(setup, family):
+def test_noise_on_embeddings_of_clip_trains_the_denoiser_alone(setup):
     start = build(toy("latent").recipe.network, seeds.torch_rng(0, "initialisation"))
-    after = dict(zip(names(setup), setup.train(composed(plugins.compose(family).parts[0].mitigation)).tensors, strict=True))
+    trained = setup.train(composed(plugins.compose("fpan").parts[0].mitigation)).tensors
+    after = dict(zip(setup.model.state(), trained, strict=True))
     text = {name: tensor for name, tensor in after.items() if name.startswith("text.")}
     assert all(torch.equal(tensor, start.state()[name]) for name, tensor in text.items())
     assert any(not torch.equal(after[name], start.state()[name]) for name in after if name.startswith("network."))
-
-
-def names(setup):
-    return setup.model.state()
