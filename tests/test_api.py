@@ -20,7 +20,8 @@ SECTIONS = {
     "Data": "ALIKE COMMON_WORDS Examples join says_something",
     "Sampling": "Composition Service SolverConfig guide",
     "Training": "Recipe Run",
-    "Editing a trained model": "NoisedBatch draw_noised_batch follow_direction global_norm gradients minimize_loss",
+    "Editing a trained model": "NoisedBatch draw_noised_batch follow_direction global_norm gradients "
+    "mean_gradients minimize_loss parts_of",
     "Queries": "Access Answer Attack Audit",
     "Distances": "Distance Surroundings",
     "Detectors": "Detector",
