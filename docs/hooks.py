@@ -30,6 +30,19 @@ PICTURES = {"design/picture.png": "design/picture.png"}
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")
 
 
+def on_config(config: Any) -> Any:
+    """Put the design notes that the navigation does not name into its last section."""
+    config.nav = navigation(config.nav)
+    return config
+
+
+def navigation(nav: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The navigation with all design notes."""
+    (title, named), *_ = nav[-1].items()
+    notes = [place for place in COPIED.values() if place.startswith("design/") and place not in json.dumps(nav)]
+    return [*nav[:-1], {title: [*named, *notes]}]
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add all pages that are not files of this folder."""
     from mkdocs.structure.files import File
