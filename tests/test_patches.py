@@ -60,7 +60,9 @@ def test_where_all_images_are_black_nobody_is_accused():
     assert patches.memory_map(found[:10], found[10:]).p.min() == 1.0
 
 
-@pytest.mark.parametrize("spare", [images(30, side=4), images(30)[:0], images(30) * np.nan])
+@pytest.mark.parametrize(
+    "spare", [images(30, side=4), images(30)[:0], images(30) * np.nan, np.repeat(images(30), 3, axis=1)]
+)
 def test_what_cannot_be_compared_is_refused(spare):
     with pytest.raises(InvalidValue, match="patches"):
         patches.tile_scores(images(3), images(3), spare)
