@@ -35,7 +35,7 @@ class Overview:
 
 
 WIDE = Frame(820, 36, 500, 10, 700, 536, 20)
-NARROW = Frame(384, 32, 178, 10, 600, 194, 18)
+NARROW = Frame(386, 32, 162, 10, 600, 178, 18)
 
 
 def overview(name: str, found: Answer, comparison: MatchedComparison, *, narrow: bool = False) -> Overview | None:
