@@ -23,9 +23,10 @@ class SparseRepellency(Mitigation):
 
     As in `amg`, distances are over masked pixels alone, and over cells in latent space, where the protected images are
     encoded once; nothing shows which of the masked pixels are mark. Protected are the training images and decoys, which
-    a service would not have. It works on every kind of model. Equation and numbers are those of a public summary; of the
-    paper only the abstract was read, hence the letter. How the solver takes the correction up is ours: the noise prediction
-    follows from the corrected x0. Cost: none.
+    a service would not have. The share of queries and steps that were corrected is reported as `acted_on`. It works on
+    every kind of model. Equation and numbers are those of a public summary; of the paper only the abstract was read, hence
+    the letter. How the solver takes the correction up is ours: the noise prediction follows from the corrected x0. Cost:
+    none.
     """
 
     radius: float = 0.5
@@ -73,6 +74,7 @@ class ShieldedSampler(Sampler):
         noise, own = self.inner.predict(x, t, batch), self.mitigation
         alpha, sigma = self.model.schedule.alpha(t), self.model.schedule.sigma(t)
         away = repellency((x - sigma * noise) / alpha, self.protected, batch.mask, own.radius)
+        self.data.dose("acted_on", away.flatten(1).ne(0).any(dim=1))
         return noise - own.strength * alpha / sigma * away
 
 

@@ -62,7 +62,9 @@ def test_the_last_step_ends_on_the_rim():
     x, near = torch.randn(1, 1, 12, 12), 2 * protected.images - 1 + 0.01
     fake = SimpleNamespace(schedule=schedule, encode=lambda images: 2 * images - 1)
     batch = SimpleNamespace(mask=border()[:1])
-    context = WrapperContext("spell", None, SimpleNamespace(training_images=protected))
+    doses = []
+    data = SimpleNamespace(training_images=protected, dose=lambda name, acted: doses.append((name, acted.tolist())))
+    context = WrapperContext("spell", None, data)
     inner = SimpleNamespace(context=context, model=fake, prepare=lambda given: given)
     inner.predict = lambda x, t, batch: (x - schedule.alpha(t) * near) / schedule.sigma(t)
     sampler = SparseRepellency(0.5, strength=1.0).sampler(inner)
@@ -70,3 +72,4 @@ def test_the_last_step_ends_on_the_rim():
     ended, _ = schedule.step(x, sampler.predict(x, 3, batch), 3, -1, 0.0, x)
     assert rms(ended - (near - 0.01), batch.mask) == pytest.approx(0.5, abs=1e-3)
     assert torch.allclose(ended[~batch.mask], near[~batch.mask], atol=1e-4)
+    assert doses == [("acted_on", [True])]
