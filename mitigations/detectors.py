@@ -62,7 +62,8 @@ class Sharpness(Detector):
 
     def score(self, batch: SamplingBatch, rng: Generator) -> Tensor:
         """The squared norms, from four evaluations a prompt."""
-        return SharpnessAware()._sharpness(batch, batch.start(batch.noise))
+        x = batch.start(batch.noise)
+        return SharpnessAware()._sharpness(batch, x, x)
 
 
 @dataclass(frozen=True)
