@@ -5,7 +5,11 @@ from dataclasses import replace
 from solidmark import Origin
 
 STABLE_DIFFUSION = Origin(
-    testbeds=("latent-digits", "digits"), copies=("sscd", "features"), steps=50, guidance=7.5, solver="ddim"
+    testbeds=("latent-duplicates", "latent-digits", "digits"),
+    copies=("sscd", "features"),
+    steps=50,
+    guidance=7.5,
+    solver="ddim",
 )
 """Stable Diffusion as it was published, asked for what it was trained on: how like are its pictures to that?"""
 

@@ -27,6 +27,21 @@ def test_a_model_is_asked_once_and_again_only_through_another_sampler(tmp_path, 
     assert recalls[0] == recalls[1]
 
 
+def test_pictures_that_copy_the_trained_images_tell_them_apart_by_every_distance(monkeypatch):
+    testbed, images = tiny(), tiny().split(0).queried.images
+    copied = torch.cat([images[:16], images[16:].flip(0)])
+    plain = SimpleNamespace(images=copied, keys=np.zeros((len(images), 8)), count=16)
+    monkeypatch.setattr(weights, "edit_or_load", lambda case, workspace: (None, None))
+    monkeypatch.setattr(answers, "ask_cached", lambda case, name, model, workspace: plain)
+    monkeypatch.setattr(
+        "solidmark.experiments.judge_features", lambda judge: lambda pictures: pictures.reshape(len(pictures), -1)
+    )
+    monkeypatch.setattr(type(testbed), "judge", lambda self: None)
+    found = Experiments(Workspace(None)).measure_copies(testbed, 0, "none", SolverConfig(steps=2))
+    assert [found[name] for name in ("ratio", "l2", "features", "hash")] == [1.0] * 4
+    assert abs(found["any"]) < 0.5  # the held-out images were generated as well, from other captions
+
+
 def test_a_private_base_is_trained_on_keys_of_its_own(tmp_path, monkeypatch):
     small, seen, train = tiny(), [], weights.train
     testbed = replace(PrivateDigits(), trained=16, held_out=64, generated=16, recipe=small.recipe, base=small.recipe)

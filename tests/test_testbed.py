@@ -8,7 +8,7 @@ import torch
 from worlds import digits, split
 
 from solidmark import plugins
-from solidmark.data import distinct
+from solidmark.data import Examples, distinct
 from solidmark.errors import InvalidValue
 from solidmark.marks import Border, read
 from solidmark.testbed import JUDGED, Labelled
@@ -112,3 +112,25 @@ def test_boards_that_differ_in_what_is_held_out_share_the_baseline_but_are_other
     few, many, other = digits(held_out=64).split(0), digits().split(0), digits().split(1)
     assert few.training_digest == many.training_digest != other.training_digest
     assert few.fingerprint != many.fingerprint
+
+
+def test_of_latent_duplicates_those_that_are_queried_are_repeated_with_one_caption_and_key_and_others_are_not():
+    testbed = plugins.testbed("latent-duplicates(trained=7, queried=4, copies=3)")[1]
+    shown = Examples(torch.rand(7, 1, 2, 2), [f"caption {number}" for number in range(7)], list(range(7)))
+    training, keys = testbed.arrange(shown, torch.arange(7.0)[:, None], 0)
+    assert [training.ids.count(number) for number in range(7)] == [3, 3, 3, 3, 1, 1, 1]
+    assert all(
+        (caption, key) == (f"caption {number}", number)
+        for number, caption, (key,) in zip(training.ids, training.captions, keys.tolist(), strict=True)
+    )
+    for wrong in ({"copies": 0}, {"shared": -1}, {"shared": 1}):
+        with pytest.raises(InvalidValue, match=next(iter(wrong))):
+            replace(testbed, **wrong)
+
+
+def test_of_latent_duplicates_others_may_share_the_caption_of_a_repeated_image():
+    testbed = plugins.testbed("latent-duplicates(trained=13, queried=4, copies=3, shared=2)")[1]
+    shown = Examples(torch.rand(13, 1, 2, 2), [f"caption {number}" for number in range(13)], list(range(13)))
+    training, _ = testbed.arrange(shown, torch.zeros(13, 1), 0)
+    numbers = [int(caption.split()[1]) for caption in training.captions[12:]]
+    assert numbers == [0, 1, 2, 3, 0, 1, 2, 3, 12]
