@@ -160,9 +160,9 @@ def test_a_failed_check_fails_without_asserts_too(tmp_path, controls, failed):
 PLUGINS = ("xdist", "solidmark", "solidmark-fixtures", "solidmark-experiments")
 
 
-def test_without_autoload_the_four_plugins_that_the_readme_names_are_enough(stranger):
+def test_without_autoload_the_four_plugins_that_the_documents_name_are_enough(stranger):
     named = [word for plugin in PLUGINS for word in ("-p", plugin)]
-    assert " ".join(named) in (ROOT / "README.md").read_text(encoding="utf-8").replace("\n", " ")
+    assert " ".join(named) in (ROOT / "docs" / "first_board.md").read_text(encoding="utf-8").replace("\n", " ")
     arguments = (*named, "--pyargs", "solidmark.benchmark", "--seeds", "5", "--collect-only", "-q")
     ran = run_pytest(stranger, *arguments, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     assert "-s5]" in ran.stdout, ran.stdout + ran.stderr

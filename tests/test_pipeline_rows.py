@@ -97,9 +97,8 @@ def test_two_draws_of_an_image_are_two_answers(toy, stock):
     assert not np.array_equal(answers(toy, "pipeline", Average(draws=2)).keys, stock.keys)
 
 
-def test_the_pipeline_of_the_readme_is_a_row(toy, stock, tmp_path):
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    section = readme.partition("## Your pipeline, as it is")[2]
+def test_the_pipeline_of_the_documents_is_a_row(toy, stock, tmp_path):
+    section = (Path(__file__).parents[1] / "docs" / "your_pipeline.md").read_text()
     (tmp_path / "theirs.py").write_text(section.partition("```python\n")[2].partition("```")[0])
     found = answers(toy, f"pipeline(pipeline_class='{tmp_path}/theirs.py:Shaken', batch=16)")
     assert np.abs(found.keys - stock.keys).max() > pipeline.SAME

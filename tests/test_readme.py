@@ -23,6 +23,13 @@ def world(tmp_path_factory):
     return World(tmp_path_factory.mktemp("readme"))
 
 
+def test_the_readme_is_read_in_three_minutes_and_says_early_what_there_is_for_stable_diffusion():
+    prose = re.sub(r"```.*?```|\]\([^)]*\)", " ", README, flags=re.DOTALL)
+    assert len(re.findall(r"[A-Za-z★]{2,}", prose)) <= 3 * 250
+    paragraphs = [part for part in README.split("\n\n") if part.startswith("**")]
+    assert "Stable Diffusion" in paragraphs[1]
+
+
 def test_the_example_is_about_twenty_lines():
     assert len([line for line in block("python").splitlines() if line.strip()]) <= 20
 
@@ -93,5 +100,7 @@ def test_the_list_of_mitigations_names_every_family_and_file():
 def test_options_that_the_readme_names_exist(world):
     commands = next(action.choices for action in console.parser()._actions if action.choices)
     help_text = world.run("--help").output + "".join(command.format_help() for command in commands.values())
-    named = set(re.findall(r"--[a-z][a-z-]+", README)) - {"--collect-only", "--pyargs", "--help"}
+    pages = [path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))]
+    others = {"--collect-only", "--pyargs", "--help", "--num_processes"}
+    named = {option for text in (README, *pages) for option in re.findall(r"(?<![\w-])--[a-z][a-z_-]+", text)} - others
     assert not [option for option in named if option not in help_text]

@@ -110,9 +110,9 @@ def test_without_settings_it_says_what_to_copy():
         testbed.load()
 
 
-def test_the_settings_of_the_readme_are_settings(tmp_path):
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    text = next(part for part in re.findall(r"```toml\n(.*?)```", readme, re.DOTALL) if "stable-diffusion" in part)
+def test_the_settings_of_the_documents_are_settings(tmp_path):
+    page = (Path(__file__).parents[1] / "docs" / "measure_stable_diffusion.md").read_text()
+    text = re.search(r"```toml\n(.*?)```", page, re.DOTALL).group(1)
     (tmp_path / "my.toml").write_text(text)
     given = read(tmp_path / "my.toml")
     assert (given.images.trained, given.training.weights) == (1000, "lora")

@@ -20,7 +20,7 @@ from solidmark.collection.painting import Style
 from solidmark.collection.questions import Query
 from solidmark.errors import InvalidValue
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+PAGE = (Path(__file__).parents[1] / "docs" / "your_images.md").read_text()
 TOY = {"name": "toy", "sha256": None}
 
 
@@ -67,7 +67,7 @@ def test_the_example_of_the_readme_logs_memory_as_it_grows(tmp_path, monkeypatch
         def log(self, values, step, **_):
             self.logged.append((step, values["solidmark/memorization"], values["solidmark/certified"]))
 
-    example = next(text for text in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "Measure" in text)
+    example = next(text for text in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "Measure" in text)
     assert len(example.splitlines()) <= 15
     mark(folder_of(tmp_path / "images", 48), tmp_path / "photos", tmp_path / "photos.ledger", Style(), workers=1)
     monkeypatch.chdir(tmp_path)
