@@ -95,6 +95,7 @@ class Map:
         self.seconds: dict[str, float] = {}
         self.by_line: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
         texts, rows = read(path)
+        rows = {test: row for test, row in rows.items() if Path(test).exists()}
         self.files = set(rows)
         self.failed = {name for row in rows.values() for name in row.get("failed", ())}
         for row in rows.values():

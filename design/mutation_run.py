@@ -140,7 +140,7 @@ def in_child(tests: list[str], limit: int) -> tuple[str, str, float]:
         outcome, text = json.loads(told)
         if outcome == "unknown":  # tests that were renamed since the map was made
             rest = [test for test in tests if test not in text.splitlines()]
-            return in_child(rest, limit) if 0 < len(rest) < len(tests) else ("survived", "no test", 0.0)
+            return in_child(rest, limit) if rest and len(rest) < len(tests) else ("survived", "no test", 0.0)
     elif os.WIFSIGNALED(status):
         outcome, text = "timeout", f"over {limit} s in {tests}"[:400]
     else:  # whatever ended the process, no whole run does so
@@ -170,7 +170,8 @@ def judged(tests: list[str]) -> tuple[str, str]:
         code = pytest.main(words)
     if code == pytest.ExitCode.USAGE_ERROR:
         absent = [line.partition("not found: ")[2] for line in shown.getvalue().splitlines()]
-        return "unknown", "\n".join(line.removeprefix(f"{Path.cwd()}/") for line in absent if line)
+        names = [line.removeprefix(f"{Path.cwd()}/") for line in absent if line]
+        return ("unknown", "\n".join(names)) if names else ("caught", shown.getvalue()[-400:])
     lines = [line for line in shown.getvalue().splitlines() if line.startswith(("FAILED", "ERROR"))]
     last = (lines or shown.getvalue().strip().splitlines() or [""])[-1]
     return ("survived" if code in (0, 5) else "caught"), last[:400]
