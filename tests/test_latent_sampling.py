@@ -1,0 +1,102 @@
+"""What acts at sampling, on a miniature Stable Diffusion: where latents, CLIP's null prompt and its padding matter."""
+
+import pytest
+import torch
+from solidmark.mitigations import _chunks
+from solidmark.mitigations.amg import AntiMemorization
+from solidmark.mitigations.attention_rescaling import AttentionRescaling
+from solidmark.mitigations.gni import NoisyEmbeddings
+from solidmark.mitigations.initial_noise import SampleInitialNoise
+from solidmark.mitigations.random_token import RandomTokens
+from solidmark.mitigations.rna import RandomNumbers
+from worlds import composed
+
+from solidmark.mitigation import Needs
+from solidmark.models import END, PADDING, START, WORD
+from solidmark.sampling import BaseSampler, Service, SolverConfig, noises
+from solidmark.testing.toys import ToySetup
+
+CAPTIONS = ["zero w1 w2", "one w3"]
+
+
+@pytest.fixture(scope="module")
+def setup():
+    return ToySetup("latent", Needs.CALIBRATION | Needs.TRAINING_IMAGES)
+
+
+def service(setup, *mitigations):
+    return Service(setup.model, composed(*mitigations), 0, data=dict(setup.blind.handed_out))
+
+
+def generate(setup, *mitigations, captions=CAPTIONS):
+    """Images of the captions, and what the mitigations say that they did."""
+    asked, solver = service(setup, *mitigations), SolverConfig(steps=3)
+    noise = noises(range(len(captions)), setup.model.shape, solver.draws, 0, "test")
+    observed = torch.zeros(len(captions), 1, 16, 16)
+    images = asked.sample(list(captions), observed, torch.ones_like(observed, dtype=torch.bool), noise, solver)
+    return images, next(iter(asked.doses.values()), {})
+
+
+def test_padding_is_whatever_follows_the_first_end_token_whatever_its_number_is(setup):
+    tokenizer = setup.model.text.tokenizer
+    pad = tokenizer.pad_token
+    try:
+        tokenizer.pad_token = tokenizer.eos_token  # as in Stable Diffusion 1
+        setup.model.text._known.clear()
+        roles = setup.model.roles(["one w3"])[0].tolist()
+    finally:
+        tokenizer.pad_token = pad
+        setup.model.text._known.clear()
+    assert roles == [START, WORD, WORD, END] + [PADDING] * (len(roles) - 4)
+
+
+def test_masked_summary_tokens_change_the_null_prompt_s_prediction_too(setup):
+    asked = service(setup, AttentionRescaling(1.0, kept=0))
+    sampler = asked._hooks.sampler(_base(asked))
+    batch = _batch(asked)
+    x, t = batch.noise, batch.times[0]
+    plain, masked = (
+        setup.model.predict(x, t, batch.unconditional, attention=a).noise for a in (None, sampler.null_attention(batch))
+    )
+    assert not torch.allclose(plain, masked, atol=1e-6)
+
+
+def _base(asked):
+    return BaseSampler(asked.model, asked._hooks)
+
+
+def _batch(asked):
+    noise, observed = torch.randn(2, *asked.model.shape), torch.zeros(2, 1, 16, 16)
+    return asked._batch(CAPTIONS, observed, torch.ones_like(observed, dtype=torch.bool), noise, SolverConfig(steps=3), None)
+
+
+def test_noise_is_on_the_null_prompt_s_tokens(setup):
+    asked = service(setup, NoisyEmbeddings(0.5))
+    batch = _batch(asked)
+    found = asked._hooks.sampler(_base(asked)).prepare(batch)
+    moved = (found.unconditional - batch.unconditional).flatten(1).std(dim=1)
+    assert moved.tolist() == pytest.approx([0.5 * batch.embeddings.std().item()] * 2, rel=0.3)
+
+
+def test_a_search_of_latents_in_chunks_finds_what_the_whole_finds(setup, monkeypatch):
+    own = SampleInitialNoise(0.0, iterations=2)
+    whole, _ = generate(setup, own)
+    monkeypatch.setattr(_chunks, "NUMBERS", setup.model.shape[0] * 16)  # a latent at a time
+    parts, told = generate(setup, own)
+    assert torch.allclose(parts, whole, atol=1e-4)
+    assert told["acted_on"] == 1
+
+
+def test_the_released_push_away_from_images_needs_no_gradient_of_the_network(setup):
+    before = setup.model.evaluations.copy()
+    _, told = generate(setup, AntiMemorization(first=-9.0, last=-9.0))
+    assert setup.model.evaluations.since(before).backward == 0
+    assert told["acted_on"] == 1
+
+
+@pytest.mark.parametrize(("mitigation", "least"), [(RandomTokens(4), 4), (RandomNumbers(4), 8)])
+def test_words_are_added_in_tokens(setup, mitigation, least):
+    """Four nouns are four tokens; a number below 10^5 is two or three pairs of digits."""
+    changed = mitigation.caption(["one w3"], torch.Generator().manual_seed(0))
+    count = [len(setup.model.text.tokenizer(c, truncation=False).input_ids) for c in ("one w3", changed[0])]
+    assert least <= count[1] - count[0] <= 3 * 4
