@@ -1,5 +1,7 @@
 """M by `outpaint` of single rows on digits, one seed, and what their parts report: the numbers of `faithful.md`.
 
+Of an edit it is M of the forgotten images.
+
 python design/faithful.py none agc 'agc(threshold=0.8)' fpan
 python design/faithful.py none random-token 'prss(search=1.0, gate=1.0, ramp=0.67)'
 """
@@ -31,7 +33,8 @@ def row(expression: str, folder: Path, seed: int = 0) -> str:
     workspace = Workspace(Store(folder), "cpu")
     model, builds = weights.edit_or_load(case, workspace)
     responses = answers.ask_query(case, case.leading, model, workspace, case.blind)
-    m = scores.memorization(np.asarray(responses.trained), case.truth.trained_keys.double().numpy())
+    rows = case.groups["target"]  # the forget list, or all
+    m = scores.memorization(np.asarray(responses.trained)[rows], case.truth.trained_keys.double().numpy()[rows])
     told = {**builds["training"].reported, **builds["editing"].reported, **responses.doses}
     return f"{expression}: M {m.value:.2f} [{m.low:.2f}, {m.high:.2f}] {told or ''}"
 

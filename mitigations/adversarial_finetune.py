@@ -37,7 +37,8 @@ class AdversarialFineTuning(Mitigation):
     be read. Here a surrogate is drawn without a caption, four an image, since pruning is a mitigation of its own. So a
     surrogate may be of any class, and class words of forgotten captions are taught other classes, which the published ones
     do not do. A search step has two draws. A round has `updates` steps at a tenth of the training's rate (`rate`), and half
-    of the trained pairs carry the caption itself. Retained images have timesteps and dropped captions as in the training.
+    of the trained pairs carry the caption itself. Retained images have timesteps and dropped captions as in the training. A
+    text encoder that the training trained is trained here, too.
     Cost a round: `search` x 2 images for each of the forget list and `updates` x 2 batches, forward and backward.
     """
 

@@ -27,8 +27,8 @@ class EraseDiff(Mitigation):
     `erasediff(target='class', weight=0.1)` is that code. Here x_t has the noise of the training, as in SISS's
     re-implementation. Published: Adam at 1e-4, a few epochs, no caption dropped, uniform timesteps. Here the rate is a tenth
     of the training's (`rate`), timesteps and dropped captions are those of the training in L_R, and in L_E no caption is
-    dropped. The median of λ is reported. Errors are of the predicted noise, whatever the network predicts. Cost: two batches
-    an update, a third one forward for "class".
+    dropped. A text encoder that the training trained is trained here, too. The median of λ is reported. Errors are of the
+    predicted noise, whatever the network predicts. Cost: two batches an update, a third one forward for "class".
     """
 
     push: float = 0.1

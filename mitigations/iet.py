@@ -21,7 +21,8 @@ class IterativeEnsembleTraining(AntiGradientControl):
     the cost is that of one training. Published: 10 shards, 10 rounds and threshold 0.5 on CIFAR-10, 4 shards, 25 rounds
     and 0.8 for Stable Diffusion. A tenth of 64 images would be six, hence 4 shards and 10 rounds. The table of a shard has
     bins by the shard's own accesses (see `agc`, fidelity B). Shards of the released code have each class in equal parts,
-    and its script samples from the raw weights; here it is their average, as in all rows.
+    and its script samples from the raw weights; here it is their average, as in all rows. Memory: the weights and the state
+    of Adam once more for each shard.
     """
 
     shards: int = 4

@@ -36,8 +36,9 @@ class SaliencyUnlearning(Mitigation):
 
     `keep` is α. Published: density 0.5, Adam at 1e-4, 1,000 iterations of 128, and 1e-3 times a *sum* of squares over the
     3,072 numbers of an image, which is 3.07 times their mean. Here 60 of 32 at a tenth of the training's rate (`rate`), with
-    its timesteps. Errors of the first term are of the predicted noise, whatever the network predicts. Cost: ten batches for
-    the mask, two predictions each, and three forward and two backward an update.
+    its timesteps. A text encoder that the training trained is in the mask and trained, too. Errors of the first term are of
+    the predicted noise, whatever the network predicts. Cost: ten batches for the mask, two predictions each, and three
+    forward and two backward an update.
     """
 
     updates: int = 60

@@ -199,6 +199,7 @@ def test_the_filter_lets_everything_pass_above_its_threshold():
     """One more evaluation a sample, and not a bit of difference."""
     model = trained(make("wen-filter", threshold=1e9))
     assert same(model, trained())
+    assert model.reported["CaptionFilter"] == {"skipped_share": 0.0}
     assert model.evaluations.forward == 2 * 3 * 8
 
 
@@ -422,9 +423,10 @@ def test_wen_filter_measures_the_root_mean_square_that_a_caption_moves_a_predict
     inner = SimpleNamespace(context=WrapperContext("wen-filter", None, None), run=None)
     inner.model = SimpleNamespace(embed=lambda captions: "null", evaluations=None)
     inner.predict = lambda x, t, batch: SimpleNamespace(noise=noise[batch.embeddings != "null"])
-    inner.losses = lambda batch, t: torch.tensor([5.0, 7.0])
+    inner.losses, inner.prepare = lambda batch, t: torch.tensor([5.0, 7.0]), lambda: None
     for threshold, left in ((2.5, [5.0, 7.0]), (2.0, [0.0, 0.0])):
         wrapper = make("wen-filter", threshold=threshold).trainer(inner)
+        wrapper.prepare()
         batch = SampleBatch("captions")
         assert wrapper.predict(torch.zeros(2, 1, 4, 4), None, batch).noise is noise[True]
         assert wrapper.distance.tolist() == [2.0, 2.0]
