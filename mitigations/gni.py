@@ -81,7 +81,8 @@ def _both(batch: SamplingBatch) -> tuple[Tensor, Tensor]:
 
 def noisy(embeddings: Tensor, scale: float, rng: torch.Generator) -> Tensor:
     """The embeddings with noise of `scale` of their own standard deviations, (B, L, D)."""
-    return embeddings + scale * embeddings.std().detach() * torch.randn(embeddings.shape, generator=rng)
+    noise = torch.randn(embeddings.shape, generator=rng).to(embeddings.dtype)
+    return embeddings + scale * embeddings.std().detach() * noise
 
 
 @dataclass(frozen=True)

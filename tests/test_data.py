@@ -13,6 +13,7 @@ from solidmark import Needs
 from solidmark.data import Examples, distinct, join
 from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.mitigation.handout import Data
+from solidmark.models import Recipe
 
 PARTS = {
     "calibration": Needs.CALIBRATION,
@@ -122,3 +123,9 @@ def test_undeclared_a_part_is_refused_naming_mitigation_part_and_declaration(nam
 def test_a_part_that_the_testbed_lacks_is_reported_as_such(name, need):
     with pytest.raises(NotApplicable, match=rf"data\.{name}: found none on this testbed"):
         getattr(Data(need, "mine"), name)
+
+
+def test_the_recipe_of_the_training_is_told_to_edits_alone():
+    assert Data(Needs.NOTHING, "test", recipe=Recipe(batch=7)).recipe.batch == 7
+    with pytest.raises(InvalidValue, match=r"data\.recipe: found none outside an edit"):
+        _ = Data(Needs.NOTHING, "test").recipe

@@ -141,6 +141,14 @@ def test_fpan_changes_whole_tokens_with_its_probability_and_scale(shape):
     assert noise[changed].std().item() == pytest.approx(6, rel=0.06)
 
 
+@pytest.mark.parametrize("name", ["fpan", "gni-training"])
+def test_noise_on_embeddings_of_half_precision_is_of_half_precision(name):
+    embeddings = torch.randn(4, 9, 32).half()
+    noisy = hooks(make(name)).condition(embeddings, torch.ones(4, dtype=bool))
+    assert noisy.dtype == torch.float16
+    assert not torch.equal(noisy, embeddings)
+
+
 @pytest.mark.parametrize(("copies", "left"), [(1, 16), (2, 28), (4, 44), (8, 60)])
 def test_dedup_keeps_so_many_copies(copies, left):
     """Groups of four images with 1, 2, 4 and 8 copies."""
