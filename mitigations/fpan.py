@@ -48,8 +48,9 @@ class ProbabilisticNoise(Mitigation):
     def condition(self, embeddings: Tensor, rng: Generator) -> Tensor:
         """The noisy embeddings, (B, L, D), or (B, D) for labels."""
         chosen = torch.rand(embeddings.shape[:-1], generator=rng) < self.probability
-        noise = torch.randn(embeddings.shape, generator=rng).to(embeddings.dtype)
-        return embeddings + chosen.unsqueeze(-1) * self.scale * embeddings.std().detach() * noise
+        noise = torch.randn(embeddings.shape, generator=rng)
+        added = chosen.unsqueeze(-1) * self.scale * embeddings.std().detach() * noise
+        return embeddings + added.to(embeddings.dtype)
 
     def trainer(self, inner: Trainer) -> Trainer:
         """A trainer that leaves the text encoder as it is."""
