@@ -59,7 +59,7 @@ def test_ascent_raises_and_descent_lowers_the_loss_whatever_the_network_predicts
     worse = edited(setup, "neggrad(updates=5, rate=2.0, batch=8)", model)
     better = edited(setup, "finetune(updates=5, rate=2.0, batch=8)", model)
     forgotten, retained = (
-        draw_noised_batch(model, data[part], seeds.torch_rng(0, "t"), 128) for part in ("forget", "retain")
+        draw_noised_batch(model, data[part], seeds.torch_rng(0, "t"), 48) for part in ("forget", "retain")
     )
     assert forgotten.losses(worse).mean() > forgotten.losses(model).mean()
     assert retained.losses(better).mean() < retained.losses(model).mean()

@@ -51,12 +51,12 @@ def gradient(loss, model):
 
 
 POST_HOC = ("neggrad", "neggrad-plus", "erasediff", "siss", "esd", "salun", "adversarial-finetune")
-FEW = {"adversarial-finetune": {"rounds": 1, "updates": 1, "search": 2}}
+FEW = {"adversarial-finetune": {"rounds": 1, "updates": 1, "search": 2, "batch": 4}}
 
 
 @pytest.mark.parametrize("name", POST_HOC)
 def test_an_edit_changes_weights_counts_its_evaluations_and_repeats_itself(name):
-    values = FEW.get(name, {"updates": 1})
+    values = FEW.get(name, {"updates": 1, "batch": 4})
     first, second = edited(name, **values), edited(name, **values)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), worlds.model().parameters(), strict=True))
@@ -68,7 +68,7 @@ def test_an_edit_changes_weights_counts_its_evaluations_and_repeats_itself(name)
 @pytest.mark.parametrize("name", POST_HOC)
 def test_other_kinds_of_model_are_edited_or_refused_as_not_applicable(name, kind):
     refused = {"esd": ("label", "none"), "adversarial-finetune": ("none",)}
-    values = FEW.get(name, {"updates": 1})
+    values = FEW.get(name, {"updates": 1, "batch": 4})
     if kind in refused.get(name, ()):
         with pytest.raises(NotApplicable, match=f"mitigation {name}"):
             edited(name, of_kind(kind), **values)
