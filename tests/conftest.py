@@ -6,6 +6,7 @@ Without the extra `test` those files are left out that need what is not installe
 import ast
 import importlib.util
 import signal
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,23 +28,26 @@ if "hypothesis" not in MISSING:
     settings.load_profile("solidmark")
 
 
-def imports(path, seen=()):
-    """The packages that a file of this folder imports at its top, and those of the files beside it that it imports."""
+@cache
+def heads(path):
+    """The packages and files that a file imports at its top."""
     nodes = ast.parse(path.read_text(encoding="utf-8")).body
     named = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    named |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    heads = {name.partition(".")[0] for name in named}
-    beside = [path.with_name(f"{name}.py") for name in heads if path.with_name(f"{name}.py").exists()]
-    return heads.union(*(imports(each, (*seen, path)) for each in beside if each not in seen))
+    return {name.partition(".")[0] for name in named | {n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)}}
 
 
-def left_out():
-    """The files of tests that cannot be imported here."""
-    files = sorted(Path(__file__).parent.glob("test_*.py")) if MISSING else []
-    return [path.name for path in files if imports(path) & MISSING]
+def imports(path, seen=()):
+    """The packages that a file of this folder imports at its top, and those of the files beside it that it imports."""
+    beside = [path.with_name(f"{name}.py") for name in heads(path) if path.with_name(f"{name}.py").exists()]
+    return heads(path).union(*(imports(each, (*seen, path)) for each in beside if each not in seen))
 
 
-collect_ignore = left_out()
+def left_out(files):
+    """Those of these files that cannot be imported here."""
+    return [path.name for path in sorted(files) if imports(path) & MISSING]
+
+
+collect_ignore = left_out(Path(__file__).parent.glob("test_*.py") if MISSING else ())
 
 
 def pytest_report_header():

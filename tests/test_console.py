@@ -8,7 +8,7 @@ import time
 import pytest
 from record_samples import case
 
-from solidmark import records
+from solidmark import plugins, records
 from solidmark.__main__ import main
 from solidmark.cli import doctor
 from solidmark.runner import devices
@@ -32,7 +32,9 @@ def test_report_writes_every_format_and_says_where(tmp_path, capsys):
     write_run(tmp_path / "run", [case()])
     assert main(["report", str(tmp_path / "run")]) == 0
     written = capsys.readouterr().out.split()
-    assert sorted(path.rpartition(".")[2] for path in written) == ["csv", "html", "json", "md"]
+    names = [os.path.basename(path).removeprefix("leaderboard.") for path in written]
+    assert sorted(names) == sorted(plugin.name for plugin in plugins.discover(plugins.REPORTS))
+    assert {"csv", "html", "json", "md"} <= {*names}
 
 
 def test_report_of_several_runs_is_one_table(tmp_path, capsys):
@@ -140,3 +142,13 @@ def test_old_entries_go_only_while_more_than_the_stated_size_is_stored(store, ca
 def test_a_negative_age_is_refused(store, capsys):
     assert main(["store", "gc", "--older", "-1"]) == 2
     assert "at least 0" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_in_peace(store, monkeypatch):
+    def full(*_, **__):
+        raise BrokenPipeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.print", full)
+        patch.setattr(os, "dup2", lambda *_: None)
+        assert main(["store", "ls"]) == 0

@@ -83,7 +83,7 @@ def test_every_field_of_a_record_and_of_a_row_is_looked_up(pages, kind):
 
 @pytest.mark.parametrize(("kind", "remembered"), [("one gray", 0), ("noise", 8)])
 def test_what_the_page_on_the_score_proves_holds_in_simulation(kind, remembered):
-    simulate, runs = load("simulate"), 80
+    simulate, runs = load("simulate"), 40
     found = simulate.simulate(kind, remembered, 0.05, runs=runs, seed=5)
     others = runs * (simulate.IMAGES - remembered) * simulate.KEYS
     low, high = stats.binom.interval(0.9999, others, simulate.RATE)

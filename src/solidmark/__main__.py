@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -21,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SolidmarkError as error:
         print(f"solidmark: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("solidmark: interrupted; `mark`, `measure` and `train` go on when they are run again", file=sys.stderr)
         return 130

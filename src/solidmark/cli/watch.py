@@ -81,8 +81,9 @@ class View:
         head, *workers = summary(read_states(self.run), len(self.finished), len(self.plan), left, now).split(" | ")
         drawn = f"[{bar(done / total if total else 0.0, 30)}] " if colours else ""
         statuses = Counter(one.status for one in self.ended)
-        counts = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
-        last = sorted(self.ended, key=lambda one: one.t)[-SHOWN:]
+        order = sorted(statuses, key=lambda status: (status != "ok", -statuses[status], status))
+        counts = ", ".join(f"{statuses[status]} {status}" for status in order)
+        last = sorted(self.ended, key=lambda one: (one.t, one.slug))[-SHOWN:]
         return [
             f"{drawn}{head}" + (f" ({counts})" if counts else ""),
             *workers,
