@@ -54,6 +54,7 @@ class First:
 
     facts: TestbedFacts
     decides: bool
+    keys_only: bool
     headline: str
     sure: str
     models: str
@@ -80,6 +81,7 @@ def _first(number: int, board: Leaderboard, facts: TestbedFacts, found: Answer) 
     return First(
         facts,
         found.decides,
+        comparison.keys_only,
         _headline(found, facts),
         _sure(found, comparison.keys_only),
         f"{prose.sentence(prose.sizes(board, facts))}.",

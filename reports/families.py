@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from solidmark.leaderboard import Curve, JointVerdict, Leaderboard, Row, TestbedFacts
 from solidmark.leaderboard.answer import Answer
+from solidmark.leaderboard.excess import CurveVerdict
 from solidmark.leaderboard.measures import CONTENT, KEYS, reach
 from solidmark.leaderboard.placing import Place, Role, order
 
@@ -30,7 +31,7 @@ class Part:
     facts: TestbedFacts
     rows: list[Row]
     role: Role
-    word: str
+    verdict: CurveVerdict | None
     verdicts: list[JointVerdict]
     curves: list[tuple[str, Markup]]
     settings: tuple[Column[Row], ...]
@@ -38,6 +39,13 @@ class Part:
     pictures: gallery.Wall | None
     reason: str = ""
     lines: list[by_query.Line] = field(default_factory=list)
+
+    @property
+    def word(self) -> str:
+        """Its verdict against its hardest reference, or what it is instead; empty where too few seeds say nothing."""
+        if self.role is not Role.FAMILY:
+            return str(self.role.value)
+        return str(self.verdict.value) if self.verdict is not None else ""
 
     @property
     def first(self) -> Row:
@@ -75,6 +83,7 @@ def _of_testbed(number: int, board: Leaderboard, facts: TestbedFacts, found: Ans
 def _part(name: str, board: Leaderboard, facts: TestbedFacts, rows: list[Row], found: Answer, runs: Sequence[Path]) -> Part:
     comparison, first = board.comparison(facts), rows[0]
     place = found.places[first.mitigation]
+    judgements = [each.family for row in rows if (each := found.places[row.mitigation]).family is not None]
     verdicts = [each for each in comparison.verdicts_on(comparison.axis) if each.keys.family == first.family]
     own = [(measure, comparison.curves_on(comparison.axis, measure.name)) for measure in (KEYS, CONTENT)]
     table = {row.mitigation: row for row in board.of(facts)}
@@ -86,7 +95,7 @@ def _part(name: str, board: Leaderboard, facts: TestbedFacts, rows: list[Row], f
         for refs in [_references(curve, all_curves)]
     ]
     reasons = [curve.reason for curve in own[0][1] if curve.family == first.family and curve.reason]
-    word = place.role.value if place.role is not Role.FAMILY else next((v.verdict.value for v in _hardest(verdicts)), "")
+    judged = next((each.verdict for each in judgements if each is not None and found.decides), None)
     shown = next((one.row for one in found.families if one.row.family == first.family), first)
     claims = [Card(outcome) for outcome in board.findings if _claims(outcome.slug) == first.family]
     lines = by_query.lines(first, facts) if place.role is Role.BASELINE and first.ok else []
@@ -94,7 +103,7 @@ def _part(name: str, board: Leaderboard, facts: TestbedFacts, rows: list[Row], f
         facts,
         rows,
         place.role,
-        word if found.decides or place.role is not Role.FAMILY else "",
+        judged,
         verdicts,
         curves,
         _columns(rows, found.places, decides=found.decides),
@@ -103,10 +112,6 @@ def _part(name: str, board: Leaderboard, facts: TestbedFacts, rows: list[Row], f
         "; ".join(reasons),
         lines,
     )
-
-
-def _hardest(verdicts: Sequence[JointVerdict]) -> Sequence[JointVerdict]:
-    return sorted(verdicts, key=lambda each: -1 if each.verdict.value != "real" else 0)
 
 
 def _references(curve: Curve, curves: Sequence[Curve]) -> list[Curve]:

@@ -26,6 +26,9 @@ from . import (
 from .columns import origin, table, who
 from .table import COUNT, NUMBER, PLAIN, TEXT, Cell, Column
 
+NAMED = ("mitigation", "testbed")
+"""What names a row; the first stays in sight when the table is moved."""
+
 ARROWS = {"lower": "↓", "higher": "↑"}
 
 USEFUL = {"0.95": "at least 95 %", "0.75": "at least 75 %"}
@@ -91,7 +94,7 @@ def _ground(board: Leaderboard, row: Row) -> int:
 def _in_view(board: Leaderboard, found: Mapping[int, Place]) -> list[Column[Row]]:
     """Name, verdict, what is left by keys and by content, utility, certified images, cost."""
     return [
-        *(column for column in who(board) if column.key in ("testbed", "mitigation")),
+        *sorted((column for column in who(board) if column.key in NAMED), key=lambda column: NAMED.index(column.key)),
         Column(
             "verdict",
             "verdict",
@@ -147,7 +150,7 @@ def groups(board: Leaderboard) -> dict[str, list[Column[Row]]]:
     """Every other column, by group; a group without columns is left out."""
     everything = {column.key for column in table(board).columns}
     grouped = {
-        "about": [column for column in who(board) if column.key not in ("testbed", "mitigation")],
+        "about": [column for column in who(board) if column.key not in NAMED],
         "comparison": [*matched_columns.main(board)[1:], *matched_columns.more(board)],
         "memory": [*score_columns.main(board), *score_columns.more(board)],
         "content": [*content_columns.main(board), *content_columns.more(board)],

@@ -96,6 +96,7 @@ def test_every_family_has_its_part_real_ones_before_references(board: Leaderboar
     assert [part.first.family for part in found] == ["none", "good", "other", "stop", "broken"]
     assert [len(part.curves) for part in found] == [0, 1, 1, 1, 0]
     assert found[-1].reason == "seed 0: no room"
+    assert [part.word for part in found] == ["baseline", "real", "undecided", "reference", ""]
 
 
 def test_a_setting_in_a_curve_has_its_numbers_as_a_title(site: str) -> None:
