@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from solidmark import timeouts
+from solidmark import pytest_plugin, timeouts
 from solidmark.errors import InvalidValue
 from solidmark.runner import controller as room
 from solidmark.runner.controller import Controller
@@ -222,11 +222,40 @@ def test_a_run_that_left_cases_unmeasured_never_ends_well_and_says_how_to_go_on(
     assert ("not measured, since the run ended before: b" in text) == (finished == {"a"})
 
 
-def test_a_ticker_says_every_ten_seconds_on_a_terminal_and_else_every_thirty(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("progress", "terminal", "colours", "seconds"),
+    [
+        ("auto", True, True, 1),
+        ("auto", True, False, 10),
+        ("auto", False, True, 30),
+        ("plain", True, True, 30),
+        ("off", True, True, None),
+    ],
+)
+def test_progress_is_told_each_second_ten_or_thirty_by_where_it_goes(
+    tmp_path, monkeypatch, progress, terminal, colours, seconds
+):
     made = []
-    monkeypatch.setattr(room, "Ticker", lambda seconds, say: made.append(seconds))
-    config = SimpleNamespace()
-    for progress, terminal in (("auto", True), ("auto", False), ("plain", True), ("off", True)):
-        monkeypatch.setattr(room.os, "isatty", lambda number, terminal=terminal: number == 1 and terminal)
-        Controller(Session(Options(), tmp_path / "run", progress=progress), config)
-    assert made == [10, 30, 30]
+    ticker = SimpleNamespace(start=lambda: made.append("started"))
+    monkeypatch.setattr(room, "LiveLine", lambda writer: "a line")
+    monkeypatch.setattr(room, "Ticker", lambda seconds, say: made.append(seconds) or ticker)
+    monkeypatch.setattr(room.os, "isatty", lambda number: number == 1 and terminal)
+    reporter = SimpleNamespace(get_plugin=lambda name: SimpleNamespace(hasmarkup=colours))
+    config = SimpleNamespace(pluginmanager=reporter, get_terminal_writer=lambda: None)
+    Controller(Session(Options(), tmp_path / "run", progress=progress), config)._tick()
+    assert made == ([] if seconds is None else [seconds, "started"])
+
+
+@pytest.mark.parametrize(
+    ("named", "here", "targets"),
+    [(["a", "b"], "root", ["a", "b"]), ([], "root", ["tests"]), ([], "below", ["below"]), (None, "root", [])],
+)
+def test_targets_are_those_named_else_the_test_paths_of_the_root_else_the_folder(named, here, targets):
+    def parse(arguments, option):
+        if named is None:
+            raise pytest.UsageError("no such option")
+        return SimpleNamespace(file_or_dir=named)
+
+    places = {"rootpath": Path("root"), "invocation_params": SimpleNamespace(dir=Path(here))}
+    config = SimpleNamespace(option=SimpleNamespace(), getini=lambda name: ["tests"], **places)
+    assert pytest_plugin._targets(config, SimpleNamespace(parse_known_args=parse), []) == targets
