@@ -94,7 +94,7 @@ def ask_query(
     """
     attack, blind = case.attack(name), blind or case.blind
     split, parts = blind.split, _sampling_parts(case, attack)
-    service = Service(model, parts, case.seed, name, data=dict(blind.handed_out))
+    service = Service(model, parts, case.seed, name, data=weights.at_sampling(case, blind, workspace, model))
     audit = Audit(
         split.queried,
         split.mark,

@@ -28,7 +28,8 @@ from .blind import BlindSplit, blind
 class Case:
     """One row and seed: what is trained, how it is asked. `queries` are (name, attack); the first one leads.
 
-    `marked` off trains on blank marks, to tell what marks cost.
+    `marked` off trains on blank marks, to tell what marks cost. With a `half` of 0 or 1 the training has every second row
+    alone, from that one on.
     """
 
     testbed_name: str
@@ -38,6 +39,7 @@ class Case:
     queries: tuple[tuple[str, Attack], ...]
     solver: SolverConfig = FAST
     marked: bool = True
+    half: int | None = None
 
     @property
     def slug(self) -> str:

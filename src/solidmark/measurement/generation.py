@@ -25,6 +25,7 @@ from ..queries import Audit
 from ..sampling import Service
 from ..schema.record import WorkBlock
 from ..split import Split
+from . import weights
 from .answers import Generated, Responses, fresh_captions, generated_along
 from .blind import BlindSplit
 from .case import Case, Workspace
@@ -58,7 +59,8 @@ def round_a_known_mark(case: Case, model: Denoiser, workspace: Workspace, blind:
     blind = blind or case.blind
     split = blind.split
     company = fresh_captions(split, case.solver)
-    service = Service(model, case.composition.at(Stage.SAMPLING), case.seed, KNOWN_MARK, data=dict(blind.handed_out))
+    handed = weights.at_sampling(case, blind, workspace, model)
+    service = Service(model, case.composition.at(Stage.SAMPLING), case.seed, KNOWN_MARK, data=handed)
     queried = split.queried
     left = max(len(queried) - len(company), 1)
     order = torch.randperm(len(queried), generator=seeds.torch_rng(case.seed, "company of a known mark"))

@@ -99,7 +99,11 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
         "sources": source,
         "space": space,
         "pipeline": pipeline.as_block(behind, truth, case, responses),
-        "cost": {"training": builds["training"].cost, "editing": builds["editing"].cost, "sampling": fresh.cost},
+        "cost": {
+            "training": weights.training_cost(case, workspace, builds["training"].cost),
+            "editing": builds["editing"].cost,
+            "sampling": fresh.cost,
+        },
         "reported": {
             "training": builds["training"].reported,
             "editing": builds["editing"].reported,

@@ -22,6 +22,7 @@ from ..models import Model, metered
 from ..queries import Audit
 from ..sampling import Service
 from ..schema.record import SourcesBlock
+from . import weights
 from .answers import Generated, fresh_captions, generated_along
 from .case import Case, Workspace
 
@@ -78,7 +79,8 @@ def _generate(case: Case, model: Model, workspace: Workspace) -> Generated:
     """Pictures of fresh captions in a batch of the size of the last one of plain generation."""
     blind = case.blind
     split, company = blind.split, fresh_captions(blind.split, case.solver)
-    service = Service(model, case.composition.at(Stage.SAMPLING), case.seed, PURPOSE, data=dict(blind.handed_out))
+    handed = weights.at_sampling(case, blind, workspace, model, lambda half: exchanged(half, case.seed))
+    service = Service(model, case.composition.at(Stage.SAMPLING), case.seed, PURPOSE, data=handed)
     count = (len(split.queried) + len(company)) % case.solver.batch or case.solver.batch
     rows = [index % len(company) for index in range(count)]
     company.captions = [company.captions[row] for row in rows]

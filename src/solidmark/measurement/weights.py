@@ -6,7 +6,8 @@ import hashlib
 import json
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,6 +20,7 @@ from ..errors import InvalidValue
 from ..mitigation import Needs, Stage
 from ..mitigation.composition import Composition
 from ..mitigation.guard import alone
+from ..mitigation.handout import HALVES, HandedOut
 from ..mitigation.hooks import Hooks
 from ..mitigation.run import TrainingSet
 from ..models import Autoencoder, Denoiser, Evaluations, GivenNetwork, Model, Network, Space, metered
@@ -28,6 +30,7 @@ from ..schema.record import Reports, WorkBlock
 from ..store import digest
 from ..training import train
 from . import untouched
+from .blind import BlindSplit
 from .case import Case, Workspace
 
 
@@ -100,18 +103,19 @@ class _Training:
             "seed": case.seed,
             "keys": case.marked,
             "parts": parts.described(),
+            **({} if case.half is None else {"half": case.half}),
         }
         return cls(case, workspace, base, space, key)
 
     def run(self) -> tuple[Model, WorkBlock]:
         """The trained model, and what it cost."""
-        case, workspace, split = self.case, self.workspace, self.case.blind.split
+        case, workspace = self.case, self.workspace
         parts, clock = case.composition.at(Stage.TRAINING), time.perf_counter()
         with metered() as evaluations:
             model = alone(
                 train,
                 case.testbed.recipe,
-                TrainingSet(split.training, case.training_keys, split.mark),
+                _training_set(case),
                 parts,
                 case.seed,
                 device=workspace.device,
@@ -125,6 +129,50 @@ class _Training:
         if workspace.crew is not None:
             workspace.crew.add_up(evaluations)
         return model, work(evaluations, time.perf_counter() - clock)
+
+
+def _training_set(case: Case) -> TrainingSet:
+    """What a case trains on: all of its training, or the rows of its half."""
+    split, keys = case.blind.split, case.training_keys
+    if case.half is None:
+        return TrainingSet(split.training, keys, split.mark)
+    rows = list(range(case.half, len(split.training), 2))
+    return TrainingSet(split.training.take(rows), None if keys is None else keys[rows], split.mark)
+
+
+def at_sampling(
+    case: Case, blind: BlindSplit, workspace: Workspace, model: Denoiser, change: Callable[[Model], Model] | None = None
+) -> HandedOut:
+    """What is handed out to the mitigations of a case at sampling: parts of the data, and the models of both halves.
+
+    `change` makes other models of the halves. Their evaluations count as the `model`'s.
+    """
+    halves = {}
+    for name, (half, _) in zip(HALVES, halves_or_load(case, workspace), strict=False):
+        halves[name] = half if change is None else change(half)
+        halves[name].evaluations = model.evaluations
+    return {**blind.handed_out, **halves}
+
+
+def halves_or_load(case: Case, workspace: Workspace) -> list[tuple[Model, BuildInfo]]:
+    """The models of the training-stage parts on half of the images each; none where the case does not need them."""
+    if Needs.HALVES not in case.composition.needs:
+        return []
+    plain = replace(case, composition=case.composition.at(Stage.TRAINING))
+    with seeds.forked(case.seed, "halves, global generator"):  # a model that is loaded is drawn first
+        return [train_or_load(replace(plain, half=half), workspace) for half in (0, 1)]
+
+
+def training_cost(case: Case, workspace: Workspace, own: WorkBlock) -> WorkBlock:
+    """The cost of a row's training: its `own`, and that of the halves where it needs them."""
+    every = [own, *(built.cost for _, built in halves_or_load(case, workspace))]
+    summed: WorkBlock = {
+        **own,
+        "forward": sum(one["forward"] for one in every),
+        "backward": sum(one["backward"] for one in every),
+        "seconds": sum(one["seconds"] for one in every),
+    }
+    return summed
 
 
 def _handed_base(case: Case, base: Model | None, workspace: Workspace) -> dict[str, Model]:

@@ -21,6 +21,8 @@ NUMBERS = ("epsilon", "delta")
 """What the table shows as numbers."""
 ACTED_ON = "acted_on"
 """The dose that says on which share of queries or images a part acted. A row on which no part acted is no fault."""
+HALVES = ("first_half", "second_half")
+"""The names under which two models of half of the images are handed out."""
 LARGEST = 1e300
 """Numbers from here on are taken for infinite."""
 
@@ -127,6 +129,12 @@ class Data:
             raise InvalidValue(where, "none outside an edit", "an edit", cure)
         return self._parts["recipe"]  # type: ignore[return-value]  # the one part of this type
 
+    @property
+    def halves(self) -> tuple[Model, Model]:
+        """The same training on one half of the images, and on the other; at sampling."""
+        first, second = (self._hand_out(Needs.HALVES, name) for name in HALVES)
+        return first, second  # type: ignore[return-value]  # models, as base_model
+
     def _hand_out(self, need: Needs, name: str) -> Examples:
         if need not in self._needs:
             where, cure = f"mitigation {self._family}, data.{name}", f"Write `needs = Needs.{need.name}` into the class."
@@ -134,4 +142,4 @@ class Data:
         if name not in self._parts:
             cure = "Run it on a testbed that has one."
             raise NotApplicable(f"mitigation {self._family}, data.{name}", "none on this testbed", f"a {name}", cure)
-        return self._parts[name]  # type: ignore[return-value]  # Examples but for base_model
+        return self._parts[name]  # type: ignore[return-value]  # Examples but for models

