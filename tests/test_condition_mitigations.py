@@ -9,7 +9,7 @@ import torch
 from solidmark.mitigations.cads import AnnealedCondition, AnnealingSampler, anneal
 from solidmark.mitigations.clip_padding import MaskedPadding, ReplacedPadding
 from test_attention_mitigations import CAPTIONS, caption_batch
-from worlds import generate, model
+from worlds import examples, generate, model
 
 from solidmark.mitigation import WrapperContext
 from solidmark.mitigation.handout import Data
@@ -19,7 +19,7 @@ from solidmark.models.latent import LatentNetwork
 
 def wrapped(mitigation, batch, **inner):
     """The mitigation's wrapper round an inner one with these methods."""
-    handed = Data(mitigation.needs, "own", sampled=True)
+    handed = Data(mitigation.needs, "own", sampled=True, calibration=examples())
     context = WrapperContext("own", torch.Generator().manual_seed(0), handed)
     return mitigation.sampler(SimpleNamespace(context=context, model=batch.model, prepare=lambda given: given, **inner))
 

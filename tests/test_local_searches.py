@@ -78,13 +78,21 @@ def test_the_trace_of_the_estimate_is_that_of_the_jacobian():
     assert float(local_dimension(predict, x, sigma, probes)) == pytest.approx(float(expected), abs=2e-3)
 
 
-@pytest.mark.parametrize("mitigation", [BrightEnding(0.9, 3), LocalDimension(0.01, 3)])
+@pytest.mark.parametrize("mitigation", [BrightEnding(0.1, 3), LocalDimension(0.01, 3)])
 def test_a_search_moves_captions_and_leaves_start_and_null_alone(mitigation):
     batch = caption_batch()
     found = wrapped(mitigation, batch).prepare(batch).embeddings
     assert torch.equal(found[:, 0], batch.embeddings[:, 0])
     assert torch.equal(found[2], batch.embeddings[2])
     assert not torch.equal(found[:2, 1:], batch.embeddings[:2, 1:])
+
+
+@pytest.mark.parametrize(("target", "acted"), [(1e6, 0), (0.1, 1)])
+def test_only_local_norms_above_that_many_times_normal_are_searched(target, acted):
+    batch = caption_batch()
+    wrapper = wrapped(BrightEnding(target, 1), batch)
+    assert torch.equal(wrapper.prepare(batch).embeddings, batch.embeddings) is (acted == 0)
+    assert wrapper.data.doses["acted_on"] == acted
 
 
 def test_searches_leave_a_batch_without_captions_as_it_is():
