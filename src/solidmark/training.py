@@ -120,10 +120,11 @@ class BaseTrainer(Trainer):
         losses = self.outer.losses(batch, t)
         _require_one_a_sample("losses", losses, batch)
         loss = losses.sum()
-        if not math.isfinite(loss.item()):
+        found, count = torch.stack([loss.detach(), torch.count_nonzero(losses.detach())]).tolist()  # a GPU is waited for once
+        if not math.isfinite(found):
             cure = "Lower the learning rate, or look at what the wrappers return."
-            raise PluginFault(f"training, step {self.run.done}", f"loss {loss.item()}", "a finite loss", cure)
-        return loss, int(torch.count_nonzero(losses.detach()))
+            raise PluginFault(f"training, step {self.run.done}", f"loss {found}", "a finite loss", cure)
+        return loss, round(count)
 
     def fit(self) -> None:
         """`train_steps` updates, fewer where `batches` ends early."""
