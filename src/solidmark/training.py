@@ -120,7 +120,7 @@ class BaseTrainer(Trainer):
         losses = self.outer.losses(batch, t)
         _require_one_a_sample("losses", losses, batch)
         loss = losses.sum()
-        found, count = torch.stack([loss.detach(), torch.count_nonzero(losses.detach())]).tolist()  # a GPU is waited for once
+        found, count = torch.stack([loss.detach(), torch.count_nonzero(losses.detach())]).tolist()  # one wait for a GPU
         if not math.isfinite(found):
             cure = "Lower the learning rate, or look at what the wrappers return."
             raise PluginFault(f"training, step {self.run.done}", f"loss {found}", "a finite loss", cure)
