@@ -1,7 +1,7 @@
 """What mkdocs builds beside the pages of this folder: files of the checkout, and pages that follow from the code.
 
-A link to a file that is a page leads to the page. A link to another file of the checkout becomes its path, for the site may
-be read without the checkout.
+Links are written as they are in the checkout, where the files can be read as well. A link to a file that is a page leads to
+the page. A link to another file of the checkout becomes its path, for the site may be read without the checkout.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ COPIED = {
 
 TABLE = ("| field | holds | always there |", "|---|---|---|")
 PICTURES = {"design/picture.png": "design/picture.png"}
-LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")
+HERE = {f"docs/{path.name}": path.name for path in sorted((ROOT / "docs").glob("*.md"))}
+"""The pages of this folder, with their place on the site."""
+
+LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")
 
 
 def on_config(config: Any) -> Any:
@@ -56,6 +59,12 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Move the links of a page of this folder."""
+    place = page.file.src_uri
+    return linked(markdown, f"docs/{place}", place) if place in HERE.values() else markdown
+
+
 def linked(text: str, source: str, place: str) -> str:
     """The text of `source` with links as they are at `place`. Code is left alone."""
     parts = re.split(r"(^```.*?^```$|`[^`\n]+`(?!\]))", text, flags=re.DOTALL | re.MULTILINE)
@@ -67,7 +76,8 @@ def linked(text: str, source: str, place: str) -> str:
 def _link(link: re.Match[str], source: str, place: str) -> str:
     words, target, anchor = link.group(1), link.group(2), link.group(3) or ""
     path = os.path.relpath((ROOT / source).parent / target, ROOT)
-    page = COPIED.get(path) or COPIED.get(f"{path.rstrip('/')}/README.md") or (path == "README.md" and "index.md") or None
+    pages = {**COPIED, **HERE, **PICTURES, "README.md": "index.md"}
+    page = pages.get(path) or pages.get(f"{path.rstrip('/')}/README.md")
     if page is None:
         return f"{words} (`{path}`)" if path.strip("./") not in words else words
     return f"[{words}]({os.path.relpath(page, Path(place).parent)}{anchor})"

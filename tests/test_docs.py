@@ -33,7 +33,11 @@ def pages(hooks):
     """Every page of the site by its place, with its text."""
     copied = {place: hooks.linked((ROOT / source).read_text(), source, place) for source, place in hooks.COPIED.items()}
     made = {"options.md": hooks.options(), "records.md": hooks.fields("record"), "rows.md": hooks.fields("row")}
-    return {**{path.name: path.read_text() for path in DOCS.glob("*.md")}, **copied, **made}
+    return {
+        **{place: hooks.linked((ROOT / name).read_text(), name, place) for name, place in hooks.HERE.items()},
+        **copied,
+        **made,
+    }
 
 
 def places(nav):

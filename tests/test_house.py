@@ -151,7 +151,7 @@ def test_every_file_of_the_folders_is_in_the_installed_package():
 
 
 def test_files_that_documents_name_exist():
-    for document in [*ROOT.glob("*.md"), *ROOT.glob("design/*.md")]:
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("design/*.md"), *ROOT.glob("docs/*.md")]:
         links = re.findall(r"\]\((?!https?:|#|\.\./\.\./actions/)([^)#]+)", document.read_text())  # a badge of GitHub
         assert not [link for link in links if not (document.parent / link).exists()], document
 
