@@ -37,6 +37,8 @@ def run(drawn: list[dict], known: Map, results: Path, budget: float, workers: in
     results, until = results.resolve(), time.time() + seconds
     done = {json.loads(line)["id"] for line in results.read_text().splitlines()} if results.exists() else set()
     waiting = [each for each in drawn if each["id"] not in done and "equivalent" not in each]
+    if strange := [each["id"] for each in waiting if not fits(each)]:
+        sys.exit(f"faults {strange} were drawn from other files than are here: draw anew")
     FAIL_ANYWAY.update(known.failed)
     contents = contents_of_tests()
     with TemporaryDirectory(prefix="faults-") as folder:
@@ -55,6 +57,12 @@ def run(drawn: list[dict], known: Map, results: Path, budget: float, workers: in
         signal.signal(signal.SIGTERM, lambda *_: [os.kill(child, signal.SIGTERM) for child in children])
         for child in children:
             os.waitpid(child, 0)
+
+
+def fits(each: dict) -> bool:
+    """Whether the text that a fault replaces stands where it stood when it was drawn."""
+    path = Path(each["file"])
+    return path.exists() and path.read_bytes()[each["start"] : each["end"]].decode(errors="replace") == each["old"]
 
 
 def work(
