@@ -66,6 +66,7 @@ class Wanda(Mitigation):
             removed, total = removed + int(mask.sum()), total + mask.numel()
         data.report("removed_weights", removed)
         data.report("removed_share", removed / total)
+        data.report("no_op", removed == 0)
         return model
 
     def _norms(self, model: Model, captions: Sequence[str], noise: Tensor, part: int) -> list[dict[str, Tensor]]:

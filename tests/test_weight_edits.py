@@ -91,6 +91,11 @@ def test_wanda_removes_from_feed_forward_layers_alone():
     assert report["removed_weights"] == sum(int((after.state()[name] == 0).sum()) for name in changed) > 0
 
 
+def test_wanda_that_finds_no_weight_says_so(monkeypatch):
+    monkeypatch.setattr(wanda, "choose", lambda target, base, share: torch.zeros_like(target, dtype=torch.bool))
+    assert edited("wanda", timesteps=1)[2] == {"removed_weights": 0, "removed_share": 0.0, "no_op": True}
+
+
 def test_nemo_measures_how_far_a_neuron_is_from_its_value_under_normal_captions():
     normal = torch.tensor([[1.0, 0.0], [3.0, 2.0]])
     z = nemo.z_scores(torch.tensor([[2.0, 1.0 + 2**0.5 * 5]]), normal.mean(dim=0), normal.std(dim=0))
