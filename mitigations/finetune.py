@@ -47,4 +47,4 @@ class FineTune(Mitigation):
 
     def settings(self) -> "list[FineTune]":
         """The sweep, weakest first: more and more updates, in the end larger ones."""
-        return [FineTune(60), FineTune(200), FineTune(600), FineTune(600, rate=0.3)]
+        return [FineTune(60), FineTune(200), FineTune(600), FineTune(600, rate=0.3), FineTune(600, rate=1.0)]
