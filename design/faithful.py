@@ -1,6 +1,6 @@
 """M by `outpaint` of single rows on digits, one seed, and what their parts report: the numbers of `faithful.md`.
 
-Of an edit it is M of the forgotten images.
+Of an edit it is M of the forgotten images (target) and of the others (retained).
 
 python design/faithful.py none agc 'agc(threshold=0.8)' fpan
 python design/faithful.py none random-token 'prss(search=1.0, gate=1.0, ramp=0.67)'
