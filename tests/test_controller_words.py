@@ -259,3 +259,11 @@ def test_targets_are_those_named_else_the_test_paths_of_the_root_else_the_folder
     places = {"rootpath": Path("root"), "invocation_params": SimpleNamespace(dir=Path(here))}
     config = SimpleNamespace(option=SimpleNamespace(), getini=lambda name: ["tests"], **places)
     assert pytest_plugin._targets(config, SimpleNamespace(parse_known_args=parse), []) == targets
+
+
+def test_latest_points_to_a_run_whose_only_record_came_at_its_end(made):
+    (made.run / "records").mkdir(parents=True)
+    made.controller._before = made.controller._size()
+    (made.run / "records" / "main.jsonl").write_text("\n")
+    made.controller.pytest_sessionfinish(SimpleNamespace(exitstatus=pytest.ExitCode.OK))
+    assert (made.run.parent / "latest").resolve() == made.run.resolve()
