@@ -30,10 +30,18 @@ if "hypothesis" not in MISSING:
 
 @cache
 def heads(path):
-    """The packages and files that a file imports at its top."""
-    nodes = ast.parse(path.read_text(encoding="utf-8")).body
-    named = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    return {name.partition(".")[0] for name in named | {n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)}}
+    """The packages and files that a file imports outside functions. What uses `solidmark.pipelines` needs transformers."""
+    left, named = list(ast.parse(path.read_text(encoding="utf-8")).body), set()
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            named |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.With | ast.If | ast.Try):
+            left += node.body
+    needs = {"transformers"} if any(name.startswith("solidmark.pipelines") for name in named) else set()
+    return needs | {name.partition(".")[0] for name in named}
 
 
 def imports(path, seen=()):
