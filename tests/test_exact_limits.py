@@ -10,6 +10,7 @@ import torch
 from solidmark.collection import certificate
 from solidmark.data import distinct, thumbnails
 from solidmark.findings import Verdict, decide
+from solidmark.leaderboard import curves
 from solidmark.measurement import expected, floor, generation, per_image, pipeline, sources
 from solidmark.metrics import scores
 from solidmark.mitigation import Stage
@@ -148,3 +149,12 @@ def test_a_certificate_lists_the_most_certain_first_and_shows_so_many(tmp_path, 
     ]
     assert made["statement"].startswith("The model mine has memorized 3 of 9 images")
     assert (made["commitment"], made["committed"]) == ("c", "then")
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept"),
+    [([{0, 1}, {0, 1}, {0, 1, 2}], {0, 1}), ([{0}, {0, 1, 2, 3}, {0, 1, 2, 3}], {0, 1, 2, 3}), ([{7}], set()), ([], set())],
+)
+def test_the_seeds_of_a_curve_keep_most_of_its_family(rows, kept):
+    baseline = SimpleNamespace(seeds=(0, 1, 2, 3))
+    assert curves._paired_seeds([SimpleNamespace(seeds=tuple(row)) for row in rows], baseline) == kept
