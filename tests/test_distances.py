@@ -112,7 +112,7 @@ def test_a_distance_without_a_body_says_so():
 
 def test_the_example_of_contributing_works():
     text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
-    code = re.search(r"```python\n(.*?class MeanGray.*?)```", text, re.S).group(1)
+    code = re.search(r"```python\n((?:(?!```).)*class MeanGray.*?)```", text, re.S).group(1)
     made = {"__name__": "example"}
     exec(code, made)
     real = images(6)

@@ -49,9 +49,13 @@ def test_opposite_guidance_is_negative_before_the_transition_point():
     assert schedule(OppositeGuidance()) == expected
 
 
+UNTOLD = SimpleNamespace(dose=lambda name, values: None)
+"""Data that hears of no dose."""
+
+
 def scales(mitigation, *norms):
     """The scales of queries whose ‖eps_c - eps_u‖ take these values, step by step: (queries, steps)."""
-    inner = SimpleNamespace(context=WrapperContext("test", None, None), model=None, scale=lambda *_: 3.0)
+    inner = SimpleNamespace(context=WrapperContext("test", None, UNTOLD), model=None, scale=lambda *_: 3.0)
     wrapper, count = mitigation.sampler(inner), len(norms[0])
     batch = SimpleNamespace(step_fraction=lambda t: t / count)
     columns = torch.tensor(norms, dtype=torch.float32).T
@@ -130,7 +134,7 @@ def test_a_wide_clamp_leaves_every_bit():
 
 def clamped(width, x, before, x0):
     """One last step of the wrapper where samples have norm 2 ± 0.1, updates 1 ± 0.1 and clean images 3 ± 0.1."""
-    inner = SimpleNamespace(context=WrapperContext("t", None, None), model=model(), after=lambda x, x0, t, batch: x)
+    inner = SimpleNamespace(context=WrapperContext("t", None, UNTOLD), model=model(), after=lambda x, x0, t, batch: x)
     wrapper = NormClamp(width).sampler(inner)
     regions = StepRegions(*(Region(torch.tensor(mean), torch.tensor(0.1)) for mean in (2.0, 1.0, 3.0)))
     wrapper.steps, wrapper.before = {0: regions}, before

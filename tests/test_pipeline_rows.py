@@ -185,7 +185,8 @@ def test_class_file_and_call_are_a_part_of_the_identity(tmp_path, toy):
 
 
 def test_the_options_give_two_rows_beside_the_others():
-    options = Options(mitigations=("none",), testbeds=("latent-digits",), pipeline_class=f"{FILE}:PromptNoise")
+    named = {"mitigations": ("none",), "testbeds": ("latent-digits",), "references": False}
+    options = Options(**named, pipeline_class=f"{FILE}:PromptNoise")
     assert [case.family for case in plan.cases(options)] == ["none", "pipeline", "modified_pipelines.PromptNoise"]
     assert [case.case.composition.control for case in plan.cases(options)] == [True, True, False]
 

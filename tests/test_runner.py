@@ -462,7 +462,7 @@ def test_a_row_crosses_to_another_process_whole():
     assert (again.expression, again.family, again.made) == ("x", "x", Broken("x", "here", "no torch"))
     made = plan.Row.of("rna(count=8)", plugins.compose("rna(count=8)"))
     again = plan.Row.restored(json.loads(json.dumps(made.as_json())))
-    assert (again.family, again.setting, again.stages, again.made.label) == ("rna", "0.5", ("sampling",), made.made.label)
+    assert (again.family, again.setting, again.stages, again.made.label) == ("rna", "8", ("sampling",), made.made.label)
 
 
 def test_the_identity_of_a_broken_plugin_is_its_slug_and_a_testbeds_has_its_event():
@@ -477,9 +477,9 @@ def test_objects_of_other_fields_than_planned_are_made_anew_or_refused():
     rna = plugins.compose("rna(count=8)").parts[0].mitigation
     from solidmark import provenance
 
-    mine, other = provenance.describe(rna), provenance.describe(replace(rna, share=0.25))
+    mine, other = provenance.describe(rna), provenance.describe(replace(rna, count=2))
     assert plan._as_planned("x", rna, mine, mine) is rna
-    assert plan._as_planned("x", rna, mine, other) == replace(rna, share=0.25)
+    assert plan._as_planned("x", rna, mine, other) == replace(rna, count=2)
     with pytest.raises(plugins.PluginFault, match="as another process has them"):
         plan._as_planned("x", rna, mine, {**other, "nothing": 1})
 

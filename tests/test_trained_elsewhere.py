@@ -103,7 +103,7 @@ def test_another_form_is_refused_by_its_part(toy, part, found):
 
 def test_the_option_gives_his_weights_by_our_sampler_the_stock_pipeline_and_his(folder, tmp_path):
     (tmp_path / "calls.py").write_text("def theirs(pipe, captions, **options):\n    return pipe(captions, **options)\n")
-    options = Options(mitigations=("none",), testbeds=("latent-digits",), pipeline=str(folder))
+    options = Options(mitigations=("none",), testbeds=("latent-digits",), pipeline=str(folder), references=False)
     asked = replace(options, pipeline_call=f"{tmp_path}/calls.py:theirs")
     weights = ["none", "trained-elsewhere", "trained-elsewhere+pipeline"]
     assert [case.family for case in plan.cases(options)] == weights
