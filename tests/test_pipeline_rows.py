@@ -230,7 +230,7 @@ def test_pytest_gives_a_strangers_pipeline_its_row_and_a_refused_one_its_reason(
     (tmp_path / "site" / "latent_world.py").write_text(TESTBED)
     metadata(tmp_path / "site", "latent-world", "[solidmark.testbeds]\ntiny-latent = latent_world:Tiny\n")
     refused = f"pipeline(pipeline_class='{FILE}:Builds')"
-    theirs = ("--pipeline-class", f"{FILE}:PromptNoise", "--mitigation", refused, "--queries", "outpaint")
+    theirs = ("--pipeline-class", f"{FILE}:PromptNoise", "--mitigation", refused, "--queries", "outpaint", "--no-references")
     ran = world.run("-n", "0", *theirs, "--run-dir", "run", testbed="tiny-latent")
     record = ran.record("modified_pipelines.PromptNoise")
     assert record["pipeline"]["identity"]["source"] == code_digest(FILE.read_bytes()), ran.output
