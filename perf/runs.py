@@ -11,8 +11,10 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from solidmark.records import reading
 
@@ -51,7 +53,7 @@ def profile() -> list[Line]:
         run = folder / name
         command = [sys.executable, "-m", "pytest", "benchmark/", "-n", "2", "--run-dir", str(run), "--progress", "off", "-q"]
         environment = {**os.environ, "SOLIDMARK_STORE": str(folder / "store")}
-        took = seconds(lambda c=command, e=environment: subprocess.run(c, cwd=ROOT, env=e, check=False, capture_output=True))
+        took = seconds(partial(subprocess.run, command, cwd=ROOT, env=environment, check=False, capture_output=True))
         lines.append(Line(f"quick profile on two workers, {name}", took / 60, " min", most=most))
         lines += makespan(run) if name == "cold" else []
     shutil.rmtree(folder)
@@ -63,7 +65,8 @@ def report() -> list[Line]:
     folder = Path(tempfile.mkdtemp(prefix="perf-"))
     (folder / "records").mkdir()
     shutil.copy(ROOT / "results" / "run.json", folder)
-    cases = [record for record in reading.read(ROOT / "results").records if record.get("event", "case") == "case"]
+    published = [dict(record) for record in reading.read(ROOT / "results").records]
+    cases: list[dict[str, Any]] = [record for record in published if record.get("event", "case") == "case"]
     with (folder / "records" / "many.jsonl").open("w", encoding="utf-8") as file:
         for number in range(RECORDS):
             again, one = divmod(number, len(cases))
