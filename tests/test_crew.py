@@ -30,14 +30,14 @@ def free_port():
 
 
 def shared(work, folder):
-    """Run work(crew, folder) in two processes that were launched together."""
+    """The exit codes of two processes, launched together, that run work(crew, folder)."""
     port = free_port()
     processes = [CONTEXT.Process(target=launched, args=(work, rank, port, folder)) for rank in range(2)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(120)
-    assert [process.exitcode for process in processes] == [0, 0]
+    return [process.exitcode for process in processes]
 
 
 def launched(work, rank, port, folder):
@@ -56,7 +56,7 @@ def begin_apart(crew, folder):
 
 
 def test_processes_that_would_begin_at_different_steps_are_refused(tmp_path):
-    shared(begin_apart, tmp_path)
+    assert shared(begin_apart, tmp_path) == [0, 0]
 
 
 def train_in_parts(crew, folder):
@@ -74,7 +74,7 @@ def train_in_parts(crew, folder):
 def test_two_processes_end_in_the_weights_of_one(tmp_path, monkeypatch):
     monkeypatch.setattr(saved_run, "EVERY", 0.0)
     alone = trained(accumulate=4)
-    shared(train_in_parts, tmp_path)
+    assert shared(train_in_parts, tmp_path) == [0, 0]
     one, other = (load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
     assert torch.equal(one["weights"], other["weights"])
     assert (one["weights"] - weights(alone)).abs().max() < 1e-3
@@ -98,11 +98,11 @@ def called_or_not(crew, folder):
 
 
 def test_who_follows_helps_where_the_leader_trains_and_goes_on_where_it_found_the_model(tmp_path):
-    shared(called_or_not, tmp_path)
+    assert shared(called_or_not, tmp_path) == [0, 0]
 
 
 def test_parts_are_dealt_and_the_first_process_decides(tmp_path):
-    shared(say, tmp_path)
+    assert shared(say, tmp_path) == [0, 0]
     told = [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)]
     assert told == ["(True, [True, False], ['a', 'c'])", "(False, [True, False], ['b'])"]
 

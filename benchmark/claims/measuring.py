@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from solidmark import plugins
-from solidmark.errors import NotApplicable
+from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.experiments import Experiments
 from solidmark.mitigation.composition import Composition
 from solidmark.sampling import SolverConfig
@@ -136,7 +136,7 @@ def _canonical(expression: str) -> str:
     """A mitigation as its label is written today; as it is, where it is no longer installed."""
     try:
         return plugins.compose(expression).label
-    except Exception:  # a family that is gone or renamed has no claim either
+    except InvalidValue:  # a family or parameter that is gone or renamed, and so is in no claim
         return expression
 
 
