@@ -6,6 +6,7 @@ import torch
 
 from solidmark import Mitigation, Stage
 
+from ._insertion import change_at_random
 from .random_token import draw_words
 
 
@@ -30,11 +31,7 @@ class CaptionReplacement(Mitigation):
 
     def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
         """The captions, those that are chosen replaced."""
-        chosen = torch.rand(len(captions), generator=rng) < self.probability
-        return [
-            " ".join(draw_words(self.count, rng)) if replaced else caption
-            for caption, replaced in zip(captions, chosen.tolist(), strict=True)
-        ]
+        return change_at_random(captions, self.probability, lambda _: " ".join(draw_words(self.count, rng)), rng)
 
     def settings(self) -> "list[CaptionReplacement]":
         """The sweep, weakest first: the code's rate, the paper's, and up to nine accesses in ten."""

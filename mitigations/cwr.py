@@ -6,7 +6,7 @@ import torch
 
 from solidmark import Mitigation, Stage
 
-from ._insertion import insert
+from ._insertion import TrainingInsertion, insert
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class RepeatedWords(Mitigation):
 
 
 @dataclass(frozen=True)
-class TrainingRepeatedWords(Mitigation):
+class TrainingRepeatedWords(TrainingInsertion):
     """Insert `count` of a training caption's own words at random gaps, at an access with `probability`.
 
     Published: 2 words at 40 % of the accesses, which is 0.8 insertions an access, and the same here, however short a
@@ -43,28 +43,12 @@ class TrainingRepeatedWords(Mitigation):
     Words are drawn from the caption as it was, so that an inserted one is not repeated.
     """
 
-    count: int = 2
-    probability: float = 0.4
-
-    stage = Stage.TRAINING
     reference = RepeatedWords.reference
     stream = "solidmark.mitigations.cwr.TrainingRepeatedWords"
 
-    def __post_init__(self) -> None:
-        self.expect(isinstance(self.count, int) and self.count >= 0, "count", "a whole number of at least 0")
-        self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
-
-    def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
-        """The captions, those that are chosen with repeated words."""
-        chosen = torch.rand(len(captions), generator=rng) < self.probability
-        return [
-            repeat_words(caption.split(), self.count, rng) if changed else caption
-            for caption, changed in zip(captions, chosen.tolist(), strict=True)
-        ]
-
-    def settings(self) -> "list[TrainingRepeatedWords]":
-        """The sweep, weakest first: the released code's rate, the paper's, every access, and twice as many words."""
-        return [TrainingRepeatedWords(*dose) for dose in ((2, 0.1), (2, 0.4), (2, 1.0), (4, 1.0))]
+    def _lengthen(self, words: list[str], rng: torch.Generator) -> str:
+        """The caption with more words."""
+        return repeat_words(words, self.count, rng)
 
 
 def repeat_words(words: list[str], count: int, rng: torch.Generator) -> str:

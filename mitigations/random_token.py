@@ -7,7 +7,7 @@ import torch
 from solidmark import Mitigation, Stage
 from solidmark.api import COMMON_WORDS
 
-from ._insertion import insert
+from ._insertion import TrainingInsertion, insert
 
 
 def draw_words(count: int, rng: torch.Generator) -> list[str]:
@@ -45,32 +45,16 @@ class RandomTokens(Mitigation):
 
 
 @dataclass(frozen=True)
-class TrainingRandomTokens(Mitigation):
+class TrainingRandomTokens(TrainingInsertion):
     """Insert `count` random tokens at random gaps of a training caption, at an access with `probability`.
 
     Published: 2 words at 40 % of the accesses. The 0.4 is the paper's as others quote it; the released code
     (`randwordadd`), which is followed here, has 0.1 as its default. Words are those of `random-token`.
     """
 
-    count: int = 2
-    probability: float = 0.4
-
-    stage = Stage.TRAINING
     reference = RandomTokens.reference
     stream = "solidmark.mitigations.random_token.TrainingRandomTokens"
 
-    def __post_init__(self) -> None:
-        self.expect(isinstance(self.count, int) and self.count >= 0, "count", "a whole number of at least 0")
-        self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
-
-    def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
-        """The captions, those that are chosen with random words."""
-        chosen = torch.rand(len(captions), generator=rng) < self.probability
-        return [
-            insert(caption.split(), draw_words(self.count, rng), rng) if changed else caption
-            for caption, changed in zip(captions, chosen.tolist(), strict=True)
-        ]
-
-    def settings(self) -> "list[TrainingRandomTokens]":
-        """The sweep, weakest first: the released code's rate, the paper's, every access, and twice as many words."""
-        return [TrainingRandomTokens(*dose) for dose in ((2, 0.1), (2, 0.4), (2, 1.0), (4, 1.0))]
+    def _lengthen(self, words: list[str], rng: torch.Generator) -> str:
+        """The caption with more words."""
+        return insert(words, draw_words(self.count, rng), rng)

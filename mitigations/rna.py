@@ -7,7 +7,7 @@ import torch
 
 from solidmark import Claim, Mitigation, Stage
 
-from ._insertion import insert
+from ._insertion import TrainingInsertion, insert
 from ._origins import BY_KEYS, FINE_TUNED, STABLE_DIFFUSION
 
 
@@ -54,7 +54,7 @@ class RandomNumbers(Mitigation):
 
 
 @dataclass(frozen=True)
-class TrainingRandomNumbers(Mitigation):
+class TrainingRandomNumbers(TrainingInsertion):
     """Insert `count` random numbers below 10^6 at random gaps of a training caption, at an access with `probability`.
 
     Published: 2 numbers at 40 % of the accesses, which is 0.8 insertions an access, and the same here, however short a
@@ -64,30 +64,14 @@ class TrainingRandomNumbers(Mitigation):
     tokens, as in Stable Diffusion, so that a long caption may lose its end.
     """
 
-    count: int = 2
-    probability: float = 0.4
-
-    stage = Stage.TRAINING
     fidelity = "B"
     reference = RandomNumbers.reference
     claims: ClassVar[tuple[str | Claim, ...]] = (Claim("At training it reduces replication.", below=0.9, origin=FINE_TUNED),)
     stream = "solidmark.mitigations.rna.TrainingRandomNumbers"
 
-    def __post_init__(self) -> None:
-        self.expect(isinstance(self.count, int) and self.count >= 0, "count", "a whole number of at least 0")
-        self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
-
-    def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
-        """The captions, those that are chosen with random numbers."""
-        chosen = torch.rand(len(captions), generator=rng) < self.probability
-        return [
-            insert_numbers(caption.split(), self.count, rng) if changed else caption
-            for caption, changed in zip(captions, chosen.tolist(), strict=True)
-        ]
-
-    def settings(self) -> "list[TrainingRandomNumbers]":
-        """The sweep, weakest first: the released code's rate, the paper's, every access, and twice as many numbers."""
-        return [TrainingRandomNumbers(*dose) for dose in ((2, 0.1), (2, 0.4), (2, 1.0), (4, 1.0))]
+    def _lengthen(self, words: list[str], rng: torch.Generator) -> str:
+        """The caption with more words."""
+        return insert_numbers(words, self.count, rng)
 
 
 def insert_numbers(words: list[str], count: int, rng: torch.Generator, end: int = 10**6) -> str:
