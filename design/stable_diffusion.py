@@ -21,7 +21,7 @@ from solidmark.models.autoencoder import read_autoencoder
 from solidmark.seeds import torch_rng
 
 COUNT = 400
-EMOJI = """\
+SETTINGS = """\
 testbed = "stable-diffusion"
 
 [base]
@@ -30,28 +30,37 @@ initialise = "random"
 
 [images]
 source = "photos"
-size = 48
+size = {inside}
 trained = 64
 queried = 64
 held_out = 64
 generated = 64
 
 [border]
-thickness = 8
+thickness = {border}
 
 [training]
-epochs = 450
+epochs = {epochs}
 batch = 32
-learning_rate = 2e-3
-warmup = 0.1
+learning_rate = {rate}
+warmup = {warmup}
 ema = 0.98
 caption_dropout = 0.1
 text_encoder = true
-precision = "float32"
+precision = "{precision}"
 
 [query]
-batch = 128
+batch = {asked}
 """
+EMOJI = {
+    "inside": 48,
+    "border": 8,
+    "epochs": 450,
+    "rate": 2e-3,
+    "warmup": 0.1,
+    "precision": "float32",
+    "asked": 128,
+}
 
 
 def emoji(folder: Path) -> None:
@@ -71,7 +80,7 @@ def emoji(folder: Path) -> None:
         Image.fromarray(pixels).save(folder / "photos" / f"{index:04}.png")
         lines.append(json.dumps({"file_name": f"{index:04}.png", "text": every.captions[index]}))
     (folder / "photos" / "metadata.jsonl").write_text("\n".join(lines))
-    (folder / "emoji.toml").write_text(EMOJI)
+    (folder / "emoji.toml").write_text(SETTINGS.format(**EMOJI))
 
 
 def tiny(folder: Path) -> None:

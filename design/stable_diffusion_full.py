@@ -24,6 +24,7 @@ import torch
 from PIL import Image
 from solidmark.fixtures import emoji
 from solidmark.fixtures.latent_emoji import CLASSES
+from stable_diffusion import SETTINGS
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -38,46 +39,16 @@ from solidmark.testbed import Testbed
 
 COUNT = 400
 """Emoji that are written as images; the autoencoder learns from all others."""
+COMMON = {"warmup": 0.13, "asked": 64}
 STEPS = {False: (20, 80), True: (1, 4)}
 """Steps of the two trainings, whole and tiny, whose difference in time has no beginning and no end in it."""
-SETTINGS = """\
-testbed = "stable-diffusion"
-
-[base]
-pipeline = "pipe"
-initialise = "random"
-
-[images]
-source = "photos"
-size = {inside}
-trained = 64
-queried = 64
-held_out = 64
-generated = 64
-
-[border]
-thickness = {border}
-
-[training]
-epochs = {epochs}
-batch = 32
-learning_rate = {rate}
-warmup = 0.13
-ema = 0.98
-caption_dropout = 0.1
-text_encoder = true
-precision = "{precision}"
-
-[query]
-batch = 64
-"""
 
 
 def sizes(tiny: bool) -> dict[str, Any]:
     """What differs between the whole and the tiny experiment."""
     if tiny:
-        return {"inside": 32, "border": 8, "epochs": 20, "rate": 2e-3, "precision": "float32"}
-    return {"inside": 256, "border": 16, "epochs": 377, "rate": 1e-4, "precision": "bfloat16"}
+        return {"inside": 32, "border": 8, "epochs": 20, "rate": 2e-3, "precision": "float32", **COMMON}
+    return {"inside": 256, "border": 16, "epochs": 377, "rate": 1e-4, "precision": "bfloat16", **COMMON}
 
 
 def configuration(tiny: bool) -> LatentNetwork:
