@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import pytest
 from record_samples import SOLVER, case, content, finding
 from solidmark.benchmark.claims import StatedClaim, find_claims
-from solidmark.benchmark.claims.__main__ import judge
+from solidmark.benchmark.claims.__main__ import judge, judge_one
 from solidmark.benchmark.claims.measuring import Recorded
 from solidmark.reports import finding_cards, markdown, page
 from worlds import digits
 
 from solidmark import Claim, Origin
-from solidmark.errors import InvalidValue
+from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.findings import Step, Verdict, replicated
 from solidmark.leaderboard import build_leaderboard
 from solidmark.leaderboard.render import load_leaderboard
@@ -31,6 +31,7 @@ class Oracle:
     copies: dict = field(default_factory=dict)
     seeds: tuple = (0, 1, 2)
     solvers: set = field(default_factory=set)
+    acted: dict = field(default_factory=dict)
 
     def testbed(self, expression):
         return digits()
@@ -42,6 +43,9 @@ class Oracle:
     def measure_copies(self, testbed, seed, composition, solver):
         self.solvers.add((solver.steps, solver.eta, solver.guidance))
         return {name: value + 0.001 * seed for name, value in self.copies.get(composition.label, {}).items()}
+
+    def measure_action(self, testbed, seed, composition, query, solver):
+        return self.acted.get(composition.label)
 
 
 def judged(claim, recalls, **copies):
@@ -102,9 +106,33 @@ def test_a_method_whose_strongest_setting_moves_neither_keys_nor_pictures_is_not
     assert found.verdict is (HOLDS if reaches else NOT_TESTABLE)
 
 
+@pytest.mark.parametrize(
+    ("share", "keys", "verdict"),
+    [
+        (0.0, 0.89, NOT_TESTABLE),
+        (0.01, 0.89, NOT_TESTABLE),
+        (0.01, 0.5, NOT_SEEN),
+        (0.3, 0.89, NOT_SEEN),
+        (None, 0.89, NOT_SEEN),
+    ],
+)
+def test_a_dose_that_acted_on_nothing_says_nothing_of_a_claim(share, keys, verdict):
+    found = judged(Claim("Gone.", below=0.2, origin=NO_PICTURES), {(ROW, "outpaint"): keys}, acted={ROW: share})
+    assert found.verdict is verdict
+    assert ("its dose is nothing here" in found.steps[0].found) is (verdict is NOT_TESTABLE)
+
+
+def test_nor_does_one_that_is_compared_with_a_dose_that_acted_on_nothing():
+    claim = Claim("Less.", "difference", below=0.0, against="gni(scale=0.5)", origin=NO_PICTURES)
+    recalls = {(ROW, "outpaint"): 0.5, ("gni(scale=0.5)", "outpaint"): 0.9}
+    assert judged(claim, recalls, acted={ROW: 1.0}).verdict is HOLDS
+    assert judged(claim, recalls, acted={ROW: 1.0, "gni(scale=0.5)": 0.0}).verdict is NOT_TESTABLE
+
+
 def test_reach_must_be_seen_in_every_seed():
     shaky = SimpleNamespace(**vars(Oracle({})))
     shaky.testbed, shaky.measure_copies = Oracle({}).testbed, Oracle({}).measure_copies
+    shaky.measure_action = Oracle({}).measure_action
     shaky.measure_recall = lambda testbed, seed, composition, *rest: SimpleNamespace(
         value=0.2 if composition.label == STRONGEST and seed else 0.9
     )
@@ -199,6 +227,45 @@ def test_records_are_judged_as_models_are(row, strongest, shown, eta, verdict):
     claim = Claim("It takes eight tenths.", below=0.2, origin=Origin(("mnist", "digits")))
     found = StatedClaim("gni", 1, claim).judge(Recorded(recorded(row, 0.9, strongest, shown, eta)))
     assert (found.verdict, found.where) == (verdict, "digits")
+
+
+@pytest.mark.parametrize("told", [{"acted_on": 0.0}, {"no_op": True}])
+@pytest.mark.parametrize("stage", ["editing", "sampling"])
+def test_a_record_says_that_its_row_acted_on_nothing(told, stage):
+    blocks = {"training": {}, "editing": {}, "sampling": {}}
+    blocks[stage] = {"doses": {"outpaint": {"gni": told}}} if stage == "sampling" else {"gni": told}
+    records = [{**one, "reported": blocks} if one["mitigation"] == ROW else one for one in recorded(0.9, 0.9, 0.1)]
+    assert StatedClaim("gni", 1, Claim("Gone.", below=0.2)).judge(Recorded(records)).verdict is NOT_TESTABLE
+
+
+def test_keys_are_read_under_the_solver_of_the_claim_and_pictures_without_noise():
+    records = []
+    for name, eta, row, shown in (("fast", 1.0, 0.9, (0.95, 0.95, 0.95)), ("ddim", 0.0, 0.3, (0.8, 0.95, 0.6))):
+        found = recorded(row, 0.9, 0.1, shown, eta)
+        records += [{**one, "solver": {**one["solver"], "name": name}} for one in found]
+    claims = {
+        solver: StatedClaim("gni", 1, Claim("Gone.", below=0.5, origin=Origin(solver=solver))) for solver in ("fast", "ddim")
+    }
+    found = {solver: judge_one(claim, Recorded.by_solver(records)) for solver, claim in claims.items()}
+    assert {solver: round(one.estimate.value, 2) for solver, one in found.items()} == {"fast": 1.0, "ddim": 0.33}
+    assert all("content 0.67" in one.steps[2].found for one in found.values())
+
+
+@pytest.mark.parametrize(("name", "stands"), [("digits-quick", True), ("mnist-quick", False)])
+def test_a_quick_form_stands_for_a_testbed_only_where_it_trains_the_same_models(name, stands):
+    records = Recorded([{**one, "testbed": name} for one in recorded(0.1, 0.9, 0.1)])
+    claim = StatedClaim("gni", 1, Claim("Gone.", below=0.2, origin=Origin((name.removesuffix("-quick"),))))
+    if stands:
+        assert claim.judge(records).where == "digits"
+    else:
+        with pytest.raises(NotApplicable, match="none of baseline"):
+            claim.judge(records)
+
+
+def test_a_claim_is_read_on_the_first_testbed_that_has_its_rows():
+    near = [{**one, "testbed": "latent-digits"} for one in recorded(0.1, 0.9, 0.1) if one["mitigation"] == NONE]
+    claim = StatedClaim("gni", 1, Claim("Gone.", below=0.2, origin=Origin(("latent-digits", "digits"))))
+    assert claim.judge(Recorded(near + recorded(0.1, 0.9, 0.1))).where == "digits"
 
 
 def test_the_strongest_setting_that_was_recorded_shows_reach():

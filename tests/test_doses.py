@@ -9,6 +9,7 @@ from worlds import composed, examples, tiny
 
 from solidmark import Mitigation, Sampler, Stage, plugins
 from solidmark.errors import InvalidValue
+from solidmark.experiments import Experiments
 from solidmark.leaderboard import build_leaderboard
 from solidmark.measurement import measure
 from solidmark.measurement.case import Case, Workspace
@@ -95,8 +96,13 @@ def test_hooks_without_a_sampler_are_measured_by_the_suite():
 def test_a_sampler_that_acted_on_no_query_is_no_fault_and_the_record_says_so(tmp_path, acts):
     attack = plugins.instance("solidmark.queries", "query", "outpaint")
     asked = Case("tiny", tiny(), composed(Saying(acts)), 0, (("outpaint", attack),), SolverConfig(steps=2))
-    found = measure.measure(asked, Workspace(Store(tmp_path / "store")), tmp_path / "run")
+    workspace = Workspace(Store(tmp_path / "store"))
+    found = measure.measure(asked, workspace, tmp_path / "run")
     assert found["reported"]["sampling"]["doses"] == {"outpaint": {"Saying": {"acted_on": acts / 80}}}
+    again = [
+        Experiments(workspace).measure_action(tiny(), 0, composed(Saying(acts)), "outpaint", SolverConfig(2)) for _ in "12"
+    ]
+    assert again == [acts / 80] * 2  # asked, and from the store
     assert any("inactive" in fault for fault in found["controls"]["faults"]) is (acts > 0)
 
 

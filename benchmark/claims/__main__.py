@@ -3,7 +3,8 @@
     python -m solidmark.benchmark.claims results --into build/claims
     solidmark report results build/claims --into build/results
 
-A claim whose rows the records lack is left out; how many are is printed.
+Keys are read from the records of the claim's own solver, else of another one that has all its rows. A claim whose rows the
+records lack is left out; how many are is printed.
 """
 
 from __future__ import annotations
@@ -15,22 +16,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from solidmark.errors import NotApplicable
+from solidmark.findings import Finding
 from solidmark.records import BENCHMARK_VERSION, Writer, read
 from solidmark.schema.record import CaseRecord
 
-from . import find_claims
+from . import StatedClaim, find_claims
 from .measuring import Recorded
 
 
 def judge(runs: Sequence[Path], into: Path) -> tuple[int, list[str]]:
     """Write a finding a claim into a run folder of their own: how many, and why others are left out."""
     records: list[CaseRecord] = [one for run in runs for one in read(run).records if one["event"] == "case"]
-    recorded, missing, count = Recorded(records), [], 0
+    recorded, missing, count = Recorded.by_solver(records), [], 0
     shutil.rmtree(into / "records", ignore_errors=True)
     writer = Writer(into)
     for order, stated in enumerate(find_claims()):
         try:
-            finding = stated.judge(recorded)
+            finding = judge_one(stated, recorded)
         except NotApplicable as reason:
             missing.append(f"{stated.name}: {reason}")
             continue
@@ -40,6 +42,17 @@ def judge(runs: Sequence[Path], into: Path) -> tuple[int, list[str]]:
         writer.write({**finding.as_record(), **identity, **empty, "status": "ok"})
         count += 1
     return count, missing
+
+
+def judge_one(stated: StatedClaim, recorded: Sequence[Recorded]) -> Finding:
+    """By the keys of the claim's own solver, else of the first that has its rows. Raises NotApplicable where none has."""
+    reasons = [NotApplicable("records", "none of a sound case", "the cases of a run", "Name the folder of a run.")]
+    for one in sorted(recorded, key=lambda one: one.solver != stated.claim.origin.solver):
+        try:
+            return stated.judge(one)
+        except NotApplicable as reason:
+            reasons.append(reason)
+    raise reasons[min(1, len(reasons) - 1)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

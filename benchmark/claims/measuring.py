@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, Protocol
+from functools import cache, cached_property
+from typing import Any, Protocol, TypeAlias
 
 from solidmark import plugins
-from solidmark.errors import InvalidValue, NotApplicable
+from solidmark.errors import InvalidValue, NotApplicable, UnknownName
 from solidmark.experiments import Experiments
+from solidmark.measurement import action
 from solidmark.mitigation.composition import Composition
 from solidmark.sampling import SolverConfig
 from solidmark.schema.record import CaseRecord, ContentBlock
@@ -17,6 +19,9 @@ from solidmark.testbed import Testbed
 
 HELD_OUT, GENERATED = 64, 16
 """Held-out images and fresh captions of a claim's testbed: enough for an AUROC. Its models are those of the table."""
+
+Row: TypeAlias = tuple[str, str, int]
+"""Testbed, mitigation and seed."""
 
 HEADLINE = "ratio"
 """The distance that content is read with."""
@@ -29,8 +34,8 @@ class Measuring(Protocol):
     def seeds(self) -> tuple[int, ...]:
         """The seeds that all numbers have."""
 
-    def testbed(self, names: Sequence[str]) -> tuple[str, Testbed]:
-        """The first of these testbeds that can be asked, and its name."""
+    def testbed(self, names: Sequence[str], methods: Sequence[Composition]) -> tuple[str, Testbed]:
+        """The first of these testbeds on which these methods can be asked, and its name."""
 
     def covers(self, name: str, method: Composition) -> bool:
         """Whether there are numbers of a method on this testbed."""
@@ -42,6 +47,11 @@ class Measuring(Protocol):
         self, name: str, testbed: Testbed, seed: int, method: Composition, solver: SolverConfig
     ) -> Mapping[str, float]:
         """By distance, 2 AUROC - 1 of generated pictures; empty where nobody looked at any under such a solver."""
+
+    def action(
+        self, name: str, testbed: Testbed, seed: int, method: Composition, query: str, solver: SolverConfig
+    ) -> float | None:
+        """The share of queries on which a method says that it acted; None where it does not say."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class Asked:
         """Those of the experiments."""
         return self.experiments.seeds
 
-    def testbed(self, names: Sequence[str]) -> tuple[str, Testbed]:
+    def testbed(self, names: Sequence[str], methods: Sequence[Composition]) -> tuple[str, Testbed]:
         """The nearest one, with fewer held-out images and fresh captions."""
         made = self.experiments.testbed(names[0])
         held_out = max(HELD_OUT, min(made.trained, made.queried))
@@ -75,34 +85,54 @@ class Asked:
         """Generated now."""
         return self.experiments.measure_copies(testbed, seed, method, solver)
 
+    def action(
+        self, name: str, testbed: Testbed, seed: int, method: Composition, query: str, solver: SolverConfig
+    ) -> float | None:
+        """Asked now."""
+        return self.experiments.measure_action(testbed, seed, method, query, solver)
+
 
 @dataclass(frozen=True)
 class Recorded:
-    """Records of cases: whatever solver they were measured with, it stands for that of a claim.
+    """Records of cases. Keys are those of one `solver`, by its name, where it is given; else of whichever came last.
 
-    Pictures count where nothing was added between the steps, as in the sources. Raises NotApplicable for a number that no
-    record has.
+    Pictures count where nothing was added between the steps, as in the sources, whatever solver keys are of. Raises
+    NotApplicable for a number that no record has.
     """
 
     records: Sequence[CaseRecord]
     seeds: tuple[int, ...] = (0, 1, 2)
+    solver: str = ""
 
     @cached_property
-    def _cases(self) -> dict[tuple[str, str, int], CaseRecord]:
-        sound = [record for record in self.records if record["event"] == "case" and record["status"] == "ok"]
-        return {(record["testbed"], _canonical(record["mitigation"]), record["seed"]): record for record in sound}
+    def _sound(self) -> dict[Row, list[CaseRecord]]:
+        found: dict[Row, list[CaseRecord]] = {}
+        for record in self.records:
+            if record["event"] == "case" and record["status"] == "ok":
+                row = (record["testbed"], _canonical(record["mitigation"]), record["seed"])
+                found.setdefault(row, []).append(record)
+        return found
 
-    def testbed(self, names: Sequence[str]) -> tuple[str, Testbed]:
-        """The first that has a baseline. Raises NotApplicable where none has."""
-        for name in names:
-            if self.covers(name, Composition()):
-                made: Any = plugins.testbed(name)[1]
-                return name, made
-        raise _missing(", ".join(names), "baseline")
+    @classmethod
+    def by_solver(cls, records: Sequence[CaseRecord]) -> tuple[Recorded, ...]:
+        """The keys of each solver among the records, in order; pictures are the same in all."""
+        cases = (record for record in records if record["event"] == "case" and record["status"] == "ok")
+        return tuple(cls(records, solver=name) for name in dict.fromkeys(case["solver"]["name"] for case in cases))
+
+    def testbed(self, names: Sequence[str], methods: Sequence[Composition]) -> tuple[str, Testbed]:
+        """The first that has all these methods, or its quick form. Raises NotApplicable where none has."""
+        forms = [form for name in names for form in _forms(name)]
+        for name, testbed in forms:
+            if all(self.covers(name, method) for method in methods):
+                return name, testbed
+        known = next((name for name, _ in forms if self.covers(name, Composition())), None)
+        if known is None:
+            raise _missing(", ".join(names), "baseline")
+        raise _missing(known, " and ".join(method.label for method in methods if not self.covers(known, method)))
 
     def covers(self, name: str, method: Composition) -> bool:
         """Whether all seeds have a record."""
-        return all((name, method.label, seed) in self._cases for seed in self.seeds)
+        return all(self._by_solver(name, method, seed) for seed in self.seeds)
 
     def recall(self, name: str, testbed: Testbed, seed: int, method: Composition, query: str, solver: SolverConfig) -> float:
         """As it was recorded."""
@@ -114,16 +144,40 @@ class Recorded:
     def copies(
         self, name: str, testbed: Testbed, seed: int, method: Composition, solver: SolverConfig
     ) -> Mapping[str, float]:
-        """As it was recorded, where the solver added no noise."""
-        record = self._case(name, method, seed)
-        found = record.get("content")
-        return {} if found is None or record["solver"]["eta"] > 0 else _separations(found)
+        """As they were recorded, where the solver added no noise."""
+        records = self._sound.get((name, method.label, seed), [])
+        found = [record.get("content") for record in records if record["solver"]["eta"] == 0]
+        return {} if not found or found[-1] is None else _separations(found[-1])
+
+    def action(
+        self, name: str, testbed: Testbed, seed: int, method: Composition, query: str, solver: SolverConfig
+    ) -> float | None:
+        """As it was recorded."""
+        reported = self._case(name, method, seed).get("reported")
+        if reported is None:
+            return None
+        doses = (reported["sampling"].get("doses") or {}).get(query, {})
+        return action.of_row((reported["training"], reported["editing"], doses), method.parts)
 
     def _case(self, name: str, method: Composition, seed: int) -> CaseRecord:
-        case = self._cases.get((name, method.label, seed))
-        if case is None:
+        records = self._by_solver(name, method, seed)
+        if not records:
             raise _missing(name, f"{method.label}, seed {seed}")
-        return case
+        return records[-1]
+
+    def _by_solver(self, name: str, method: Composition, seed: int) -> list[CaseRecord]:
+        records = self._sound.get((name, method.label, seed), [])
+        return [record for record in records if self.solver in ("", record["solver"]["name"])]
+
+
+def _forms(name: str) -> Iterator[tuple[str, Testbed]]:
+    """A testbed, and its quick form where that has the same trained models and asks about the same images."""
+    made: Any = plugins.testbed(name)[1]
+    yield name, made
+    with suppress(UnknownName):
+        quick: Any = plugins.testbed(f"{name}-quick")[1]
+        if replace(quick, held_out=made.held_out, generated=made.generated).__dict__ == made.__dict__:
+            yield f"{name}-quick", quick
 
 
 def _separations(found: ContentBlock) -> dict[str, float]:
@@ -132,6 +186,7 @@ def _separations(found: ContentBlock) -> dict[str, float]:
     return {name: 2 * score["auroc"]["value"] - 1 for name, score in scores.items() if score is not None}
 
 
+@cache
 def _canonical(expression: str) -> str:
     """A mitigation as its label is written today; as it is, where it is no longer installed."""
     try:

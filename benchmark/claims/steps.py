@@ -1,8 +1,8 @@
 """The steps in which a claim is tested: reach, replication by the source's own measure, then keys and content.
 
 Who refutes must first have seen what was published. A method whose strongest setting moves nothing on a testbed cannot be
-judged there; and where the source's own measure and solver do not show what the source saw, its claim is not seen here,
-whatever keys say.
+judged there, nor one whose published dose finds nothing to act on; and where the source's own measure and solver do not show
+what the source saw, its claim is not seen here, whatever keys say.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from .measuring import HEADLINE, Measuring
 
 LEAST = 0.1
 """What a method with reach moves in each seed: a tenth of what the baseline has, in keys or in content."""
+
+IDLE = 0.02
+"""Who acts on fewer than one query in fifty, in each seed, and moves nothing, was given no dose that could be judged."""
 
 BASELINE = Composition()
 
@@ -72,6 +75,14 @@ class Trial:
         found = [ask(self.name, self.testbed, seed, method, self.published) for seed in seeds]
         return {name: [one[name] for one in found] for name in found[0] if all(name in one for one in found)}
 
+    def actions(self, method: Composition) -> list[float] | None:
+        """The share of queries on which a method says that it acted, a number a seed; None where it does not say."""
+        claim, ask, seeds = self.claim, self.measuring.action, self.measuring.seeds
+        solver = self.testbed.solvers[claim.origin.solver]
+        found = [ask(self.name, self.testbed, seed, method, claim.query, solver) for seed in seeds]
+        told = [share for share in found if share is not None]
+        return told if len(told) == len(found) else None
+
     def measured(self, row: Sequence[float], against: Sequence[float], claim: Claim | None = None) -> Estimate:
         """The measure of a claim over seeds."""
         pairs = zip(row, against, strict=True)
@@ -80,7 +91,7 @@ class Trial:
 
 def test(name: str, claim: Claim, methods: Methods, measuring: Measuring) -> Finding:
     """All steps of a claim, and its verdict."""
-    where, testbed = measuring.testbed(claim.origin.testbeds)
+    where, testbed = measuring.testbed(claim.origin.testbeds, (BASELINE, methods.row, methods.against))
     trial = Trial(claim, methods, measuring, where, testbed)
     reach, replication = _reach(trial), _replication(trial)
     keys, series = _keys(trial)
@@ -113,16 +124,32 @@ def test(name: str, claim: Claim, methods: Methods, measuring: Measuring) -> Fin
 
 
 def _reach(trial: Trial) -> Step:
-    """Whether the strongest setting moves keys or pictures in each seed, in one direction, by a share of the baseline's."""
-    method = trial.strongest
+    """Whether the row's dose acts, and the strongest setting moves keys or pictures in each seed, in one direction."""
+    asks = f"The strongest setting moves keys or content by at least {LEAST:.0%} in each seed, and no dose acts on nothing."
+    idle = next((step for method in (trial.methods.row, trial.methods.against) if (step := _idle(trial, method))), "")
+    if idle:
+        return Step("reach", asks, False, idle)
+    shares = _shares(trial, trial.strongest)
+    told = ", ".join(f"{name} by {sum(one) / len(one):+.0%} of the baseline's" for name, one in shares.items())
+    return Step("reach", asks, any(map(_moves, shares.values())), f"`{trial.strongest.label}` moves {told}")
+
+
+def _idle(trial: Trial, method: Composition) -> str:
+    """Why nothing can be said of a method that acted on next to no query and moved nothing; empty where it acted."""
+    shares = trial.actions(method)
+    if shares is None or max(shares) >= IDLE or any(map(_moves, _shares(trial, method).values())):
+        return ""
+    return f"`{method.label}` acted on {sum(shares) / len(shares):.1%} of the queries: its dose is nothing here"
+
+
+def _shares(trial: Trial, method: Composition) -> dict[str, list[float]]:
+    """By which shares of the baseline's a method moves M, and content where there are pictures, a number a seed."""
     before, after = trial.keys(BASELINE, "outpaint"), trial.keys(method, "outpaint")
     shares = {"M": [_share(*pair) for pair in zip(after, before, strict=True)]}
     pictures, bare = trial.pictures(method), trial.pictures(BASELINE)
     if HEADLINE in pictures and HEADLINE in bare:
         shares["content"] = [_share(*pair) for pair in zip(pictures[HEADLINE], bare[HEADLINE], strict=True)]
-    told = ", ".join(f"{name} by {sum(one) / len(one):+.0%} of the baseline's" for name, one in shares.items())
-    asks = f"The strongest setting moves keys or content by at least {LEAST:.0%} in each seed."
-    return Step("reach", asks, any(map(_moves, shares.values())), f"`{method.label}` moves {told}")
+    return shares
 
 
 def _share(after: float, before: float) -> float:

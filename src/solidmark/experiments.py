@@ -11,11 +11,12 @@ from torch import Tensor
 
 from . import models, plugins, provenance
 from .findings import over_seeds
-from .measurement import answers, content, distances, weights
+from .measurement import action, answers, content, distances, weights
 from .measurement.answers import PLAIN, Responses
 from .measurement.blind import with_keys
 from .measurement.case import Case, Workspace
 from .measurement.distances import HEADLINE
+from .measurement.weights import BuildInfo
 from .metrics import scores
 from .metrics.features import judge_features
 from .mitigation import Mitigation, Stage, Trainer
@@ -137,12 +138,26 @@ class Experiments:
 
         Several experiments need the same M, so the answers are stored.
         """
-        composition = plugins.compose(mitigation) if isinstance(mitigation, str) else mitigation
-        case = self.case(testbed, seed, query, composition=composition, solver=solver or self.solver)
-        workspace = self.workspace.suited(case.testbed)
-        model, _ = weights.edit_or_load(case, workspace)
-        responses, target = answers.ask_cached(case, case.leading, model, workspace), case.groups["target"]
+        case, responses, _ = self._answered(testbed, seed, mitigation, query, solver or self.solver)
+        target = case.groups["target"]
         return scores.memorization(responses.trained[target], case.truth.trained_keys.double().numpy()[target])
+
+    def measure_action(
+        self, testbed: Testbed, seed: int, mitigation: Composition, query: str, solver: SolverConfig
+    ) -> float | None:
+        """The share of queries on which a mitigation says that it acted; None where a part of it does not say."""
+        _, responses, builds = self._answered(testbed, seed, mitigation, query, solver)
+        return action.of_row((*(build.reported for build in builds), responses.doses), mitigation.parts)
+
+    def _answered(
+        self, testbed: Testbed, seed: int, mitigation: str | Composition, query: str, solver: SolverConfig
+    ) -> tuple[Case, Responses, Sequence[BuildInfo]]:
+        """A case, its answers to a query, from the store where they were asked for before, and the builds of its model."""
+        composition = plugins.compose(mitigation) if isinstance(mitigation, str) else mitigation
+        case = self.case(testbed, seed, query, composition=composition, solver=solver)
+        workspace = self.workspace.suited(case.testbed)
+        model, builds = weights.edit_or_load(case, workspace)
+        return case, answers.ask_cached(case, case.leading, model, workspace), tuple(builds.values())
 
     def measure_copies(
         self, testbed: Testbed, seed: int, mitigation: str | Composition, solver: SolverConfig

@@ -241,6 +241,7 @@ def _cached(
             "marks": asdict(responses.marks),
             "evaluations": asdict(responses.evaluations),
             "seconds": responses.seconds,
+            "doses": responses.doses,
         }
         (folder / "answers.json").write_text(json.dumps(plain))
 
@@ -250,7 +251,8 @@ def _cached(
     images = torch.from_numpy(arrays["images"]) if "images" in arrays else None
     looks, evaluations = Marks(**plain["marks"]), Evaluations(**plain["evaluations"])
     count, planted, refused = len(case.blind.split.trained), arrays.get("planted"), arrays.get("refused")
-    return Responses(arrays["keys"], count, looks, evaluations, plain["seconds"], images, planted, refused)
+    seconds, doses = plain["seconds"], plain.get("doses", {})  # entries of before have none
+    return Responses(arrays["keys"], count, looks, evaluations, seconds, images, planted, refused, doses=doses)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from ..metrics import controls, scoring, utility, worst_case
 from ..metrics.features import judge_features
 from ..mitigation import Needs, Stage, overridden_hooks
 from ..mitigation.composition import Composition
-from ..mitigation.handout import ACTED_ON
 from ..models import Model
 from ..queries import Access
 from ..schema.record import (
@@ -40,6 +39,7 @@ from ..schema.record import (
 )
 from ..split import Split
 from . import (
+    action,
     answers,
     content,
     content_block,
@@ -245,7 +245,7 @@ def _through_service(case: Case, responses: Mapping[str, Responses]) -> dict[str
 def _no_op(case: Case, builds: Mapping[str, weights.BuildInfo], lead: Responses) -> bool:
     """Whether every part reports that it found nothing to change or acted on none: one that does so excuses no other."""
     reports = [report for each in (*(b.reported for b in builds.values()), lead.doses) for report in each.values()]
-    idle = [report for report in reports if report.get("no_op") is True or report.get(ACTED_ON) == 0]
+    idle = [report for report in reports if action.of_part(report) == 0]
     return 0 < len(idle) == len({part.label for part in case.composition.parts})
 
 
