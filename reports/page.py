@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,44 @@ LOWEST = -0.1
 
 def render(board: Leaderboard, runs: Sequence[Path]) -> str:
     """`leaderboard.html`, whole in one file."""
+    found = answer.answers(board)
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            board=board,
+            prose=prose,
+            solver=solver_text,
+            no_class=NO_CLASS,
+            by_query=by_query,
+            matched_table=matched_table,
+            ranking_table=ranking_table,
+            matched_prose=matched_prose,
+            keys_only=matched_prose.keys_only(board),
+            agreement=agreement,
+            beside=agreement.side_by_side(board, found),
+            families=families.parts(board, found, runs),
+            columns=table(board).columns,
+            first=answer.first_screens(board, found),
+            sheet=sheet(board, found) if board.rows else None,
+            signs=SIGNS,
+            standing=STANDING,
+            wrong=wrong.wrong(board),
+            suites=[_suite(number, suite) for number, suite in enumerate(finding_cards.suites(board))],
+            testbeds=(
+                testbeds := [
+                    _testbed(number, board, facts, one, runs)
+                    for number, (facts, one) in enumerate(zip(board.testbeds, found))
+                ]
+            ),
+            has_maps=any(picture.generated for one in testbeds for wall in one.walls for picture in wall.pictures),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    """The templates with their filters; they are compiled once a process."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -66,34 +105,7 @@ def render(board: Leaderboard, runs: Sequence[Path]) -> str:
         "share": share,
         "with_interval": with_interval,
     }
-    found = answer.answers(board)
-    return environment.get_template("page.html.j2").render(
-        board=board,
-        prose=prose,
-        solver=solver_text,
-        no_class=NO_CLASS,
-        by_query=by_query,
-        matched_table=matched_table,
-        ranking_table=ranking_table,
-        matched_prose=matched_prose,
-        keys_only=matched_prose.keys_only(board),
-        agreement=agreement,
-        beside=agreement.side_by_side(board, found),
-        families=families.parts(board, found, runs),
-        columns=table(board).columns,
-        first=answer.first_screens(board, found),
-        sheet=sheet(board, found) if board.rows else None,
-        signs=SIGNS,
-        standing=STANDING,
-        wrong=wrong.wrong(board),
-        suites=[_suite(number, suite) for number, suite in enumerate(finding_cards.suites(board))],
-        testbeds=(
-            testbeds := [
-                _testbed(number, board, facts, one, runs) for number, (facts, one) in enumerate(zip(board.testbeds, found))
-            ]
-        ),
-        has_maps=any(picture.generated for one in testbeds for wall in one.walls for picture in wall.pictures),
-    )
+    return environment
 
 
 def _suite(number: int, suite: Suite) -> tuple[Suite, list[tuple[Card, Drawing | None]]]:

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InvalidValue
 from ..schema.numbers import Estimate
@@ -132,12 +134,19 @@ def frontier(losses: Array, memories: Array, at: Array) -> Array:
     order = np.argsort(losses)
     losses, memories = losses[order], memories[order]
     least = np.where(losses <= at[:, None], memories, np.inf).min(axis=1)
-    a, b = np.triu_indices(len(losses), 1)
+    a, b = _pairs(len(losses))
     apart = losses[b] - losses[a] > 1e-9  # nearer ones are one point
     a, b = a[apart], b[apart]
     share = (at[:, None] - losses[a]) / (losses[b] - losses[a])
     chords = np.where((share >= 0) & (share <= 1), memories[a] + share * (memories[b] - memories[a]), np.inf)
     return np.asarray(np.minimum(least, chords.min(axis=1, initial=np.inf)))
+
+
+@cache
+def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Each pair of so many points, by the place of the one and of the other; asked for in every resample."""
+    first, second = np.triu_indices(count, 1)
+    return first, second
 
 
 def curves(rows: Sequence[Row], axis: Axis, measure: Measure) -> list[Curve]:
