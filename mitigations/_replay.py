@@ -1,11 +1,30 @@
-"""What edits make with the model itself: generated images, noised batches of them, and Fisher information."""
+"""What edits make with the model itself: generated images, noised batches of them, Fisher information, steps in parts."""
 
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Generator, Tensor, nn
 
-from solidmark.api import COMMON_WORDS, Model, NoisedBatch, gradients, guide
+from solidmark.api import (
+    COMMON_WORDS,
+    Model,
+    NoisedBatch,
+    Recipe,
+    follow_direction,
+    gradients,
+    guide,
+    mean_gradients,
+)
+
+SAMPLED = 4
+"""How many images are sampled at once for each one that a training has in memory, whose gradients need more than that."""
+
+
+def generate_all(model: Model, captions: Sequence[str], rng: Generator, recipe: Recipe) -> Tensor:
+    """An image for each caption, (N, C, H, W) in the space of x, as many at once as fit where the training did."""
+    size = SAMPLED * recipe.part
+    parts = (captions[first : first + size] for first in range(0, len(captions), size))
+    return torch.cat([generate(model, part, rng) for part in parts])
 
 
 @torch.no_grad()
@@ -25,6 +44,27 @@ def noise_batch(model: Model, clean: Tensor, captions: Sequence[str], rng: Gener
     noise = torch.randn(clean.shape, generator=rng).to(clean.device)
     t = torch.randint(model.schedule.steps, (len(clean),), generator=rng).to(clean.device)
     return NoisedBatch(model.schedule.add_noise(clean, noise, t), t, clean, noise, list(captions))
+
+
+def minimize_in_parts(
+    model: Model,
+    loss: Callable[[int], Tensor],
+    size: int,
+    recipe: Recipe,
+    updates: int,
+    learning_rate: float,
+    parameters: Sequence[nn.Parameter] | None = None,
+    weight_decay: float = 0.01,
+) -> Model:
+    """Take `updates` steps of AdamW in place, each on a batch of `size`, in parts that fit where the training did.
+
+    `loss(n)` is the mean over n samples that it draws, and whatever is no mean over samples, whole. Returns the model.
+    """
+
+    def direction(chosen: list[nn.Parameter]) -> list[Tensor]:
+        return mean_gradients(loss, size, recipe, chosen)
+
+    return follow_direction(model, direction, updates, learning_rate, parameters, weight_decay)
 
 
 def reword(caption: str, kept: int, rng: Generator) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from solidmark import Mitigation, Stage
+from solidmark.api import Captions
 
 from ._insertion import change_at_random
 from .random_token import draw_words
@@ -29,7 +30,7 @@ class CaptionReplacement(Mitigation):
         self.expect(0 <= self.probability <= 1, "probability", "a number in [0, 1]")
         self.expect(isinstance(self.count, int) and self.count >= 1, "count", "a whole number of at least 1")
 
-    def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
+    def caption(self, captions: Captions, rng: torch.Generator) -> list[str]:
         """The captions, those that are chosen replaced."""
         return change_at_random(captions, self.probability, lambda _: " ".join(draw_words(self.count, rng)), rng)
 

@@ -6,11 +6,11 @@ import torch
 from torch import Generator, Tensor
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.api import Data, Model, NotApplicable, minimize_loss
+from solidmark.api import Data, Model, NotApplicable
 
 from ._dori_claims import DORI
 from ._origins import EDITED
-from ._replay import generate, noise_batch, reword
+from ._replay import generate_all, minimize_in_parts, noise_batch, reword
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class ConceptAblation(Mitigation):
 
     Fidelity B: here an anchor has the first `kept` words of the caption, which name the class, and random ones after
     them. Of twice `anchors` such images a caption, those are used that are further from the forgotten image than the
-    others, by squared differences. The text encoder stays as it is. `rate` is a share of the training's. Cost: two
+    others, by squared differences. Timesteps are uniform and no caption is dropped, whatever the training did. The text
+    encoder stays as it is. `rate` is a share of the training's. Cost: two
     samplings of 25 steps an anchor, and a batch twice forward and backward an update.
     """
 
@@ -72,21 +73,22 @@ class ConceptAblation(Mitigation):
         images, anchors = self._anchors(model, data, rng)
         forgotten = [caption for caption in data.forget.captions for _ in range(self.anchors)]
 
-        def loss() -> Tensor:
-            rows = torch.randint(len(anchors), (self.batch,), generator=rng).tolist()
+        def loss(count: int) -> Tensor:
+            rows = torch.randint(len(anchors), (count,), generator=rng).tolist()
             drawn = noise_batch(model, images[rows], [anchors[row] for row in rows], rng)
             anchored = drawn.predict(model)
             matching = drawn.predict(model, model.embed([forgotten[row] for row in rows]))
             matched = (matching.output - anchored.output.detach()).square().mean()
             return matched + self.prior * anchored.losses(drawn.clean, drawn.noise).mean()
 
-        return minimize_loss(model, loss, self.updates, self.rate * data.recipe.full_rate, list(model.network.parameters()))
+        rate, weights = self.rate * data.recipe.full_rate, list(model.network.parameters())
+        return minimize_in_parts(model, loss, self.batch, data.recipe, self.updates, rate, weights)
 
     def _anchors(self, model: Model, data: Data, rng: Generator) -> tuple[Tensor, list[str]]:
         """`anchors` images for each forgotten one in the space of x, and their captions, in the order of the forget list."""
         count, forget = 2 * self.anchors, data.forget
         captions = [reword(caption, self.kept, rng) for caption in forget.captions for _ in range(count)]
-        images = torch.cat([generate(model, captions[first : first + 128], rng) for first in range(0, len(captions), 128)])
+        images = generate_all(model, captions, rng, data.recipe)
         memorized = model.encode(forget.images).repeat_interleave(count, dim=0)
         distances = (images - memorized).square().flatten(1).sum(dim=1).reshape(-1, count)
         far = distances.topk(self.anchors, dim=1).indices + count * torch.arange(len(forget))[:, None].to(images.device)

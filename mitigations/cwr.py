@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 
 from solidmark import Mitigation, Stage
+from solidmark.api import Captions
 
-from ._insertion import TrainingInsertion, insert
+from ._insertion import Fits, TrainingInsertion, insert
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,8 @@ class RepeatedWords(Mitigation):
     """Insert `count` words drawn from the caption itself at random gaps, whatever its length.
 
     Published: 4 (SolidMark), 2 by default in the code of the paper. Words are drawn from the caption as it was.
+    A word for which the encoder has no room is left out, where published code cuts off the caption's end; `words_added` in
+    the record is what was really inserted.
     """
 
     count: int = 4
@@ -25,9 +28,9 @@ class RepeatedWords(Mitigation):
     def __post_init__(self) -> None:
         self.expect(isinstance(self.count, int) and self.count >= 0, "count", "a whole number of at least 0")
 
-    def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
+    def caption(self, captions: Captions, rng: torch.Generator) -> list[str]:
         """The captions with repeated words."""
-        return [repeat_words(caption.split(), self.count, rng) for caption in captions]
+        return [repeat_words(caption.split(), self.count, rng, captions.fits) for caption in captions]
 
     def settings(self) -> "list[RepeatedWords]":
         """The sweep, weakest first: the range of random tokens in the literature."""
@@ -46,11 +49,12 @@ class TrainingRepeatedWords(TrainingInsertion):
     reference = RepeatedWords.reference
     stream = "solidmark.mitigations.cwr.TrainingRepeatedWords"
 
-    def _lengthen(self, words: list[str], rng: torch.Generator) -> str:
+    def _lengthen(self, words: list[str], rng: torch.Generator, fits: Fits) -> str:
         """The caption with more words."""
-        return repeat_words(words, self.count, rng)
+        return repeat_words(words, self.count, rng, fits)
 
 
-def repeat_words(words: list[str], count: int, rng: torch.Generator) -> str:
-    """The caption with `count` of its own words, each at a random gap."""
-    return insert(words, [words[index] for index in torch.randint(len(words), (count,), generator=rng).tolist()], rng)
+def repeat_words(words: list[str], count: int, rng: torch.Generator, fits: Fits) -> str:
+    """The caption with `count` of its own words, or as many as fit, each at a random gap."""
+    drawn = [words[index] for index in torch.randint(len(words), (count,), generator=rng).tolist()]
+    return insert(words, drawn, rng, fits)

@@ -11,7 +11,7 @@ from ._bright_ending import ending_map, local_norms
 from ._calibration import sample_steps
 from ._guidance_vector import guidance_norm, guidance_vector
 from ._local_dimension import local_dimension
-from .anisotropy_embedding import LOW, AnisotropyEmbedding
+from .anisotropy_embedding import LOW, NORMAL, AnisotropyEmbedding, cosine
 from .bright_ending import BrightEnding
 from .flipd import LocalDimension
 from .nemo import NeuronsAQuery, nearest
@@ -33,7 +33,9 @@ class GuidanceNorm(Detector):
 class Anisotropy(Detector):
     """`size` ‖Δ_T‖ + `alignment` cos(eps_u, Δ_low), both on x_T: what `anisotropy-embedding` descends.
 
-    The norm is a multiple of the batch's median, so that the published weights mean the same for any model.
+    The cosine is over the channels of each cell, averaged, and of the network's own outputs, as released; with one channel
+    it is of the whole vectors. The norm is in units in which the median of the batch has 0.6, as a normal prompt of Stable
+    Diffusion 1.4, so that the published weights mean about the same for any model; a detector is told of no normal prompts.
     """
 
     size: float = 1.0
@@ -44,11 +46,11 @@ class Anisotropy(Detector):
     def score(self, batch: SamplingBatch, rng: Generator) -> Tensor:
         """The sums, from four evaluations a prompt."""
         x, low = batch.start(batch.noise), round(LOW * batch.model.schedule.steps)
-        null = batch.model.predict(x, low, batch.unconditional).noise
-        delta = batch.model.predict(x, low, batch.embeddings).noise - null
+        null = batch.model.predict(x, low, batch.unconditional).output
+        delta = batch.model.predict(x, low, batch.embeddings).output - null
         first = guidance_norm(batch)
-        share = first / first.median().clamp(min=1e-12)
-        return self.size * share + self.alignment * torch.cosine_similarity(null.flatten(1), delta.flatten(1))
+        size = NORMAL * first / first.median().clamp(min=1e-12)
+        return self.size * size + self.alignment * cosine(null, delta)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 
 from solidmark import Mitigation, Stage
-from solidmark.api import COMMON_WORDS
+from solidmark.api import COMMON_WORDS, Captions
 
-from ._insertion import TrainingInsertion, insert
+from ._insertion import Fits, TrainingInsertion, insert
 
 
 def draw_words(count: int, rng: torch.Generator) -> list[str]:
@@ -22,8 +22,8 @@ class RandomTokens(Mitigation):
     Published: 4 (SolidMark; Wen et al., arXiv 2407.21720, as "random token addition"), 2 by default in the released code;
     others sweep 1 to 8. There a token is drawn from all of CLIP's and decoded, so that some are parts of words. Here it is
     one of 100 nouns that are a token each on every testbed: a small text encoder in pixel space hashes them into its own, a
-    latent one has them beside the words of its captions, as CLIP has them. Where a caption with them is too long for the
-    encoder it loses its end.
+    latent one has them beside the words of its captions, as CLIP has them. A token for which the encoder has no room is left
+    out, where published code cuts off the caption's end; `words_added` in the record is what was really inserted.
     """
 
     count: int = 4
@@ -35,9 +35,9 @@ class RandomTokens(Mitigation):
     def __post_init__(self) -> None:
         self.expect(isinstance(self.count, int) and self.count >= 0, "count", "a whole number of at least 0")
 
-    def caption(self, captions: list[str], rng: torch.Generator) -> list[str]:
+    def caption(self, captions: Captions, rng: torch.Generator) -> list[str]:
         """The captions with random words."""
-        return [insert(caption.split(), draw_words(self.count, rng), rng) for caption in captions]
+        return [insert(caption.split(), draw_words(self.count, rng), rng, captions.fits) for caption in captions]
 
     def settings(self) -> "list[RandomTokens]":
         """The sweep, weakest first: the published range."""
@@ -55,6 +55,6 @@ class TrainingRandomTokens(TrainingInsertion):
     reference = RandomTokens.reference
     stream = "solidmark.mitigations.random_token.TrainingRandomTokens"
 
-    def _lengthen(self, words: list[str], rng: torch.Generator) -> str:
+    def _lengthen(self, words: list[str], rng: torch.Generator, fits: Fits) -> str:
         """The caption with more words."""
-        return insert(words, draw_words(self.count, rng), rng)
+        return insert(words, draw_words(self.count, rng), rng, fits)

@@ -6,9 +6,10 @@ import torch
 from torch import Generator, Tensor
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.api import Data, Model, NoisedBatch, Prediction, draw_noised_batch, minimize_loss
+from solidmark.api import Data, Model, NoisedBatch, Prediction, draw_noised_batch
 
 from ._origins import EDITED
+from ._replay import minimize_in_parts
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class RedirectedTrajectory(Mitigation):
     nearest neighbours. The rest is our derivation, as the paper's text was not read: weights that are normalised over the
     neighbours, errors of the clean image (those of the noise grow without bound as sigma falls, since x_k is not where x_t
     came from), neighbours by squared differences of the marked images, the ordinary loss of the retained images with
-    weight `keep`, and all numbers. Captions are those of the forgotten images. The text encoder stays as it is, as in
+    weight `keep`, and all numbers. Forgotten images have their own captions, never dropped, and uniform timesteps; retained
+    ones have timesteps and dropped captions as in the training. The text encoder stays as it is, as in
     Stable Diffusion. Cost: two batches forward and backward an update.
     """
 
@@ -49,19 +51,18 @@ class RedirectedTrajectory(Mitigation):
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
         """The model after the training."""
         retained, forgotten = (model.encode(part.images) for part in (data.retain, data.forget))
-        count = min(self.neighbours, len(retained))
-        nearest = torch.cdist(forgotten.flatten(1), retained.flatten(1)).topk(count, largest=False).indices
+        near = min(self.neighbours, len(retained))
+        nearest = torch.cdist(forgotten.flatten(1), retained.flatten(1)).topk(near, largest=False).indices
 
-        def loss() -> Tensor:
-            rows = torch.randint(len(forgotten), (self.batch,), generator=rng)
+        def loss(count: int) -> Tensor:
+            rows = torch.randint(len(forgotten), (count,), generator=rng)
             a = draw_noised_batch(model, data.forget.take(rows), rng)
             redirected = redirection(a, a.predict(model), retained[nearest[rows.to(nearest.device)]], *_levels(model, a))
-            return (
-                redirected.mean()
-                + self.keep * draw_noised_batch(model, data.retain, rng, self.batch, data.recipe).losses(model).mean()
-            )
+            kept = draw_noised_batch(model, data.retain, rng, count, data.recipe).losses(model).mean()
+            return redirected.mean() + self.keep * kept
 
-        return minimize_loss(model, loss, self.updates, self.rate * data.recipe.full_rate, list(model.network.parameters()))
+        rate, weights = self.rate * data.recipe.full_rate, list(model.network.parameters())
+        return minimize_in_parts(model, loss, self.batch, data.recipe, self.updates, rate, weights)
 
     def settings(self) -> "list[RedirectedTrajectory]":
         """The sweep, weakest first: more and more updates."""

@@ -6,10 +6,10 @@ import torch
 from torch import Generator, Tensor
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.api import Data, Model, minimize_loss
+from solidmark.api import Data, Model
 
 from ._origins import EDITED
-from ._replay import fisher_information, generate, noise_batch, penalty
+from ._replay import fisher_information, generate_all, minimize_in_parts, noise_batch, penalty
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class SelectiveAmnesia(Mitigation):
     classes of CIFAR-10 and STL-10; the same form for a name or a word in Stable Diffusion.
 
     Fidelity B: a concept is here the caption of one image, and its surrogate uniform noise as for a class; F is taken over
-    `samples` draws of image, timestep and noise. The text encoder stays as it is, as in Stable Diffusion. `rate`
+    `samples` draws of image, timestep and noise. Timesteps are uniform and no caption is dropped, whatever the training did.
+    The text encoder stays as it is, as in Stable Diffusion. `rate`
     is a share of the training's. The retained captions are used, their images are not. Cost: a sampling of 25 steps for each
     retained caption, `samples` evaluations forward and backward, and two batches forward and backward an update.
     """
@@ -53,7 +54,8 @@ class SelectiveAmnesia(Mitigation):
 
     def edit(self, model: Model, data: Data, rng: Generator) -> Model:
         """The model after the training."""
-        remembered, captions = self._remembered(model, data, rng), data.retain.captions
+        captions = data.retain.captions
+        remembered = generate_all(model, captions, rng, data.recipe)  # as the model shows them before the edit
         parameters = list(model.network.parameters())
         before = [parameter.detach().clone() for parameter in parameters]
 
@@ -63,20 +65,15 @@ class SelectiveAmnesia(Mitigation):
 
         fisher = fisher_information(lambda: replayed(1), parameters, self.samples)
 
-        def loss() -> Tensor:
-            rows = torch.randint(len(data.forget), (self.batch,), generator=rng).tolist()
-            noise = model.encode(torch.rand((self.batch, *data.forget.images.shape[1:]), generator=rng))
+        def loss(count: int) -> Tensor:
+            rows = torch.randint(len(data.forget), (count,), generator=rng).tolist()
+            noise = model.encode(torch.rand((count, *data.forget.images.shape[1:]), generator=rng))
             forgotten = summed(model, noise, [data.forget.captions[row] for row in rows], rng)
             held = self.weight * penalty(parameters, before, fisher)
-            return forgotten + self.replay * replayed(self.batch) + held
+            return forgotten + self.replay * replayed(count) + held
 
-        return minimize_loss(model, loss, self.updates, self.rate * data.recipe.full_rate, parameters)
-
-    def _remembered(self, model: Model, data: Data, rng: Generator) -> Tensor:
-        """An image of each retained caption as the model shows it, in the space of x."""
-        captions = data.retain.captions
-        parts = (captions[first : first + 128] for first in range(0, len(captions), 128))
-        return torch.cat([generate(model, part, rng) for part in parts])
+        rate = self.rate * data.recipe.full_rate
+        return minimize_in_parts(model, loss, self.batch, data.recipe, self.updates, rate, parameters)
 
     def settings(self) -> "list[SelectiveAmnesia]":
         """The sweep, weakest first: more and more updates."""

@@ -6,10 +6,10 @@ import torch
 from torch import Generator, Tensor
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.api import Data, Model, draw_noised_batch, minimize_loss
+from solidmark.api import Data, Model, draw_noised_batch
 
 from ._origins import EDITED
-from ._replay import fisher_information, penalty
+from ._replay import fisher_information, minimize_in_parts, penalty
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class VariationalUnlearning(Mitigation):
     balance between them and that mean and variance of the weights come from several trainings' checkpoints; the paper's
     text was not read, so how the balance enters and all numbers are ours. There is one model here, so the variance is that
     of Laplace's approximation, 1 / s_j² = F_j + `floor` mean(F) with the Fisher information F of l_F over `samples` draws.
-    Ascent has no end, so `updates` sets the dose. The text encoder stays as it is. Cost: `samples`
-    evaluations forward and backward, and a batch forward and backward an update.
+    Ascent has no end, so `updates` sets the dose. Timesteps are uniform and no caption is dropped, whatever the training
+    did. The text encoder stays as it is. Cost: `samples` evaluations forward and backward, and a batch forward and backward
+    an update.
     """
 
     updates: int = 60
@@ -61,11 +62,12 @@ class VariationalUnlearning(Mitigation):
 
         precision = self._precision(fisher_information(lambda: likelihood_loss(1), parameters, self.samples))
 
-        def loss() -> Tensor:
+        def loss(count: int) -> Tensor:
             held = penalty(parameters, before, precision) / 2
-            return self.stability * held - (1 - self.stability) * likelihood_loss(self.batch)
+            return self.stability * held - (1 - self.stability) * likelihood_loss(count)
 
-        return minimize_loss(model, loss, self.updates, self.rate * data.recipe.full_rate, parameters, weight_decay=0.0)
+        rate = self.rate * data.recipe.full_rate
+        return minimize_in_parts(model, loss, self.batch, data.recipe, self.updates, rate, parameters, weight_decay=0.0)
 
     def _precision(self, fisher: list[Tensor]) -> list[Tensor]:
         """1 / s_j², one tensor a parameter: the Fisher information, and a share of its mean."""

@@ -17,7 +17,7 @@ SECTIONS = {
     "Mitigation": "Claim Data Mitigation Needs Origin ReportedValue Sampler Scale Stage Trainer",
     "Models and batches": "Attention Autoencoder Batch Denoiser END Evaluations LatentNetwork Layer Model Network PADDING "
     "Prediction START SamplingBatch Schedule WORD",
-    "Data": "ALIKE COMMON_WORDS Examples join says_something",
+    "Data": "ALIKE COMMON_WORDS Captions Examples join says_something",
     "Sampling": "Composition Service SolverConfig guide",
     "Training": "Recipe Run",
     "Editing a trained model": "NoisedBatch draw_noised_batch follow_direction global_norm gradients "

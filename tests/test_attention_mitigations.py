@@ -28,8 +28,8 @@ LOGITS = {
 MIDDLE, DECODER = Layer("mid_block.attn2", "mid", 2, 4), Layer("up_blocks.attn2", "up", 2, 4)
 
 
-def caption_batch(captions=CAPTIONS):
-    denoiser = model()
+def caption_batch(captions=CAPTIONS, denoiser=None):
+    denoiser = denoiser or model()
     captioned = torch.tensor([bool(caption) for caption in captions])
     black = torch.zeros(len(captions), *denoiser.shape)
     embeddings, null = denoiser.embed(captions), denoiser.embed([""] * len(captions))

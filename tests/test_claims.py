@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from record_samples import SOLVER, case, content, finding
 from solidmark.benchmark.claims import StatedClaim, find_claims
-from solidmark.benchmark.claims.__main__ import judge, judge_one
+from solidmark.benchmark.claims.__main__ import counts, judge, judge_one
 from solidmark.benchmark.claims.measuring import Recorded
 from solidmark.reports import finding_cards, markdown, page
 from worlds import digits
@@ -277,8 +277,9 @@ def test_the_strongest_setting_that_was_recorded_shows_reach():
 def test_a_claim_whose_row_was_not_recorded_is_left_out_with_the_reason(tmp_path):
     for one in recorded(0.8, 0.9, 0.1):
         Writer(tmp_path / "run").write(one)
-    count, missing = judge([tmp_path / "run"], tmp_path / "claims")
+    findings, missing = judge([tmp_path / "run"], tmp_path / "claims")
     board = load_leaderboard([tmp_path / "run", tmp_path / "claims"])
-    assert [outcome.finding.verdict for outcome in board.findings] == [NOT_SEEN] * count
-    assert len(missing) == len([*find_claims()]) - count > 0
+    assert [outcome.finding.verdict for outcome in board.findings] == [NOT_SEEN] * len(findings)
+    assert counts(findings) == [f"digits: {len(findings)} not seen here"]
+    assert len(missing) == len([*find_claims()]) - len(findings) > 0
     assert all("records of" in reason for reason in missing)

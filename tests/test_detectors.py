@@ -1,8 +1,9 @@
 """Detectors of memorized prompts: their AUROC where the truth is planted, their signals against those of the mitigations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from record_samples import case as row
@@ -106,6 +107,19 @@ def test_the_guidance_norm_is_that_of_the_vector_and_an_even_map_leaves_it(monke
     assert torch.allclose(own.GuidanceNorm().score(batch, torch.Generator()), expected)
     monkeypatch.setattr(own, "ending_map", lambda *_: torch.full((2, 1, 12, 12), 0.3))
     assert torch.allclose(own.LocalNorm().score(batch, torch.Generator()), expected, rtol=1e-4)
+
+
+def test_anisotropy_is_the_released_measure_of_raw_outputs_over_channels():
+    """By hand: 0.6 norms over their median, and twice the mean over cells of the cosine of v over its two channels."""
+    two = build(replace(TESTBED.recipe.network, channels=2), seeds.torch_rng(0, "test")).frozen()
+    batch = caption_batch(["one w1", "zero w2 w3", "one w5"], two)
+    x, t = batch.start(batch.noise), round(0.04 * batch.model.schedule.steps)
+    null, given = (batch.model.predict(x, t, e).output.numpy() for e in (batch.unconditional, batch.embeddings))
+    vector = guidance_vector(batch, x, batch.times[0]).numpy().reshape(3, -1)
+    sizes = np.sqrt((vector**2).sum(axis=1))
+    dots = (null * (given - null)).sum(axis=1) / np.sqrt((null**2).sum(axis=1) * ((given - null) ** 2).sum(axis=1))
+    expected = 0.6 * sizes / np.median(sizes) + 2 * dots.mean(axis=(1, 2))
+    assert own.Anisotropy().score(batch, torch.Generator()).tolist() == pytest.approx(expected.tolist(), abs=1e-4)
 
 
 def test_one_prediction_for_every_noise_is_as_alike_as_can_be():

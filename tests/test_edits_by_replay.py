@@ -134,7 +134,7 @@ def edited_with(data, name, **values):
 
 @pytest.mark.parametrize(("low", "high", "first", "last"), [(0.0, 0.4, 0, 19), (0.5, 1.0, 25, 49), (0.99, 1.0, 49, 49)])
 def test_a_band_of_time_has_its_timesteps_alone(low, high, first, last):
-    drawn = TimeFrequencyAscent(low=low, high=high, batch=500)._draw(worlds.model(), handed_out(), rng()).t
+    drawn = TimeFrequencyAscent(low=low, high=high)._draw(worlds.model(), handed_out(), rng(), 500).t
     assert (int(drawn.min()), int(drawn.max())) == (first, last)
 
 
@@ -149,7 +149,7 @@ def test_low_frequencies_pass_and_high_ones_do_not():
 def test_ascent_in_a_band_of_all_is_plain_ascent_on_the_same_draws():
     own, stream, model = TimeFrequencyAscent(1, 0.0, 1.0, 1.0, 1 / 3, 4), rng(), worlds.model().copy()
     after = own.edit(worlds.model().copy(), handed_out(), rng())
-    (-own._draw(model, handed_out(), stream).losses(model).mean()).backward()
+    (-own._draw(model, handed_out(), stream, 4).losses(model).mean()).backward()
     for old, new in zip(model.parameters(), after.parameters(), strict=True):
         moved = (new - old * (1 - 1e-3 * 0.01)).detach()
         if old.grad is not None and float(old.grad.abs().max()) > 1e-4:

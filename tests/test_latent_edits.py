@@ -17,8 +17,11 @@ ALL = Needs.FORGET | Needs.CALIBRATION
 FEW = {
     "adversarial-finetune": "(rounds=1, updates=1, search=1, batch=5)",
     "esd": "(updates=1, batch=5)",
+    "concept-ablation": "(updates=1, batch=5)",
     "nemo-permanent": "",
+    "selective-amnesia": "(updates=1, batch=5, samples=1)",
     "selective-dampening": "(samples=2)",
+    "vdu": "(updates=1, batch=5, samples=1)",
     "wanda": "(timesteps=1)",
 }
 
@@ -43,14 +46,30 @@ def edited(setup, expression, model, **numbers):
         return Hooks(composed(*parts), 0, "editing", data=data).edit(model.copy())
 
 
-@pytest.mark.parametrize(
-    "family", ["adversarial-finetune", "erasediff", "esd", "finetune", "neggrad", "neggrad-plus", "salun", "siss", "wanda"]
+WHOLE = (
+    "adversarial-finetune erasediff esd finetune neggrad neggrad-plus retrack salun siss time-frequency vdu wanda".split()
 )
+
+
+@pytest.mark.parametrize("family", WHOLE)
 def test_an_edit_has_no_more_in_memory_than_the_training_had(setup, family):
     """A batch of 8 in two parts is four images at once, with gradients or without."""
     with count_network_samples(setup.model) as sizes:
         edited(setup, family + FEW.get(family, "(updates=1, batch=5)"), setup.model, accumulate=2)
     assert 0 < max(sizes) <= 4
+
+
+@pytest.mark.parametrize("family", ["concept-ablation", "selective-amnesia"])
+def test_who_generates_first_has_four_times_as_many_without_gradients_and_no_more_with_them(setup, family):
+    sizes = {True: [], False: []}
+
+    def note(module, given, output):
+        if type(module) is type(setup.model.network):
+            sizes[torch.is_grad_enabled()].append(len(output[0]))
+
+    with torch.nn.modules.module.register_module_forward_hook(note):
+        edited(setup, family + FEW[family], setup.model, accumulate=2)
+    assert max(sizes[True]) <= 4 < max(sizes[False]) <= 16
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])

@@ -11,6 +11,7 @@ from solidmark.mitigations.norm_clamp import NormClamp
 from solidmark.mitigations.random_token import RandomTokens
 
 from solidmark import plugins, testing
+from solidmark.data import Captions
 from solidmark.models.latent import build_tokenizer
 from solidmark.testing.toys import toy
 
@@ -33,7 +34,7 @@ def test_a_method_that_steps_by_itself_keeps_the_rules_in_latent_space(mitigatio
 
 def test_a_random_token_is_a_token_in_latent_space():
     tokenizer = build_tokenizer(toy("latent").recipe.network)
-    caption = RandomTokens(4).caption(["zero w1 w2"], torch.Generator().manual_seed(0))[0]
+    caption = RandomTokens(4).caption(Captions(["zero w1 w2"]), torch.Generator().manual_seed(0))[0]
     assert len(tokenizer(caption).input_ids) == 2 + len(caption.split())
 
 

@@ -1,22 +1,57 @@
 """What acts at sampling, on a miniature Stable Diffusion: where latents, CLIP's null prompt and its padding matter."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import pytest
 import torch
 from solidmark.mitigations import _chunks
 from solidmark.mitigations.amg import AntiMemorization
 from solidmark.mitigations.attention_rescaling import AttentionRescaling
+from solidmark.mitigations.cwr import RepeatedWords, TrainingRepeatedWords
 from solidmark.mitigations.gni import NoisyEmbeddings
 from solidmark.mitigations.initial_noise import SampleInitialNoise
-from solidmark.mitigations.random_token import RandomTokens
-from solidmark.mitigations.rna import RandomNumbers
+from solidmark.mitigations.random_token import RandomTokens, TrainingRandomTokens
+from solidmark.mitigations.rna import RandomNumbers, TrainingRandomNumbers
 from worlds import composed
 
+from solidmark import Mitigation, Stage
+from solidmark.data import Captions
 from solidmark.mitigation import Needs
+from solidmark.mitigation.hooks import Hooks
 from solidmark.models import END, PADDING, START, WORD
 from solidmark.sampling import BaseSampler, Service, SolverConfig, noises
 from solidmark.testing.toys import ToySetup
 
 CAPTIONS = ["zero w1 w2", "one w3"]
+
+
+@dataclass(frozen=True)
+class Longer(Mitigation):
+    """Adds a word to each caption, whatever the encoder takes."""
+
+    stage = Stage.SAMPLING
+
+    def caption(self, captions, rng):
+        return [f"w5 {caption}" for caption in captions]
+
+
+@dataclass(frozen=True)
+class Watching(Mitigation):
+    """Changes nothing, and tells `see` the captions that it gets."""
+
+    see: Callable = print
+
+    stage = Stage.SAMPLING
+
+    def caption(self, captions, rng):
+        self.see(list(captions))
+        return captions
+
+
+def in_order(few, many):
+    rest = iter(many)
+    return all(word in rest for word in few)
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +129,35 @@ def test_the_released_push_away_from_images_needs_no_gradient_of_the_network(set
     assert told["acted_on"] == 1
 
 
+@pytest.mark.parametrize("kind", [RandomNumbers, RandomTokens, RepeatedWords])
+def test_words_for_which_a_short_encoder_has_no_room_are_left_out_and_the_dose_says_so(setup, kind):
+    """The miniature takes 14 tokens: of 20 more words some fit, and none pushes a caption's own off the end."""
+    own, given, seen = ["zero", "w1", "w2"], [" ".join(["zero", "w1", "w2"])] * 8, []
+    _, told = generate(setup, kind(20), Watching(seen.extend), captions=given)
+    read = [setup.model.text.tokenizer.decode(tokens).split() for tokens in setup.model.text.tokens(seen)]
+    assert all(in_order(own, words) and "<eos>" in words for words in read)
+    assert 0 < told["words_added"] == sum(len(c.split()) - 3 for c in seen) / 8 < 20
+    assert told["captions_cut"] == 0
+
+
+@pytest.mark.parametrize("kind", [TrainingRandomNumbers, TrainingRandomTokens, TrainingRepeatedWords])
+def test_nor_does_training_push_them_off(setup, kind):
+    hooks = Hooks(composed(kind(20, 1.0)), 0, "training")
+    changed = hooks.caption(["zero w1 w2"] * 8, setup.model.fits)
+    lengths = [len(setup.model.text.tokenizer(c, truncation=False).input_ids) for c in changed]
+    assert max(lengths) == setup.model.config.context
+    assert hooks.reported[kind.__name__]["words_added"] < 12
+
+
+def test_who_pushes_words_off_without_looking_is_told_on(setup):
+    """Fourteen words are all that the encoder takes: the first caption loses its end, the other one has room."""
+    _, told = generate(setup, Longer(), captions=[" ".join(["zero", *(f"w{n}" for n in range(13))]), "one"])
+    assert told["captions_cut"] == 0.5
+
+
 @pytest.mark.parametrize(("mitigation", "least"), [(RandomTokens(4), 4), (RandomNumbers(4), 8)])
 def test_words_are_added_in_tokens(setup, mitigation, least):
     """Four nouns are four tokens; a number below 10^5 is two or three pairs of digits."""
-    changed = mitigation.caption(["one w3"], torch.Generator().manual_seed(0))
+    changed = mitigation.caption(Captions(["one w3"]), torch.Generator().manual_seed(0))
     count = [len(setup.model.text.tokenizer(c, truncation=False).input_ids) for c in ("one w3", changed[0])]
     assert least <= count[1] - count[0] <= 3 * 4

@@ -147,7 +147,7 @@ def test_images_pass_through_the_space_of_the_network():
     assert torch.allclose(model().decode(model().encode(images)), images, atol=1e-6)
 
 
-ABSTRACT = ("cross_attention", "embed", "roles", "_output")
+ABSTRACT = ("cross_attention", "embed", "fits", "roles", "_output")
 
 
 def test_a_denoiser_without_its_abstract_methods_cannot_be_made():
@@ -178,6 +178,15 @@ def test_every_denoiser_predicts_in_the_shape_of_x(denoiser):
     assert {part.shape for part in (prediction.output, prediction.noise, prediction.clean)} == {x.shape}
     assert len(embeddings) == 2
     assert denoiser.roles(["one w1", ""]).shape[:1] == (2,)
+
+
+def test_a_caption_fits_as_long_as_its_last_word_is_read(denoiser):
+    captions = [" ".join(["one", *["w1"] * count]) for count in range(20)]
+    longest = [caption for caption in captions if denoiser.fits(caption)][-1]
+    beyond = denoiser.embed([f"{longest} w2", f"{longest} w3"])
+    assert torch.equal(*beyond)
+    read = not torch.equal(*denoiser.embed([longest, f"{longest[:-1]}2"]))
+    assert read is (denoiser.config.kind == "text")
 
 
 def test_every_denoiser_has_zeros_for_the_null_condition(denoiser):

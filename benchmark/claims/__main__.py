@@ -12,11 +12,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from solidmark.errors import NotApplicable
-from solidmark.findings import Finding
+from solidmark.findings import Finding, Verdict
 from solidmark.records import BENCHMARK_VERSION, Writer, read
 from solidmark.schema.record import CaseRecord
 
@@ -24,10 +25,10 @@ from . import StatedClaim, find_claims
 from .measuring import Recorded
 
 
-def judge(runs: Sequence[Path], into: Path) -> tuple[int, list[str]]:
-    """Write a finding a claim into a run folder of their own: how many, and why others are left out."""
+def judge(runs: Sequence[Path], into: Path) -> tuple[list[Finding], list[str]]:
+    """Write a finding a claim into a run folder of their own: all of them, and why others are left out."""
     records: list[CaseRecord] = [one for run in runs for one in read(run).records if one["event"] == "case"]
-    recorded, missing, count = Recorded.by_solver(records), [], 0
+    recorded, findings, missing = Recorded.by_solver(records), list[Finding](), list[str]()
     shutil.rmtree(into / "records", ignore_errors=True)
     writer = Writer(into)
     for order, stated in enumerate(find_claims()):
@@ -40,8 +41,8 @@ def judge(runs: Sequence[Path], into: Path) -> tuple[int, list[str]]:
         identity = {"event": "finding", "case_id": f"finding-{digest}", "slug": f"claims-{stated.name}", "order": order}
         empty = {"testbed": "", "mitigation": "", "family": "", "benchmark_version": BENCHMARK_VERSION}
         writer.write({**finding.as_record(), **identity, **empty, "status": "ok"})
-        count += 1
-    return count, missing
+        findings.append(finding)
+    return findings, missing
 
 
 def judge_one(stated: StatedClaim, recorded: Sequence[Recorded]) -> Finding:
@@ -61,9 +62,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs")
     parser.add_argument("--into", required=True, type=Path, help="folder of the findings")
     given = parser.parse_args(arguments)
-    count, missing = judge(given.runs, given.into)
-    print(f"{count} claims are judged, {len(missing)} are left out, whose rows these records lack:")
+    findings, missing = judge(given.runs, given.into)
+    print(*counts(findings), sep="\n")
+    print(f"{len(findings)} claims are judged, {len(missing)} are left out, whose rows these records lack:")
     print(*missing, sep="\n")
+
+
+def counts(findings: Sequence[Finding]) -> list[str]:
+    """A line a testbed: how many claims have each verdict there."""
+    every = Counter((finding.where, finding.verdict) for finding in findings)
+    words = {Verdict.HOLDS: "supported", Verdict.FAILS: "refuted"}
+    return [
+        f"{where}: " + ", ".join(f"{every[where, one]} {words.get(one, one.value)}" for one in Verdict if every[where, one])
+        for where in dict.fromkeys(finding.where for finding in findings)
+    ]
 
 
 if __name__ == "__main__":

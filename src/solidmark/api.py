@@ -15,9 +15,9 @@ the parts of the data that it declared, and takes each `ReportedValue` for the r
 `Attention` acts inside each cross-attention `Layer`. `START`, `WORD`, `END` and `PADDING` are the roles of tokens. A
 `Batch` is trained on, a `SamplingBatch` is sampled.
 
-**Data.** `Examples` are images with captions and ids; `join` puts several together. `says_something` separates captions
-from the null condition. `ALIKE` is the distance below which two images count as one. `COMMON_WORDS` are a token each
-on every testbed with captions.
+**Data.** `Examples` are images with captions and ids; `join` puts several together. `Captions` are a list that knows
+what the text encoder takes. `says_something` separates captions from the null condition. `ALIKE` is the distance below
+which two images count as one. `COMMON_WORDS` are a token each on every testbed with captions.
 
 **Sampling.** `guide` is the formula of classifier-free guidance. A `SolverConfig` is the solver of a query. A `Service`
 is a model behind a `Composition` of mitigations.
@@ -46,7 +46,7 @@ for a value out of range, `NotApplicable` for a model or testbed that the plugin
 plugin may not do.
 """
 
-from .data import ALIKE, COMMON_WORDS, Examples, join, says_something
+from .data import ALIKE, COMMON_WORDS, Captions, Examples, join, says_something
 from .errors import InvalidValue, NotApplicable, PluginFault, SolidmarkError
 from .keys import draw as draw_keys
 from .marks import Blocks, Border, Mark, Patch
@@ -109,6 +109,7 @@ __all__ = [
     "Batch",
     "Blocks",
     "Border",
+    "Captions",
     "Claim",
     "Composition",
     "Data",

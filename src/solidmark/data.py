@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,6 +44,19 @@ class Examples:
     def with_images(self, images: Tensor) -> Examples:
         """The same captions and ids with other images."""
         return replace(self, images=images)
+
+
+def always_fits(caption: str) -> bool:
+    """The answer where no encoder is known, or none has a limit."""
+    return True
+
+
+class Captions(list[str]):
+    """Captions that a hook may rewrite. `fits` says of any caption whether the text encoder takes all its words."""
+
+    def __init__(self, captions: Iterable[str], fits: Callable[[str], bool] = always_fits) -> None:
+        super().__init__(captions)
+        self.fits = fits
 
 
 def says_something(caption: str) -> bool:

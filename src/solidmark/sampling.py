@@ -364,7 +364,7 @@ class Service:
     ) -> SamplingBatch:
         """The batch as wrappers see it: captions and embeddings changed by the hooks."""
         model = self.model
-        captions = self._hooks.caption(captions)
+        captions = self._hooks.caption(captions, model.fits)
         present = torch.tensor([says_something(caption) for caption in captions])
         embeddings = self._hooks.condition(model.embed(captions) if embeddings is None else embeddings, present)
         times = model.schedule.times(solver.steps)[-solver.visited :]

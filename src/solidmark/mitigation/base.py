@@ -21,7 +21,7 @@ from .needs import Needs, Stage
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from ..data import Examples
+    from ..data import Captions, Examples
     from ..models import Batch, Denoiser, Model, Prediction, Recipe, SamplingBatch
     from .handout import Data
     from .run import Run
@@ -119,8 +119,8 @@ class Mitigation:
         return images
 
     @hook(None)
-    def caption(self, captions: list[str], rng: Generator) -> list[str]:
-        """Rewrite captions. Any words are allowed."""
+    def caption(self, captions: Captions, rng: Generator) -> list[str]:
+        """Rewrite captions. Any words are allowed; `captions.fits(caption)` says whether the encoder takes all of them."""
         return captions
 
     @hook(None)

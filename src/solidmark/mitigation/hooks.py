@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .. import seeds
-from ..data import Examples, says_something
+from ..data import Captions, Examples, always_fits, says_something
 from ..errors import NotApplicable, PluginFault
 from ..models import ReportedValue
 from ..pipelines import Loaded
@@ -84,18 +84,22 @@ class Hooks:
             images = changed
         return images
 
-    def caption(self, captions: list[str]) -> list[str]:
-        """Fold `caption` over the captions that have a word. The null condition stays as it is."""
+    def caption(self, captions: list[str], fits: Callable[[str], bool] = always_fits) -> list[str]:
+        """Fold `caption` over the captions that have a word. The null condition stays as it is.
+
+        `fits` says of a caption whether the text encoder takes all its words.
+        """
         given = [index for index, caption in enumerate(captions) if says_something(caption)]
         chosen = [captions[index] for index in given]
         for index, part in self._with("caption"):
             if not chosen:
                 break
-            changed = self._call(part, "caption", part.mitigation.caption, list(chosen), self._stream(index, "caption"))
-            fits = isinstance(changed, list) and len(changed) == len(chosen) and all(isinstance(c, str) for c in changed)
-            _require(part, "caption", fits, repr(changed)[:80], f"a list of {len(chosen)} strings")
-            self._dose_captions(index, chosen, changed)
-            chosen = changed
+            given_to = Captions(chosen, fits)
+            changed = self._call(part, "caption", part.mitigation.caption, given_to, self._stream(index, "caption"))
+            holds = isinstance(changed, list) and len(changed) == len(chosen) and all(isinstance(c, str) for c in changed)
+            _require(part, "caption", holds, repr(changed)[:80], f"a list of {len(chosen)} strings")
+            self._dose_captions(index, chosen, changed, fits)
+            chosen = list(changed)
         captions = list(captions)
         for index, caption in zip(given, chosen, strict=True):
             captions[index] = caption
@@ -116,11 +120,14 @@ class Hooks:
         mask = present.to(embeddings.device).reshape(-1, *[1] * (embeddings.ndim - 1))
         return embeddings.masked_scatter(mask, rows.to(embeddings.device))
 
-    def _dose_captions(self, index: int, before: list[str], after: list[str]) -> None:
-        """What a part did to captions: the share that it changed, and how many words it added to each."""
+    def _dose_captions(self, index: int, before: list[str], after: list[str], fits: Callable[[str], bool]) -> None:
+        """What a part did to captions: the share that it changed, how many words it added to each, and of which share
+        the encoder cuts off an end that it took before.
+        """
         data, pairs = self._data_of(index), list(zip(before, after, strict=True))
         data.dose("captions_changed", torch.tensor([old != new for old, new in pairs]))
         data.dose("words_added", torch.tensor([len(new.split()) - len(old.split()) for old, new in pairs]))
+        data.dose("captions_cut", torch.tensor([old != new and not fits(new) and fits(old) for old, new in pairs]))
 
     def guidance(self, scale: Any, step_fraction: float) -> Any:
         """Fold `guidance` over the scale at this share of the steps."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,8 +25,8 @@ class DataHooks(Protocol):
     def view(self, images: Tensor) -> Tensor:
         """Unmarked images, (B, C, H, W) in [0, 1], changed."""
 
-    def caption(self, captions: list[str]) -> list[str]:
-        """The captions, those that have a word changed."""
+    def caption(self, captions: list[str], fits: Callable[[str], bool]) -> list[str]:
+        """The captions, those that have a word changed. `fits` says of one whether the encoder takes all its words."""
 
     def condition(self, embeddings: Tensor, present: Tensor) -> Tensor:
         """The embeddings, those of captions that are `present`, (B,) booleans, changed."""
@@ -92,7 +92,7 @@ class Run:
         rows = indices.tolist()
         clean = self._clean(rows)
         dropped = torch.rand(len(rows), generator=self.rng) < self.recipe.caption_dropout
-        captions = self._hooks.caption([self.examples.captions[row] for row in rows])
+        captions = self._hooks.caption([self.examples.captions[row] for row in rows], self.model.fits)
         captions = ["" if drop else caption for caption, drop in zip(captions, dropped.tolist(), strict=True)]
         present = torch.tensor([says_something(caption) for caption in captions])
         embeddings = self._hooks.condition(self.model.embed(captions), present)

@@ -47,6 +47,11 @@ class Clip(nn.Module):
             del self._known[next(iter(self._known))]
         return torch.stack(rows) if rows else torch.zeros(0, self.tokenizer.model_max_length, dtype=torch.long)
 
+    def fits(self, caption: str) -> bool:
+        """Whether a caption is no longer than the encoder's context, in tokens."""
+        tokens = self.tokenizer(caption, truncation=False, verbose=False).input_ids
+        return len(tokens) <= int(self.tokenizer.model_max_length)
+
     def roles(self, captions: Sequence[str]) -> Tensor:
         """START, WORD, END or PADDING for each token, (B, L): padding is whatever follows the first end."""
         ends = self.tokens(captions) == self.tokenizer.eos_token_id

@@ -51,6 +51,10 @@ class TextEncoder(nn.Module):
         rows = [[1, *(self.token(word) for word in caption.split()[: self.context - 2]), 2] for caption in captions]
         return torch.tensor([row + [0] * (self.context - len(row)) for row in rows]).reshape(-1, self.context)
 
+    def fits(self, caption: str) -> bool:
+        """Whether a caption has no more words than the context has room for."""
+        return len(caption.split()) <= self.context - 2
+
     def roles(self, captions: Sequence[str]) -> Tensor:
         """(B, L): START, WORD, END or PADDING for each token."""
         tokens = self.tokens(captions)
@@ -85,6 +89,10 @@ class LabelEmbedding(nn.Module):
         named = (self._indices[word] for word in caption.split() if word in self._indices)
         return next(named, crc32(caption.encode()) % len(self._indices))
 
+    def fits(self, caption: str) -> bool:
+        """Always: a label is one of a caption's words."""
+        return True
+
     def roles(self, captions: Sequence[str]) -> Tensor:
         """WORD for each caption, (B, 1): a label is one word."""
         return torch.full((len(captions), 1), WORD)
@@ -101,6 +109,10 @@ class Unconditional(nn.Module):
 
     def __init__(self, config: Network) -> None:
         super().__init__()
+
+    def fits(self, caption: str) -> bool:
+        """Always: no word is taken of any."""
+        return True
 
     def roles(self, captions: Sequence[str]) -> Tensor:
         """(B, 0), since there are no tokens."""

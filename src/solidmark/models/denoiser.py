@@ -72,6 +72,10 @@ class Denoiser(ABC):
         """START, WORD, END or PADDING for each token: (B, L), (B, 1) for labels, (B, 0) without conditions."""
 
     @abstractmethod
+    def fits(self, caption: str) -> bool:
+        """Whether the conditioning takes all words of a caption; of a longer one it takes the first."""
+
+    @abstractmethod
     def _output(
         self, x: Tensor, t: int | Tensor, embeddings: Tensor, attention: Attention | None, extra: Tensor | None
     ) -> Tensor:

@@ -63,6 +63,10 @@ class Memorizer(Denoiser):
         lengths = [min(len(caption.split()), CONTEXT) for caption in captions]
         return torch.tensor([[WORD] * length + [PADDING] * (CONTEXT - length) for length in lengths])
 
+    def fits(self, caption: str) -> bool:
+        """Whether a caption has at most CONTEXT words."""
+        return len(caption.split()) <= CONTEXT
+
     def _output(
         self, x: Tensor, t: int | Tensor, embeddings: Tensor, attention: Attention | None, extra: Tensor | None
     ) -> Tensor:

@@ -54,6 +54,11 @@ class Model(Denoiser):
         roles: Tensor = conditioning.roles(captions)
         return roles
 
+    def fits(self, caption: str) -> bool:
+        """Whether the conditioning takes all words of a caption; of a longer one it takes the first."""
+        conditioning: Any = self.text
+        return bool(conditioning.fits(caption))
+
     def _output(
         self, x: Tensor, t: int | Tensor, embeddings: Tensor, attention: Attention | None, extra: Tensor | None
     ) -> Tensor:
