@@ -88,7 +88,13 @@ def test_hooks_without_a_sampler_are_measured_by_the_suite():
     hooks.view(four.images)
     hooks.caption(["one w1", "", "one", "two"])
     hooks.condition(torch.ones(2, 3, 4), torch.tensor([True, True]))
-    told = {"examples_kept": 0.75, "images_changed": 0.25, "captions_changed": 2 / 3, "words_added": 2 / 3, "captions_cut": 0}
+    told = {
+        "examples_kept": 0.75,
+        "images_changed": 0.25,
+        "captions_changed": 2 / 3,
+        "words_added": 2 / 3,
+        "captions_cut": 0,
+    }
     assert hooks.reported == {"Longer": {**{name: pytest.approx(n) for name, n in told.items()}, "embedding_change": 0.5}}
 
 

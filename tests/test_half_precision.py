@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from solidmark.mitigations import _calibration
 from solidmark.mitigations.ambient_mask import AmbientMaskSampling
 from test_latent_sampling import generate
 
@@ -23,6 +24,8 @@ def setup():
     made.blind.handed_out.update(few, first_half=made.model, second_half=made.model)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LatentNetwork, "precision", "bfloat16")
+        for name in ("COUNT", "LEVEL_COUNT", "LEVEL_FEW"):
+            patch.setattr(_calibration, name, 2)
         yield made
 
 

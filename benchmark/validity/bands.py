@@ -34,6 +34,10 @@ class Swapped(Denoiser):
         """As the model."""
         return self._model.roles(captions)
 
+    def fits(self, caption: str) -> bool:
+        """As the model."""
+        return self._model.fits(caption)
+
     def _output(
         self, x: Tensor, t: int | Tensor, embeddings: Tensor, attention: Attention | None, extra: Tensor | None
     ) -> Tensor:
