@@ -5,10 +5,14 @@ Style, script, what a column means, axes that were told already, and the bytes o
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
 from collections.abc import Iterable
 from html.parser import HTMLParser
+
+from PIL import Image
 
 VOID = {"img", "input", "meta", "link", "br", "hr", "path", "circle", "polygon", "polyline"}
 UNSEEN = {"style", "head", "script"}
@@ -85,8 +89,12 @@ def stated(told: dict[str, str]) -> str:
 
 
 def _short(value: str) -> str:
-    """A value; of a picture only so much of its digest that another one has another."""
-    return f"data:{hashlib.sha256(value.encode()).hexdigest()[:8]}" if value.startswith("data:") else value
+    """A value; of a picture only so much of its pixels' digest that another one has another."""
+    if not value.startswith("data:"):
+        return value
+    with Image.open(io.BytesIO(base64.b64decode(value.partition(",")[2]))) as picture:
+        shape, content = "x".join(map(str, picture.size)), picture.tobytes()
+    return f"picture {shape} {hashlib.sha256(content).hexdigest()[:8]}"
 
 
 def folded(text: str) -> Iterable[str]:
