@@ -120,6 +120,19 @@ class Numbers:
         return batch_size, generator
 
 
+class Single:
+    """A pipeline without captions that makes one picture a generator."""
+
+    def __call__(self, generator=None):
+        return generator
+
+
+class Flagged(tuple):
+    """Pictures and more in a tuple that has flags of its own."""
+
+    nsfw_content_detected = (True, False)
+
+
 class Needs:
     """A pipeline that repaints a picture that it is given."""
 
@@ -130,6 +143,12 @@ class Needs:
 def test_the_plain_call_passes_captions_or_their_number():
     assert calls.plain(Words(), ("a", "b"), generator=[1, 2], height=8) == (["a", "b"], 8)
     assert calls.plain(Numbers(), None, generator=[1, 2], height=8) == (2, [1, 2])
+    assert calls.plain(Single(), None, generator=[1, 2], height=8) == [1, 2]
+
+
+def test_flags_of_a_tuple_itself_come_before_those_of_its_parts():
+    inner = SimpleNamespace(images=ARRAY, nsfw_content_detected=[False, True])
+    assert shown(Flagged((inner, [False, True]))).refused.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
