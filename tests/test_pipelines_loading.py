@@ -3,11 +3,9 @@
 import functools
 import inspect
 import json
-import re
 import shutil
 import sys
 from pathlib import Path
-from unittest import mock
 
 import diffusers
 import pytest
@@ -184,15 +182,3 @@ def test_a_folder_with_code_or_pickles_is_refused(changed):
 def test_a_folder_without_an_index_is_refused(tmp_path):
     with pytest.raises(DamagedFile, match="model_index"):
         load(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["wen", "han", "sail", "prss"])
-def test_a_recipe_of_the_note_passes_on_what_it_is_given(name):
-    source = re.search(r"```python\n(from types.*?)```", (ROOT / "design" / "pipelines.md").read_text(), re.DOTALL).group(1)
-    exec(source, names := {"OTHERS": {"a": ["b"]}})
-    pipe = mock.Mock()
-    pipe.aug_prompt_ss.return_value = (1, 2, True)
-    names[name](pipe, ["a"], generator=[7], num_inference_steps=3, output_type="np")
-    assert pipe.call_args.kwargs.items() >= {"generator": [7], "num_inference_steps": 3, "output_type": "np"}.items()
-    searched = [*pipe.aug_prompt.call_args_list, *pipe.aug_prompt_ss.call_args_list]
-    assert [call.kwargs["num_inference_steps"] for call in searched] == [3] * (name in ("wen", "prss"))
