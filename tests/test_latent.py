@@ -95,6 +95,15 @@ def test_encoding_and_decoding_are_counted(latent):
     assert (latent.evaluations.encoded, latent.evaluations.decoded) == (3 + 2 * 3, 2 * 3 + 3)
 
 
+def test_plain_generation_which_observes_nothing_encodes_nothing_anew(latent):
+    observed, everything = torch.rand(3, 1, 16, 16), torch.ones(3, 1, 16, 16, dtype=torch.bool)
+    images = [ask(latent, observed, everything, SolverConfig(steps=5, reencode=every)) for every in (0, 2)]
+    assert images[0].equal(images[1])
+    assert (latent.evaluations.encoded, latent.evaluations.decoded) == (3, 2 * 3)
+    published = SolverConfig(steps=5, reencode=2, renew_all=True)
+    assert not images[0].equal(ask(latent, observed, everything, published))
+
+
 def test_a_cell_that_is_mark_in_part_is_masked(latent):
     pixels = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
     pixels[..., 5, 9] = True

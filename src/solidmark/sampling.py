@@ -373,6 +373,7 @@ class Service:
         guidance, eta = solver.guidance, solver.eta
         mask, pixels = mask.to(noise.device), observed.to(noise.device)
         latent = model.space.factor > 1
+        renews = solver.renew_all or not bool(mask.all())  # else there is nothing observed to encode anew
         return SamplingBatch(
             captions,
             embeddings,
@@ -387,7 +388,7 @@ class Service:
             model.encode(observed),
             pixels=pixels if latent else None,
             shown=~mask if latent else None,
-            reencode=solver.reencode,
+            reencode=solver.reencode if renews else 0,
             renew_all=solver.renew_all,
             steps=solver.steps,
         )
