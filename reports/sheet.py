@@ -92,7 +92,7 @@ def _ground(board: Leaderboard, row: Row) -> int:
 
 
 def _in_view(board: Leaderboard, found: Mapping[int, Place]) -> list[Column[Row]]:
-    """Name, verdict, what is left by keys and by content, utility, certified images, cost."""
+    """Name, verdict, what is left by keys and by content, utility, certified images, what a pipeline changes, cost."""
     return [
         *sorted((column for column in who(board) if column.key in NAMED), key=lambda column: NAMED.index(column.key)),
         Column(
@@ -142,6 +142,7 @@ def _in_view(board: Leaderboard, found: Mapping[int, Place]) -> list[Column[Row]
             note="images, chance 0",
             better="lower",
         ),
+        *pipeline_columns.main(board),
         *cost_columns.main(),
     ]
 
@@ -157,7 +158,7 @@ def groups(board: Leaderboard) -> dict[str, list[Column[Row]]]:
         "utility": [*utility_columns.main(board), *utility_columns.more(), *utility_columns.by_way(board)],
         "controls": score_columns.soundness(board),
         "costs": cost_columns.more(board),
-        "origin": [*pipeline_columns.main(board), *pipeline_columns.more(board), *origin()],
+        "origin": [*pipeline_columns.more(board), *origin()],
     }
     return {name: kept for name, columns in grouped.items() if (kept := [c for c in columns if c.key in everything])}
 

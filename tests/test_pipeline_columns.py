@@ -2,12 +2,14 @@
 
 import csv
 import io
+import re
 
 import pytest
 from record_samples import case, estimate
-from solidmark.reports import as_csv, as_json, markdown
+from solidmark.reports import as_csv, as_json, markdown, page
 
 from solidmark.leaderboard import NO_PIPELINE, NO_STOCK, build_leaderboard
+from solidmark.leaderboard.differences import Change, compare_rows
 
 
 def answered(difference=-0.3, call="wen", warnings=()):
@@ -54,3 +56,21 @@ def test_a_board_without_pipelines_has_no_such_column():
 
 def test_the_table_shows_the_difference():
     assert "-0.30" in markdown.render(board(answered(-0.3)), []).replace("−", "-")
+
+
+def test_the_page_shows_the_paired_difference_without_being_asked_and_none_without_pipelines():
+    shown = page.render(board(answered(-0.3), answered(-0.2)), []).partition("<tbody>")[2].partition("</tbody>")[0]
+    assert re.findall(r'at-stock_difference"[^>]*>([^<]*)', shown.replace("−", "-")) == ["–", "-0.25"]
+    assert "stock_difference" not in page.render(build_leaderboard([case()], []), [])
+
+
+def test_a_strangers_row_is_compared_with_the_stock_pipeline_over_seeds():
+    stock, theirs = (
+        [case(name, level + seed / 100, seed=seed, stage="sampling") for seed in range(3)]
+        for name, level in (("pipeline", 0.9), ("theirs.wen", 0.6))
+    )
+    made = build_leaderboard([*[case(seed=seed) for seed in range(3)], *stock, *theirs], [])
+    _, before, after = made.rows
+    found = compare_rows(before, after, []).differences[0]
+    assert (found.mitigation, found.paired, found.change) == ("theirs.wen", "3 seeds", Change.BETTER)
+    assert found.estimate.value == pytest.approx(-0.3)

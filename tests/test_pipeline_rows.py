@@ -225,20 +225,20 @@ class Tiny(Toy):
 """
 
 
-def test_pytest_gives_a_strangers_pipeline_its_row_and_a_refused_one_its_reason(tmp_path):
+def test_pytest_gives_a_strangers_class_and_call_their_row_and_a_refused_one_its_reason(tmp_path):
     world = World(tmp_path)
     (tmp_path / "site" / "latent_world.py").write_text(TESTBED)
     metadata(tmp_path / "site", "latent-world", "[solidmark.testbeds]\ntiny-latent = latent_world:Tiny\n")
-    refused = f"pipeline(pipeline_class='{FILE}:Builds')"
-    theirs = ("--pipeline-class", f"{FILE}:PromptNoise", "--mitigation", refused, "--queries", "outpaint", "--no-references")
-    ran = world.run("-n", "0", *theirs, "--run-dir", "run", testbed="tiny-latent")
-    record = ran.record("modified_pipelines.PromptNoise")
-    assert record["pipeline"]["identity"]["source"] == code_digest(FILE.read_bytes()), ran.output
+    theirs = ("--pipeline-class", f"{FILE}:LateGuidance", "--pipeline-call", f"{FILE}:optimised")
+    others = ("--mitigation", f"pipeline(pipeline_class='{FILE}:Builds')", "--queries", "outpaint", "--no-references")
+    ran = world.run("-n", "0", *theirs, *others, "--run-dir", "run", testbed="tiny-latent")
+    record = ran.record("modified_pipelines.optimised")
+    assert code_digest(FILE.read_bytes()) in record["pipeline"]["identity"]["source"], ran.output
     assert record["pipeline"]["stock"]["difference"]["images"] == 16
     assert ran.record("pipeline")["pipeline"]["stock"] is None
     assert ran.record("modified_pipelines.Builds")["status"] == "unsupported"
     assert "never called DDIMScheduler.step" in ran.record("modified_pipelines.Builds")["reason"]
-    assert "modified_pipelines.PromptNoise" in (ran.run / "leaderboard.html").read_text()
+    assert "modified_pipelines.optimised" in (ran.run / "leaderboard.html").read_text()
 
 
 def test_a_label_names_files_without_the_folders_of_a_machine():
