@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from record_samples import case, cost, failed
+from record_samples import case, cost, failed, of_testbed
 
 from solidmark.runner import timings
 from solidmark.store import Store
@@ -58,3 +58,50 @@ def test_nothing_is_foretold_of_a_testbed_that_was_never_timed(store):
     (store.root / timings.FILE).write_text("torn")
     assert timings.read(store.root) == {}
     assert "no case was timed here yet" in timings.foretell([planned("none", testbed="mnist")], store.root)[0]
+
+
+@pytest.mark.parametrize(("peaks", "most"), [((7e9, 2e9), 7e9), ((2e9, 7e9), 7e9), ((None, 2e8), 2e8), ((None, None), 0.0)])
+def test_memory_is_that_of_the_case_that_took_most(tmp_path, peaks, most):
+    store = Store(tmp_path / "store")
+    taken = [case("agc", seed=n, provenance={"peak_bytes": peak}) for n, peak in enumerate(peaks)]
+    timings.learn(store, taken, {record["slug"]: 9.0 for record in taken})
+    assert timings.read(store.root)["digits"].peak_bytes == most
+
+
+def test_memory_of_earlier_runs_stays_and_a_case_that_was_not_run_teaches_nothing(store):
+    less = {"provenance": {"peak_bytes": 5}}
+    timings.learn(
+        store, [case(**less), case("new", stage="sampling"), of_testbed()], {"digits-none-s0": 30.0, "digits-s0": 9.0}
+    )
+    known = timings.read(store.root)["digits"]
+    assert (known.peak_bytes, known.families["none"], "new" in known.families) == (1e9, 5.0, False)
+
+
+def test_the_size_of_a_model_is_the_mean_of_those_of_its_testbed_and_outlives_them(store):
+    label = "digits, agc, seed 0"
+    store.get("trained model", {"seed": 2}, lambda at: (at / "w").write_bytes(bytes(1_000_000)), label=label)
+    store.get("responses", {"seed": 2}, lambda at: (at / "w").write_bytes(bytes(9_000_000)), label=label)
+    timings.learn(store, RECORDS, DURATIONS)
+    assert timings.read(store.root)["digits"].bytes == pytest.approx(2_000_000, rel=1e-3)
+    store.collect(0, 0)
+    timings.learn(store, RECORDS, DURATIONS)
+    assert timings.read(store.root)["digits"].bytes == pytest.approx(2_000_000, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (89.4, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h"), (36000, "10.0 h")]
+)
+def test_times_are_told_in_seconds_minutes_or_hours(seconds, text):
+    assert timings._time(seconds) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(2e6, "2 MB"), (9.99e8, "999 MB"), (1e9, "1.0 GB"), (2.56e9, "2.6 GB")])
+def test_bytes_are_told_in_mega_or_giga(count, text):
+    assert timings._bytes(count) == text
+
+
+def test_of_an_unknown_size_nothing_is_told(tmp_path):
+    timings.learn(Store(tmp_path / "store"), [case(provenance={})], {"digits-none-s0": 65.0})
+    (line,) = timings.foretell([planned("none")], tmp_path / "store")
+    assert line == "digits: about 40 s of one worker with an empty store, 0 s of it trainings"
+    assert timings.foretell([planned("none", 5.0)], tmp_path / "store")[0].startswith("digits: about 65 s")
