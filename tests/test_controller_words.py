@@ -214,6 +214,7 @@ def test_a_run_that_left_cases_unmeasured_never_ends_well_and_says_how_to_go_on(
     made.controller._finished = finished
     session = SimpleNamespace(exitstatus=exitstatus)
     made.controller.pytest_sessionfinish(session)
+    assert bool(made.terminal.lines) == (exitstatus == pytest.ExitCode.INTERNAL_ERROR)  # else pytest has a summary
     if exitstatus != pytest.ExitCode.INTERNAL_ERROR:
         made.controller.pytest_terminal_summary(made.terminal, session.exitstatus)
     text = "\n".join(made.terminal.lines)
