@@ -2,12 +2,14 @@
 
 import io
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
 from record_samples import case, failed
 
 from solidmark.__main__ import main
+from solidmark.cli import watch
 from solidmark.cli.watch import View
 from solidmark.records import Writer
 from solidmark.runner.live import LiveLine
@@ -51,6 +53,41 @@ def test_the_command_tells_it_once_where_the_output_is_no_terminal(run, capsys):
     assert capsys.readouterr().out.count("of 3 cases") == 1
     assert main(["watch", str(run / "records")]) == 2
     assert "the folder of a run, with run.json" in capsys.readouterr().err
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_it_is_drawn_over_itself_until_the_run_is_over(run, monkeypatch):
+    screen, slept, view = Screen(), [], View.of(run)
+    views = iter([view, View(run, {}, (), 0.0), View(run, {"digits-none-s0": {}}, view.ended, 0.0)])
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(watch.View, "of", lambda folder: next(views))
+    monkeypatch.setattr(watch.time, "sleep", slept.append)
+    assert main(["watch", str(run), "--every", "0.5"]) == 0
+    assert slept == [0.5, 0.5]
+    parts = screen.getvalue().split("\x1b[J")
+    assert [part[-4:] for part in parts[:2]] == [
+        "\x1b[4F",
+        "\x1b[2F",
+    ]  # a head, a worker, two cases; then a head and a worker
+    assert ["2 of 3 cases" in parts[0], "0 cases" in parts[1], "1 of 1 cases" in parts[2]] == [True] * 3
+
+
+def test_once_on_a_terminal_is_told_once(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", screen := Screen())
+    assert main(["watch", str(run), "--once"]) == 0
+    assert screen.getvalue().count("of 3 cases") == 1
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "inf", "nan"])
+def test_a_time_that_never_comes_is_refused(run, capsys, seconds):
+    assert main(["watch", str(run), "--every", seconds]) == 2
+    assert "seconds, more than 0" in capsys.readouterr().err
 
 
 def test_a_live_line_is_cut_drawn_over_itself_and_gone_before_others_write():
