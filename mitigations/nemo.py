@@ -77,6 +77,8 @@ class SilencingSampler(AttentionSampler):
         """The batch as it is, after its neurons are found. Raises NotApplicable without cross-attention."""
         batch = self.inner.prepare(batch)
         noise = torch.randn((self.mitigation.seeds, *self.model.shape), generator=self.rng).to(batch.noise.device)
+        if not bool(batch.conditional.any()):
+            return batch
         normal = self.model.embed(self.data.calibration.captions)
         search = Search(self.model, normal, noise, batch.times[0], self.mitigation.deviations)
         self.silent = torch.zeros(len(batch.noise), len(search.mean), dtype=torch.bool, device=batch.noise.device)

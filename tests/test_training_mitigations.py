@@ -65,20 +65,6 @@ def test_every_family_has_four_different_settings(name):
     assert len({part.label for part in plugins.family(name)}) >= 4
 
 
-SLOW = {"dedup", "ema", "network-width", "wen-filter"}
-"""Families whose default does nothing to three steps of the tiny testbed."""
-
-
-@pytest.fixture(scope="module")
-def plain():
-    return trained()
-
-
-@pytest.mark.parametrize("name", sorted(set(FAMILIES) - SLOW))
-def test_the_default_changes_what_is_trained(plain, name):
-    assert not same(trained(make(name)), plain)
-
-
 def test_every_image_has_its_own_caption_and_others_that_keep_its_words():
     given = worlds.examples(6)
     prepared = hooks(make("multiple-captions", captions=5)).prepare(given)
