@@ -27,7 +27,7 @@ class EndingAttention(Attention):
     def chosen(self) -> list[Tensor]:
         """The maps of the layers with the most positions, of the encoder where it has any."""
         layers = [layer for layer in self.seen if layer.block == "down"] or list(self.seen)
-        size = max((layer.size for layer in layers), default=0)
+        size = max(layer.size for layer in layers)
         return [self.seen[layer] for layer in layers if layer.size == size]
 
 
@@ -36,16 +36,12 @@ def ending_map(batch: SamplingBatch, rng: Generator) -> Tensor:
     """The attention to the end token at the last step of a plain sampling run, (B, 1, H, W), at least 0.
 
     It is the mean over heads and over the layers of the highest resolution of the encoder, as published; networks that
-    attend in the middle alone have one such layer, and its map is enlarged. It is even where no layer was seen (the
-    closed formula of a perfect memorizer attends to nothing).
+    attend in the middle alone have one such layer, and its map is enlarged.
     """
     attention, shape = EndingAttention(batch), batch.noise.shape
     for _ in sample_steps(batch, rng, last=attention):
         pass
-    maps = attention.chosen()
-    if not maps:
-        return batch.noise.new_ones(shape[0], 1, *shape[2:])
-    mean = torch.stack(maps).mean(dim=0)
+    mean = torch.stack(attention.chosen()).mean(dim=0)
     side = math.isqrt(mean.shape[1])
     return F.interpolate(mean.reshape(-1, 1, side, side), size=shape[2:], mode="bilinear")
 

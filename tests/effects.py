@@ -52,7 +52,7 @@ def words(values: dict[str, Any]) -> str:
 
 
 @cache
-def testbed(kind: str) -> Toy:
+def toy_of(kind: str) -> Toy:
     """A toy of this kind, with one block, and a recipe of three large steps.
 
     `masked` is text with one channel more, and `blank` text that is asked without captions.
@@ -66,7 +66,7 @@ def testbed(kind: str) -> Toy:
 @cache
 def space(kind: str) -> LatentSpace | None:
     """An autoencoder with drawn weights, None in pixel space."""
-    network = testbed(kind).recipe.network
+    network = toy_of(kind).recipe.network
     if not isinstance(network, LatentNetwork):
         return None
     with torch.random.fork_rng():
@@ -77,7 +77,7 @@ def space(kind: str) -> LatentSpace | None:
 @cache
 def model(kind: str, seed: int = 0) -> Model:
     """A model with drawn weights."""
-    made = build(testbed(kind).recipe.network, seeds.torch_rng(seed, "golden"))
+    made = build(toy_of(kind).recipe.network, seeds.torch_rng(seed, "golden"))
     with torch.no_grad():
         for name, weight in made.network.named_parameters():
             weight.mul_(next((factor for part, factor in STRONG.items() if part in name), 1.0))
@@ -92,15 +92,15 @@ def model(kind: str, seed: int = 0) -> Model:
 @cache
 def handed_out(kind: str) -> HandedOut:
     """All that a mitigation may declare a need for."""
-    parts = blind(testbed(kind), 0, NEEDS).handed_out
+    parts = blind(toy_of(kind), 0, NEEDS).handed_out
     halves = {name: model(kind, seed) for seed, name in enumerate(HALVES, 1)}
-    return {**parts, **halves, "base_model": model(kind), "recipe": testbed(kind).recipe}
+    return {**parts, **halves, "base_model": model(kind), "recipe": toy_of(kind).recipe}
 
 
 @cache
 def asked(kind: str) -> tuple[list[str], Tensor, Tensor, Tensor]:
     """Captions, one of them empty and one long, observed images, a mask and noise."""
-    split, denoiser = testbed(kind).split(0), model(kind)
+    split, denoiser = toy_of(kind).split(0), model(kind)
     images, captions = split.marked_trained.images[:6], split.trained.captions[:6]
     if kind == "blank":
         captions = [""] * 6
@@ -138,14 +138,14 @@ def of_sampling(mitigation: Mitigation, kind: str) -> list[str]:
 @cache
 def training_set(kind: str) -> TrainingSet:
     """16 images, the first three twice more, one of these copies nearly: 20 rows."""
-    split = testbed(kind).split(0)
+    split = toy_of(kind).split(0)
     copies = split.training.take([0, 1, 2, 0])
     near = copies.with_images((copies.images + torch.linspace(0, 0.05, 4)[:, None, None, None]).clamp(0, 1))
     return TrainingSet(join([split.training, near]), split.training_keys[[*range(16), 0, 1, 2, 0]], split.mark)
 
 
 def trained(composition: Composition, kind: str) -> Model:
-    recipe, data = testbed(kind).recipe, handed_out(kind)
+    recipe, data = toy_of(kind).recipe, handed_out(kind)
     return train(recipe, training_set(kind), composition, 0, data=data, space=space(kind))
 
 
@@ -185,7 +185,7 @@ def loss(denoiser: Model, kind: str) -> str:
 def of_hooks(mitigation: Mitigation, kind: str) -> list[str]:
     """What the hooks of data and of the recipe make of what they get."""
     hooks, lines = Hooks(composed(mitigation), 0, "golden", data=handed_out(kind)), []
-    examples, recipe = training_set(kind).examples, testbed(kind).recipe
+    examples, recipe = training_set(kind).examples, toy_of(kind).recipe
     if hooks.acts("recipe"):
         lines.append(f"recipe {changes(hooks.recipe(recipe), recipe)}")
     if hooks.acts("prepare"):
@@ -224,7 +224,7 @@ def of_edit(mitigation: Mitigation, kind: str) -> list[str]:
 def effect(mitigation: Mitigation, kind: str) -> list[str]:
     """What it does on a model of this kind; the reason where it does not act there."""
     try:
-        check_applicable(composed(mitigation), testbed(kind).split(0))
+        check_applicable(composed(mitigation), toy_of(kind).split(0))
         if mitigation.stage is Stage.TRAINING:
             return of_training(mitigation, kind)
         if mitigation.stage is Stage.POST_HOC:

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from effects import SOLVER, handed_out, model, row, testbed
+from effects import SOLVER, handed_out, model, row, toy_of
 from kept import alike, blocks, write
 
 from solidmark import plugins
@@ -36,7 +36,7 @@ def shortened(attack: Attack) -> Attack:
 
 def audit(attack: Attack, kind: str) -> Audit:
     """What a query gets: a service of its own, and budget for what it declares."""
-    laid, solver = testbed(kind).split(0), replace(SOLVER, batch=4)
+    laid, solver = toy_of(kind).split(0), replace(SOLVER, batch=4)
     denoiser, budget = model(kind), attack.cost(replace(SOLVER, batch=4))
     service = Service(denoiser, Composition(), 0, "golden")
     others, examples = handed_out(kind)["retain"], laid.queried.take(ROWS)

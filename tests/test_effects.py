@@ -33,7 +33,7 @@ MORE = {
     "amg-features": ["first=0.1,despecified=2.0,deduplicated=1.0,dissimilarity=1e3"],
     "anisotropy-embedding": ["size=0.0", "alignment=0.0,above=-0.1"],
     "attention-rescaling": ["kept=0", "kept=3"],
-    "augment": ["zoom=0.0,turn=0.0,probability=0.5,mirror=0.0", "shift=0.0,turn=0.0,probability=0.7,mirror=1.0"],
+    "augment": ["mirror=0.0,probability=0.5", "shift=0.0,turn=0.0,probability=0.7,mirror=1.0"],
     "bright-ending": ["target=1.3"],
     "cads": ["mixing=0.5,scale=1.0", "low=0.9,high=0.5"],
     "concept-ablation": ["kept=2,anchors=2,prior=0.0"],
@@ -70,6 +70,10 @@ MORE = {
 }
 """What the settings leave out: each branch of a method, thresholds that some images reach, and terms without weight."""
 
+MAIN = {"ambient-mask-sampling": "masked", "selective-dampening": "label"}
+"""Families whose settings act on another model than `text`. The keys of a text encoder have a bias whose gradient is
+rounding alone, by which selective dampening would choose."""
+
 REFUSED = {
     "adversarial-finetune": ("none",),
     "concept-ablation": ("label",),
@@ -100,7 +104,7 @@ def cases(family: str) -> dict[str, tuple[Mitigation, str]]:
     """The default, the end of the sweep and `MORE` on the text model, the default on others, by what differs from it."""
     usual, strongest = (shortened(one.mitigation) for one in (plugins.published(family), plugins.family(family)[-1]))
     more = [shortened(plugins.compose(f"{family}({text})").parts[0].mitigation) for text in MORE.get(family, ())]
-    main = "masked" if family == "ambient-mask-sampling" else "text"
+    main = MAIN.get(family, "text")
     found = {f"{family} {main} {told(one, usual)}".strip(): (one, main) for one in (usual, strongest, *more)}
     return {**found, **{f"{family} {kind}": (usual, kind) for kind in kinds(family, usual)}}
 
