@@ -194,7 +194,7 @@ def of_hooks(mitigation: Mitigation, kind: str) -> list[str]:
     if hooks.acts("view"):
         lines.append(f"views {row((hooks.view(examples.images) - examples.images).abs().flatten(1).mean(dim=1))}")
     if hooks.acts("caption"):
-        lines.append(f"captions {' | '.join(hooks.caption([*examples.captions[:7], '']))}")
+        lines.append(f"captions {' | '.join(hooks.caption([*examples.captions[:7], ''], model(kind).fits))}")
     if hooks.acts("condition"):
         given = model(kind).embed([*examples.captions[:5], ""]).detach()
         there = torch.tensor([True] * 5 + [False])
