@@ -2,7 +2,7 @@
 
     python design/latent_table.py latent-digits 0-2          # a line a seed, in Markdown
     python design/latent_table.py latent-digits 0 fast paper # under several solvers
-    python design/latent_table.py latent-digits 0 renewal    # M of a row of each kind, for both ways to encode anew
+    python design/latent_table.py latent-digits-quick 0 renewal # M of a row of each kind, for both ways to encode anew
 
 Seconds are processor seconds of one core: the autoencoder (0 where it comes with the testbed), the base, the training, and
 one query of all images. Models are trained anew, in a folder that is removed at the end.
@@ -62,9 +62,11 @@ KINDS = (
     "norm-clamp(width=0.0)",
     "amg",
     "weight-noise",
+    "siss",
     "early-stopping(share=0.4)",
 )
-"""A row of each kind: nothing, embeddings, prediction, sample, gradients through the sample, edited weights, a training."""
+"""A row of each kind: nothing, embeddings, prediction, sample, gradients through the sample, weights at random, an edit of
+16 images that are to be forgotten, a training."""
 
 
 def renewal(testbed: str, seed: int, store: Store) -> None:
@@ -78,8 +80,9 @@ def renewal(testbed: str, seed: int, store: Store) -> None:
             model, _ = weights.edit_or_load(case, workspace)
             found = answers.ask_query(case, "outpaint", model, workspace)
             keys, held_out = truth.trained_keys.double().numpy(), truth.held_out_keys.double().numpy()
-            scores = scoring.query(found.trained, keys, found.held_out, held_out, seed, 0.0)
-            told.append(f"{scores['memorization']['value']:.3f} ({scores['certified']['count']})")
+            target = case.groups["target"]
+            scores = scoring.query(found.trained[target], keys[target], found.held_out, held_out, seed, 0.0)
+            told.append(f"{scores['memorization']['value']:.3f} ({scores['certified']['count']} of {len(target)})")
         print(f"| {mitigation} | {' | '.join(told)} |", flush=True)
 
 
