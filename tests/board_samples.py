@@ -69,8 +69,9 @@ def keys() -> Leaderboard:
 
 @cache
 def each() -> Leaderboard:
-    """One row that has every column there is."""
-    return build_leaderboard([case(), case(seed=1), record(0), record(1)])
+    """One row that has every column there is, and another setting of its family that has few; seeds in any order."""
+    few = [case("x(a=2)", 0.3, seed, "sampling", content=content(0.6, 0.7), utility=utility(None)) for seed in (1, 0)]
+    return build_leaderboard([case(seed=1), case(), record(1), *few, record(0)])
 
 
 @cache
@@ -106,7 +107,7 @@ def _ranked(testbed: str, shift: float) -> list[Record]:
             **more,
         )
         for name, (m, stage, more) in named.items()
-        for seed in range(3)
+        for seed in (1, 2, 0)
     ]
 
 

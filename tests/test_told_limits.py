@@ -60,6 +60,21 @@ def test_how_sure_an_answer_is(found, keys_only, part):
     assert answer._sure(judged(0), keys_only) == ""
 
 
+@pytest.mark.parametrize(
+    ("worst", "kept", "verdict", "text"),
+    [
+        (0.194, 0.985, "real", "0.19 left at 98 % of the utility"),
+        (0.194, 0.985, None, "0.19 left at 98 % of the utility; with less loss only as a coin between it and no mitigation"),
+        (None, 0.985, "real", ""),
+        (0.194, None, "real", ""),
+    ],
+)
+def test_a_winner_is_told_with_its_setting_where_that_has_numbers(worst, kept, verdict, text):
+    shown = SimpleNamespace(place=SimpleNamespace(worst=worst, kept=kept, verdict=verdict))
+    assert answer.Winner("a", Estimate(0.5, 0.4, 0.6), "0-2", shown).at == text
+    assert answer.Winner("a", Estimate(0.5, 0.4, 0.6), "0-2", None).at == ""
+
+
 @pytest.mark.parametrize(("real", "listed", "further"), [(0, 0, 0), (12, 12, 0), (13, 12, 1), (15, 12, 3)])
 def test_twelve_families_are_listed_and_the_others_counted(monkeypatch, real, listed, further):
     monkeypatch.setattr(answer, "overview", lambda *_, **__: None)
