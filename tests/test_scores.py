@@ -192,6 +192,12 @@ def test_a_combined_p_of_one_key_is_that_key_s_p(prediction, key):
     assert scores.combine(p)[0] == pytest.approx(p[0, 0], abs=1e-15)
 
 
+@pytest.mark.parametrize("segments", [1, 2, 8, 80])
+def test_the_combined_p_is_scipy_s_irwin_hall_probability_bit_for_bit(segments):
+    p = np.random.default_rng(4).uniform(size=(50, segments))
+    assert np.array_equal(scores.combine(p), stats.irwinhall.cdf(p.sum(axis=1), segments))
+
+
 @pytest.mark.parametrize("segments", [2, 3, 8, 36])
 def test_the_combined_p_of_uniform_p_values_is_uniform(segments):
     p = np.random.default_rng(3).uniform(size=(5000, segments))

@@ -146,7 +146,7 @@ def _field(thing: Any, field: Field[Any]) -> Any:
 CORE = Path(__file__).parent
 
 TRAINING = ("seeds", "keys", "marks", "data", "models", "pipelines", "mitigation", "training", "split", "testbed")
-ASKING = (*TRAINING, "sampling", "queries/__init__", "measurement/answers")
+ASKING = (*TRAINING, "sampling", "queries/__init__", "measurement/answers", "measurement/responses")
 """Modules and packages whose source decides what a trained or an edited model is, and what it answers."""
 
 
@@ -224,8 +224,9 @@ def _digest(texts: list[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
+@cache
 def _beside(module: str, source: str) -> list[str]:
-    """Names that a module imports from its own package, by `from .name` or `from . import name`."""
+    """Names that a module imports from its own package, by `from .name` or `from . import name`; found once a process."""
     package = module.rpartition(".")[0]
     found: list[str] = []
     for node in ast.walk(ast.parse(source)):

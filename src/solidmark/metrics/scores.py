@@ -9,10 +9,12 @@ Benjamini and Hochberg (1995) for the false-discovery rate; DeLong et al. (1988)
 """
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
+from scipy.interpolate import BSpline
 
 from .. import keys as key_rules
 from ..errors import InvalidValue
@@ -131,8 +133,17 @@ def combine(p: Array) -> Array:
     """
     if p.ndim != 2 or p.size == 0 or not _are_probabilities(p):
         raise InvalidValue("scores.combine", _describe(p), "p-values, (N, S) in [0, 1], not empty", "Give one row an image.")
-    probability = np.asarray(stats.irwinhall.cdf(p.sum(axis=1), p.shape[1]), dtype=np.float64)
+    probability = _irwin_hall(p.shape[1])(np.minimum(p.sum(axis=1), p.shape[1]))
     return np.clip(probability, np.finfo(np.float64).tiny, 1.0)  # rounding takes sums near S above 1
+
+
+@cache
+def _irwin_hall(count: int) -> BSpline:
+    """The distribution function of a sum of `count` uniform numbers, within [0, `count`]: its density is a cardinal spline.
+
+    SciPy's own (`stats.irwinhall`) makes this spline anew for every number, which was half a second of each row.
+    """
+    return BSpline.basis_element(np.arange(count + 1)).antiderivative()
 
 
 def certified(p: Array, rate: float = 0.05) -> NDArray[np.bool_]:
