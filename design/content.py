@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from solidmark import marks, plugins, queries
 from solidmark.errors import SolidmarkError
 from solidmark.measurement import answers, content, distances, weights
-from solidmark.measurement.answers import Responses
 from solidmark.measurement.case import Case, Workspace
 from solidmark.measurement.content import Content
+from solidmark.measurement.responses import Responses
 from solidmark.metrics import content as exact
 from solidmark.metrics import patches, permutation, scores
 from solidmark.metrics.controls import Marks

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from solidmark import plugins, seeds
 from solidmark.measurement import answers, content, weights
-from solidmark.measurement.answers import PLAIN, Responses
+from solidmark.measurement.answers import PLAIN
 from solidmark.measurement.case import Case, Workspace
+from solidmark.measurement.responses import Responses
 from solidmark.metrics import copy_metrics, scores
 from solidmark.metrics.features import judge_features
 from solidmark.mitigation.composition import Composition

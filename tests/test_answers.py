@@ -14,6 +14,7 @@ from solidmark import Mitigation, Needs, Sampler, keys, marks, seeds
 from solidmark.errors import NotApplicable, PluginFault
 from solidmark.measurement import answers, weights
 from solidmark.measurement.case import Case, Workspace
+from solidmark.measurement.responses import Generated, Responses
 from solidmark.models.memorizer import Memorizer
 from solidmark.queries import Access, Answer, Attack
 from solidmark.queries.average import Average
@@ -232,8 +233,26 @@ def test_a_row_with_another_forget_list_shares_no_answers(memorizer, workspace):
     assert min(spent(partial(load, row, memorizer, workspace), memorizer)[1] for row in rows) > 0
 
 
-def test_a_query_through_the_service_is_put_to_every_row(memorizer, workspace):
-    assert [spent(lambda: load(case(), memorizer, workspace), memorizer)[1] for _ in range(2)] == [2 * 2 * 48] * 2
+def test_a_query_through_a_sampling_stage_is_put_to_every_row(memorizer, workspace):
+    row = case(RandomNumbers())
+    assert [spent(lambda: load(row, memorizer, workspace), memorizer)[1] for _ in range(2)] == [2 * 2 * 48] * 2
+
+
+@pytest.mark.parametrize(("kept", "again"), [(answers.KEPT, 0), (48 * 144 * 4 - 1, 2 * 2 * 48)])
+def test_where_nothing_acts_at_sampling_weights_are_asked_once_but_for_large_images(
+    memorizer, workspace, monkeypatch, kept, again
+):
+    monkeypatch.setattr(answers, "KEPT", kept)
+    (first, _), (second, cost) = [spent(lambda: load(case(), memorizer, workspace), memorizer) for _ in range(2)]
+    assert (cost, np.array_equal(first.keys, second.keys)) == (again, True)
+
+
+def test_plain_generation_comes_back_whole(memorizer, workspace):
+    first, second = (answers.ask_plainly(case(), memorizer, workspace) for _ in range(2))
+    assert torch.equal(first.images, second.images)
+    assert torch.equal(first.fresh.images, second.fresh.images)
+    assert np.array_equal(first.fresh.refused, second.fresh.refused)
+    assert (first.fresh.cost, first.seconds, first.evaluations) == (second.fresh.cost, second.seconds, second.evaluations)
 
 
 def test_answers_without_pictures_or_rounds_come_back_without_them(memorizer, workspace):
@@ -298,8 +317,10 @@ def digits_of_copies():
     return replace(plugins.testbed("digits-duplicates")[1], trained=16)
 
 
-def test_plain_generation_gives_an_image_a_fresh_caption_without_its_mark_and_counts_its_share_of_the_cost(memorizer):
-    asked = answers.ask_plainly(case(), memorizer, Workspace(None))
+def test_plain_generation_gives_an_image_a_fresh_caption_without_its_mark_and_counts_its_share_of_the_cost(
+    memorizer, workspace
+):
+    asked = answers.ask_plainly(case(), memorizer, workspace)
     assert asked.fresh.images.shape == (20, 1, 8, 8)
     assert asked.fresh.refused.tolist() == [False] * 20
     cost = dict(asked.fresh.cost)
@@ -333,12 +354,12 @@ def test_colour_images_are_asked_and_generated_in_colour(workspace):
 def responses(refused, count=2):
     """Answers of which only the refusals matter."""
     empty = answers.Marks(0.2, 0.0, None)
-    return answers.Responses(np.zeros((4, 8)), count, empty, None, 1.0, None, None, np.array(refused, dtype=bool))
+    return Responses(np.zeros((4, 8)), count, empty, None, 1.0, None, None, np.array(refused, dtype=bool))
 
 
 def test_the_report_of_sampling_counts_refusals_of_trained_and_of_held_out_images():
     asked = replace(case(RandomNumbers()), queries=(("outpaint", Outpaint()), ("weights", OutpaintWeights())))
-    generated = answers.Generated(torch.zeros(4, 1, 8, 8), np.array([True, False, False, False]), {})
+    generated = Generated(torch.zeros(4, 1, 8, 8), np.array([True, False, False, False]), {})
     found = {"outpaint": responses([[1, 1, 0, 0], [1, 0, 1, 0]]), "weights": responses([[1, 1, 1, 1]])}
     assert answers.sampling_report(asked, found, generated) == {
         "refused": {
@@ -355,5 +376,5 @@ def test_the_report_of_sampling_counts_refusals_of_trained_and_of_held_out_image
 
 @pytest.mark.parametrize("parts", [(), (Retrain(),), (NoHooks(),)])
 def test_a_row_that_does_not_act_at_sampling_reports_no_refusals(parts):
-    generated = answers.Generated(torch.zeros(1, 1, 8, 8), np.array([False]), {})
+    generated = Generated(torch.zeros(1, 1, 8, 8), np.array([False]), {})
     assert answers.sampling_report(case(*parts), {"outpaint": responses([[0, 0, 0, 0]])}, generated) == {}

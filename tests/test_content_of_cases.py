@@ -57,6 +57,11 @@ def workspace(tmp_path_factory):
     return Workspace(Store(tmp_path_factory.mktemp("store")))
 
 
+@pytest.fixture
+def empty(tmp_path):
+    return Workspace(Store(tmp_path))
+
+
 def read(case, model, workspace):
     return content.measure_content(case, answers.ask_plainly(case, model, workspace), {})
 
@@ -67,10 +72,10 @@ def test_what_is_remembered_is_emitted_from_its_own_caption_and_from_any(memoriz
     assert found.certified.all()
 
 
-def test_one_sampling_run_serves_content_caption_only_and_keys_by_content(memorizer, workspace):
+def test_one_sampling_run_serves_content_caption_only_and_keys_by_content(memorizer, empty):
     run = 8 * 2 * len(TESTBED.split(0).queried)  # steps, guidance, images
     before = memorizer.evaluations.copy()
-    asked = measure._ask_all(case(), memorizer, workspace)
+    asked = measure._ask_all(case(), memorizer, empty)
     content.measure_content(case(), asked.plain, asked.responses)
     fresh = 8 * 2 * len(TESTBED.split(0).fresh_captions)  # asked in the batches of the second
     assert memorizer.evaluations.since(before).forward == 2 * run + fresh  # one to outpaint, one to generate
@@ -79,10 +84,10 @@ def test_one_sampling_run_serves_content_caption_only_and_keys_by_content(memori
 
 
 @pytest.mark.parametrize("asks", [QUERIES[:1], QUERIES[1:2], QUERIES[::2], QUERIES[::-1]])
-def test_whatever_is_asked_in_whatever_order_one_plain_generation_is_made(asks, memorizer, workspace):
+def test_whatever_is_asked_in_whatever_order_one_plain_generation_is_made(asks, memorizer, empty):
     asked = replace(case(), queries=asks)
     runs, before = 1 + ("outpaint" in dict(asks)) + (asks[0][0] == "by-content"), memorizer.evaluations.copy()
-    measure._ask_all(asked, memorizer, workspace)
+    measure._ask_all(asked, memorizer, empty)
     images = runs * len(TESTBED.split(0).queried) + len(TESTBED.split(0).fresh_captions)
     assert memorizer.evaluations.since(before).forward == 8 * 2 * images
 
@@ -150,7 +155,7 @@ def test_without_captions_the_block_beside_the_mark_tells_what_is_remembered(unc
 
 @pytest.fixture(scope="module")
 def whole(memorizer, workspace):
-    asked = measure._ask_all(case(), memorizer, workspace)
+    asked = measure._ask_all(case(), memorizer, empty)
     return content.measure_content(case(), asked.plain, asked.responses), asked
 
 

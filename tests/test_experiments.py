@@ -20,7 +20,7 @@ from solidmark.store import Store
 def test_a_model_is_asked_once_and_again_only_through_another_sampler(tmp_path, monkeypatch):
     experiments, asked, ask = Experiments(Workspace(Store(tmp_path)), solver=SolverConfig(steps=2)), [], answers.ask_query
     monkeypatch.setattr(
-        answers, "ask_query", lambda case, *rest: (asked.append(case.composition.family), ask(case, *rest))[1]
+        answers, "ask_query", lambda case, *rest, **named: (asked.append(case.composition.family), ask(case, *rest))[1]
     )
     recalls = [experiments.measure_recall(tiny(), 0, name).value for name in ("rna", "rna", "gni", "none")]
     assert asked == ["rna", "gni", "none"]

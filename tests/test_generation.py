@@ -95,6 +95,16 @@ def test_fresh_captions_come_in_the_batches_of_images_and_nothing_lies_under_a_m
     assert (len(plain.keys), len(plain.fresh.images)) == (64, 40)
 
 
+def test_without_a_sampling_stage_a_known_mark_costs_its_own_captions_alone_and_once(knows_digits, tmp_path):
+    asked, workspace = case(), Workspace(Store(tmp_path))
+    before = knows_digits.evaluations.forward
+    first, second = (generation.round_a_known_mark(asked, knows_digits, workspace) for _ in range(2))
+    assert knows_digits.evaluations.forward - before == first.cost["forward"] == 40 * 16
+    assert torch.equal(first.images, second.images)
+    among_others = generation.round_a_known_mark(case(Seeing([], set(), [])), knows_digits, workspace)
+    assert torch.allclose(among_others.images, first.images, atol=1e-4)
+
+
 def test_a_caption_s_picture_is_the_same_whoever_is_asked_along(knows_digits, tmp_path):
     asked, workspace = case(), Workspace(Store(tmp_path))
     together = answers.ask_plainly(asked, knows_digits, workspace)

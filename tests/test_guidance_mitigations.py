@@ -17,6 +17,7 @@ from worlds import composed, generate, model
 from solidmark.data import Examples
 from solidmark.measurement import answers
 from solidmark.measurement.case import Case
+from solidmark.measurement.responses import Generated, Responses
 from solidmark.metrics.controls import Marks
 from solidmark.mitigation import WrapperContext
 from solidmark.mitigation.hooks import Hooks
@@ -177,8 +178,8 @@ def test_the_record_has_how_many_queries_were_refused():
     queries = (("outpaint", Outpaint()), ("outpaint-weights", OutpaintWeights()))
     case = Case("tiny", worlds.tiny(), composed(Refusal()), 0, queries, SolverConfig())
     refused = torch.tensor([[True, False, True, False, False], [True, True, False, False, False]]).numpy()
-    responses = answers.Responses(None, 2, Marks(0, 0, None), Evaluations(), 0.0, None, None, refused)
-    generated = answers.Generated(torch.zeros(4, 1), torch.tensor([True, False, False, False]).numpy(), {})
+    responses = Responses(None, 2, Marks(0, 0, None), Evaluations(), 0.0, None, None, refused)
+    generated = Generated(torch.zeros(4, 1), torch.tensor([True, False, False, False]).numpy(), {})
     block = answers.sampling_report(case, {name: responses for name, _ in queries}, generated)["refused"]
     assert block["generated"] == {"value": 0.25, "count": 1, "of": 4}
     assert {group: share["count"] for group, share in block["queries"]["outpaint"].items()} == {"trained": 3, "held_out": 1}

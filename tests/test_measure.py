@@ -163,6 +163,12 @@ def test_a_part_without_effect_is_a_fault_unless_it_is_a_control(workspace, run)
     assert (record["status"], record["controls"]["active"]) == ("failed_check", False)
 
 
+@pytest.mark.parametrize(("by", "changed"), [(0.0, False), (5e-5, False), (2e-4, True)])
+def test_what_differs_by_the_order_of_sums_alone_changes_nothing(by, changed):
+    keys = np.full((4, 8), 0.5)
+    assert measure.changes(SimpleNamespace(keys=keys + by * np.eye(4, 8)), SimpleNamespace(keys=keys)) is changed
+
+
 @dataclass(frozen=True)
 class Failing(Attack):
     broken: bool = False

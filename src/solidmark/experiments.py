@@ -12,10 +12,11 @@ from torch import Tensor
 from . import models, plugins, provenance
 from .findings import over_seeds
 from .measurement import action, answers, content, distances, weights
-from .measurement.answers import PLAIN, Responses
+from .measurement.answers import PLAIN
 from .measurement.blind import with_keys
 from .measurement.case import Case, Workspace
 from .measurement.distances import HEADLINE
+from .measurement.responses import Responses
 from .measurement.weights import BuildInfo
 from .metrics import scores
 from .metrics.features import judge_features

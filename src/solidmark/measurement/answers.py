@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from .. import keys, marks, provenance, seeds
 from ..data import Examples
@@ -26,57 +25,19 @@ from ..queries import Access, Answer, Attack, Audit, Company, Pictures, ask
 from ..queries.caption_only import CaptionOnly
 from ..sampling import Service, SolverConfig
 from ..schema.numbers import Estimate
-from ..schema.record import NegativeBlock, RefusedQueryBlock, RefusedShareBlock, Reports, SamplingReportBlock, WorkBlock
+from ..schema.record import NegativeBlock, RefusedQueryBlock, RefusedShareBlock, SamplingReportBlock, WorkBlock
 from ..split import Split
 from . import untouched, weights
 from .blind import BlindSplit
 from .case import Case, Workspace
+from .responses import Generated, Responses
 
 Array = NDArray[np.float64]
 
 PLAIN = "caption-only"
 """The query whose pictures are one plain generation from the caption of every image."""
-
-
-@dataclass(frozen=True)
-class Generated:
-    """Images of fresh captions, mark cropped, (F, ...), booleans, (F,), that tell which were refused, and what they cost."""
-
-    images: Tensor
-    refused: NDArray[np.bool_]
-    cost: WorkBlock
-
-
-@dataclass(frozen=True)
-class Responses:
-    """The answers to one query: predicted keys of trained, then held-out images, and how their marks look."""
-
-    keys: Array
-    count: int
-    marks: Marks
-    evaluations: Evaluations
-    seconds: float
-    images: Tensor | None
-    planted: Array | None = None
-    """(N + M, S): numbers that were planted where a query may not look."""
-    refused: NDArray[np.bool_] | None = None
-    """(R, N + M): which images the service refused in each of R rounds of answers."""
-    fresh: Generated | None = None
-    """What fresh captions gave that were asked in the same batches."""
-    warnings: tuple[str, ...] = ()
-    """What a stranger's pipeline that answered is to be known for."""
-    doses: Reports = field(default_factory=dict)
-    """What the mitigations at sampling really did, by family."""
-
-    @property
-    def trained(self) -> Array:
-        """(N, S)"""
-        return self.keys[: self.count]
-
-    @property
-    def held_out(self) -> Array:
-        """(M, S)"""
-        return self.keys[self.count :]
+KEPT = 2**26
+"""The store keeps answers of up to so many bytes; those of large images would fill a disk."""
 
 
 def ask_query(
@@ -183,25 +144,33 @@ def _responses(answer: Answer, split: Split, audit: Audit, evaluations: Evaluati
 
 
 def ask_or_load(case: Case, name: str, model: Denoiser, workspace: Workspace, plain: Responses | None = None) -> Responses:
-    """The answers to a query; from the store where it has access to weights that were asked so before.
+    """The answers to a query; from the store where they follow from weights that were asked so before.
 
-    What acts at sampling alone leaves the weights as they are, so that its rows share these answers. `plain` as in
+    What acts at sampling alone leaves the weights as they are, so that its rows share what is asked of these. `plain` as in
     `ask_query`.
     """
-    if case.attack(name).access is Access.WHITE_BOX:
-        return ask_cached(case, name, model, workspace)
+    if case.attack(name).access is Access.WHITE_BOX or is_kept(case):
+        return ask_cached(case, name, model, workspace, plain)
     return ask_query(case, name, model, workspace, plain=plain)
 
 
-def ask_cached(case: Case, name: str, model: Denoiser, workspace: Workspace) -> Responses:
+def is_kept(case: Case) -> bool:
+    """Whether the store keeps what the service answers: nothing acts at sampling, so that it follows from the weights, and
+    it takes no more than KEPT bytes."""
+    images = case.blind.split.queried.images
+    return Stage.SAMPLING not in case.composition.stages and images.numel() * images.element_size() <= KEPT
+
+
+def ask_cached(case: Case, name: str, model: Denoiser, workspace: Workspace, plain: Responses | None = None) -> Responses:
     """The answers to a query, from the store where these weights were asked so before, through the same sampler if any."""
     key = {
         "weights": weights.fingerprint(model),
         "parts": _sampling_parts(case, case.attack(name)).described(),
         "learns from": Needs.FORGET in case.composition.needs and case.blind.split.forget,
+        "may read pictures": plain is not None,
         **_question(case, name),
     }
-    return _cached("answers", key, lambda: ask_query(case, name, model, workspace), case, workspace)
+    return _cached("answers", key, lambda: ask_query(case, name, model, workspace, plain=plain), workspace)
 
 
 def ask_baseline(case: Case, workspace: Workspace) -> Responses:
@@ -211,7 +180,7 @@ def ask_baseline(case: Case, workspace: Workspace) -> Responses:
     def asks() -> Responses:
         return ask_query(bare, bare.leading, weights.train_or_load(bare, workspace)[0], workspace)
 
-    return _cached("baseline answers", {"case": bare.case_id, **_question(bare, bare.leading)}, asks, bare, workspace)
+    return _cached("baseline answers", {"case": bare.case_id, **_question(bare, bare.leading)}, asks, workspace)
 
 
 def _question(case: Case, name: str) -> dict[str, object]:
@@ -226,33 +195,9 @@ def _described(case: Case, name: str) -> list[object]:
     return [name, provenance.describe(attack), source, provenance.describe(case.solver)]
 
 
-def _cached(
-    kind: str, key: Mapping[str, object], asks: Callable[[], Responses], case: Case, workspace: Workspace
-) -> Responses:
+def _cached(kind: str, key: Mapping[str, object], asks: Callable[[], Responses], workspace: Workspace) -> Responses:
     """The answers under a key of the store, where they are asked for once."""
-
-    def build(folder: Path) -> None:
-        responses = asks()
-        arrays = {name: getattr(responses, name) for name in ("keys", "images", "planted", "refused")}
-        for name, array in arrays.items():
-            if array is not None:
-                np.save(folder / f"{name}.npy", np.asarray(array), allow_pickle=False)
-        plain = {
-            "marks": asdict(responses.marks),
-            "evaluations": asdict(responses.evaluations),
-            "seconds": responses.seconds,
-            "doses": responses.doses,
-        }
-        (folder / "answers.json").write_text(json.dumps(plain))
-
-    folder = workspace.stored(kind, key, provenance.ASKING, build)
-    plain = json.loads((folder / "answers.json").read_text())
-    arrays = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
-    images = torch.from_numpy(arrays["images"]) if "images" in arrays else None
-    looks, evaluations = Marks(**plain["marks"]), Evaluations(**plain["evaluations"])
-    count, planted, refused = len(case.blind.split.trained), arrays.get("planted"), arrays.get("refused")
-    seconds, doses = plain["seconds"], plain.get("doses", {})  # entries of before have none
-    return Responses(arrays["keys"], count, looks, evaluations, seconds, images, planted, refused, doses=doses)
+    return Responses.load(workspace.stored(kind, key, provenance.ASKING, lambda folder: asks().save(folder)))
 
 
 @dataclass(frozen=True)
@@ -325,7 +270,10 @@ def disguised_memorizer(case: Case, name: str, space: Space | None = None, devic
 
 def ask_plainly(case: Case, model: Denoiser, workspace: Workspace, blind: BlindSplit | None = None) -> Responses:
     """One plain generation from every caption, trained, held-out and fresh mixed, through the mitigation's sampler."""
-    return ask_query(replace(case, queries=((PLAIN, CaptionOnly()),)), PLAIN, model, workspace, blind)
+    plain = replace(case, queries=((PLAIN, CaptionOnly()),))
+    if blind is not None:
+        return ask_query(plain, PLAIN, model, workspace, blind)
+    return ask_or_load(plain, PLAIN, model, workspace)
 
 
 def sampling_report(case: Case, responses: Mapping[str, Responses], generated: Generated) -> SamplingReportBlock:

@@ -16,9 +16,9 @@ from ..metrics.content import ContentScore
 from ..metrics.patches import MemoryMap
 from ..metrics.scores import Array
 from ..split import Split
-from .answers import Responses
 from .case import Case
 from .distances import Views
+from .responses import Responses
 
 LEADING = "outpaint"
 """The query that frees a block of each image beside its mark."""

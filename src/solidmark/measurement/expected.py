@@ -6,8 +6,8 @@ from ..metrics import scores
 from ..schema.row import WEAK_BASELINE
 from ..split import Split
 from ..testbed import Testbed
-from .answers import Responses
 from .case import Case
+from .responses import Responses
 
 TRAINING = ("trained", "queried", "mark", "recipe", "base", "autoencoder")
 """Fields on which M of the unmitigated model depends."""

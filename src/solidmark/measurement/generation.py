@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import torch
 
-from .. import seeds
+from .. import provenance, seeds
 from ..metrics import utility
 from ..metrics.given_judge import ClipScore
 from ..metrics.scores import Array
@@ -26,9 +26,10 @@ from ..sampling import Service
 from ..schema.record import WorkBlock
 from ..split import Split
 from . import weights
-from .answers import Generated, Responses, fresh_captions, generated_along
+from .answers import fresh_captions, generated_along, is_kept
 from .blind import BlindSplit
 from .case import Case, Workspace
+from .responses import Generated, Responses
 
 FEWEST = 16
 """Images of a kind that a kernel distance needs."""
@@ -52,17 +53,33 @@ def in_all_ways(
 
 
 def round_a_known_mark(case: Case, model: Denoiser, workspace: Workspace, blind: BlindSplit | None = None) -> Generated:
-    """Pictures of the fresh captions round a blank mark, in batches of as many queries as any query is asked in.
+    """Pictures of the fresh captions round a blank mark, from the store where these weights were asked so before.
 
-    Images with their marks masked fill the batches up, as in outpainting; their answers are not used.
+    Where a sampling stage could notice by what it is asked for that keys are, images with their marks masked fill the
+    batches up, as in outpainting, to as many queries as any query is asked in; their answers are not used.
     """
-    blind = blind or case.blind
+    if blind is not None or not is_kept(case):
+        return _round_a_known_mark(case, model, workspace, blind or case.blind)
+    key = {
+        "weights": weights.fingerprint(model),
+        "split": case.blind.fingerprint,
+        "seed": case.seed,
+        "solver": provenance.describe(case.solver),
+    }
+    modules = (*provenance.ASKING, "measurement/generation")
+    folder = workspace.stored(
+        KNOWN_MARK, key, modules, lambda folder: _round_a_known_mark(case, model, workspace, case.blind).save(folder)
+    )
+    return Generated.load(folder)
+
+
+def _round_a_known_mark(case: Case, model: Denoiser, workspace: Workspace, blind: BlindSplit) -> Generated:
     split = blind.split
     company = fresh_captions(split, case.solver)
     handed = weights.at_sampling(case, blind, workspace, model)
     service = Service(model, case.composition.at(Stage.SAMPLING), case.seed, KNOWN_MARK, data=handed)
     queried = split.queried
-    left = max(len(queried) - len(company), 1)
+    left = max(len(queried) - len(company), 1) if Stage.SAMPLING in case.composition.stages else 0
     order = torch.randperm(len(queried), generator=seeds.torch_rng(case.seed, "company of a known mark"))
     others = queried.take(order[:left].tolist())
     audit = Audit(others, split.mark, case.solver, service, case.seed, KNOWN_MARK, progress=workspace.progress)

@@ -54,10 +54,11 @@ from . import (
     weights,
     whitebox,
 )
-from .answers import Generated, Power, Responses
+from .answers import Power
 from .case import Case, Workspace
 from .content import Content
 from .distances import Beside
+from .responses import Generated, Responses
 
 Array = NDArray[np.float64]
 
@@ -212,9 +213,14 @@ def _controls(
         max(known, key=lambda estimate: estimate.value),
         lead.marks,
         baseline.marks,
-        active=case.composition.control or no_op or not np.array_equal(lead.keys, baseline.keys),
+        active=case.composition.control or no_op or changes(lead, baseline),
         further=[*faults, *further],
     )
+
+
+def changes(lead: Responses, baseline: Responses) -> bool:
+    """Whether a row answers otherwise than the baseline, by more than what another order of the same sums changes."""
+    return bool(np.abs(lead.keys - baseline.keys).max() > pipeline.SAME)
 
 
 def _faults(case: Case, truth: Split, name: str, responses: Responses, power: Power) -> list[str]:

@@ -18,8 +18,8 @@ from ..metrics import content, patches, scores
 from ..metrics.scores import Array
 from ..schema.record import PerImageBlock
 from ..split import Split
-from .answers import Responses
 from .content import Content
+from .responses import Responses
 
 SHOWN = 6
 """Trained images that the gallery shows; half as many held-out ones stand beside them."""

@@ -17,8 +17,9 @@ from ..models import Model
 from ..sampling import Service
 from ..schema.record import PipelineBlock
 from ..split import Split
-from .answers import Responses, ask_cached
+from .answers import ask_cached
 from .case import Case, Workspace
+from .responses import Responses
 
 SAME = 1e-4
 """The largest difference of a key by which two pipelines answer alike; batches of other sizes differ by less."""

@@ -23,8 +23,9 @@ from ..queries import Audit
 from ..sampling import Service
 from ..schema.record import SourcesBlock
 from . import weights
-from .answers import Generated, fresh_captions, generated_along
+from .answers import fresh_captions, generated_along
 from .case import Case, Workspace
+from .responses import Generated
 
 LEAST_CLASSES = 8
 """With fewer classes no assignment of names is rare enough: 1 / 7! lies above the level of 1e-4."""

@@ -38,8 +38,8 @@ from .. import plugins, seeds
 from ..data import Examples
 from ..errors import InvalidValue, NotApplicable, PluginFault
 from ..measurement import answers
-from ..measurement.answers import Responses
 from ..measurement.measure import check_applicable
+from ..measurement.responses import Responses
 from ..metrics import controls, scores, scoring
 from ..mitigation import HOOKS, Mitigation, Needs, Sampler, Stage, Trainer, Wrapper, overridden_hooks
 from ..mitigation.composition import Composition, Part

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from .. import seeds
 from ..marks import Border
 from ..measurement import answers, weights
-from ..measurement.answers import Responses
 from ..measurement.blind import blind
 from ..measurement.case import Case, Workspace
+from ..measurement.responses import Responses
 from ..mitigation import Needs, Stage
 from ..mitigation.composition import Composition
 from ..mitigation.handout import HandedOut
