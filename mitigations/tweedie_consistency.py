@@ -93,8 +93,9 @@ class ConsistentTrainer(Trainer):
         """The product of the differences of two draws from what the copy leads to, mean over the numbers, (B,)."""
         with torch.no_grad():
             here = self.outer.predict(copy, torch.full_like(t, self.boundary), batch)
-        draws = (self._step_down(here, t, self._noise(copy)) for _ in range(2))
-        first, second = (self.outer.predict(x, t, batch).clean - here.clean for x in draws)
+        draws = torch.cat([self._step_down(here, t, self._noise(copy)) for _ in range(2)])
+        twice = _rows(batch, torch.arange(len(t), device=t.device).repeat(2))
+        first, second = (self.outer.predict(draws, t.repeat(2), twice).clean - here.clean.repeat(2, 1, 1, 1)).chunk(2)
         return self.mitigation.weight * (first * second).flatten(1).mean(dim=1)
 
     def _step_down(self, here: Prediction, t: Tensor, noise: Tensor) -> Tensor:

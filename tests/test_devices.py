@@ -187,6 +187,11 @@ def test_the_cores_are_those_that_this_process_may_use(monkeypatch):
     assert devices.usable_cores() == 1
 
 
+def test_a_worker_keeps_the_memory_that_it_frees():
+    given = devices.worker_environment(0, [], 2, {"MALLOC_TRIM_THRESHOLD_": "1"})
+    assert (given["MALLOC_MMAP_THRESHOLD_"], "MALLOC_TRIM_THRESHOLD_" in given) == (str(32 * 2**20), False)
+
+
 def test_what_the_caller_sets_wins():
     assert "OMP_NUM_THREADS" not in devices.worker_environment(0, [], 2, {"OMP_NUM_THREADS": "7"})
 

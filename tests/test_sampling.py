@@ -115,6 +115,16 @@ def test_a_branch_of_weight_zero_is_not_evaluated(scale):
     assert denoiser.evaluations.forward == 3 * 4
 
 
+def test_both_branches_give_the_same_in_one_call_as_in_two_and_count_as_many_evaluations(monkeypatch):
+    denoiser, found = model(), []
+    for together in (2**18, 0):
+        monkeypatch.setattr(sampling, "TOGETHER", together)
+        before = denoiser.evaluations.forward
+        found.append((generate(denoiser, captions=CAPTIONS), denoiser.evaluations.forward - before))
+    assert torch.allclose(found[0][0], found[1][0], atol=1e-5)
+    assert found[0][1] == found[1][1]
+
+
 def test_neutral_wrappers_leave_every_bit_in_either_order():
     passing, plain = wrapping(after=lambda self, x, x0, t, batch: self.inner.after(x, x0, t, batch)), cooled(2.0)
     expected = generate(model(), plain, captions=CAPTIONS)

@@ -1,5 +1,6 @@
 """Tweedie consistency: on Gaussian data, where the exact denoiser is known, both losses are least at it."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -60,6 +61,16 @@ def test_consistency_has_no_bias_for_the_exact_denoiser_and_costs_any_other(give
         found[slope] = (float(losses.mean()), float(losses.std() / COUNT**0.5))
     assert abs(found[1.0][0]) < 4 * found[1.0][1] + 1e-6
     assert min(found[0.5][0], found[1.5][0]) > 4 * found[1.0][1] + 1e-4
+
+
+def test_both_draws_are_one_call_on_rows_of_their_own(given):
+    own, seen = trainer(0.5), []
+    exact = own.inner.predict
+    own.inner.predict = lambda x, t, batch: (seen.append(batch.ids), exact(x, t, batch))[1]
+    rows = replace(given.batch, clean=given.batch.clean[:3], embeddings=torch.zeros(3, 0), ids=(7, 8, 9))
+    rows = replace(rows, indices=torch.arange(3))
+    own._of_consistency(rows, torch.ones(3, 1, 2, 2), torch.tensor([1, 2, 3]))
+    assert seen == [(7, 8, 9), (7, 8, 9, 7, 8, 9)]
 
 
 def test_a_step_to_the_boundary_stays_there():

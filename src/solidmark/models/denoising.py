@@ -74,6 +74,8 @@ def mean_gradients(
     loss: Callable[[int], Tensor], size: int, recipe: Recipe, parameters: Sequence[nn.Parameter]
 ) -> list[Tensor]:
     """The gradients of the mean over a batch of `size`, part after part. `loss(n)` is that over n samples that it draws."""
+    if size <= recipe.part:
+        return gradients(loss(size), parameters)
     total: list[Tensor] | None = None
     for part in parts_of(size, recipe):
         found = [gradient * (part / size) for gradient in gradients(loss(part), parameters)]
@@ -111,7 +113,7 @@ def follow_direction(
     Only `parameters` change, all by default. A gradient of None leaves its parameter as it is.
     """
     chosen = list(model.parameters() if parameters is None else parameters)
-    optimizer = torch.optim.AdamW(chosen, lr=learning_rate, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(chosen, lr=learning_rate, weight_decay=weight_decay, fused=True)
     for _ in range(updates):
         for parameter, gradient in zip(chosen, direction(chosen), strict=True):
             parameter.grad = gradient
