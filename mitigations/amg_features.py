@@ -55,6 +55,7 @@ class FeatureAntiMemorization(AntiMemorization):
         ),
     )
     stream = "solidmark.mitigations.amg.FeatureAntiMemorization"
+    form_of = "amg"
 
     def __post_init__(self) -> None:
         super().__post_init__()

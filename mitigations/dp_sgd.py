@@ -57,6 +57,7 @@ class DPSGD(Mitigation):
 
     reference = "Deep Learning with Differential Privacy, arXiv 1607.00133"
     stream = "solidmark.mitigations.dp_sgd.DPSGD"
+    suited = ("digits-private",)
     claims = ("No attack finds more than epsilon: the one-run audit of a private training stays below its claim.",)
 
     def __post_init__(self) -> None:

@@ -36,6 +36,7 @@ class DynamicTransition(Mitigation):
     needs = Needs.CAPTIONS
     reference = "Classifier-Free Guidance inside the Attraction Basin May Cause Memorization, arXiv 2411.16738"
     stream = "solidmark.mitigations.dynamic_transition.DynamicTransition"
+    form_of = "delayed-guidance"
     claims: ClassVar[tuple[str | Claim, ...]] = (
         Claim(
             "Copy-detection similarity falls from 0.798 to 0.589 where training images are duplicated.",

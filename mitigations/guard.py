@@ -34,6 +34,7 @@ class GuardAttention(Mitigation):
     fidelity = "B"
     reference = "You Don't Need All That Attention: Surgical Memorization Mitigation in Diffusion Models, arXiv 2603.00133"
     stream = "solidmark.mitigations.guard.GuardAttention"
+    form_of = "guard"
     claims: ClassVar[tuple[str | Claim, ...]] = (
         Claim(
             "Attention attenuation alone lowers verbatim copy-detection similarity from 0.875 to 0.109.",
@@ -81,6 +82,7 @@ class Guard(GuardAttention):
         "Prompts that are not memorized are not affected.",
     )
     stream = "solidmark.mitigations.guard.Guard"
+    form_of = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -75,6 +75,7 @@ class LowRankEverywhere(LowRankAdaptation):
 
     claims: ClassVar[tuple[str | Claim, ...]] = ()
     stream = "solidmark.mitigations.lora.LowRankEverywhere"
+    form_of = "lora"
 
     def _layers(self, network: nn.Module) -> list[str]:
         """The names of the layers that get adapters."""

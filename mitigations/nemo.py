@@ -108,6 +108,7 @@ class NeuronsForGood(Mitigation):
     fidelity = "B"
     reference = NeuronsAQuery.reference
     stream = "solidmark.mitigations.nemo.NeuronsForGood"
+    form_of = "nemo"
     claims: ClassVar[tuple[Claim, ...]] = (
         *NeuronsAQuery.claims,
         dori_claim(

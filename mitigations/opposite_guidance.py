@@ -84,6 +84,7 @@ class DynamicOppositeGuidance(DynamicTransition):
         ),
     )
     stream = "solidmark.mitigations.opposite_guidance.DynamicOppositeGuidance"
+    form_of = "opposite-guidance"
 
     def settings(self) -> "Sequence[DynamicTransition]":
         """The sweep, weakest first: later and later latest points, and none."""

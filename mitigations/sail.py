@@ -93,6 +93,7 @@ class ReleasedSharpnessAware(SharpnessAware):
 
     claims: ClassVar[tuple[str | Claim, ...]] = ()
     stream = "solidmark.mitigations.sail.ReleasedSharpnessAware"
+    form_of = "sail"
 
     def _sharpness(self, batch: SamplingBatch, x: Tensor, begin: Tensor) -> Tensor:
         """‖Δ(x + d)‖ at the first step, (B,), d taken at `begin`, of scores where the network predicts v."""

@@ -76,6 +76,7 @@ class DampenedDenoiser(SelectiveDampening):
     """The same in the denoiser alone. The text encoder stays as it is, as in edits of Stable Diffusion."""
 
     stream = "solidmark.mitigations.selective_dampening.DampenedDenoiser"
+    form_of = "selective-dampening"
 
     def _weights(self, model: Model) -> list[nn.Parameter]:
         """The weights of the denoiser."""

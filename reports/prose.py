@@ -263,7 +263,13 @@ def provenance(board: Leaderboard) -> list[tuple[str, str]]:
         ("machine", ", ".join(f"{name} {value}" for name, value in (run.get("machine") or {}).items()) or "unknown"),
         ("packages", _packages(run.get("packages") or {})),
     ]
-    return [(name, value or "unknown") for name, value in facts]
+    return [*((name, value or "unknown") for name, value in facts), *left_out(board)]
+
+
+def left_out(board: Leaderboard) -> list[tuple[str, str]]:
+    """Which families the profile of the run does not measure, and why; nothing where it leaves out none."""
+    told = [f"{', '.join(names)} ({reason})" for reason, names in (board.provenance.get("left_out") or {}).items()]
+    return [("left out", f"{'; '.join(told)}. `--mitigation NAME` measures one")] if told else []
 
 
 def head_line(board: Leaderboard) -> list[str]:

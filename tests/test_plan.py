@@ -16,12 +16,36 @@ def slugs(**options):
     return [case.slug for case in plan.cases(Options(**options))]
 
 
-def test_the_quick_profile_has_a_row_of_each_family_and_draws_the_reference_curves():
-    families = [case.family for case in plan.cases(Options())]
-    assert set(families) == {plugin.name for plugin in plugins.discover(plugins.GROUPS["mitigation"])}
+def test_the_quick_profile_has_a_row_of_each_family_but_those_left_out_and_draws_the_reference_curves():
+    every, families = plan.every(Options()), [case.family for case in plan.cases(Options())]
+    assert {case.family for case in every} == {plugin.name for plugin in plugins.discover(plugins.GROUPS["mitigation"])}
+    assert {case.family for case in every if case.left_out} == {case.family for case in every} - set(families)
     assert families[0] == "none"
     assert (families.count("guidance-scale"), families.count("early-stopping"), families.count("rna")) == (4, 2, 1)
     assert {"digits-quick-early-stopping-0.6-s0", "digits-quick-early-stopping-0.2-s0"} < set(slugs())
+
+
+CONTROLS = set(
+    "attention-temperature coarse-caption dedup early-guidance ema fresh-noise magnitude-pruning network-dropout "
+    "network-width random-pruning retrain weight-decay weight-noise".split()
+)
+FORMS = set(
+    "amg-features dynamic-transition guard-attention lora-everywhere nemo-permanent opposite-guidance-dynamic sail-code "
+    "selective-dampening-denoiser".split()
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "missing"),
+    [
+        ({}, {"dp-sgd"} | CONTROLS | FORMS),
+        ({"testbeds": ("digits-private",)}, CONTROLS | FORMS),
+        ({"mitigations": ("dp-sgd", "ema")}, set()),
+        ({"profile": "standard", "seeds": "0"}, set()),
+    ],
+)
+def test_quick_leaves_out_controls_other_forms_and_families_of_other_testbeds_unless_they_are_named(options, missing):
+    assert {case.family for case in plan.every(Options(**options)) if case.left_out} == missing
 
 
 def test_the_standard_profile_has_every_setting_at_three_seeds():
@@ -175,3 +199,8 @@ def test_two_testbeds_of_one_label_are_refused(monkeypatch):
     monkeypatch.setattr(plugins, "testbed", lambda name: ("my", next(made)))
     with pytest.raises(InvalidValue, match="two different testbeds my"):
         plan._testbeds(["a/my.toml", "b/my.toml"])
+
+
+def test_another_form_is_of_a_family_that_the_quick_profile_measures():
+    forms = {part.mitigation.form_of for case in plan.every(Options()) for part in case.case.composition.parts} - {""}
+    assert forms < {case.family for case in plan.cases(Options())}

@@ -87,6 +87,11 @@ def test_a_family_has_its_default_all_settings_or_every_second_of_a_reference(
     assert family(monkeypatch, settings(4, stage), profile, reference=reference) == chosen
 
 
+def test_the_last_two_of_every_second_setting_draw_a_reference_curve_with_the_baseline(monkeypatch):
+    assert family(monkeypatch, settings(5), QUICK, reference=True) == [2, 4]
+    assert family(monkeypatch, settings(1), QUICK, reference=True) == [0]
+
+
 def test_a_broken_family_is_a_row_and_where_it_was_named_a_fault(monkeypatch):
     bad = Broken("x", "theirs 1.0", "no module")
     assert family(monkeypatch, bad, EVERY) == [bad]

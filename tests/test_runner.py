@@ -11,12 +11,13 @@ import pytest
 
 from solidmark import plugins, pytest_plugin
 from solidmark.errors import InvalidValue, UnknownName
+from solidmark.leaderboard.render import provenance
 from solidmark.plugins import Broken
 from solidmark.runner import devices, options, plan, progress_report
 from solidmark.runner.options import PROFILES, Options
 from solidmark.runner.plan import Planned
 from solidmark.runner.resume import Selection
-from solidmark.runner.session import CASE_TIMEOUT, Session, _families, _given
+from solidmark.runner.session import CASE_TIMEOUT, LEFT_OUT, Session, _families, _given
 
 WHOLE = Session(
     Options("full", ("digits",), ("rna",), "0-1", "outpaint", "ddim"),
@@ -97,8 +98,10 @@ def test_what_a_session_writes_it_reads_and_forgets(tmp_path):
 def test_only_what_is_left_to_do_is_planned(tmp_path):
     session = replace(WHOLE, run=tmp_path)
     made = [Planned("a", "digits", "rna", ("sampling",), order=3), Planned("b", "digits", "none", (), order=0)]
-    vars(session).update(planned=made, planned_testbeds=[])
+    gone = [Planned(name, "digits", name, (), left_out="elsewhere") for name in ("x", "x", "y")]
+    vars(session).update(planned=made, planned_testbeds=[], _every=[*made, *gone])
     session.write_plan(["a", "x"])
+    assert provenance(tmp_path) == {"left_out": {"elsewhere": ["x", "y"]}}
     expected = {
         "event": "case",
         "case_id": "a",
@@ -131,7 +134,9 @@ def test_the_header_says_what_is_measured_and_what_is_done():
         "solidmark: profile full, testbeds digits, solver ddim",
         "solidmark: run folder /runs/a, 2 cases already done",
     ]
-    assert replace(WHOLE, done=frozenset()).header()[1] == "solidmark: run folder /runs/a"
+    assert replace(WHOLE, done=frozenset()).header()[1:] == ["solidmark: run folder /runs/a"]
+    quick = [replace(WHOLE, options=Options(mitigations=named)).header()[2:] for named in ((), ("rna",))]
+    assert quick == [[LEFT_OUT], []]
 
 
 def option(**given):

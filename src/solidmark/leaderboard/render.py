@@ -12,7 +12,7 @@ from .. import plugins
 from ..errors import DamagedFile, PluginFault, SolidmarkError
 from ..records import Reading, read, write_text
 from ..schema.record import Record
-from ..schema.run import RunFile
+from ..schema.run import LEFT_OUT, RunFile
 from .build import Leaderboard, build_leaderboard
 
 APART = "NOT COMPARED"
@@ -113,9 +113,13 @@ def _notes(record: Record) -> list[str]:
 
 
 def provenance(run: Path) -> RunFile:
-    """`run.json` as it is, empty where the run has none."""
-    path = run / "run.json"
+    """`run.json` as it is, empty where the run has none, and what its profile left out."""
+    facts, path = RunFile(), run / "run.json"
     try:
-        return RunFile(**json.loads(path.read_text())) if path.exists() else RunFile()
+        if path.exists():
+            facts = RunFile(**json.loads(path.read_text()))
+        if (path := run / LEFT_OUT).exists():
+            facts["left_out"] = json.loads(path.read_text())
     except (ValueError, TypeError) as cause:
         raise DamagedFile(path.name, f"{cause}", "a run's provenance", "Remove the file.") from cause
+    return facts

@@ -67,6 +67,10 @@ class Mitigation:
     - `fidelity` is `A` where the published algorithm runs here as it is, `B` where a part of it is replaced by its
       counterpart at this scale, `C` where only its idea is kept, `unverified` where neither code nor the whole paper could
       be read. The docstring says which part. A control is nobody's method, and records have no letter for it.
+    - `suited` names the testbeds whose training suits the method, where others leave it nothing to show. On another one the
+      quick profile leaves it out, unless the user names it.
+    - `form_of` names the family of which this is another form, such as its released code or a stage more. The quick profile
+      measures one form of a method.
     - `stream` names the random streams of the class. By default the name of the class does. A class that is renamed
       states its old name, and then draws as before.
 
@@ -80,6 +84,8 @@ class Mitigation:
     control: ClassVar[bool] = False
     reference_curve: ClassVar[bool] = False
     fidelity: ClassVar[str] = "A"
+    suited: ClassVar[tuple[str, ...]] = ()
+    form_of: ClassVar[str] = ""
     stream: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:

@@ -23,6 +23,7 @@ from ..queries import Attack
 from ..schema.record import Identity
 from ..schema.run import PlanEntry
 from ..testbed import Testbed
+from . import left_out
 from .options import Options, Profile
 
 BASELINE = "none"
@@ -40,6 +41,8 @@ class Planned:
     broken: Broken | None = None
     event: str = "case"
     order: int = 0
+    left_out: str = ""
+    """Why the case is not measured; empty where it is."""
 
     @property
     def case_id(self) -> str:
@@ -120,9 +123,20 @@ class Row:
 
 
 def cases(options: Options, run: Path | None = None) -> list[Planned]:
+    """All cases that are measured (see `every`), each with a slug of its own and its place in the plan."""
+    return measured(every(options, run))
+
+
+def measured(planned: Iterable[Planned]) -> list[Planned]:
+    """Those of a plan that are not left out, each with a slug of its own and its place."""
+    return _with_distinct_slugs([one for one in planned if not one.left_out])
+
+
+def every(options: Options, run: Path | None = None) -> list[Planned]:
     """All cases, the baseline first, rows that share weights next to each other, cases of one seed together.
 
-    The rows are made once for a `run`, by whichever process comes first; all others make theirs of what it wrote there.
+    Those that the quick profile leaves out are among them, where the user names no mitigation. The rows are made once for
+    a `run`, by whichever process comes first; all others make theirs of what it wrote there.
 
     Raises UnknownName, InvalidValue or PluginFault for a mistake of the user; a broken plugin that the user did not
     name is a Planned of its own.
@@ -131,11 +145,11 @@ def cases(options: Options, run: Path | None = None) -> list[Planned]:
     seeds = options.seed_list()
     broken = [Row.of(fault.name, fault) for fault in _broken_queries(options, profile)]
     rows = _agreed([*_rows(options, profile), *broken], options, run)
-    left_out = {row.family.removeprefix("query-") for row in (*rows, *broken) if row.family.startswith("query-")}
+    unusable = {row.family.removeprefix("query-") for row in (*rows, *broken) if row.family.startswith("query-")}
     testbeds = agreed_objects("testbed", _testbeds(options.testbed_list()), options, run)
     asked = dict.fromkeys(name for bed in testbeds.values() for name in _queries(options, profile, bed))
-    made = agreed_objects("query", {name: _query(name) for name in asked if name not in left_out}, options, run)
-    planned = []
+    made = agreed_objects("query", {name: _query(name) for name in asked if name not in unusable}, options, run)
+    planned, selects = [], not (profile.every_setting or options.mitigations)
     for (name, testbed), seed in product(testbeds.items(), seeds):
         queries = tuple((query, made[query]) for query in _queries(options, profile, testbed) if query in made)
         for row in rows:
@@ -150,8 +164,9 @@ def cases(options: Options, run: Path | None = None) -> list[Planned]:
                 planned.append(Planned(slug, name, row.family, row.stages, broken=row.made))
                 continue
             case = Case(name, testbed, row.made, seed, queries, solver)
-            planned.append(Planned(slug, name, row.family, row.stages, case=case))
-    return _with_distinct_slugs(planned)
+            why = (selects and row.family != BASELINE and left_out.reason(row.made, name)) or ""
+            planned.append(Planned(slug, name, row.family, row.stages, case=case, left_out=why))
+    return planned
 
 
 def _agreed(rows: list[Row], options: Options, run: Path | None) -> list[Row]:
@@ -251,7 +266,7 @@ def _family(name: str, profile: Profile, *, named: bool) -> Iterable[Composition
             raise PluginFault(f"mitigation {name}", settings.reason, "a plugin that loads", cure)
         return [settings]
     sparse = not profile.every_setting and settings[0].mitigation.stage is not Stage.SAMPLING
-    chosen = settings[::-2][::-1] if sparse else settings
+    chosen = settings[::-2][1::-1] if sparse else settings  # the baseline is the first point of the curve
     return [Composition((part,)) for part in chosen]
 
 

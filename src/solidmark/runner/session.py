@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from ..schema.run import PlanEntry
     from .plan import Planned
 
+LEFT_OUT = (
+    "solidmark: left out, unless `--mitigation` names them: controls, other forms of a family, and families at home on "
+    "another testbed; the table names them"
+)
+"""What the header says where a profile does not measure every setting."""
+
 CASE_TIMEOUT = 7200.0
 """Seconds that a case may take by default: what takes longer on a small testbed hangs."""
 
@@ -90,11 +96,17 @@ class Session:
         return cls(Options(**options), Path(value["run"]), done, value["progress"], value["case_timeout"], chosen)
 
     @cached_property
+    def _every(self) -> list[Planned]:
+        from . import plan
+
+        return plan.every(self.options, self.run if "PYTEST_XDIST_WORKER" in os.environ else None)
+
+    @cached_property
     def planned(self) -> list[Planned]:
         """The cases of the run. The first use imports torch and the plugins; a controller never uses it."""
         from . import plan
 
-        return plan.cases(self.options, self.run if "PYTEST_XDIST_WORKER" in os.environ else None)
+        return plan.measured(self._every)
 
     @cached_property
     def planned_testbeds(self) -> list[Planned]:
@@ -104,7 +116,13 @@ class Session:
         return plan.testbed_cases(self.options)
 
     def write_plan(self, slugs: Sequence[str]) -> None:
-        """Write `<run>/plan.json`, what is left to do: for the controller's progress and its notes on killed workers."""
+        """Write `<run>/plan.json`, what is left to do: for the controller's progress and its notes on killed workers.
+
+        What the profile leaves out is written beside it, for the page.
+        """
+        from . import left_out
+
+        left_out.write(self.run, [(one.left_out, one.family) for one in self._every if one.left_out])
         every = (*self.planned, *self.planned_testbeds)
         chosen = {planned.slug: planned for planned in every if planned.slug in set(slugs)}
         records.write_text(
@@ -171,9 +189,11 @@ class Session:
         part = f", shard {options.shard}" if options.shard else ""
         resumed = f", {len(self.done)} cases already done" if self.done else ""
         ground = f"testbeds {', '.join(options.testbed_list())}, solver {options.solver}"
+        selects = not (options.chosen_profile().every_setting or options.mitigations)
         return [
             f"solidmark: profile {options.profile}, {ground}{part}",
             f"solidmark: run folder {self.run}{resumed}",
+            *([LEFT_OUT] if selects else []),
         ]
 
 

@@ -14,6 +14,8 @@ else:
 from .record import Identity
 
 SCHEMA = "solidmark.run/2"
+LEFT_OUT = "left_out.json"
+"""The file of a run's folder that has which families its profile does not measure, by reason."""
 
 
 class CodeBlock(TypedDict):
@@ -48,7 +50,8 @@ class RunProvenance(TypedDict, total=False):
 class RunFile(RunProvenance, total=False):
     """The provenance of a run with its options; runs of schema 1 have `wish` for `options`.
 
-    `selection` is what pytest's own -k and -m chose, where they did.
+    `selection` is what pytest's own -k and -m chose, where they did. `left_out` are families that the profile does not
+    measure, by reason, from a file of its own.
     """
 
     schema: str
@@ -58,6 +61,7 @@ class RunFile(RunProvenance, total=False):
     options: dict[str, JsonValue]
     selection: dict[str, str]
     gpus: int
+    left_out: dict[str, list[str]]
 
 
 class PlanEntry(Identity):
