@@ -1,6 +1,8 @@
 """The table of costs: medians, goals, and how well workers were used."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from perf import runs
@@ -36,6 +38,14 @@ def test_a_run_takes_longer_than_its_workers_could_have(tmp_path):
     )
     (line,) = runs.makespan(tmp_path)
     assert line.value == pytest.approx(120 / 100)  # both worked for 100 s in the mean, and no case took longer
+
+
+def test_what_children_and_their_children_spend_is_counted():
+    spin = "import time\nwhile time.process_time() < 0.2: pass"
+    nested = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {spin!r}])"
+    before = runs.of_children()
+    subprocess.run([sys.executable, "-c", nested], check=True)
+    assert 0.2 < runs.of_children() - before < 5
 
 
 def test_nothing_is_faster_than_its_longest_case(tmp_path):
