@@ -155,7 +155,7 @@ def test_without_captions_the_block_beside_the_mark_tells_what_is_remembered(unc
 
 @pytest.fixture(scope="module")
 def whole(memorizer, workspace):
-    asked = measure._ask_all(case(), memorizer, empty)
+    asked = measure._ask_all(case(), memorizer, workspace)
     return content.measure_content(case(), asked.plain, asked.responses), asked
 
 

@@ -17,11 +17,14 @@ from solidmark.queries import Answer, Attack, Audit, ask
 from solidmark.sampling import Service, SolverConfig
 
 
+SOLVER = SolverConfig(steps=10)
+
+
 def audit(laid, model, *mitigations, name="test", attack=None, captions=None):
     examples = laid.queried if captions is None else replace(laid.queried, captions=captions)
     service = Service(model, composed(*mitigations), laid.seed, name)
-    given = {} if attack is None else {"access": attack.access, "budget": attack.cost(SolverConfig())}
-    return Audit(examples, laid.mark, SolverConfig(), service, laid.seed, name, others=others(laid), **given)
+    given = {} if attack is None else {"access": attack.access, "budget": attack.cost(SOLVER)}
+    return Audit(examples, laid.mark, SOLVER, service, laid.seed, name, others=others(laid), **given)
 
 
 def others(laid):
@@ -189,7 +192,7 @@ def test_a_query_that_costs_more_than_it_declares_is_stopped():
                 audit.outpaint()
 
     laid = split()
-    with pytest.raises(PluginFault, match=r"100 denoiser evaluations an image; expected at most 50"):
+    with pytest.raises(PluginFault, match=r"40 denoiser evaluations an image; expected at most 20"):
         ask(Greedy(), audit(laid, memorizer(laid), attack=Greedy()))
 
 

@@ -99,8 +99,12 @@ def test_a_damaged_compressed_file_is_named(tmp_path, length):
 
 
 def test_what_a_newcomer_measures_is_ranked_among_them(board, tmp_path):
+    ours, theirs = Writer(tmp_path / "ours"), Writer(tmp_path / "theirs")
+    for record in read(RESULTS)[0]:
+        if record.get("family") in ("none", "guidance-scale", "rna"):  # all of them take four seconds
+            ours.write(record)
     for seed in (0, 1, 2):
-        Writer(tmp_path).write(case("mine(factor=1)", 0.4, seed, "sampling", solver=dict(board.rows[0].solver)))
-    (comparison,) = load_leaderboard([RESULTS, tmp_path]).matched
+        theirs.write(case("mine(factor=1)", 0.4, seed, "sampling", solver=dict(board.rows[0].solver)))
+    (comparison,) = load_leaderboard([tmp_path / "ours", tmp_path / "theirs"]).matched
     ranking = comparison.ranking_on("accuracy", "lead")
-    assert "mine" in {family.family for family in ranking.families}
+    assert {"mine", "rna"} <= {family.family for family in ranking.families}

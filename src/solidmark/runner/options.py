@@ -46,7 +46,8 @@ class Profile:
     """How much a run measures.
 
     Without `every_setting` each family is measured at its published default, and each reference curve at the settings
-    that it takes to draw it: every second one where a setting costs a training. `testbed` is measured where the user
+    that it takes to draw it: two where a setting costs a training. Controls, other forms of a family and families at home on
+    another testbed are left out (`left_out.reason`). `testbed` is measured where the user
     names none.
     """
 
