@@ -16,7 +16,6 @@ from solidmark.plugins import GROUPS
 from solidmark.queries import Answer, Attack, Audit, ask
 from solidmark.sampling import Service, SolverConfig
 
-
 SOLVER = SolverConfig(steps=10)
 
 
