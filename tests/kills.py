@@ -66,14 +66,23 @@ def prepare(work: Path) -> None:
     sys.path.insert(0, site)
     os.environ["PYTHONPATH"] = os.pathsep.join([site, os.environ.get("PYTHONPATH", "")])
     os.environ.pop("PYTEST_XDIST_WORKER", None)
+    import pandas  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
     import pytest  # noqa: F401
+    import scipy.stats  # noqa: F401
+    import sklearn.datasets  # noqa: F401
     import torch
     from solidmark.reports import page  # noqa: F401
 
+    from solidmark import provenance
     from solidmark.models import Model, Network
+    from solidmark.runner import plan
+    from solidmark.runner.options import Options
 
     torch.set_num_threads(1)
     Model(Network(widths=(8,)))
+    plan.cases(Options(testbeds=("tiny",), mitigations=("x-good",), references=False))  # what keys of the store are made of
+    provenance.core_digest(provenance.ASKING)
 
 
 class Run:
