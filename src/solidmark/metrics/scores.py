@@ -141,7 +141,7 @@ def combine(p: Array) -> Array:
 def _irwin_hall(count: int) -> BSpline:
     """The distribution function of a sum of `count` uniform numbers, within [0, `count`]: its density is a cardinal spline.
 
-    SciPy's own (`stats.irwinhall`) makes this spline anew for every number, which was half a second of each row.
+    SciPy's own (`stats.irwinhall`) makes this spline anew for every number, which takes a hundred times as long.
     """
     return BSpline.basis_element(np.arange(count + 1)).antiderivative()
 
