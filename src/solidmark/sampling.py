@@ -196,7 +196,8 @@ class BaseSampler(Sampler):
     def _branches(self, x: Tensor, t: int, batch: SamplingBatch) -> tuple[Tensor, Tensor]:
         """The noise under the captions and under the null condition. On a CPU small batches pass together, for less."""
         given, null = batch.embeddings, batch.unconditional
-        if x.device.type == "cpu" and x.numel() <= TOGETHER and given.shape == null.shape:
+        small = x.device.type == "cpu" and x.numel() <= TOGETHER and self.model.config.precision == "float32"
+        if small and given.shape == null.shape:
             conditional, unconditional = self.model.predict(torch.cat([x, x]), t, torch.cat([given, null])).noise.chunk(2)
             return conditional, unconditional
         return self.model.predict(x, t, given).noise, self.model.predict(x, t, null).noise
