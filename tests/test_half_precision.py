@@ -47,10 +47,10 @@ def test_so_does_a_mask_at_sampling_on_a_network_that_takes_one(setup):
 
 @pytest.mark.parametrize("mitigation", [*strongest()])
 def test_it_acts_there_and_answers_in_full_precision(setup, mitigation):
-    images, _ = generate(setup, mitigation)
+    images, did = generate(setup, mitigation)
     assert images.dtype == torch.float32
     assert bool(images.isfinite().all())
-    assert images.std() > 0
+    assert images.std() > 0 or did.get("acted_on") == 1  # who refuses all answers with blank images
 
 
 def test_the_network_really_computes_in_half_precision(setup):
