@@ -62,14 +62,6 @@ def branches(denoiser: Model, together: int) -> Callable[[], object]:
     return generate
 
 
-def steps(denoiser: Model, *, fused: bool) -> Callable[[], None]:
-    """A step of AdamW on all weights."""
-    parameters = [parameter.detach().clone().requires_grad_() for parameter in denoiser.parameters()]
-    for parameter in parameters:
-        parameter.grad = torch.full_like(parameter, 1e-3)
-    return torch.optim.AdamW(parameters, lr=1e-6, fused=fused).step
-
-
 def passes() -> None:
     """Print CPU seconds and page faults of a pass over all queries in this process."""
     torch.set_num_threads(1)
@@ -101,7 +93,6 @@ def main() -> None:
             f"freed memory is kept ({faults[0]:.0f} page faults in a pass over {QUERIES} images, then {faults[1]:.0f})",
             statistics.median(before[0] / after[0] for before, after in turns),
         ),
-        ("AdamW of edits in one fused step", ratio(steps(denoiser, fused=False), steps(denoiser, fused=True), 20)),
         ("combined p-values by one spline", ratio(lambda: stats.irwinhall.cdf(p.sum(axis=1), 8), lambda: scores.combine(p))),
         ("both branches of guidance in one call", ratio(branches(denoiser.frozen(), 0), branches(denoiser, 2**18), 2)),
     ]

@@ -113,7 +113,7 @@ def follow_direction(
     Only `parameters` change, all by default. A gradient of None leaves its parameter as it is.
     """
     chosen = list(model.parameters() if parameters is None else parameters)
-    optimizer = torch.optim.AdamW(chosen, lr=learning_rate, weight_decay=weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(chosen, lr=learning_rate, weight_decay=weight_decay)
     for _ in range(updates):
         for parameter, gradient in zip(chosen, direction(chosen), strict=True):
             parameter.grad = gradient
