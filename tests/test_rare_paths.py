@@ -14,12 +14,13 @@ from solidmark.mitigations._bright_ending import ending_map
 from solidmark.mitigations._caption_file import digest_of
 from worlds import composed, generate, split
 
-from solidmark import Mitigation, Sampler
+from solidmark import Mitigation, Sampler, Stage
 from solidmark.errors import InvalidValue, NotApplicable, PluginFault
 from solidmark.measurement import content_block, generation, pipeline
 from solidmark.measurement.blind import blind, with_keys
 from solidmark.measurement.case import Case
 from solidmark.measurement.content import measure_content
+from solidmark.measurement.detectors import _scores, measure_detectors
 from solidmark.measurement.measure import _claimed_delta, _worst
 from solidmark.metrics import content
 from solidmark.metrics.copy_metrics import rank_correlation
@@ -29,11 +30,15 @@ from solidmark.mitigation.crew import Crew
 from solidmark.mitigation.elsewhere import TrainedElsewhere
 from solidmark.mitigation.hooks import Hooks
 from solidmark.models import SamplingBatch
+from solidmark.models.conditioning import LabelEmbedding
+from solidmark.models.given import GivenNetwork
 from solidmark.models.schedule import ScheduleConfig
 from solidmark.queries import Attack, Audit
 from solidmark.queries.outpaint import Outpaint
 from solidmark.queries.relearn import Relearn
 from solidmark.sampling import Service, SolverConfig
+from solidmark.timeouts import TimeUp
+from solidmark.training import BaseTrainer
 
 
 @pytest.mark.parametrize("hook", ["recipe", "edit", "trainer", "sampler", "pipeline"])
@@ -230,3 +235,54 @@ def test_a_crew_begins_at_one_step():
     crew(0, 2, [torch.tensor([0.0, 7.0])]).check_step(7)
     with pytest.raises(InvalidValue, match=r"crew: found processes at the steps \[7, 5\]; expected one step for all"):
         crew(0, 2, [torch.tensor([0.0, 5.0])]).check_step(7)
+
+
+def test_gradients_of_a_crew_are_sums_over_all_processes_and_none_where_none_had_one():
+    trainer, ones = object.__new__(BaseTrainer), torch.ones(2)
+    others = [0 * ones, 3 * ones, 0 * ones, torch.tensor([4.0, 0.0, 1.0, 0.0])]
+    trainer.crew = SimpleNamespace(total=lambda own: [a + b for a, b in zip(own, others, strict=True)])
+    trainer.run, trainer.model = SimpleNamespace(parameters=lambda: [ones] * 3), SimpleNamespace(device="cpu")
+    (first, second, third), count = trainer._of_all([2 * ones, None, None], 3)
+    assert (first.tolist(), second.tolist(), third, count) == ([2, 2], [3, 3], None, 7)
+
+
+def test_captions_that_say_nothing_are_not_shown_to_a_hook():
+    def caption(self, captions, rng):
+        raise AssertionError(captions)
+
+    kind = type("Never", (Mitigation,), {"stage": Stage.SAMPLING, "caption": caption})
+    assert Hooks(composed(kind()), 0).caption(["", " "]) == ["", " "]
+
+
+def test_classes_exchange_their_vectors():
+    embedding = LabelEmbedding(replace(worlds.NETWORK, kind="label", classes=("a", "b", "c")))
+    before = embedding.vectors.weight.detach().clone()
+    embedding.exchange_classes([1, 2, 0])
+    assert torch.equal(embedding.vectors.weight, before[[1, 2, 0]])
+
+
+@pytest.mark.parametrize(("name", "known"), [("initialise", "'other'"), ("precision", "'other'")])
+def test_a_given_network_has_a_known_start_and_precision(name, known):
+    with pytest.raises(InvalidValue, match=rf"GivenNetwork.{name}: found {known}; expected \w+ or \w+.* Choose one of them"):
+        GivenNetwork(**{name: "other"})
+
+
+def test_captions_that_trained_and_held_out_images_share_tell_nothing_to_a_detector():
+    laid = split()
+    shared = replace(laid, held_out=replace(laid.held_out, captions=[laid.trained.captions[0]] * len(laid.held_out)))
+    found = measure_detectors(SimpleNamespace(blind=SimpleNamespace(split=shared)), None)
+    assert {tuple(sorted(one.items(), key=str)) for one in found.values()} == {
+        (("auroc", None), ("reason", "trained and held-out images share captions"))
+    }
+
+
+class Sleeps(Detector):
+    def score(self, batch, rng):
+        raise TimeUp(600.0, "its loop")
+
+
+def test_a_detector_without_end_is_named():
+    batch = SimpleNamespace(captions=["one"])
+    words = r"detector slow: found no end after 600 s; it was at its loop; expected an end within 600 s a batch"
+    with pytest.raises(PluginFault, match=words):
+        _scores(Sleeps(), "slow", batch, 0)
