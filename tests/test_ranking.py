@@ -138,6 +138,12 @@ def test_families_without_a_seed_in_common_are_not_tested() -> None:
     assert ranked(at("a", 0.2, seeds=3), other).pairs == 0
 
 
+@pytest.mark.parametrize(("first", "ranks"), [(2, ["1", "2"]), (3, ["1-2", "1-2"])])
+def test_ranks_part_where_three_seeds_are_in_common_and_not_with_two(first: int, ranks: list[str]) -> None:
+    other = replace(at("b", 0.6, seeds=5, seed=2), seeds=tuple(range(first, first + 5)))
+    assert [family.ranks for family in ranked(at("a", 0.2, seeds=5, seed=1), other).families] == ranks
+
+
 def test_families_of_equal_memory_come_by_name() -> None:
     assert [family.family for family in ranked(at("b", 0.5, noise=0), at("a", 0.5, noise=0)).families] == ["a", "b"]
 
