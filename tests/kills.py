@@ -2,6 +2,10 @@
 
     python tests/kills.py --kills 100 --seed 0 --workers 2           # two rows on a tiny testbed
     python tests/kills.py --kills 100 --seed 0 --workers 2 --quick   # the quick profile
+    python tests/kills.py --kills 100 --workers 2 --quick --store S --every 20   # the same, in a tenth of the time
+
+With `--store` each run begins with a copy of a store, of which a tenth is missing, so that it trains some models and
+finds the others. With `--every` a process is killed after so many seconds in the mean, whatever a run takes.
 
 Sessions are forked from this process, which has imported what they need, so that many of them fit into a minute. Workers are
 processes of their own, as ever. Exit code 0: after each run the records are equal, but for times, processes and attempts.
@@ -10,6 +14,7 @@ processes of their own, as ever. Exit code 0: after each run the records are equ
 import argparse
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -37,7 +42,7 @@ def main() -> int:
     while done < options.kills:
         number += 1
         run = Run(work, f"run{number}", options)
-        done += run.disturbed(options.kills - done, length)
+        done += run.disturbed(options.kills - done, options.every or length / 3)
         if run.content() != truth:
             print(f"{run.folder}: its records differ; exit codes {run.codes}")
             return 1
@@ -54,6 +59,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=0, help="0: the run is one process")
     parser.add_argument("--quick", action="store_true", help="the whole quick profile")
     parser.add_argument("--folder", type=Path, help="an empty folder to work in")
+    parser.add_argument("--seeds", default="0", help="the seeds of the rows")
+    parser.add_argument("--store", type=Path, help="a store that each run begins with, but for a tenth of it")
+    parser.add_argument("--every", type=float, help="seconds between two kills, in the mean")
     return parser.parse_args()
 
 
@@ -90,7 +98,9 @@ class Run:
 
     def __init__(self, work: Path, name: str, options: argparse.Namespace) -> None:
         self.folder, self.store, self.work, self.codes = work / name, work / f"store-{name}", work, []
-        rows = QUICK if options.quick else TINY
+        if options.store is not None:
+            begin_store(options.store, self.store)
+        rows = [*(QUICK if options.quick else TINY), f"--seeds={options.seeds}"]
         self.arguments = [
             "--pyargs",
             "solidmark.benchmark",
@@ -148,12 +158,12 @@ class Run:
         while fate == "end" and any(Path(f"/proc/{pid}").exists() for pid in workers):
             time.sleep(0.05)
 
-    def disturbed(self, kills: int, length: float) -> int:
+    def disturbed(self, kills: int, mean: float) -> int:
         """Sessions with at most so many kills, then sessions until the run is complete; how many kills there were."""
         self.killed, left = 0, 20
-        while self.killed < kills and len(self.codes) < 50 and not (self.codes and self.codes[-1] == 0):
+        while self.killed < kills and len(self.codes) < 200 and not (self.codes and self.codes[-1] == 0):
             count = min(random.choice((1, 2, 3)), kills - self.killed)
-            self.codes.append(self.session(tuple(length * random.random() ** 2 for _ in range(count))))
+            self.codes.append(self.session(tuple(mean * 3 * random.random() ** 2 for _ in range(count))))
         while self.codes[-1:] != [0] and left:
             self.codes.append(self.session(()))
             left -= 1
@@ -175,6 +185,14 @@ def still(value: object) -> object:
     if isinstance(value, dict):
         return {name: still(part) for name, part in value.items() if name not in MOVING}
     return value
+
+
+def begin_store(source: Path, target: Path) -> None:
+    """A copy of a store without its locks, and without a tenth of its entries."""
+    shutil.copytree(source / "objects", target / "objects")
+    for entry in sorted(target.glob("objects/*/*")):
+        if random.random() < 0.1:
+            shutil.rmtree(entry)
 
 
 def children(pid: int) -> "list[int]":
