@@ -26,7 +26,8 @@ benchmark:
 results:
 	$(BIN)/python -m solidmark.benchmark.claims results --into build/claims
 	$(BIN)/solidmark report results build/claims --into build/results
-	$(BIN)/solidmark report results/quick results/latent-digits-quick --into build/quick
+	$(BIN)/python -m solidmark.benchmark.claims results/quick results/latent-digits-quick results/claims --into build/quick-claims
+	$(BIN)/solidmark report results/quick results/latent-digits-quick build/quick-claims --into build/quick
 
 # The documentation, from docs/, README, design notes and the code, into build/site; a warning is an error.
 docs:

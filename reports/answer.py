@@ -19,7 +19,7 @@ from .table import SIGNED, TWO, with_interval
 MOST = 12
 """So many families are listed on the first screen."""
 
-WORDS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
+WORDS = ("None", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
 
 PLAIN = "plain under-training, plain lower guidance, or plain fine-tuning"
 
