@@ -103,10 +103,10 @@ def _write(folder: Path, name: str, arrays: Mapping[str, Any], words: Mapping[st
     for each, array in arrays.items():
         if array is not None:
             np.save(folder / f"{name}-{each}.npy", np.asarray(array), allow_pickle=False)
-    (folder / f"{name}.json").write_text(json.dumps(words))
+    (folder / f"{name}.json").write_text(json.dumps(words), encoding="utf-8")
 
 
 def _read(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     found = {path.stem.removeprefix(f"{name}-"): path for path in folder.glob(f"{name}-*.npy")}
     arrays = {each: np.load(path, allow_pickle=False) for each, path in found.items()}
-    return arrays, json.loads((folder / f"{name}.json").read_text())
+    return arrays, json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
