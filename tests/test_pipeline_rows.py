@@ -124,6 +124,7 @@ def test_a_query_that_needs_more_than_captions_and_pixels_is_not_put(toy):
         ("pipeline+gni", "gni.* at sampling; expected a pipeline alone"),
         (f"pipeline+pipeline(call='{FILE}:optimised')", "expected a pipeline alone"),
     ],
+    ids=["one that calls no scheduler", "with a mitigation", "twice"],
 )
 def test_what_cannot_be_a_row_is_refused_with_the_cure(toy, expression, found):
     with pytest.raises(NotApplicable, match=found):
