@@ -35,7 +35,7 @@ def alike(old: list[str], new: list[str]) -> list[tuple[str, str]]:
 
     def same(one: str, other: str) -> bool:
         a, b = parted(one), parted(other)
-        near = (x == pytest.approx(y, rel=2e-3, abs=2e-6) if isinstance(y, float) else x == y for x, y in zip(a, b))
+        near = (x == pytest.approx(y, rel=5e-3, abs=2e-6) if isinstance(y, float) else x == y for x, y in zip(a, b))
         return len(a) == len(b) and all(near)
 
     missing = [(f"{len(old)} lines", f"{len(new)} lines")] if len(old) != len(new) else []
