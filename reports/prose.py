@@ -8,6 +8,7 @@ from typing import Any
 from solidmark.leaderboard import NO_CLASS, NO_POWER, Estimate, Leaderboard, Row, TestbedFacts, Utility
 from solidmark.leaderboard.disagreement import GLOSSARY
 from solidmark.leaderboard.hours import hours
+from solidmark.leaderboard.left_out import words
 from solidmark.schema.run import CodeBlock
 
 from . import finding_cards
@@ -268,8 +269,8 @@ def provenance(board: Leaderboard) -> list[tuple[str, str]]:
 
 def left_out(board: Leaderboard) -> list[tuple[str, str]]:
     """Which families the profile of the run does not measure, and why; nothing where it leaves out none."""
-    told = [f"{', '.join(names)} ({reason})" for reason, names in (board.provenance.get("left_out") or {}).items()]
-    return [("left out", f"{'; '.join(told)}. `--mitigation NAME` measures one")] if told else []
+    told = words(board.provenance)
+    return [("left out", told)] if told else []
 
 
 def head_line(board: Leaderboard) -> list[str]:

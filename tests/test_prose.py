@@ -40,7 +40,7 @@ def test_what_is_recorded_is_told():
 
 def test_what_a_profile_leaves_out_is_told_with_the_reason():
     found = told(provenance={"left_out": {"controls": ["ema", "dedup"], "at home on x": ["dp-sgd"]}})["left out"]
-    assert found == "ema, dedup (controls); dp-sgd (at home on x). `--mitigation NAME` measures one"
+    assert found == "ema, dedup (controls); dp-sgd (at home on x); `--mitigation NAME` measures one"
 
 
 @pytest.mark.parametrize(

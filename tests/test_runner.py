@@ -17,7 +17,7 @@ from solidmark.runner import devices, options, plan, progress_report
 from solidmark.runner.options import PROFILES, Options
 from solidmark.runner.plan import Planned
 from solidmark.runner.resume import Selection
-from solidmark.runner.session import CASE_TIMEOUT, LEFT_OUT, Session, _families, _given
+from solidmark.runner.session import CASE_TIMEOUT, SELECTS, Session, _families, _given
 
 WHOLE = Session(
     Options("full", ("digits",), ("rna",), "0-1", "outpaint", "ddim"),
@@ -136,7 +136,7 @@ def test_the_header_says_what_is_measured_and_what_is_done():
     ]
     assert replace(WHOLE, done=frozenset()).header()[1:] == ["solidmark: run folder /runs/a"]
     quick = [replace(WHOLE, options=Options(mitigations=named)).header()[2:] for named in ((), ("rna",))]
-    assert quick == [[LEFT_OUT], []]
+    assert quick == [[SELECTS], []]
 
 
 def option(**given):

@@ -25,15 +25,17 @@ class Ending:
     def of(cls, run: Path, *, colours: bool = False) -> Ending:
         """Render the pages of a run. Whatever fails is a fault, and what did not fail is kept."""
         from ..leaderboard.incidents import NOT_BELIEVED  # not before there is something to render: it imports scipy
+        from ..leaderboard.left_out import words
         from ..leaderboard.render import render
-        from . import left_out, step_summary
+        from . import step_summary
         from .board_table import tables
 
         try:
             rendered = render([run])
             loud = [note for note in rendered.board.notes if note.startswith(NOT_BELIEVED)]
             step_summary.append(rendered.board)
-            table = "\n".join([tables(rendered.board, colours=colours), *left_out.told(rendered.board.provenance), *loud])
+            told = words(rendered.board.provenance)
+            table = "\n".join([tables(rendered.board, colours=colours), *([f"left out: {told}"] if told else []), *loud])
         except Exception as error:  # the records are safe, and `solidmark report` can try again
             return cls(faults=[f"no page was written: {said(error)}"])
         return cls(rendered.written, table, [*rendered.damaged, *rendered.faults], rendered.records)

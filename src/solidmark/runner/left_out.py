@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .. import records
 from ..mitigation.composition import Composition
-from ..schema.run import LEFT_OUT, RunFile
+from ..schema.run import LEFT_OUT
 
 CONTROL = "controls, which are not judged"
 """Why controls are left out; reference curves stay, which the others are compared with."""
@@ -33,9 +33,3 @@ def write(run: Path, families: Iterable[tuple[str, str]]) -> None:
         found.setdefault(why, []).append(family)
     if found:
         records.write_text(run / LEFT_OUT, json.dumps(found))
-
-
-def told(facts: RunFile) -> list[str]:
-    """A line for the end of a run, by its provenance; none where it leaves out none."""
-    found = [f"{', '.join(names)} ({why})" for why, names in facts.get("left_out", {}).items()]
-    return [f"left out: {'; '.join(found)}; `--mitigation NAME` measures one"] if found else []

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..schema.run import PlanEntry
     from .plan import Planned
 
-LEFT_OUT = (
+SELECTS = (
     "solidmark: left out, unless `--mitigation` names them: controls, other forms of a family, and families at home on "
     "another testbed; the table names them"
 )
@@ -193,7 +193,7 @@ class Session:
         return [
             f"solidmark: profile {options.profile}, {ground}{part}",
             f"solidmark: run folder {self.run}{resumed}",
-            *([LEFT_OUT] if selects else []),
+            *([SELECTS] if selects else []),
         ]
 
 
