@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 TINY = ["solidmark.benchmark.test_memorization", "--testbed=tiny", "--mitigation=x-good", "--no-references"]
@@ -74,12 +75,8 @@ def prepare(work: Path) -> None:
     sys.path.insert(0, site)
     os.environ["PYTHONPATH"] = os.pathsep.join([site, os.environ.get("PYTHONPATH", "")])
     os.environ.pop("PYTEST_XDIST_WORKER", None)
-    import pandas  # noqa: F401
-    import pyarrow.parquet  # noqa: F401
-    import pytest  # noqa: F401
-    import scipy.stats  # noqa: F401
-    import sklearn.datasets  # noqa: F401
     import torch
+    from sessions import LIBRARIES
     from solidmark.reports import page  # noqa: F401
 
     from solidmark import provenance
@@ -87,6 +84,8 @@ def prepare(work: Path) -> None:
     from solidmark.runner import plan
     from solidmark.runner.options import Options
 
+    for name in ("pytest", *LIBRARIES):
+        import_module(name)
     torch.set_num_threads(1)
     Model(Network(widths=(8,)))
     plan.cases(Options(testbeds=("tiny",), mitigations=("x-good",), references=False))  # what keys of the store are made of

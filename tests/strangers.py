@@ -1,10 +1,11 @@
 """A third party's distribution, written to disk as pip would install it, and a world in which the benchmark runs it."""
 
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+import sessions
 
 from solidmark import records
 
@@ -210,7 +211,6 @@ class World:
         self.environment.pop("PYTEST_XDIST_WORKER", None)
 
     def run(self, *arguments: str, name: str = "run", testbed: str = "tiny") -> Ran:
-        command = [self.python, "-m", "pytest", "--pyargs", "solidmark.benchmark", "--testbed", testbed, "-W", "error"]
-        command += ["-p", "no:cacheprovider", *arguments]
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=900)
+        command = ["--pyargs", "solidmark.benchmark", "--testbed", testbed, "-W", "error", "-p", "no:cacheprovider"]
+        done = sessions.run([*command, *arguments], self.folder, self.environment, self.python)
         return Ran(self.folder / name, done.stdout + done.stderr, done.returncode)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import sessions
 
 from solidmark import pytest_plugin
 from solidmark.measurement import measure
@@ -26,8 +27,7 @@ def run_pytest(folder: Path, *arguments: str, **environment: str) -> subprocess.
     path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     chosen = {**os.environ, "PYTHONPATH": path, "SOLIDMARK_STORE": str(folder / "store"), **environment}
     chosen.pop("PYTEST_XDIST_WORKER", None)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=folder, env=chosen, capture_output=True, text=True, timeout=300)
+    return sessions.run(["-p", "no:cacheprovider", *arguments], folder, chosen)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def stranger(tmp_path):
     """A project of somebody else, with a folder `benchmark`, results of its own, and an option `--profile` of its own."""
     (tmp_path / "benchmark").mkdir()
     (tmp_path / "benchmark" / "test_speed.py").write_text(
-        "import sys\n\ndef test_speed():\n    assert 'torch' not in sys.modules\n"
+        "import sys\n\ndef test_speed():\n    assert 'solidmark.models' not in sys.modules\n"
     )
     (tmp_path / "runs" / "exp1").mkdir(parents=True)
     (tmp_path / "runs" / "latest").symlink_to("exp1")

@@ -1,0 +1,79 @@
+"""Sessions of pytest as processes of their own, forked from one that has imported the libraries.
+
+To import torch, diffusers and SciPy takes longer than most sessions here. So a process beside each test worker, which
+`multiprocessing` keeps, imports them once; nothing of solidmark, so that a session begins with it as a new process would.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from importlib.metadata import entry_points
+from multiprocessing import get_context
+from pathlib import Path
+from subprocess import CompletedProcess
+
+LIBRARIES = [
+    "torch",
+    "scipy.stats",
+    "sklearn.datasets",
+    "sklearn.linear_model",
+    "pandas",
+    "pyarrow.parquet",
+    "diffusers.models.unets.unet_2d_condition",
+]
+HERE = {"", str(Path(__file__).parent), str(Path(__file__).parents[1])}
+"""What pytest and `-m` have put in front of the paths of this process, and would not in a new one elsewhere."""
+
+SECONDS = 900
+"""In which a session has to end."""
+
+FORKING = get_context("forkserver")
+FORKING.set_forkserver_preload(LIBRARIES)
+
+
+def run(
+    arguments: list[str], folder: Path, environment: dict[str, str], python: str = sys.executable
+) -> "CompletedProcess[str]":
+    """`python -m pytest` with these arguments in a folder: its exit code, and what it printed.
+
+    It is forked where `python` is this interpreter, and a new process of any other.
+    """
+    if python != sys.executable:
+        command = [python, "-m", "pytest", *arguments]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    with tempfile.TemporaryDirectory() as out:
+        process = FORKING.Process(target=_session, args=(arguments, str(folder), environment, out))
+        process.start()
+        process.join(SECONDS)
+        if process.is_alive():
+            process.kill()
+            raise subprocess.TimeoutExpired(arguments, SECONDS)
+        printed = [Path(out, name).read_text(encoding="utf-8", errors="replace") for name in ("stdout", "stderr")]
+        return CompletedProcess(arguments, process.exitcode, *printed)
+
+
+def _session(arguments: list[str], folder: str, environment: dict[str, str], out: str) -> None:
+    for number, name in enumerate(("stdout", "stderr"), start=1):
+        os.dup2(os.open(os.path.join(out, name), os.O_WRONLY | os.O_CREAT), number)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:] = [folder, *paths, *(path for path in sys.path if path not in HERE)]
+    plugins = {entry.module.partition(".")[0] for entry in entry_points(group="pytest11")}
+    for name in [name for name in sys.modules if name.partition(".")[0] in plugins]:
+        del sys.modules[name]  # what a library has imported of them: pytest has to see their import
+    import pytest
+
+    sys.argv = [str(Path(pytest.__file__).with_name("__main__.py")), *arguments]
+    code = 99
+    try:
+        code = int(pytest.main(arguments))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
