@@ -3,6 +3,7 @@
     python design/latent_table.py latent-digits 0-2          # a line a seed, in Markdown
     python design/latent_table.py latent-digits 0 fast paper # under several solvers
     python design/latent_table.py latent-digits-quick 0 renewal # M of a row of each kind, for both ways to encode anew
+    python design/latent_table.py latent-digits 0 "renewal siss gni(scale=0.5)"  # of these rows alone
 
 Seconds are processor seconds of one core: the autoencoder (0 where it comes with the testbed), the base, the training, and
 one query of all images. Models are trained anew, in a folder that is removed at the end.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,10 +71,10 @@ KINDS = (
 16 images that are to be forgotten, a training."""
 
 
-def renewal(testbed: str, seed: int, store: Store) -> None:
+def renewal(testbed: str, seed: int, store: Store, rows: Sequence[str] = KINDS) -> None:
     """Print M and certified images where observed latents alone are encoded anew, and where all are, as published."""
     made = plugins.testbed(testbed)[1]
-    for mitigation in KINDS:
+    for mitigation in rows:
         told = []
         for solver in (made.solvers["fast"], replace(made.solvers["fast"], renew_all=True)):
             case = Case(testbed, made, plugins.compose(mitigation), seed, (("outpaint", Outpaint()),), solver)
@@ -94,8 +96,8 @@ def main(testbed: str, seeds: str, *solvers: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(int(first), int(last or first) + 1):
             for solver in solvers or ("fast",):
-                if solver == "renewal":
-                    renewal(testbed, seed, Store(Path(folder)))
+                if solver.startswith("renewal"):
+                    renewal(testbed, seed, Store(Path(folder)), solver.split()[1:] or KINDS)
                 else:
                     print(line(testbed, seed, solver, Store(Path(folder))), flush=True)
 

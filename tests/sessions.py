@@ -5,14 +5,13 @@ To import torch, diffusers and SciPy takes longer than most sessions here. So a 
 """
 
 import os
-import subprocess
 import sys
 import tempfile
 import traceback
 from importlib.metadata import entry_points
 from multiprocessing import get_context
 from pathlib import Path
-from subprocess import CompletedProcess
+from subprocess import CompletedProcess, TimeoutExpired
 
 LIBRARIES = [
     "torch",
@@ -38,29 +37,30 @@ def run(
 ) -> "CompletedProcess[str]":
     """`python -m pytest` with these arguments in a folder: its exit code, and what it printed.
 
-    It is forked where `python` is this interpreter, and a new process of any other.
+    `python` may be that of an environment of `fresh`, which adds packages to those of this interpreter.
     """
-    if python != sys.executable:
-        command = [python, "-m", "pytest", *arguments]
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS)
     with tempfile.TemporaryDirectory() as out:
-        process = FORKING.Process(target=_session, args=(arguments, str(folder), environment, out))
+        process = FORKING.Process(target=_session, args=(arguments, str(folder), environment, python, out))
         process.start()
         process.join(SECONDS)
         if process.is_alive():
             process.kill()
-            raise subprocess.TimeoutExpired(arguments, SECONDS)
+            raise TimeoutExpired(arguments, SECONDS)
         printed = [Path(out, name).read_text(encoding="utf-8", errors="replace") for name in ("stdout", "stderr")]
         return CompletedProcess(arguments, process.exitcode, *printed)
 
 
-def _session(arguments: list[str], folder: str, environment: dict[str, str], out: str) -> None:
+def _session(arguments: list[str], folder: str, environment: dict[str, str], python: str, out: str) -> None:
+    """What the forked process does: become the one that was asked for, then run pytest."""
     for number, name in enumerate(("stdout", "stderr"), start=1):
         os.dup2(os.open(os.path.join(out, name), os.O_WRONLY | os.O_CREAT), number)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if python != sys.executable:
+        paths += map(str, Path(python).parents[1].glob("lib/python*/site-packages"))
+        sys.executable = python
     sys.path[:] = [folder, *paths, *(path for path in sys.path if path not in HERE)]
     plugins = {entry.module.partition(".")[0] for entry in entry_points(group="pytest11")}
     for name in [name for name in sys.modules if name.partition(".")[0] in plugins]:
