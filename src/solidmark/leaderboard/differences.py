@@ -140,14 +140,15 @@ def _over_images(
             return None
         each.append(memorization_difference(other.predictions, one.predictions, one.keys))
     ends = [[_attempt(row, seed).memorization for seed in seeds] for row in (before, after)]
-    levels = [np.mean([one.value for one in side if one is not None]) for side in ends]
-    if any(one is None or recalled(one) != one.value for side in ends for one in side):
+    plain = [[one for one in side if one is not None and recalled(one) == one.value] for side in ends]
+    if any(len(side) < len(seeds) for side in plain):
         return None  # what avoids keys counts by its size, which a plain difference does not see
+    levels = [float(np.mean([one.value for one in side])) for side in plain]
     error = float(np.sqrt(np.sum([(one.error or 0.0) ** 2 for one in each])) / len(each))
-    count = min(one.count or 2 for side in ends for one in side if one is not None)
+    count = min(one.count or 2 for side in plain for one in side)
     estimate = t_interval(float(np.mean([one.value for one in each])), error, len(each) * (count - 1))
     named = f"M by {query}"
-    return _difference(after, named, (float(levels[0]), float(levels[1])), replace(estimate, count=count), f"{count} images")
+    return _difference(after, named, (levels[0], levels[1]), replace(estimate, count=count), f"{count} images")
 
 
 def _measured(before: Row, after: Row, measure: Measure, seeds: Sequence[int]) -> Difference | None:
