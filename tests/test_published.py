@@ -34,20 +34,26 @@ def described(family: str) -> list[str]:
     whole, mitigation = Composition((part,)), part.mitigation
     kinds = [word for word in ("control", "reference_curve") if getattr(whole, word)]
     letter = [f"fidelity {whole.fidelity}"] if whole.fidelity else []
-    heading = [whole.stage, *letter, *kinds, *(f"needs {need}" for need in whole.needs.names())]
-    claims = [claim for claim in mitigation.claims if isinstance(claim, Claim)]
+    forms = [f"form of {mitigation.form_of}"] if mitigation.form_of else []
+    suited = [f"suited to {' and '.join(mitigation.suited)}"] if mitigation.suited else []
+    needs = [f"needs {need}" for need in whole.needs.names()]
     return [
-        f"{family}: {', '.join(heading)}",
+        f"{family}: {', '.join([whole.stage, *letter, *kinds, *forms, *suited, *needs])}",
         f"  default {_pairs(part.parameters)}",
         *(f"  setting {_pairs(one.parameters)}" for one in sweep),
-        *(f"  claim {_pairs(_stated(claim))}" for claim in claims),
+        *(f"  {_told(claim)}" for claim in mitigation.claims),
     ]
 
 
+def _told(claim: Claim | str) -> str:
+    """A claim by its fields, a sentence by its beginning; both in the order in which they are shown."""
+    return f"says {claim[:60].rstrip()}" if isinstance(claim, str) else f"claim {_pairs(_stated(claim))}"
+
+
 def _stated(claim: Claim) -> dict[str, object]:
-    """The fields of a claim that decide its verdict, but for those at their defaults."""
-    plain, words = Claim("", below=0.0), ("text", "source", "origin")
-    whole = {name: one for name, one in _fields(claim, plain).items() if name not in words}
+    """The fields of a claim, but for its words and those at their defaults."""
+    plain = Claim("", below=0.0)
+    whole = {name: one for name, one in _fields(claim, plain).items() if name not in ("text", "origin")}
     return {"below": claim.below, **whole, **_fields(claim.origin, plain.origin)}
 
 
