@@ -1,4 +1,4 @@
-"""Numbers that measurement and published pages follow from: `constants.txt` says each a second time.
+"""Numbers and lists of words that measurement and pages follow from: `constants.txt` says each a second time.
 
 They are those of papers, of the documented rules and of the testbeds. Where one is meant to change, write the new line
 (`python tests/test_constants.py` prints all) into the file, and say in CHANGELOG which results change.
@@ -53,6 +53,12 @@ def _is_plain(value: object) -> bool:
     return value is None or type(value) in (bool, int, float) or (type(value) is str and len(value) < 40)
 
 
+def is_list_of_words(value: object) -> bool:
+    """Whether it is a list or table of a few short words, whose order or pairs something follows from."""
+    parts = _parts(value)
+    return parts is not None and 1 < len(parts) < 50 and _is_plain(value)
+
+
 def numbers(values: dict[str, object]) -> str:
     """The numbers among them."""
     return " ".join(f"{name}={value!r}" for name, value in values.items() if is_number(value))
@@ -73,6 +79,9 @@ def of_module(module: ModuleType) -> list[str]:
     targets = [t for node in tree if isinstance(node, ast.Assign) for t in node.targets]
     names = [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name) and n.id.isupper()]
     lines = [numbers({name: vars(module)[name]}) for name in names]
+    lines += [
+        f"{name}={value!r}" for name in names if is_list_of_words(value := vars(module)[name]) and not is_number(value)
+    ]
     own = {name: part for name, part in vars(module).items() if getattr(part, "__module__", "") == module.__name__}
     own = {name: part for name, part in own.items() if not (isinstance(part, type) and issubclass(part, Mitigation))}
     lines += [f"{name}({found})" for name, part in own.items() if (found := numbers(defaults(part)))]
