@@ -5,13 +5,16 @@ Without the extra `test` those files are left out that need what is not installe
 
 import ast
 import importlib.util
+import re
 import signal
+import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 
+from solidmark import errors
 from solidmark.collection import draws
 
 EXTRAS = "accelerate cryptography hypothesis jsonschema opacus peft setuptools statsmodels transformers".split()
@@ -70,4 +73,26 @@ def _same_keys_in_every_run():
     """One guess in twenty is certified somewhere: with a secret of its own each run would be another draw."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(draws, "fresh", lambda: bytes(32))
+        yield
+
+
+OURS = tuple(str(Path(__file__).parents[1] / room) for room in ("src/solidmark", "mitigations", "fixtures", "reports"))
+CURE = re.compile(r"[A-Z`'\"].*[.?)]|pip install .*", re.DOTALL)
+"""A sentence, or a command."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _errors_end_with_their_cure():
+    """What is made of an error of ours anywhere: found and expected are no sentences, and the cure is one."""
+    made = errors.SolidmarkError.__init__
+
+    def checked(self, where, found, expected, cure):
+        if sys._getframe(1).f_code.co_filename.startswith(OURS):
+            assert where, "an error that does not say where"
+            assert CURE.fullmatch(cure), f"{where}: the cure is {cure!r}"
+            assert not re.search(r"[a-z]\. *$", expected), f"{where}: expected is a sentence, {expected!r}"
+        made(self, where, found, expected, cure)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(errors.SolidmarkError, "__init__", checked)
         yield
