@@ -77,7 +77,7 @@ def _same_keys_in_every_run():
 
 
 OURS = tuple(str(Path(__file__).parents[1] / room) for room in ("src/solidmark", "mitigations", "fixtures", "reports"))
-CURE = re.compile(r"[A-Z`'\"].*[.?)]|pip install .*", re.DOTALL)
+CURE = re.compile(r".+[.?)]|pip install .*", re.DOTALL)
 """A sentence, or a command."""
 
 
