@@ -488,9 +488,9 @@ def test_json_of_another_schema_is_named(tmp_path, text, error, found):
     if text is not None:
         (tmp_path / "f").write_text(text)
     with pytest.raises(error, match=found):
-        certificate.read_json(tmp_path / "f", "x/1", "cure")
+        certificate.read_json(tmp_path / "f", "x/1", "Cure it.")
     (tmp_path / "f").write_text(json.dumps({"schema": "x/1"}))
-    assert certificate.read_json(tmp_path / "f", "x/1", "cure") == {"schema": "x/1"}
+    assert certificate.read_json(tmp_path / "f", "x/1", "Cure it.") == {"schema": "x/1"}
 
 
 def test_a_journal_keeps_secret_and_salt_apart_and_goes_on_with_them(tmp_path):
