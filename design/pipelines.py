@@ -3,12 +3,14 @@
 python design/pipelines.py solvers     stock pipelines and our sampler, at equal steps, on latent-digits
 python design/pipelines.py noise       one noise an image for known cells against a new one at each step
 python design/pipelines.py renewals    how often known cells are encoded anew
+python design/pipelines.py batches     what an image costs, and what is found, one at a time and many at once
 """
 
 from __future__ import annotations
 
 import copy
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -36,6 +38,7 @@ from solidmark.store import Store, default_root
 SEEDS = (0, 1, 2)
 STEPS = 20
 RATE = 0.025
+BATCHES = (1, 4, 16, 64, 128)
 SOLVERS = {
     "DDIM": "DDIMScheduler",
     "DDPM": "DDPMScheduler",
@@ -214,6 +217,23 @@ def renewals() -> None:
         show(f"our sampler | {every}", [w.own(replace(w.solvers["ddim"], reencode=every)) for w in worlds])
 
 
+def batches() -> None:
+    """Processor seconds an image, beside those of one at a time in the same round, M, and how far answers differ."""
+    world = World.of("latent-digits", SEEDS[0])
+    asked, pipe, mark = world.asked, world.model.pipeline(), world.split.mark
+    given = {"steps": STEPS, "guidance": 3.0, "every": 4, "seed": world.split.seed, "ids": asked.ids}
+    costs: dict[int, list[float]] = {batch: [] for batch in BATCHES}
+    answers: dict[int, Tensor] = {}
+    for batch in BATCHES * 3:
+        began = time.process_time()
+        answers[batch] = ask(pipe, mark.canvas(asked.images), mark, asked.captions, batch=batch, **given).images
+        costs[batch].append((time.process_time() - began) / len(asked))
+    for batch, found in answers.items():
+        times = np.median([one / other for one, other in zip(costs[1], costs[batch], strict=True)])
+        apart, score = (found - answers[1]).abs().max(), world.score(marks.read(mark, found))
+        print(f"| {batch} | {np.median(costs[batch]):.3f} | {times:.1f} | {score.m:.4f} | {score.certified} | {apart:.0e} |")
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    {"solvers": solvers, "noise": noise, "renewals": renewals}[sys.argv[1]]()
+    {"solvers": solvers, "noise": noise, "renewals": renewals, "batches": batches}[sys.argv[1]]()
