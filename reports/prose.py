@@ -302,7 +302,8 @@ def bibtex(board: Leaderboard) -> str:
     """How this board and the paper whose idea it builds on are cited."""
     run, commit = board.provenance, _full_commit(board)
     names = " and ".join(facts.title for facts in board.testbeds)
-    told = (f"leaderboard of {names}", f"measured {_days(board)}", f"commit {commit}" if commit else "")
+    when = f"measured {_days(board)}" if board.measured[0] else ""
+    told = (f"leaderboard of {names}" if names else "", when, f"commit {commit}" if commit else "")
     note = ", ".join(part for part in told if part)
     version = (run.get("packages") or {}).get("solidmark")
     fields = {
@@ -310,7 +311,7 @@ def bibtex(board: Leaderboard) -> str:
         "author": "{{The solidmark developers}}",
         "version": f"{{{version}}}" if version else "",
         "year": f"{{{board.measured[1][:4]}}}" if board.measured[1] else "",
-        "note": f"{{{note.translate(_PLAIN)}}}",
+        "note": f"{{{note.translate(_PLAIN)}}}" if note else "",
     }
     lines = ",\n".join(f"  {name} = {value}" for name, value in fields.items() if value)
     return f"@software{{solidmark,\n{lines}\n}}\n{PAPER}"
