@@ -107,6 +107,15 @@ def test_a_failure_is_believed_for_ten_minutes_and_a_success_for_ever(tmp_path, 
     assert trial._noted(note) == known
 
 
+@pytest.mark.parametrize(("age", "known"), [(trial.FRESH - 1, {"a": "b"}), (trial.FRESH, None)])
+def test_a_failure_is_old_at_exactly_ten_minutes(tmp_path, monkeypatch, age, known):
+    note = tmp_path / "note.json"
+    note.write_text('{"a": "b"}')
+    os.utime(note, (1000.0, 1000.0))
+    monkeypatch.setattr(trial, "time", SimpleNamespace(time=lambda: 1000.0 + age))
+    assert trial._noted(note) == known
+
+
 def test_without_a_cache_nothing_is_noted_and_nothing_fails(tmp_path):
     (tmp_path / "file").write_text("")
     trial._write(tmp_path / "file" / "note.json", {})
