@@ -3,7 +3,7 @@
 python design/pipelines.py solvers     stock pipelines and our sampler, at equal steps, on latent-digits
 python design/pipelines.py noise       one noise an image for known cells against a new one at each step
 python design/pipelines.py renewals    how often known cells are encoded anew
-python design/pipelines.py batches     what an image costs, and what is found, one at a time and many at once
+python design/pipelines.py batches [TESTBED SEED]  what an image costs, and what is found, one at a time and many at once
 """
 
 from __future__ import annotations
@@ -217,11 +217,11 @@ def renewals() -> None:
         show(f"our sampler | {every}", [w.own(replace(w.solvers["ddim"], reencode=every)) for w in worlds])
 
 
-def batches() -> None:
+def batches(testbed: str = "latent-digits", seed: str = "0") -> None:
     """Processor seconds an image, beside those of one at a time in the same round, M, and how far answers differ."""
-    world = World.of("latent-digits", SEEDS[0])
+    world = World.of(testbed, int(seed))
     asked, pipe, mark = world.asked, world.model.pipeline(), world.split.mark
-    given = {"steps": STEPS, "guidance": 3.0, "every": 4, "seed": world.split.seed, "ids": asked.ids}
+    given: dict[str, Any] = {"steps": STEPS, "guidance": 3.0, "every": 4, "seed": world.split.seed, "ids": asked.ids}
     costs: dict[int, list[float]] = {batch: [] for batch in BATCHES}
     answers: dict[int, Tensor] = {}
     for batch in BATCHES * 3:
@@ -236,4 +236,4 @@ def batches() -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    {"solvers": solvers, "noise": noise, "renewals": renewals, "batches": batches}[sys.argv[1]]()
+    {"solvers": solvers, "noise": noise, "renewals": renewals, "batches": batches}[sys.argv[1]](*sys.argv[2:])
