@@ -1,22 +1,27 @@
 """Small rules that no other test reaches: what a failed row says, orders, last steps, letters, and what is flushed."""
 
 import os
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from curve_samples import curve
 from record_samples import case, failed, of_testbed
+from solidmark.reports.families import Part
 from yardstick_samples import world
 
 from solidmark.collection import draws
 from solidmark.errors import InvalidValue, _escaped
-from solidmark.leaderboard import build_leaderboard
+from solidmark.leaderboard import build_leaderboard, yardsticks
 from solidmark.leaderboard.curves import frontier
 from solidmark.leaderboard.ranking import ranking
 from solidmark.metrics import patches
+from solidmark.metrics.copy_metrics import feature_distances, rank_correlation
 from solidmark.models.schedule import Schedule, ScheduleConfig
 from solidmark.records import Writer
+from solidmark.runner.ending import Ending
 
 ABSENT = ("utility", "content", "space", "pipeline", "denoising_loss")
 
@@ -86,3 +91,39 @@ def test_a_record_is_on_the_disk_before_the_case_goes_on(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "fsync", flushed.append)
     Writer(tmp_path).write(case())
     assert len(flushed) == 1
+
+
+def test_the_end_of_a_run_is_told_to_the_step_that_it_runs_in(monkeypatch, tmp_path):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    Writer(tmp_path / "run").write(case())
+    assert Ending.of(tmp_path / "run").faults == []
+    assert (tmp_path / "summary").read_text().startswith("### digits: ")
+
+
+def test_seeds_in_common_are_those_of_every_curve_and_without_any_nothing_is_below():
+    early, late = (SimpleNamespace(seeds=seeds) for seeds in ((0, 1), (1, 2)))
+    assert yardsticks._common([early, late]) == yardsticks._common([early, early, late]) == (1,)
+    one, other = curve("one", seeds=2), replace(curve("other", seeds=2), seeds=(7, 8))
+    assert yardsticks._below_in_both(one, one, one, other) is None
+
+
+def test_pictures_outside_their_range_have_no_distance_of_features():
+    good, bad = np.full((2, 1, 4, 4), 0.5), np.full((2, 1, 4, 4), 1.5)
+    for pair in ((good, bad), (bad, good)):
+        with pytest.raises(InvalidValue, match=r"pixels outside \[0, 1\] or NaN"):
+            feature_distances(*pair, lambda images: images.reshape(len(images), -1))
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [(np.ones((4, 1)), r"shape \(4, 1\)"), (np.ones(3), r"shape \(3,\)"), (np.array([0, np.nan, 1, 2]), "NaN")],
+)
+def test_numbers_that_cannot_be_ranked_are_told_by_their_shape_or_by_what_is_in_them(values, found):
+    with pytest.raises(InvalidValue, match=found):
+        rank_correlation(values, values)
+
+
+def test_queries_that_cannot_be_asked_are_told_in_one_order():
+    rows = [SimpleNamespace(not_applicable={f"query {n}": "no caption"}) for n in (3, 1, 8, 2, 9, 5, 7, 4, 6)]
+    told = Part.not_applicable.fget(SimpleNamespace(rows=rows))
+    assert told == [(f"query {n}", "no caption") for n in range(1, 10)]
