@@ -1,6 +1,7 @@
 """Small rules that no other test reaches: what a failed row says, orders, last steps, letters, and what is flushed."""
 
 import os
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,9 +10,12 @@ import pytest
 import torch
 from curve_samples import curve
 from record_samples import case, failed, of_testbed
+from solidmark.mitigations._frozen_encoder import FrozenEncoderTrainer
 from solidmark.reports.families import Part
 from yardstick_samples import world
 
+from solidmark import plugins
+from solidmark.api import Recipe
 from solidmark.collection import draws
 from solidmark.errors import InvalidValue, _escaped
 from solidmark.leaderboard import build_leaderboard, yardsticks
@@ -127,3 +131,24 @@ def test_queries_that_cannot_be_asked_are_told_in_one_order():
     rows = [SimpleNamespace(not_applicable={f"query {n}": "no caption"}) for n in (3, 1, 8, 2, 9, 5, 7, 4, 6)]
     told = Part.not_applicable.fget(SimpleNamespace(rows=rows))
     assert told == [(f"query {n}", "no caption") for n in range(1, 10)]
+
+
+def test_an_encoder_is_frozen_after_what_lies_inside_was_prepared():
+    text, before = torch.nn.Linear(1, 1), []
+    inner = SimpleNamespace(prepare=lambda: before.append(text.weight.requires_grad))
+    FrozenEncoderTrainer.prepare(SimpleNamespace(inner=inner, model=SimpleNamespace(text=text)))
+    assert (before, text.weight.requires_grad, text.bias.requires_grad) == ([True], False, False)
+
+
+def test_a_recipe_has_the_stated_defaults():
+    recipe = Recipe()
+    assert (recipe.train_steps, recipe.batch, recipe.learning_rate, recipe.betas) == (600, 32, 3e-3, (0.9, 0.98))
+    assert (recipe.weight_decay, recipe.warmup_fraction, recipe.final_lr_fraction) == (0.01, 0.1, 0.01)
+    assert (recipe.ema_decay, recipe.caption_dropout, recipe.timestep_power) == (0.95, 0.1, 0.5)
+
+
+def test_a_module_of_a_file_can_be_found_by_its_name(tmp_path):
+    source = "from solidmark.mitigations.gni import NoisyEmbeddings\n\n\nclass Own(NoisyEmbeddings):\n    pass\n"
+    (tmp_path / "mine.py").write_text(source)
+    made = plugins.compose(f"{tmp_path / 'mine.py'}:Own").parts[0].mitigation
+    assert sys.modules[type(made).__module__].Own is type(made)
