@@ -10,22 +10,26 @@ import pytest
 import torch
 from curve_samples import curve
 from record_samples import case, failed, of_testbed
+from solidmark.fixtures.digits import QuickDigits
 from solidmark.mitigations._frozen_encoder import FrozenEncoderTrainer
 from solidmark.reports.families import Part
 from yardstick_samples import world
 
-from solidmark import plugins
+from solidmark import Needs, plugins
 from solidmark.api import Recipe
 from solidmark.collection import draws
 from solidmark.errors import InvalidValue, _escaped
-from solidmark.leaderboard import build_leaderboard, yardsticks
+from solidmark.leaderboard import build_leaderboard, differences, yardsticks
 from solidmark.leaderboard.curves import frontier
+from solidmark.leaderboard.incidents import incidents
 from solidmark.leaderboard.ranking import ranking
+from solidmark.measurement import blind
 from solidmark.metrics import patches
 from solidmark.metrics.copy_metrics import feature_distances, rank_correlation
 from solidmark.models.schedule import Schedule, ScheduleConfig
 from solidmark.records import Writer
 from solidmark.runner.ending import Ending
+from solidmark.schema.numbers import Share
 
 ABSENT = ("utility", "content", "space", "pipeline", "denoising_loss")
 
@@ -152,3 +156,39 @@ def test_a_module_of_a_file_can_be_found_by_its_name(tmp_path):
     (tmp_path / "mine.py").write_text(source)
     made = plugins.compose(f"{tmp_path / 'mine.py'}:Own").parts[0].mitigation
     assert sys.modules[type(made).__module__].Own is type(made)
+
+
+def test_an_incident_names_its_testbed_and_its_mitigation_where_they_are_known():
+    (told,) = incidents([failed("bad", reason="no room")])
+    assert (told.testbed, told.mitigation.partition("(")[0], told.reason) == (failed("bad")["testbed"], "bad", "no room")
+    (bare,) = incidents([{"event": "crash", "slug": "a", "status": "crash", "reason": "killed"}])
+    assert (bare.testbed, bare.mitigation) == ("", "")
+
+
+def test_accuracies_are_compared_over_the_seeds_that_have_it_on_both_sides(monkeypatch):
+    before, after = ({0: 0.9, 1: 0.8, 2: 0.7, 3: 0.6}, {1: 0.5, 2: None, 3: 0.4, 4: 0.3})
+    rows = [SimpleNamespace(utility=SimpleNamespace(accuracy=1), each=each) for each in (before, after)]
+    axes = [SimpleNamespace(of=lambda value: value), SimpleNamespace(of=lambda value: 7.0)]
+    monkeypatch.setattr(differences, "AXES", axes)
+    monkeypatch.setattr(differences, "_attempt", lambda row, seed: row.each.get(seed))
+    monkeypatch.setattr(differences, "_over_seeds", lambda *given: given)
+    _, _, one, other, seeds = differences._accuracy(*rows, range(5))
+    assert (one, other, seeds) == (before, {1: 0.5, 3: 0.4, 4: 0.3}, [1, 3])
+
+
+def test_accuracies_of_few_seeds_are_compared_as_shares_of_all_pictures(monkeypatch):
+    rows = [
+        SimpleNamespace(utility=SimpleNamespace(accuracy=Share(count, of, 0, 1, 0.1))) for count, of in ((30, 60), (12, 60))
+    ]
+    monkeypatch.setattr(differences, "_difference", lambda *given: given)
+    _, _, levels, estimate, _ = differences._accuracy(*rows, [0])
+    assert levels == (0.5, 0.2)
+    assert estimate.value == pytest.approx(-0.3, abs=0.02)
+
+
+def test_a_blind_split_has_as_many_planted_keys_as_there_are_images_and_cells():
+    testbed = QuickDigits()
+    planted, true = blind.blind(testbed, 0, Needs.NOTHING).split, testbed.split(0)
+    assert planted.trained_keys.shape == true.trained_keys.shape == (64, 8)
+    assert planted.held_out_keys.shape == true.held_out_keys.shape
+    assert not torch.equal(planted.trained_keys, true.trained_keys)
