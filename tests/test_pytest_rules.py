@@ -67,10 +67,12 @@ def refuse(*_):
     raise InvalidValue("store", "nowhere", "a folder", "Make one.")
 
 
-def test_a_plan_that_a_broken_plugin_prevents_is_not_written():
-    given = config(SimpleNamespace(write_plan=refuse))
+def test_a_plan_that_a_broken_plugin_prevents_does_not_end_the_run():
+    asked = []
+    given = config(SimpleNamespace(write_plan=lambda planned: asked.append(planned) or refuse()))
     given.stash[room.ANY_CASE] = True
-    room.pytest_collection_finish(SimpleNamespace(config=given, items=[]))
+    room.pytest_collection_finish(SimpleNamespace(config=given, items=[item(case("a"))]))
+    assert asked == [["a"]]  # and what it raised came no further: collection has told it
 
 
 def test_what_was_collected_is_told_with_what_it_will_take(monkeypatch):
