@@ -2,6 +2,7 @@
 
     python design/stable_diffusion_full.py folder F     # pipeline, images and settings; trains a small autoencoder
     pytest benchmark/ --testbed F/full.toml --mitigation none --queries outpaint
+    python design/stable_diffusion_full.py batches F    # its stock pipeline, asked one image at a time and many at once
     python design/stable_diffusion_full.py speed F      # images a second of the suite's training and of a bare loop
 
 `--tiny` makes all parts small enough for a CPU. Weights are random: the network has 865.9 million, the text encoder two
@@ -30,11 +31,17 @@ from torch.nn import functional as F
 
 from solidmark import plugins, training
 from solidmark.marks import Border, paint, read
+from solidmark.measurement import weights
+from solidmark.measurement.case import Case, Workspace
+from solidmark.metrics import scores
 from solidmark.mitigation.composition import Composition
 from solidmark.mitigation.run import TrainingSet
 from solidmark.models import LatentNetwork, build
 from solidmark.models.latent import build_autoencoder, build_pipeline, build_text
+from solidmark.pipelines import ask
+from solidmark.queries.outpaint import Outpaint
 from solidmark.seeds import torch_rng
+from solidmark.store import Store, default_root
 from solidmark.testbed import Testbed
 
 COUNT = 400
@@ -211,14 +218,41 @@ def speed(folder: Path, tiny: bool, turns: int) -> None:
     print(json.dumps({"device": _name(device), "images_a_second": shown, "share": round(share, 3), "peak_gib": peaks}))
 
 
+def batches(folder: Path) -> None:
+    """Print seconds an image of the trained model's stock pipeline, in half precision, and M, by batch; then their ratio."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    name, testbed = plugins.testbed(str(folder / "full.toml"))
+    case = Case(name, testbed, Composition(), 0, (("outpaint", Outpaint()),))
+    pipe: Any = weights.train_or_load(case, Workspace(Store(default_root()), device))[0].pipeline()
+    pipe.to(device, torch.bfloat16 if device == "cuda" else torch.float32)
+    split, costs = testbed.split(0), {}
+    asked, keys = split.trained, split.trained_keys.double().numpy()
+    for batch in (len(asked), 1, len(asked)):  # the first turn warms up
+        answers = ask(
+            pipe,
+            split.mark.canvas(asked.images),
+            split.mark,
+            asked.captions,
+            steps=20,
+            guidance=3.0,
+            batch=batch,
+            seed=split.seed,
+            ids=asked.ids,
+        )
+        costs[batch] = answers.seconds / len(asked)
+        m = scores.memorization(read(split.mark, answers.images).double().numpy(), keys).value
+        print(json.dumps({"batch": batch, "seconds_an_image": round(costs[batch], 4), "m": round(m, 4)}), flush=True)
+    print(json.dumps({"device": _name(device), "times_faster": round(costs[1] / costs[len(asked)], 1)}))
+
+
 def _name(device: str) -> str:
     return torch.cuda.get_device_name() if device == "cuda" else "cpu"
 
 
 def main() -> None:
-    """Folder or speed."""
+    """The folder, or one of both measurements."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("folder", "speed"))
+    parser.add_argument("what", choices=("folder", "batches", "speed"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long the autoencoder learns")
@@ -227,6 +261,8 @@ def main() -> None:
     if chosen.what == "folder":
         chosen.folder.mkdir(parents=True, exist_ok=True)
         write_folder(chosen.folder, chosen.tiny, chosen.seconds)
+    elif chosen.what == "batches":
+        batches(chosen.folder)
     else:
         speed(chosen.folder, chosen.tiny, chosen.turns)
 
