@@ -48,6 +48,7 @@ class TrainingRepeatedWords(TrainingInsertion):
 
     reference = RepeatedWords.reference
     stream = "solidmark.mitigations.cwr.TrainingRepeatedWords"
+    form_of = "cwr"
 
     def _lengthen(self, words: list[str], rng: torch.Generator, fits: Fits) -> str:
         """The caption with more words."""

@@ -100,6 +100,7 @@ class TrainingNoisyEmbeddings(Mitigation):
     stage = Stage.TRAINING
     reference = NoisyEmbeddings.reference
     stream = "solidmark.mitigations.gni.TrainingNoisyEmbeddings"
+    form_of = "gni"
 
     def __post_init__(self) -> None:
         self.expect(0 <= self.scale < float("inf"), "scale", "a finite number of at least 0")

@@ -27,6 +27,7 @@ class RedistributedEnsemble(IterativeEnsembleTraining):
     moved: float = 0.25
 
     fidelity = "unverified"
+    form_of = "iet"
     stream = "solidmark.mitigations.iet_plus.RedistributedEnsemble"
     reference = "Redistribute Ensemble Training for Mitigating Memorization in Diffusion Models, arXiv 2502.09434"
     claims = (Claim("Redistribution takes away more than the ensemble alone.", "difference", below=0.0, against="iet"),)

@@ -37,6 +37,7 @@ class NearAccessFree(Mitigation):
 
     needs = Needs.HALVES
     fidelity = "unverified"
+    costly = True
     stream = "solidmark.mitigations.near_access.NearAccessFree"
     reference = "On Provable Copyright Protection for Generative Models, arXiv 2302.10870"
     claims = (Claim("It does not generate the protected images that either model alone generates.", below=0.1,

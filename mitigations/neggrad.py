@@ -66,6 +66,7 @@ class NegGradPlus(Mitigation):
     needs = Needs.FORGET
     reference = "Towards Unbounded Machine Unlearning, arXiv 2302.09880"
     stream = "solidmark.mitigations.neggrad.NegGradPlus"
+    form_of = "neggrad"
     claims = (
         "It costs the retained less than ascent alone.",
         Claim("It forgets more than fine-tuning.", "difference", below=0.0, against="finetune"),

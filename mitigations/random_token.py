@@ -54,6 +54,7 @@ class TrainingRandomTokens(TrainingInsertion):
 
     reference = RandomTokens.reference
     stream = "solidmark.mitigations.random_token.TrainingRandomTokens"
+    form_of = "random-token"
 
     def _lengthen(self, words: list[str], rng: torch.Generator, fits: Fits) -> str:
         """The caption with more words."""

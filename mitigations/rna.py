@@ -70,6 +70,7 @@ class TrainingRandomNumbers(TrainingInsertion):
     reference = RandomNumbers.reference
     claims: ClassVar[tuple[str | Claim, ...]] = (Claim("At training it reduces replication.", below=0.9, origin=FINE_TUNED),)
     stream = "solidmark.mitigations.rna.TrainingRandomNumbers"
+    form_of = "rna"
 
     def _lengthen(self, words: list[str], rng: torch.Generator, fits: Fits) -> str:
         """The caption with more words."""

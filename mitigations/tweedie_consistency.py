@@ -37,6 +37,7 @@ class TweedieConsistency(Mitigation):
     weight: float = 1.0
 
     fidelity = "B"
+    costly = True
     stream = "solidmark.mitigations.tweedie_consistency.TweedieConsistency"
     reference = (
         "Consistent Diffusion Meets Tweedie: Training Exact Ambient Diffusion Models with Noisy Data, arXiv 2404.10177"

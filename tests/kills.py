@@ -43,7 +43,7 @@ def main() -> int:
     while done < options.kills:
         number += 1
         run = Run(work, f"run{number}", options)
-        done += run.disturbed(options.kills - done, options.every or length / 3)
+        done += run.disturbed(options.kills - done, options.every or length / 3, truth)
         if run.content() != truth:
             print(f"{run.folder}: its records differ; exit codes {run.codes}")
             return 1
@@ -157,13 +157,16 @@ class Run:
         while fate == "end" and any(Path(f"/proc/{pid}").exists() for pid in workers):
             time.sleep(0.05)
 
-    def disturbed(self, kills: int, mean: float) -> int:
-        """Sessions with at most so many kills, then sessions until the run is complete; how many kills there were."""
+    def disturbed(self, kills: int, mean: float, truth: object) -> int:
+        """Sessions with at most so many kills, then sessions until the run is complete; how many kills there were.
+
+        A run with rows that fail never ends with 0: it is complete once it has what the undisturbed one has.
+        """
         self.killed, left = 0, 20
         while self.killed < kills and len(self.codes) < 200 and not (self.codes and self.codes[-1] == 0):
             count = min(random.choice((1, 2, 3)), kills - self.killed)
             self.codes.append(self.session(tuple(mean * 3 * random.random() ** 2 for _ in range(count))))
-        while self.codes[-1:] != [0] and left:
+        while self.codes[-1:] != [0] and left and self.content() != truth:
             self.codes.append(self.session(()))
             left -= 1
         return self.killed

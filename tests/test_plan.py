@@ -30,21 +30,22 @@ CONTROLS = set(
     "network-width random-pruning retrain weight-decay weight-noise".split()
 )
 FORMS = set(
-    "amg-features dynamic-transition guard-attention lora-everywhere nemo-permanent opposite-guidance-dynamic sail-code "
-    "selective-dampening-denoiser".split()
+    "amg-features cwr-training dynamic-transition gni-training guard-attention iet-plus lora-everywhere "
+    "nemo-permanent neggrad-plus opposite-guidance-dynamic random-token-training rna-training sail-code selective-dampening-denoiser".split()
 )
+COSTLY = {"near-access", "tweedie-consistency"}
 
 
 @pytest.mark.parametrize(
     ("options", "missing"),
     [
-        ({}, {"dp-sgd"} | CONTROLS | FORMS),
-        ({"testbeds": ("digits-private",)}, CONTROLS | FORMS),
+        ({}, {"dp-sgd"} | CONTROLS | FORMS | COSTLY),
+        ({"testbeds": ("digits-private",)}, CONTROLS | FORMS | COSTLY),
         ({"mitigations": ("dp-sgd", "ema")}, set()),
         ({"profile": "standard", "seeds": "0"}, set()),
     ],
 )
-def test_quick_leaves_out_controls_other_forms_and_families_of_other_testbeds_unless_they_are_named(options, missing):
+def test_quick_leaves_out_what_a_first_look_can_do_without_unless_it_is_named(options, missing):
     assert {case.family for case in plan.every(Options(**options)) if case.left_out} == missing
 
 

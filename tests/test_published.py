@@ -35,10 +35,11 @@ def described(family: str) -> list[str]:
     kinds = [word for word in ("control", "reference_curve") if getattr(whole, word)]
     letter = [f"fidelity {whole.fidelity}"] if whole.fidelity else []
     forms = [f"form of {mitigation.form_of}"] if mitigation.form_of else []
+    dear = ["costly"] if mitigation.costly else []
     suited = [f"suited to {' and '.join(mitigation.suited)}"] if mitigation.suited else []
     needs = [f"needs {need}" for need in whole.needs.names()]
     return [
-        f"{family}: {', '.join([whole.stage, *letter, *kinds, *forms, *suited, *needs])}",
+        f"{family}: {', '.join([whole.stage, *letter, *kinds, *forms, *dear, *suited, *needs])}",
         f"  default {_pairs(part.parameters)}",
         *(f"  setting {_pairs(one.parameters)}" for one in sweep),
         *(f"  {_told(claim)}" for claim in mitigation.claims),

@@ -243,7 +243,7 @@ def class_fault(kind: Any) -> str | None:
         return f"{kind.__name__} has fields {', '.join(declared)} but no @dataclass(frozen=True) above it"
     if kind.parameters is not Mitigation.parameters:
         return f"{kind.__name__} overrides parameters(), by which records know it; give the method another name"
-    words, booleans = ("reference", "stream", "form_of"), ("control", "reference_curve")
+    words, booleans = ("reference", "stream", "form_of"), ("control", "reference_curve", "costly")
     expected = {"needs": Needs, "suited": tuple, **dict.fromkeys(words, str), **dict.fromkeys(booleans, bool)}
     wrong = [
         f"{name} = {getattr(kind, name)!r}" for name, type_ in expected.items() if not isinstance(getattr(kind, name), type_)
@@ -251,7 +251,7 @@ def class_fault(kind: Any) -> str | None:
     if wrong:
         return (
             f"{kind.__name__} has {', '.join(wrong)}; expected needs of Needs, a reference and a stream in words, "
-            "control and reference_curve True or False, suited a tuple of names of testbeds"
+            "control, reference_curve and costly True or False, suited a tuple of names of testbeds"
         )
     if not (isinstance(kind.claims, tuple) and all(isinstance(claim, str | Claim) for claim in kind.claims)):
         return f"{kind.__name__} has claims of {type(kind.claims).__name__}; expected a tuple of Claim or sentences"

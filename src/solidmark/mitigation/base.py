@@ -69,8 +69,9 @@ class Mitigation:
       be read. The docstring says which part. A control is nobody's method, and records have no letter for it.
     - `suited` names the testbeds whose training suits the method, where others leave it nothing to show. On another one the
       quick profile leaves it out, unless the user names it.
-    - `form_of` names the family of which this is another form, such as its released code or a stage more. The quick profile
-      measures one form of a method.
+    - `form_of` names the family of which this is another form, such as its released code, a stage more, or the same at
+      training. The quick profile measures one form of a method.
+    - `costly` marks a method of which a row costs more than two trainings of its testbed. The quick profile leaves it out.
     - `stream` names the random streams of the class. By default the name of the class does. A class that is renamed
       states its old name, and then draws as before.
 
@@ -86,6 +87,7 @@ class Mitigation:
     fidelity: ClassVar[str] = "A"
     suited: ClassVar[tuple[str, ...]] = ()
     form_of: ClassVar[str] = ""
+    costly: ClassVar[bool] = False
     stream: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:

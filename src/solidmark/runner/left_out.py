@@ -12,6 +12,7 @@ from ..schema.run import LEFT_OUT
 
 CONTROL = "controls, which are not judged"
 """Why controls are left out; reference curves stay, which the others are compared with."""
+COSTLY = "rows that cost more than two trainings each"
 FORM = "other forms of a family that is measured"
 
 
@@ -23,6 +24,8 @@ def reason(made: Composition, testbed: str) -> str | None:
         return f"at home on {', '.join(dict.fromkeys(elsewhere))}"
     if made.control and not made.reference_curve:
         return CONTROL
+    if any(part.mitigation.costly for part in made.parts):
+        return COSTLY
     return FORM if any(part.mitigation.form_of for part in made.parts) else None
 
 
