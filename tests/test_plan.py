@@ -31,7 +31,8 @@ CONTROLS = set(
 )
 FORMS = set(
     "amg-features cwr-training dynamic-transition gni-training guard-attention iet-plus lora-everywhere "
-    "nemo-permanent neggrad-plus opposite-guidance-dynamic random-token-training rna-training sail-code selective-dampening-denoiser".split()
+    "nemo-permanent neggrad-plus opposite-guidance-dynamic random-token-training rna-training sail-code "
+    "selective-dampening-denoiser".split()
 )
 COSTLY = {"near-access", "tweedie-consistency"}
 
