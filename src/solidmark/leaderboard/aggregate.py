@@ -56,12 +56,14 @@ def mean(values: Sequence[float], errors: Sequence[float], freedom: float) -> Es
     `errors` are those within the trainings, `freedom` the sum of their degrees of freedom.
     """
     count, value = len(values), float(np.mean(values))
-    within = t_interval(value, float(np.sqrt(np.sum(np.square(errors))) / count), freedom)
+    error_within = float(np.sqrt(np.sum(np.square(errors))) / count)
+    within = t_interval(value, error_within, freedom)
     if count == 1:
         return within
-    between = t_interval(value, float(np.std(values, ddof=1) / np.sqrt(count)), count - 1)
+    error_between = float(np.std(values, ddof=1) / np.sqrt(count))
+    between = t_interval(value, error_between, count - 1)
     wider = max(within, between, key=lambda estimate: estimate.limits[1])
-    return replace(wider, error=max(within.error or 0.0, between.error or 0.0))
+    return replace(wider, error=max(error_within, error_between))
 
 
 def number(blocks: Sequence[IntervalBlock], images: Sequence[int]) -> Estimate:

@@ -169,7 +169,7 @@ def _curve(members: Sequence[Row], baseline: Row | None, axis: Axis, measure: Me
     if why := _unusable(baseline, baseline, axis, measure):
         return replace(empty, reason=f"the baseline: {why}")
     complete, seeds, left_out = _complete(members, baseline, axis, measure)
-    if not complete or not seeds:
+    if not seeds:
         return replace(empty, left_out=left_out, reason="; ".join(dict.fromkeys(left_out.values())) or "no seed in common")
     utility = axis.over(baseline, seeds)
     points = tuple(_point(row, seeds, utility, axis, measure) for row in (baseline, *complete))

@@ -128,12 +128,13 @@ def _with_verdict(excess: Excess, p: float | None, comparisons: int) -> Excess:
 
 def judge(estimate: Estimate, p: float | None) -> tuple[CurveVerdict, str]:
     """What an excess says, and why; `p` is adjusted for all comparisons."""
-    if estimate.low is None or estimate.high is None or p is None:
+    if p is None:  # as there is no interval
         count = f"{estimate.count} seed{'' if estimate.count == 1 else 's'}"
         return CurveVerdict.UNDECIDED, f"{count}: an interval over seeds needs {FEWEST}"
-    if estimate.low >= -EQUAL and estimate.high <= EQUAL:
+    low, high = estimate.limits
+    if low >= -EQUAL and high <= EQUAL:
         return CurveVerdict.EQUAL, f"within ±{EQUAL:g}"
-    if estimate.low <= 0 <= estimate.high:
+    if low <= 0 <= high:
         return CurveVerdict.UNDECIDED, "its interval holds 0"
     if p > LEVEL:
         return CurveVerdict.UNDECIDED, "not significant among so many comparisons"

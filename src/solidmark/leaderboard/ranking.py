@@ -121,8 +121,7 @@ def _clear(ordered: Sequence[tuple[Curve, Estimate]]) -> list[tuple[int, int]]:
     pairs = []
     for (a, (less, low)), (b, (more, high)) in combinations(enumerate(ordered), 2):
         seeds = tuple(seed for seed in less.seeds if seed in more.seeds)
-        known = low.high is not None and high.low is not None and len(seeds) >= FEWEST
-        if known and low.limits[1] < high.limits[0]:
+        if len(seeds) >= FEWEST and low.limits[1] < high.limits[0]:
             moved = _moved(less, seeds, 1), _moved(more, seeds, -1)
             pairs += [(a, b)] if _p_of_losses(*moved, len(seeds)) <= LEVEL else []
     return pairs
@@ -136,8 +135,7 @@ def _apart(curves: Sequence[Curve]) -> tuple[list[tuple[int, int]], int]:
     raw: dict[tuple[int, int], float] = {}
     for a, b in pairs:
         difference = _difference(curves[a], curves[b], whole)
-        p = p_value(difference) if difference is not None else None
-        if difference is None or p is None:
+        if difference is None or (p := p_value(difference)) is None:
             continue
         less, more = (a, b) if difference.value < 0 else (b, a)
         seeds = tuple(seed for seed in curves[a].seeds if seed in curves[b].seeds)
