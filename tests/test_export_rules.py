@@ -48,7 +48,7 @@ def test_each_picture_is_written_once_with_its_keys_and_listed_in_the_table_of_i
     painted = [np.array(Image.open(folders[row.split] / row.marked)) for row in (first, second, held)]
     inside = [np.full((4, 6) if channels == 1 else (4, 6, 3), gray, np.uint8) for gray in (64, 191, 128)]
     for row, picture, inner, (upper, lower) in zip(
-        (first, second, held), painted, inside, keys[[0, 1]].tolist() + [[0.6, 0.8]]
+        (first, second, held), painted, inside, [*keys[[0, 1]].tolist(), [0.6, 0.8]]
     ):
         source = hashlib.sha256(inner.tobytes()).hexdigest()
         marked = hashlib.sha256((folders[row.split] / row.marked).read_bytes()).hexdigest()

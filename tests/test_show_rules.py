@@ -1,4 +1,4 @@
-"""What `solidmark show` and `compare` say of stated rows and verdicts: orders, words, numbers of one side that is missing."""
+"""What `solidmark show` and `compare` say of stated rows and verdicts: orders, words, what is missing."""
 
 from dataclasses import replace
 from types import SimpleNamespace
