@@ -1,0 +1,141 @@
+"""From folders of runs to pages, by small cases: what is written where, which faults are told, what a board gets to know."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from record_samples import case, crash
+
+from solidmark import plugins
+from solidmark.errors import DamagedFile, InvalidValue, PluginFault
+from solidmark.leaderboard import render
+from solidmark.leaderboard.detected import Detected, detected
+from solidmark.records import Reading
+from solidmark.schema.numbers import Estimate
+
+
+def plugin(name):
+    return SimpleNamespace(name=name, origin=f"origin of {name}")
+
+
+@pytest.fixture
+def pages(monkeypatch):
+    """Three reports: one that works, one that raises, one that cannot be loaded."""
+    made = {"good": lambda board, runs: f"{board} {runs}", "bad": lambda board, runs: 1 / 0}
+    made["lost"] = plugins.Broken("lost", "there", "no module")
+    found = {plugins.REPORTS: [plugin("bad"), plugin("good"), plugin("lost")]}
+    monkeypatch.setattr(render.plugins, "discover", found.get)
+    monkeypatch.setattr(render.plugins, "load", lambda one: made[one.name])
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_page_that_fails_keeps_no_other_from_being_written(tmp_path, monkeypatch, pages, named):
+    notes = ["NOT COMPARED: b", "a note"]
+    reading = Reading(["record"], notes, ["damage"])
+    runs, into = [tmp_path / "a", tmp_path / "b"], tmp_path / "into" if named else None
+    monkeypatch.setattr(render, "read_runs", lambda given: reading if given is runs else None)
+    monkeypatch.setattr(render, "_board", lambda given, first: f"board of {first.name}" if given is reading else None)
+    found = render.render(runs, into)
+    path = (into or runs[0]) / "leaderboard.good"
+    assert path.read_text() == f"board of a {runs}"
+    assert (found.board, found.written, found.damaged, found.records) == ("board of a", [path], ["damage"], ["record"])
+    assert found.apart == ["NOT COMPARED: b"]
+    assert found.faults == [
+        "page not written: report bad: found ZeroDivisionError: division by zero; expected a page. See origin of bad.",
+        "page not written: report lost: found TypeError: no module; expected a page. See origin of lost.",
+    ]
+    assert render.load_leaderboard(runs) == "board of a"
+
+
+def test_a_fault_of_a_report_has_its_cause(pages):
+    with pytest.raises(PluginFault) as raised:
+        render._run_renderer(plugin("bad"), None, [])
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    assert render._run_renderer(plugin("good"), 1, 2) == "1 2"
+
+
+def test_records_and_notes_of_all_runs_come_in_their_order_with_what_each_case_noted(monkeypatch):
+    noted = {"provenance": {"notes": ["noted once", "noted twice"]}}
+    each = {
+        "a": Reading([case(**noted), {**crash("x"), **noted}], ["note of a"], ["records/x"]),
+        "b": Reading(
+            [case(testbed="other", provenance=None), {**case(), "event": "testbed", "testbed": "digits"}], [], ["y"]
+        ),
+        "c": Reading([case(testbed="digits", provenance={})], ["note of c"], []),
+    }
+    monkeypatch.setattr(render, "read", lambda run: each[run.name])
+    found = render.read_runs([Path("in/a"), Path("in/b"), Path("in/c")])
+    assert found.records == [record for reading in each.values() for record in reading.records]
+    assert found.damaged == ["set aside in in/a: records/x", "set aside in in/b: y"]
+    assert found.notes[:-1] == ["note of a", "noted once", "noted twice", "note of c"]
+    assert found.notes[-1].startswith("NOT COMPARED: b was measured on other, a on digits. Measure one of them with")
+
+
+def test_a_board_gets_its_notes_once_without_folders_and_the_provenance_of_the_first_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(render, "build_leaderboard", lambda *words: words)
+    (tmp_path / "run.json").write_text('{"profile": "quick"}')
+    damaged = [f"set aside in {tmp_path}: records/a.jsonl, line 1: found x", "set aside in here: y", "b"]
+    reading = Reading([1], ["a", "b", "a"], damaged)
+    records, notes, facts = render._board(reading, tmp_path)
+    assert (records, facts) == ([1], {"profile": "quick"})
+    assert notes == ["a", "b", "set aside: records/a.jsonl, line 1: found x", "set aside in here: y"]
+    assert (reading.notes, reading.damaged) == (["a", "b", "a"], damaged)
+    (tmp_path / "run.json").write_text("torn")
+    _, notes, facts = render._board(Reading([], [], []), tmp_path)
+    assert (facts, len(notes)) == ({}, 1)
+    assert notes[0].startswith("run.json: found ")
+
+
+def test_the_provenance_of_a_run_is_its_file_with_what_its_profile_left_out(tmp_path):
+    assert render.provenance(tmp_path) == {}
+    (tmp_path / "left_out.json").write_text('{"slow": ["x"]}')
+    assert render.provenance(tmp_path) == {"left_out": {"slow": ["x"]}}
+    (tmp_path / "run.json").write_text('{"profile": "quick"}')
+    assert render.provenance(tmp_path) == {"profile": "quick", "left_out": {"slow": ["x"]}}
+    for name, text in (("left_out.json", "torn"), ("run.json", "[1]")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DamagedFile, match=rf"^{name}: found .*expected a run's provenance\. Remove the file\."):
+            render.provenance(tmp_path)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(InvalidValue, match="no folder `records`"):
+        render.load_leaderboard([tmp_path])
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "a.jsonl").write_text(json.dumps(case(worker="a", pid=1)) + "\n")
+    assert [row.mitigation for row in render.load_leaderboard([tmp_path]).rows] == ["none"]
+
+
+# Detectors
+
+
+def asked(value, low=0.5, high=1.0, evaluations=2.0, captions=64):
+    return {"auroc": {"value": value, "low": low, "high": high}, "evaluations": evaluations, "captions": captions}
+
+
+def test_detectors_have_the_mean_area_over_seeds_at_chance_a_half_and_the_fewest_captions():
+    first = {"weak": asked(0.5), "best": asked(0.9, 0.8, 0.95, 2.0, 64), "broken": {"auroc": None, "reason": "why"}}
+    second = {"best": asked(0.9, 0.7, 0.97, 5.0, 48), "broken": asked(0.99), "weak": asked(0.6), "more": asked(1.0)}
+    found = detected([{"detectors": first}, {"detectors": second}])
+    assert [*found] == ["best", "weak", "broken"]
+    assert found["best"] == Detected(Estimate(0.9, 0.75, 0.96, None, 0.5, 48), 3.5)
+    assert found["broken"] == Detected(None, None, "why")
+    assert [*detected([{"detectors": second}, {"detectors": first}])] == ["best", "weak", "broken"]
+    old = {"auroc": {"value": 0.7, "low": 0.6, "high": 0.8}}
+    assert detected([{"detectors": {"old": old}}])["old"] == Detected(Estimate(0.7, 0.6, 0.8, None, 0.5, 0), 0.0)
+    assert detected([{}]) == detected([{"detectors": None}, {"detectors": first}]) == {}
+
+
+def test_a_detector_without_a_number_in_one_seed_has_none_and_the_first_reason():
+    none = [{"auroc": None}, {"auroc": None, "reason": "first"}, {"auroc": None, "reason": "second"}]
+    for blocks, reason in (
+        ([asked(0.9), none[0]], "no number"),
+        ([asked(0.9), none[1], none[2]], "first"),
+        ([{**asked(0.9), "reason": "told of a number"}, none[2]], "second"),
+    ):
+        assert detected([{"detectors": {"d": block}} for block in blocks])["d"] == Detected(None, None, reason)
+    told = {**asked(0.9), "reason": "told of a number"}
+    assert detected([{"detectors": {"d": told}}])["d"].auroc.value == 0.9
+    worst = {"none": {"auroc": None}, "nothing": asked(0.0, 0.0, 0.1)}
+    assert [*detected([{"detectors": worst}])] == ["nothing", "none"]
