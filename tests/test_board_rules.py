@@ -384,7 +384,7 @@ def test_content_is_faint_where_it_certifies_half_of_what_keys_do(keys, certifie
 
 def judged(m, content):
     worst = SimpleNamespace(memorization=Estimate(m, m - 0.1, m + 0.1))
-    return SimpleNamespace(stage="training", worst=worst, lead=None, content=content)
+    return worst, content
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def judged(m, content):
 def test_content_outlives_the_keys_where_half_of_them_and_three_quarters_of_it_are_left(m, area, low, outlives):
     baseline = judged(0.8, SimpleNamespace(own=score(1.0, 0.9, 1.0), any=score(0.9, 0.8, 1.0)))
     left = judged(m, SimpleNamespace(own=score(area, low, 0.9), any=score(0.6, 0.5, 0.7)))
-    assert disagreement._outlives(left, baseline) is outlives
+    assert disagreement._outlives(*left, *baseline) is outlives
 
 
 # Hours, and rows by name

@@ -165,17 +165,6 @@ def test_an_incident_names_its_testbed_and_its_mitigation_where_they_are_known()
     assert (bare.testbed, bare.mitigation) == ("", "")
 
 
-def test_accuracies_are_compared_over_the_seeds_that_have_it_on_both_sides(monkeypatch):
-    before, after = ({0: 0.9, 1: 0.8, 2: 0.7, 3: 0.6}, {1: 0.5, 2: None, 3: 0.4, 4: 0.3})
-    rows = [SimpleNamespace(utility=SimpleNamespace(accuracy=1), each=each) for each in (before, after)]
-    axes = [SimpleNamespace(of=lambda value: value), SimpleNamespace(of=lambda value: 7.0)]
-    monkeypatch.setattr(differences, "AXES", axes)
-    monkeypatch.setattr(differences, "_attempt", lambda row, seed: row.each.get(seed))
-    monkeypatch.setattr(differences, "_over_seeds", lambda *given: given)
-    _, _, one, other, seeds = differences._accuracy(*rows, range(5))
-    assert (one, other, seeds) == (before, {1: 0.5, 3: 0.4, 4: 0.3}, [1, 3])
-
-
 def test_accuracies_of_few_seeds_are_compared_as_shares_of_all_pictures(monkeypatch):
     rows = [
         SimpleNamespace(utility=SimpleNamespace(accuracy=Share(count, of, 0, 1, 0.1))) for count, of in ((30, 60), (12, 60))

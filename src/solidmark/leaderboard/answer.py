@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from ..schema.row import Row
 from .excess import EQUAL, WIDEST, CurveVerdict
 from .matched import MatchedComparison
 from .paired import FEWEST
-from .placing import STANDING, Place, Role, hardest, places
+from .placing import STANDING, Place, Role, hardest, least, places
 from .yardsticks import JointVerdict
 
 
@@ -74,21 +75,15 @@ def _furthest(settings: Sequence[Shown]) -> Shown:
 
     Without any comparison the most useful one.
     """
-    compared = [one for one in settings if one.place.gap is not None]
+    compared = [(one.place.gap.value, one) for one in settings if one.place.gap is not None]
     if not compared:
         return max(settings, key=lambda one: one.place.kept or 0.0)
-    useful = [one for one in compared if (one.place.kept or 0.0) >= 1 - WIDEST]
-    best = max(useful or compared, key=_below)
+    useful = [(below, one) for below, one in compared if (one.place.kept or 0.0) >= 1 - WIDEST]
+    below, best = max(useful or compared, key=itemgetter(0))
     real = best.place.family is not None and best.place.family.verdict is CurveVerdict.REAL
-    return max(compared, key=_below) if real and _below(best) < EQUAL else best
-
-
-def _below(one: Shown) -> float:
-    return one.place.gap.value if one.place.gap is not None else 0.0
+    return max(compared, key=itemgetter(0))[1] if real and below < EQUAL else best
 
 
 def _by_verdict(found: JointVerdict) -> tuple[int, float]:
     """Real, equal, undecided, worse; inside, the largest excess by the worse yardstick first."""
-    estimates = [excess.estimate for excess in (found.keys, found.content) if excess is not None]
-    least = min((estimate.value if estimate is not None else -9.0 for estimate in estimates), default=-9.0)
-    return STANDING.index(found.verdict), -least
+    return STANDING.index(found.verdict), -least(found)

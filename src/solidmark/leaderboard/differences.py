@@ -21,8 +21,8 @@ from ..metrics.scores import memorization_difference, t_interval
 from ..schema.numbers import Estimate, Share
 from ..schema.row import Attempt, Row
 from .build import Leaderboard
-from .measures import AXES, CONTENT, KEYS, LEAD, Measure, recalled
-from .paired import FEWEST, LEVEL, holm, jackknife, p_value
+from .measures import AXES, CONTENT, KEYS, LEAD, Measure, each_seed, recalled
+from .paired import FEWEST, LEVEL, Array, holm, jackknife, p_value
 from .per_image import answers
 
 MARGIN = 0.05
@@ -161,16 +161,15 @@ def _measured(before: Row, after: Row, measure: Measure, seeds: Sequence[int]) -
     if not readings:
         return None
     reading = max(readings, key=lambda name: float(np.mean([recalled(getattr(a, name)) for a in after.attempts])))
-    sides = [{a.seed: getattr(a, reading) for a in row.attempts if a.seed is not None} for row in (before, after)]
-    values = [{seed: recalled(estimate) for seed, estimate in side.items()} for side in sides]
+    name = TITLES[measure.name]
     if len(seeds) >= FEWEST:
-        return _over_seeds(after, TITLES[measure.name], values[0], values[1], seeds)
-    estimates = [[*side.values()] for side in sides]
-    ends = float(np.mean([*values[0].values()])), float(np.mean([*values[1].values()]))
+        return _over_seeds(after, name, each_seed(before, seeds, reading), each_seed(after, seeds, reading))
+    estimates = [[getattr(attempt, reading) for attempt in row.attempts] for row in (before, after)]
+    one, other = (float(np.mean([recalled(estimate) for estimate in side])) for side in estimates)
     error = float(np.hypot(_error(estimates[0]), _error(estimates[1])))
     count = min(estimate.count or 2 for side in estimates for estimate in side)
-    apart = t_interval(ends[1] - ends[0], error, 2 * (count - 1))
-    return _difference(after, TITLES[measure.name], ends, replace(apart, count=count), "")
+    apart = t_interval(other - one, error, 2 * (count - 1))
+    return _difference(after, name, (one, other), replace(apart, count=count), "")
 
 
 def _error(estimates: Sequence[Estimate]) -> float:
@@ -186,10 +185,7 @@ def _accuracy(before: Row, after: Row, seeds: Sequence[int]) -> Difference | Non
     if shares[0] is None or shares[1] is None:
         return None
     if len(seeds) >= FEWEST:
-        axis = AXES[0]
-        values = [{s: axis.of(_attempt(row, s)) for s in seeds} for row in (before, after)]
-        each = [{seed: value for seed, value in side.items() if value is not None} for side in values]
-        return _over_seeds(after, ACCURACY, each[0], each[1], [s for s in seeds if s in each[0] and s in each[1]])
+        return _over_seeds(after, ACCURACY, AXES[0].over(before, seeds), AXES[0].over(after, seeds))
     return _difference(after, ACCURACY, (shares[0].share, shares[1].share), _of_shares(shares[0], shares[1]), "")
 
 
@@ -201,13 +197,12 @@ def _of_shares(before: Share, after: Share) -> Estimate:
     return replace(t_interval(shares[1][0] - shares[0][0], error, count - 2), count=count)
 
 
-def _over_seeds(
-    row: Row, measure: str, before: dict[int, float], after: dict[int, float], seeds: Sequence[int]
-) -> Difference:
-    apart = np.array([after[seed] - before[seed] for seed in seeds])
+def _over_seeds(row: Row, measure: str, before: Array, after: Array) -> Difference:
+    """From one value a seed, (S,) each."""
+    apart = after - before
     without = [np.delete(apart, index).mean() for index in range(len(apart))]
-    ends = float(np.mean([before[seed] for seed in seeds])), float(np.mean([after[seed] for seed in seeds]))
-    return _difference(row, measure, ends, jackknife(np.array([apart.mean(), *without])), f"{len(seeds)} seeds")
+    ends = float(before.mean()), float(after.mean())
+    return _difference(row, measure, ends, jackknife(np.array([apart.mean(), *without])), f"{len(apart)} seeds")
 
 
 def _attempt(row: Row, seed: int) -> Attempt:

@@ -12,7 +12,7 @@ other. Thresholds were set on rows of `digits`, seeds 0 to 2 (design/two_yardsti
 from __future__ import annotations
 
 from ..schema.row import Content, ContentScore, Row, Scored, Worst
-from .measures import reach, recalled
+from .measures import judged_by, recalled
 
 UNLINKED = "unlinked, not forgotten"
 OUTLIVES = "content outlives the keys"
@@ -47,20 +47,15 @@ def disagreement(row: Row, baseline: Row | None) -> str | None:
     The first two compare with the baseline, and need one with content: where its own captions give little themselves, as
     labels do, no mitigation has cut a link.
     """
-    keys = _judged_by(row)
+    keys = judged_by(row)
     if row.content is None or keys is None:
         return None
     if baseline is not None and baseline.content is not None and not row.baseline:
         if _unlinked(row.content) and not _unlinked(baseline.content):
             return UNLINKED
-        if _outlives(row, baseline):
+        if _outlives(keys, row.content, judged_by(baseline), baseline.content):
             return OUTLIVES
     return FAINT if _faint(keys, row.content) else None
-
-
-def _judged_by(row: Row) -> Scored | Worst | None:
-    """The keys by which a row is judged: the worst case over queries, or the leading one where there is none."""
-    return getattr(row, reach(row.stage)) or row.lead
 
 
 def _unlinked(content: Content) -> bool:
@@ -71,14 +66,13 @@ def _unlinked(content: Content) -> bool:
     return apart and max(recalled(own), 0.0) <= LINKED * recalled(other)
 
 
-def _outlives(row: Row, baseline: Row) -> bool:
-    keys, keys_before = _judged_by(row), _judged_by(baseline)
-    if keys is None or keys_before is None or row.content is None or baseline.content is None:
+def _outlives(keys: Scored | Worst, content: Content, keys_before: Scored | Worst | None, before: Content) -> bool:
+    if keys_before is None:
         return False
-    before = max(recalled(score.auroc) for score in _scores(baseline.content))
-    most = max(_scores(row.content), key=lambda score: score.auroc.value)
+    shown = max(recalled(score.auroc) for score in _scores(before))
+    most = max(_scores(content), key=lambda score: score.auroc.value)
     left = recalled(keys.memorization) <= KEYS_LEFT * recalled(keys_before.memorization)
-    return left and _above_chance(most) and recalled(most.auroc) >= CONTENT_LEFT * before
+    return left and _above_chance(most) and recalled(most.auroc) >= CONTENT_LEFT * shown
 
 
 def _faint(keys: Scored | Worst, content: Content) -> bool:

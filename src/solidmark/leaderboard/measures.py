@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from ..schema.numbers import Estimate
-from ..schema.row import NO_CONTENT, NO_WORST, Attempt, Row, Worst
+from ..schema.row import NO_CONTENT, NO_WORST, Attempt, Row, Scored, Worst
 from .paired import Array
 
 
@@ -34,7 +34,7 @@ class Axis:
 
     def over(self, row: Row, seeds: Sequence[int]) -> Array:
         """The utility of each seed, all of which have it."""
-        return _each_seed(row, seeds, "frechet" if self.falling else "accuracy")
+        return each_seed(row, seeds, "frechet" if self.falling else "accuracy")
 
     def losses(self, values: Array, baseline: Array) -> Array:
         """Relative losses against the baseline; negative where a row is more useful."""
@@ -51,6 +51,11 @@ WorstField = Literal["worst", "worst_service"]
 def reach(stage: str) -> WorstField:
     """The worst case that rows of a stage are judged by: `worst_service` where a part acts at sampling, else `worst`."""
     return "worst_service" if "sampling" in stage.split("+") else "worst"
+
+
+def judged_by(row: Row) -> Scored | Worst | None:
+    """The keys by which a row is judged: the worst case of its stage, or the leading query where there is none."""
+    return getattr(row, reach(row.stage)) or row.lead
 
 
 def recalled(estimate: Estimate) -> float:
@@ -77,7 +82,7 @@ class Measure:
 
     def over(self, row: Row, seeds: Sequence[int]) -> Array:
         """Memorization of each seed, by the one reading that finds most in their mean."""
-        values = [_each_seed(row, seeds, reading) for reading in self.readings if self._has(row, reading)]
+        values = [each_seed(row, seeds, reading) for reading in self.readings if self._has(row, reading)]
         return max(values, key=lambda each: float(each.mean()))
 
     def _has(self, row: Row, reading: str) -> bool:
@@ -114,8 +119,8 @@ CONTENT = Measure("content", "2 AUROC − 1", ("content_own", "content_any"), NO
 MEASURES = (KEYS, LEAD, CONTENT)
 
 
-def _each_seed(row: Row, seeds: Sequence[int], field: str) -> Array:
-    """One field of each of these seeds, all of which have it."""
+def each_seed(row: Row, seeds: Sequence[int], field: str) -> Array:
+    """One field of each of these seeds, all of which have it; of an estimate what is `recalled`."""
     values = {attempt.seed: getattr(attempt, field) for attempt in row.attempts}
     each = [values[seed] for seed in seeds]
     return np.array([recalled(v) if isinstance(v, Estimate) else v for v in each], dtype=np.float64)

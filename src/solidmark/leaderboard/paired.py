@@ -56,10 +56,10 @@ def p_value(estimate: Estimate) -> float | None:
 
 def holm(p: Sequence[float]) -> list[float]:
     """p-values adjusted for being several, by Holm's step-down: reject where at most the level."""
-    order = np.argsort(p, kind="stable")
+    order = np.argsort(p)
     stepped = np.maximum.accumulate([(len(p) - rank) * p[index] for rank, index in enumerate(order)])
     adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(stepped, 1.0)
+    adjusted[order] = stepped.clip(max=1.0)
     return [float(value) for value in adjusted]
 
 
@@ -69,8 +69,8 @@ def groups(count: int, apart: Iterable[tuple[int, int]]) -> list[tuple[int, ...]
     Insert and absorb: Piepho, An algorithm for a letter-based representation of all-pairwise comparisons (2004).
     """
     sets = [frozenset(range(count))] if count else []
-    for a, b in apart:
-        split = [members - {thing} for members in sets if {a, b} <= members for thing in (a, b)]
-        candidates = [members for members in sets if not {a, b} <= members] + split
+    for pair in map(frozenset, apart):
+        split = [members - {thing} for members in sets if pair <= members for thing in pair]
+        candidates = [members for members in sets if not pair <= members] + split
         sets = [members for members in dict.fromkeys(candidates) if not any(members < larger for larger in candidates)]
     return sorted(tuple(sorted(members)) for members in sets)

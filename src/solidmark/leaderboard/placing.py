@@ -73,14 +73,18 @@ def places(comparison: MatchedComparison, rows: Sequence[Row]) -> dict[str, Plac
 def hardest(comparison: MatchedComparison) -> dict[str, JointVerdict]:
     """The verdict of each family on the leading axis, against the reference that leaves it the least."""
     pairs = [(found.keys.family, found) for found in comparison.verdicts_on(comparison.axis)]
-    return dict(sorted(pairs, key=lambda pair: _least(pair[1]), reverse=True))  # the last of equal names stays
+    return dict(sorted(pairs, key=lambda pair: _hardness(pair[1]), reverse=True))  # the last of equal names stays
 
 
-def _least(found: JointVerdict) -> tuple[int, float]:
-    """What sorts the hardest reference first: its verdict, then the least excess."""
+def _hardness(found: JointVerdict) -> tuple[int, float]:
+    """What sorts references, the hardest first: the verdict, then the excess."""
+    return ORDER.index(found.verdict), least(found)
+
+
+def least(found: JointVerdict) -> float:
+    """The excess by the worse yardstick; -inf where one of them has none."""
     estimates = [excess.estimate for excess in (found.keys, found.content) if excess is not None]
-    values = [estimate.value if estimate is not None else float("-inf") for estimate in estimates]
-    return ORDER.index(found.verdict), min(values)
+    return min(estimate.value if estimate is not None else float("-inf") for estimate in estimates)
 
 
 def role(row: Row) -> Role:

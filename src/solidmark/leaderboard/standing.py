@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..schema.numbers import Estimate, Share
 from ..schema.row import Row
 from .build import Leaderboard, TestbedFacts
-from .measures import reach
+from .measures import judged_by
 from .placing import STANDING, Place, Role, order, places
 
 
@@ -34,14 +34,14 @@ class Standing:
 
         M of the leading query where the row has no worst case; None where it has no numbers.
         """
-        row, worst = self.row, getattr(self.row, reach(self.row.stage))
-        return worst.memorization if worst is not None else row.lead.memorization if row.lead is not None else None
+        keys = judged_by(self.row)
+        return keys.memorization if keys is not None else None
 
     @property
     def certified(self) -> Share | None:
         """The images that the same worst case certifies."""
-        row, worst = self.row, getattr(self.row, reach(self.row.stage))
-        return worst.certified if worst is not None else row.lead.certified if row.lead is not None else None
+        keys = judged_by(self.row)
+        return keys.certified if keys is not None else None
 
 
 def standings(board: Leaderboard, facts: TestbedFacts) -> list[Standing]:

@@ -68,13 +68,9 @@ def joint_verdicts(
     keys: Sequence[Excess], content: Sequence[Excess], together: Sequence[Excess], measured: Sequence[str]
 ) -> list[JointVerdict]:
     """Each family against each of its references by both; `measured` are the families whose content is known."""
-    contents, togethers = ({_pair(excess): excess for excess in excesses} for excesses in (content, together))
-    return [
-        _joint(excess, contents.get(_pair(excess)), togethers.get(_pair(excess)))
-        if excess.family in measured
-        else JointVerdict(excess, None, None, excess.verdict, "keys", excess.reason)
-        for excess in keys
-    ]
+    contents = {_pair(excess): excess for excess in content if excess.family in measured}
+    togethers = {_pair(excess): excess for excess in together}
+    return [_joint(excess, contents.get(_pair(excess)), togethers.get(_pair(excess))) for excess in keys]
 
 
 def _pair(excess: Excess) -> tuple[str, str | None]:
@@ -104,10 +100,10 @@ def _real_in_both(keys: Excess, content: Excess, together: Excess | None) -> Joi
 
 def together(keys: Sequence[Curve], content: Sequence[Curve], pairs: Sequence[Excess]) -> list[Excess]:
     """How far each family is below its reference in both by one choice of settings; `pairs` are their excesses in keys."""
-    by_keys, by_content = ({curve.family: curve for curve in curves} for curves in (keys, content))
+    by_keys, by_content = (_by_family(curves) for curves in (keys, content))
     unjudged = []
     for pair in pairs:
-        four = [curves.get(name or "") for name in (pair.family, pair.reference) for curves in (by_keys, by_content)]
+        four = [curves.get(name) for name in (pair.family, pair.reference) for curves in (by_keys, by_content)]
         known = [curve for curve in four if curve is not None and curve.points]
         estimate = _below_in_both(*known) if len(known) == len(four) else None
         seeds = _common(known) if estimate is not None else ()
@@ -115,6 +111,10 @@ def together(keys: Sequence[Curve], content: Sequence[Curve], pairs: Sequence[Ex
         identity = (pair.family, pair.stage, pair.reference, pair.axis, TOGETHER)
         unjudged.append(Excess(*identity, seeds, estimate, None, 0, CurveVerdict.UNDECIDED, reason))
     return judged(unjudged)
+
+
+def _by_family(curves: Sequence[Curve]) -> dict[str | None, Curve]:
+    return {curve.family: curve for curve in curves}
 
 
 def _below_in_both(keys: Curve, content: Curve, reference_keys: Curve, reference_content: Curve) -> Estimate | None:
