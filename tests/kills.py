@@ -5,7 +5,8 @@
     python tests/kills.py --kills 100 --workers 2 --quick --store S --every 20   # the same, in a tenth of the time
 
 With `--store` each run begins with a copy of a store, of which a tenth is missing, so that it trains some models and
-finds the others. With `--every` a process is killed after so many seconds in the mean, whatever a run takes.
+finds the others. With `--every` a process is killed after so many seconds in the mean, again and again until the session
+ends, whatever a run takes. With `--undisturbed` the run that others are compared with is one that was made before.
 
 Sessions are forked from this process, which has imported what they need, so that many of them fit into a minute. Workers are
 processes of their own, as ever. Exit code 0: after each run the records are equal, but for times, processes and attempts.
@@ -35,15 +36,18 @@ def main() -> int:
     work = options.folder or Path(tempfile.mkdtemp(prefix="kills-"))
     prepare(work)
     began = time.monotonic()
-    whole = Run(work, "whole", options)
-    code = whole.session(())
+    whole, code = Run(work, "whole", options), 0
+    if options.undisturbed is not None:
+        whole.folder = options.undisturbed
+    else:
+        code = whole.session(())
     truth, length = whole.content(), time.monotonic() - began
     print(f"undisturbed: exit code {code}, {len(truth[0])} records, {length:.1f} s", flush=True)
     done = number = 0
     while done < options.kills:
         number += 1
         run = Run(work, f"run{number}", options)
-        done += run.disturbed(options.kills - done, options.every or length / 3, truth)
+        done += run.disturbed(options.kills - done, truth, options.every, length / 3)
         if run.content() != truth:
             print(f"{run.folder}: its records differ; exit codes {run.codes}")
             return 1
@@ -62,6 +66,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="an empty folder to work in")
     parser.add_argument("--seeds", default="0", help="the seeds of the rows")
     parser.add_argument("--store", type=Path, help="a store that each run begins with, but for a tenth of it")
+    parser.add_argument(
+        "--undisturbed", type=Path, help="the folder of an undisturbed run of the same rows and the same code"
+    )
     parser.add_argument("--every", type=float, help="seconds between two kills, in the mean")
     return parser.parse_args()
 
@@ -157,15 +164,16 @@ class Run:
         while fate == "end" and any(Path(f"/proc/{pid}").exists() for pid in workers):
             time.sleep(0.05)
 
-    def disturbed(self, kills: int, mean: float, truth: object) -> int:
+    def disturbed(self, kills: int, truth: object, every: "float | None", third: float) -> int:
         """Sessions with at most so many kills, then sessions until the run is complete; how many kills there were.
 
-        A run with rows that fail never ends with 0: it is complete once it has what the undisturbed one has.
+        A session has one to three kills, or with `every` as many as there is time for. A run with rows that fail never ends
+        with 0: it is complete once it has what the undisturbed one has.
         """
         self.killed, left = 0, 20
-        while self.killed < kills and len(self.codes) < 200 and not (self.codes and self.codes[-1] == 0):
-            count = min(random.choice((1, 2, 3)), kills - self.killed)
-            self.codes.append(self.session(tuple(mean * 3 * random.random() ** 2 for _ in range(count))))
+        while self.killed < kills and len(self.codes) < 200 and self.codes[-1:] != [0] and self.content() != truth:
+            count = min(random.choice((1, 2, 3)) if every is None else kills, kills - self.killed)
+            self.codes.append(self.session(tuple((every or third) * 3 * random.random() ** 2 for _ in range(count))))
         while self.codes[-1:] != [0] and left and self.content() != truth:
             self.codes.append(self.session(()))
             left -= 1
