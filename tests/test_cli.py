@@ -25,6 +25,7 @@ NOTHING = {"passphrase_file": None}
             {
                 "images": Path("images"), "out": Path("out"), "ledger": None, "hold_out": 0.5, "size": None, "keys": 8,
                 "thickness": None, "inside": False, "caption_column": None, "workers": None, "encrypt": False,
+                "image_column": "image", "split": "train",
             },
         ),
         (

@@ -16,6 +16,7 @@ from sd_world import CAPTIONS, World, photos, pipeline
 from solidmark.fixtures.stable_diffusion import images, pool
 from solidmark.fixtures.stable_diffusion.pool import Pool
 
+from solidmark.collection import image_sets
 from solidmark.data import StoredImages, checksum
 from solidmark.errors import DamagedFile, InvalidValue, NotApplicable
 from solidmark.store import Store
@@ -35,7 +36,7 @@ def as_tar(folder, tmp_path):
                 words = CAPTIONS[number].encode() if number % 2 else json.dumps({"text": CAPTIONS[number]}).encode()
                 add(tar, f"{number:03}.{'txt' if number % 2 else 'json'}", words)
                 add(tar, f"{number:03}.png", path.read_bytes())
-    return images.find("a-*.tar", tmp_path)
+    return image_sets.find("a-*.tar", tmp_path)
 
 
 def add(tar, name, data):
@@ -50,7 +51,7 @@ def as_parquet(folder, tmp_path):
     for name, part in (("p0.parquet", slice(0, 7)), ("p1.parquet", slice(7, None))):
         table = pyarrow.table({"picture": files[part], "caption": CAPTIONS[:20][part]})
         pyarrow.parquet.write_table(table, tmp_path / name)
-    return images.find("p*.parquet", tmp_path, image_column="picture")
+    return image_sets.find("p*.parquet", tmp_path, image_column="picture")
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def as_dataset(folder, tmp_path, monkeypatch):
     files = [{"bytes": path.read_bytes(), "path": None} for path in sorted(folder.glob("*.png"))]
     rows = [{"image": file, "text": text} for file, text in zip(files, CAPTIONS[:20], strict=True)]
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=lambda name, split: Table(rows), Image=dict))
-    return images.find("owner/name", tmp_path)
+    return image_sets.find("owner/name", tmp_path)
 
 
 class Table(list):
@@ -78,7 +79,7 @@ class Table(list):
 
 @pytest.mark.parametrize("kind", ["as_tar", "as_parquet", "as_dataset"])
 def test_every_source_gives_what_the_folder_gives(folder, kind, request):
-    found, plain = request.getfixturevalue(kind), images.find(folder.name, folder.parent)
+    found, plain = request.getfixturevalue(kind), image_sets.find(folder.name, folder.parent)
     assert found.captions == plain.captions == CAPTIONS[:20]
     wanted = [3, 19, 0, 11]
     pixels = [decoded(source, wanted) for source in (found, plain)]
@@ -97,8 +98,8 @@ def test_a_data_set_of_the_real_package_is_read_too(folder, tmp_path, monkeypatc
     files = [str(path) for path in sorted(folder.glob("*.png"))]
     table = datasets.Dataset.from_dict({"image": files, "text": CAPTIONS[:20]}).cast_column("image", datasets.Image())
     monkeypatch.setattr(datasets, "load_dataset", lambda name, split: table)
-    found = images.find("owner/name", tmp_path)
-    assert np.array_equal(decoded(found, [5, 2]), decoded(images.find(folder.name, folder.parent), [5, 2]))
+    found = image_sets.find("owner/name", tmp_path)
+    assert np.array_equal(decoded(found, [5, 2]), decoded(image_sets.find(folder.name, folder.parent), [5, 2]))
 
 
 def test_a_pool_is_distinct_in_one_order_and_on_disk(folder, tmp_path):
@@ -107,7 +108,7 @@ def test_a_pool_is_distinct_in_one_order_and_on_disk(folder, tmp_path):
         (tmp_path / "more" / path.name).write_bytes(path.read_bytes())
     (tmp_path / "more" / "twin.png").write_bytes((folder / "03.png").read_bytes())
     (tmp_path / "more" / "twin.txt").write_text("tree tree tree")
-    source = images.find("more", tmp_path)
+    source = image_sets.find("more", tmp_path)
     found, indices = Pool(source, 100, 8, 3).load(Store(tmp_path / "store"))
     assert len(found) == len(indices) == 20
     assert len({source.names[index] for index in indices} & {"03.png", "twin.png"}) == 1
@@ -115,7 +116,7 @@ def test_a_pool_is_distinct_in_one_order_and_on_disk(folder, tmp_path):
 
 
 def test_of_a_larger_source_some_are_used(folder, tmp_path):
-    source = images.find(folder.name, folder.parent)
+    source = image_sets.find(folder.name, folder.parent)
     few, many = (Pool(source, most, 8, 3).load(Store(tmp_path / "store"))[1] for most in (5, 100))
     assert (len(few), len(many)) == (5, 20)
     assert few.tolist() == many[:5].tolist()
@@ -138,7 +139,7 @@ def test_a_broken_image_is_named(folder, tmp_path, content, why):
     photos(tmp_path / "photos", 20)
     whole = (tmp_path / "photos" / "07.png").read_bytes()
     (tmp_path / "photos" / "07.png").write_bytes(whole[:60] if content is None else content)
-    source = images.find("photos", tmp_path)
+    source = image_sets.find("photos", tmp_path)
     with pytest.raises(InvalidValue, match=rf"cannot be read: 07.png .*({why})"):
         Pool(source, 100, 8, 3).load(Store(tmp_path / "store"))
     assert not list((tmp_path / "store").glob("objects/*/*"))
@@ -147,14 +148,14 @@ def test_a_broken_image_is_named(folder, tmp_path, content, why):
 def test_a_disk_too_small_is_told_before_anything_is_decoded(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(pool.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(InvalidValue, match=r"GB free; expected .* for 20 decoded images"):
-        Pool(images.find(folder.name, folder.parent), 100, 8, 3).load(Store(tmp_path / "store"))
+        Pool(image_sets.find(folder.name, folder.parent), 100, 8, 3).load(Store(tmp_path / "store"))
 
 
 def test_gray_becomes_colour_and_colour_gray(tmp_path):
     (tmp_path / "x").mkdir()
     Image.fromarray(np.full((8, 8), 90, dtype=np.uint8)).save(tmp_path / "x" / "gray.png")
     Image.fromarray(np.full((8, 8, 3), (0, 90, 180), dtype=np.uint8)).save(tmp_path / "x" / "hue.png")
-    source = images.find("x", tmp_path)
+    source = image_sets.find("x", tmp_path)
     assert (decoded(source, [0]) == 90).all()
     assert (decoded(source, [1], channels=1) == round(0.587 * 90 + 0.114 * 180)).all()
 
@@ -164,7 +165,7 @@ def test_an_image_of_another_size_is_scaled_and_cropped(tmp_path):
     wide = np.zeros((16, 32, 3), dtype=np.uint8)
     wide[:, 8:24] = 200
     Image.fromarray(wide).save(tmp_path / "x" / "wide.png")
-    assert (decoded(images.find("x", tmp_path), [0])[..., 1:-1] > 190).all()
+    assert (decoded(image_sets.find("x", tmp_path), [0])[..., 1:-1] > 190).all()
 
 
 def as_letters(captions):
@@ -173,7 +174,7 @@ def as_letters(captions):
 
 
 def source_of(*captions):
-    return images.ImageSource("here", [f"{n}.png" for n in range(len(captions))], list(captions), "", lambda _: iter(()))
+    return image_sets.ImageSource("here", [f"{n}.png" for n in range(len(captions))], list(captions), "", lambda _: iter(()))
 
 
 def test_captions_that_are_one_after_truncation_are_refused_with_both_named():
@@ -191,7 +192,7 @@ def test_other_captions_of_one_tar_are_another_source(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         add(tar, "1.json", words)
         add(tar, "1.png", b"x")
-    short, long = (images.find("a.tar", tmp_path, column) for column in ("short", "long"))
+    short, long = (image_sets.find("a.tar", tmp_path, column) for column in ("short", "long"))
     assert (short.captions, long.captions) == (["a cat"], ["a cat on a mat"])
     assert short.digest != long.digest
 
@@ -206,7 +207,7 @@ def test_an_image_with_two_captions_is_refused(tmp_path):
     photos(tmp_path / "photos", 3)
     (tmp_path / "photos" / "01.txt").write_text("another")
     with pytest.raises(InvalidValue, match=r"a caption in a table and one in 01\.txt"):
-        images.find("photos", tmp_path)
+        image_sets.find("photos", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -215,13 +216,13 @@ def test_an_image_with_two_captions_is_refused(tmp_path):
 )
 def test_a_source_that_is_not_there_is_refused(tmp_path, name, message):
     with pytest.raises(InvalidValue, match=message):
-        images.find(name, tmp_path)
+        image_sets.find(name, tmp_path)
 
 
 def test_without_the_package_a_name_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(NotApplicable, match=r"no folder or file 'owner/name'.*solidmark\[datasets\]"):
-        images.find("owner/name", tmp_path)
+        image_sets.find("owner/name", tmp_path)
 
 
 def test_a_data_set_that_cannot_be_had_is_one_sentence(tmp_path, monkeypatch):
@@ -230,7 +231,7 @@ def test_a_data_set_that_cannot_be_had_is_one_sentence(tmp_path, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=offline))
     with pytest.raises(InvalidValue, match=r"does not give its split 'train' \(ConnectionError: no route\)"):
-        images.find("owner/name", tmp_path)
+        image_sets.find("owner/name", tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["tar", "parquet"])
@@ -239,7 +240,7 @@ def test_a_file_that_ends_early_is_named(tmp_path, kind, request):
     path = sorted(tmp_path.glob(f"*.{kind}"))[0]
     path.write_bytes(path.read_bytes()[:700])
     with pytest.raises(DamagedFile, match=path.name):
-        images.find(path.name, tmp_path, image_column="picture")
+        image_sets.find(path.name, tmp_path, image_column="picture")
 
 
 @pytest.mark.parametrize(
@@ -251,12 +252,12 @@ def test_a_sample_has_one_image(tmp_path, members, message):
         for name in members:
             add(tar, name, b"x")
     with pytest.raises(InvalidValue, match=message):
-        images.find("x.tar", tmp_path)
+        image_sets.find("x.tar", tmp_path)
 
 
 def test_a_column_that_is_not_there_is_named(tmp_path, as_parquet):
     with pytest.raises(InvalidValue, match=r"images.image_column: found p0.parquet with picture, caption"):
-        images.find("p0.parquet", tmp_path)
+        image_sets.find("p0.parquet", tmp_path)
 
 
 def test_a_testbed_of_too_few_images_says_how_many_it_needs(tmp_path, monkeypatch):

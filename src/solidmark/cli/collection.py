@@ -7,6 +7,7 @@ import getpass
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,10 @@ def add(commands: Any) -> None:
     """Add the commands to those of the console script."""
     mark = commands.add_parser("mark", help="mark a folder of images, so that their memorization can be proven later")
     mark.add_argument(
-        "images", type=Path, metavar="IMAGES", help="folder, with metadata.csv, metadata.jsonl or .txt captions"
+        "images",
+        type=Path,
+        metavar="IMAGES",
+        help="folder, with metadata.csv, metadata.jsonl or .txt captions; or a .tar, a .parquet, a name of `datasets`",
     )
     mark.add_argument("out", type=Path, metavar="OUT", help="new folder for the marked images: hand this out")
     mark.add_argument("--ledger", type=Path, metavar="DIR", help="new folder for the secret ledger (default: OUT.ledger)")
@@ -36,6 +40,8 @@ def add(commands: Any) -> None:
     mark.add_argument("--thickness", type=int, metavar="PIXELS", help="of the border (default: a sixteenth of the image)")
     mark.add_argument("--inside", action="store_true", help="replace the image's own border instead of enlarging it")
     mark.add_argument("--caption-column", metavar="NAME", help="of the table (default: text, caption or prompt)")
+    mark.add_argument("--image-column", default="image", metavar="NAME", help="of a data set (default image)")
+    mark.add_argument("--split", default="train", metavar="NAME", help="of a data set with a name (default train)")
     mark.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
     mark.add_argument("--encrypt", action="store_true", help=f"seal the ledger with a passphrase ({PASSPHRASE})")
     _passphrase_file(mark)
@@ -90,17 +96,18 @@ def _mark(options: argparse.Namespace) -> int:
     from ..collection.painting import Style
 
     folder = options.ledger or options.out.with_name(f"{options.out.name}.ledger")
-    made = mark(
-        options.images,
-        options.out,
-        folder,
-        Style(options.keys, options.thickness, options.inside, options.size),
-        hold_out=options.hold_out,
-        caption_column=options.caption_column,
-        passphrase=passphrase(options) if options.encrypt else None,
-        workers=options.workers,
-        progress=terminal.progress(),
-    )
+    with _images(options, folder) as images:
+        made = mark(
+            images,
+            options.out,
+            folder,
+            Style(options.keys, options.thickness, options.inside, options.size),
+            hold_out=options.hold_out,
+            caption_column=options.caption_column,
+            passphrase=passphrase(options) if options.encrypt else None,
+            workers=options.workers,
+            progress=terminal.progress(),
+        )
     trained, held = (sum(row.split == part for row in made.ledger.rows) for part in ("trained", "held-out"))
     copies = sum(row.copy_of is not None for row in made.ledger.rows)
     print(f"{trained} images are marked in {options.out}: hand this folder out")
@@ -112,6 +119,16 @@ def _mark(options: argparse.Namespace) -> int:
     print(f"commitment {made.ledger.commitment}\n  publish {folder / 'commitment.json'} before anybody trains")
     print(f"keep {folder} secret: whoever has it can forge answers")
     return _left_out(made.left_out)
+
+
+def _images(options: argparse.Namespace, folder: Path) -> AbstractContextManager[Path]:
+    """The folder of images that is given, or that a data set is unpacked into, beside the ledger, while it is marked."""
+    from ..collection.unpacking import unpacked
+
+    if options.images.is_dir():
+        return nullcontext(options.images)
+    beside = folder.with_name(f"{folder.name}.unpacked")
+    return unpacked(str(options.images), beside, options.caption_column, options.image_column, options.split)
 
 
 def _left_out(left_out: Mapping[str, str]) -> int:
