@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from sklearn.datasets import load_digits
 
-from solidmark import Mitigation, Needs, Sampler, Trainer
+from solidmark import Mitigation, Needs, Sampler, Stage, Trainer
 from solidmark.api import Answer, Attack
 
 
@@ -176,6 +176,57 @@ class HiddenWork(Mitigation):
 
     def sampler(self, inner):
         return WorksOnACopy(self, inner)
+
+
+@dataclass(frozen=True)
+class Service(Mitigation):
+    """What happens to the last picture of a share of a batch."""
+
+    share: float = 0.45
+
+    def sampler(self, inner):
+        return Changing(self, inner)
+
+    def change(self, pictures):
+        return pictures
+
+
+class Changing(Sampler):
+    def after(self, x, x0, t, batch):
+        if t != batch.times[-1]:
+            return x
+        count = int(self.mitigation.share * len(x))
+        return torch.cat([self.mitigation.change(x[:count]), x[count:]])
+
+
+@dataclass(frozen=True)
+class PartWasher(Service):
+    """Deals the borders of less than half of its pictures out anew, too few for the fault of washing."""
+
+    def change(self, pictures):
+        washed = pictures.roll(1, 0)
+        washed[..., 2:-2, 2:-2] = pictures[..., 2:-2, 2:-2]
+        return washed
+
+
+@dataclass(frozen=True)
+class Refusing(Service):
+    """Gives noise in the place of most pictures."""
+
+    share: float = 0.9
+
+    def change(self, pictures):
+        return torch.rand(pictures.shape, generator=torch.Generator().manual_seed(len(pictures))) * 2 - 1
+
+
+@dataclass(frozen=True)
+class Unlinking(Mitigation):
+    """Answers each caption of a batch by that of another image."""
+
+    stage = Stage.SAMPLING
+
+    def caption(self, captions, rng):
+        return captions[1:] + captions[:1]
 
 
 @dataclass(frozen=True)

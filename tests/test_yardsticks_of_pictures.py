@@ -5,15 +5,12 @@ few for the fault of washing; one exchanges captions, so that every image comes 
 place of most pictures. All keep the same utility, and their reference, which changes nothing, is as good as the baseline.
 """
 
-from dataclasses import dataclass
-
 import pytest
-import torch
+from frauds import PartWasher, Refusing, Unlinking
 from record_samples import case as record
 from record_samples import scored, utility
 from worlds import composed, digits
 
-from solidmark import Mitigation, Sampler, Stage
 from solidmark.leaderboard import build_leaderboard
 from solidmark.leaderboard.disagreement import UNLINKED
 from solidmark.measurement import answers, content, content_block
@@ -26,53 +23,6 @@ from solidmark.store import Store
 
 TESTBED = digits(trained=40, held_out=64, generated=16)
 SEEDS = (0, 1, 2)
-
-
-@dataclass(frozen=True)
-class Service(Mitigation):
-    """What happens to the last picture of a share of a batch."""
-
-    share: float = 0.45
-
-    def sampler(self, inner):
-        return Changing(self, inner)
-
-    def change(self, pictures):
-        return pictures
-
-
-class Changing(Sampler):
-    def after(self, x, x0, t, batch):
-        if t != batch.times[-1]:
-            return x
-        count = int(self.mitigation.share * len(x))
-        return torch.cat([self.mitigation.change(x[:count]), x[count:]])
-
-
-@dataclass(frozen=True)
-class PartWasher(Service):
-    def change(self, pictures):
-        washed = pictures.roll(1, 0)
-        washed[..., 2:-2, 2:-2] = pictures[..., 2:-2, 2:-2]
-        return washed
-
-
-@dataclass(frozen=True)
-class Refusing(Service):
-    share: float = 0.9
-
-    def change(self, pictures):
-        return torch.rand(pictures.shape, generator=torch.Generator().manual_seed(len(pictures))) * 2 - 1
-
-
-@dataclass(frozen=True)
-class Unlinking(Mitigation):
-    """Answers each caption of a batch by that of another image."""
-
-    stage = Stage.SAMPLING
-
-    def caption(self, captions, rng):
-        return captions[1:] + captions[:1]
 
 
 def measured(name, mitigation, seed, store, right=200, **more):
