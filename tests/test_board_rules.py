@@ -61,10 +61,13 @@ def test_verdicts_come_by_their_kind_and_then_by_the_worse_of_their_excesses(sta
         ([(0.9, 0.04), (0.5, 0.3)], True, 1),
         ([(0.9, 0.04), (0.5, 0.3)], False, 0),
         ([(0.9, 0.05), (0.5, 0.3)], True, 0),
+        ([(0.9, 0.04), (0.5, 0.3)], None, 0),
+        ([(None, 0.5), (0.8, 0.1)], False, 1),
+        ([(None, None), (0.1, None), (None, None)], False, 1),
     ],
 )
 def test_a_family_is_shown_at_its_useful_setting_that_is_furthest_below(settings, real, shown):
-    family = joint("x", REAL if real else UNDECIDED, 0.2)
+    family = None if real is None else joint("x", REAL if real else UNDECIDED, 0.2)
     each = [
         answer.Shown(
             row(f"x({n})"), Place(Role.FAMILY, kept, 0.3, gap=None if gap is None else Estimate(gap), family=family)

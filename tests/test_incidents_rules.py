@@ -198,5 +198,7 @@ def test_answers_are_read_from_the_first_run_that_has_a_whole_file_in_the_older_
     assert found.images == images
     assert np.array_equal(found.predictions, [[n, 0.5] for n in shown])
     assert np.array_equal(found.keys, [[0.1, 0.2]] * len(shown))
+    kept(tmp_path / "old" / "per_image", 5)
+    assert per_image.answers(folders, row, 2, "a").images == (("5", "9") if len(images) == 2 else images)
     assert per_image.answers(folders, row, 1, "a") is per_image.answers(folders, row, 0, "a") is None
     assert per_image.answers(folders, row, 2, "c") is None

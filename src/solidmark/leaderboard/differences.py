@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from math import hypot
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -160,24 +162,28 @@ def _measured(before: Row, after: Row, measure: Measure, seeds: Sequence[int]) -
     ]
     if not readings:
         return None
-    reading = max(readings, key=lambda name: float(np.mean([recalled(getattr(a, name)) for a in after.attempts])))
+    reading = max(readings, key=lambda name: fmean(recalled(getattr(attempt, name)) for attempt in after.attempts))
     name = TITLES[measure.name]
     if len(seeds) >= FEWEST:
         return _over_seeds(after, name, each_seed(before, seeds, reading), each_seed(after, seeds, reading))
     estimates = [[getattr(attempt, reading) for attempt in row.attempts] for row in (before, after)]
-    one, other = (float(np.mean([recalled(estimate) for estimate in side])) for side in estimates)
-    error = float(np.hypot(_error(estimates[0]), _error(estimates[1])))
+    one, other = (fmean(map(recalled, side)) for side in estimates)
+    error = hypot(*map(_error, estimates))
     count = min(estimate.count or 2 for side in estimates for estimate in side)
     apart = t_interval(other - one, error, 2 * (count - 1))
     return _difference(after, name, (one, other), replace(apart, count=count), "")
 
 
 def _error(estimates: Sequence[Estimate]) -> float:
-    """The standard error of the mean over seeds of what `recalled` makes of estimates, read off their limits."""
-    scales = [1 - (estimate.chance or 0.0) for estimate in estimates]
-    widths = [(estimate.limits[1] - estimate.limits[0]) / 2 / 1.96 for estimate in estimates]
-    errors = [one.error if one.error is not None else width for one, width in zip(estimates, widths, strict=True)]
-    return float(np.sqrt(np.sum([(e / s) ** 2 for e, s in zip(errors, scales, strict=True)])) / len(errors))
+    """The standard error of the mean over seeds of what `recalled` makes of estimates."""
+    return float(np.linalg.norm([_of_recalled(estimate) for estimate in estimates]) / len(estimates))
+
+
+def _of_recalled(estimate: Estimate) -> float:
+    """The standard error of what `recalled` makes of an estimate, read off its limits where it states none."""
+    low, high = estimate.limits
+    error = estimate.error if estimate.error is not None else (high - low) / 2 / 1.96
+    return error / (1 - (estimate.chance or 0.0))
 
 
 def _accuracy(before: Row, after: Row, seeds: Sequence[int]) -> Difference | None:

@@ -30,7 +30,7 @@ def incidents(records: Sequence[Record]) -> list[Incident]:
     """All crashes, and every case whose last status is not ok, in order of time."""
     last: dict[str, str] = {record["slug"]: record["status"] for record in records if record["event"] != "crash"}
     finished = {record["slug"] for record in records if record["status"] == "ok"}
-    wrong = [r for r in records if r["event"] == "crash" or (r["status"] != "ok" and r["slug"] not in finished)]
+    wrong = [r for r in records if r["event"] == "crash" or r["slug"] not in finished]
     ordered = sorted(wrong, key=lambda record: str(record.get("t", "")))
     return list(dict.fromkeys(_incident(record, last) for record in ordered))
 

@@ -83,7 +83,7 @@ class Measure:
     def over(self, row: Row, seeds: Sequence[int]) -> Array:
         """Memorization of each seed, by the one reading that finds most in their mean."""
         values = [each_seed(row, seeds, reading) for reading in self.readings if self._has(row, reading)]
-        return max(values, key=lambda each: float(each.mean()))
+        return max(values, key=np.mean)
 
     def _has(self, row: Row, reading: str) -> bool:
         return all(getattr(attempt, reading) is not None for attempt in row.attempts)

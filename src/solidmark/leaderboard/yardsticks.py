@@ -60,7 +60,7 @@ class JointVerdict:
             "together": asdict(together) if together is not None else None,
             "worse": self.worse,
             "reason": self.reason,
-            "reasons": {} if self.content is not None else dict.fromkeys(("content", "together"), KEYS_ONLY),
+            "reasons": {"content": KEYS_ONLY, "together": KEYS_ONLY} if self.content is None else {},
         }
 
 
@@ -130,7 +130,7 @@ def _below_in_both(keys: Curve, content: Curve, reference_keys: Curve, reference
         share * bar_keys + (1 - share) * bar_content - weighted(keys, content, share, seeds).frontiers(RANGE, seeds)
         for share in SHARES
     ]
-    return bounded(np.asarray(np.trapezoid(np.min(gaps, axis=0), RANGE, axis=1)) / WIDEST)
+    return bounded(np.asarray(np.trapezoid(np.min(gaps, axis=0), RANGE)) / WIDEST)
 
 
 def _common(curves: Sequence[Curve]) -> tuple[int, ...]:
