@@ -111,3 +111,5 @@ def test_an_error_is_the_stated_one_or_that_of_the_width_with_its_degrees_of_fre
     errors = [0.15 / stats.t.ppf(0.975, freedom) for freedom in (3, 6)]
     assert found.error == pytest.approx(np.hypot(*errors) / 2)
     assert found.chance == 0.0
+    with pytest.raises(ValueError, match="shorter"):
+        aggregate.number([limits, limits], [4])

@@ -77,6 +77,8 @@ def test_every_two_testbeds_are_compared_in_their_order():
         ("first", "third", (("a", 0.1, 0.3),)),
         ("second", "third", (("a", 0.2, 0.3),)),
     ]
+    with pytest.raises(ValueError, match="shorter"):
+        agreements(titles, [comparison({"a": 0.1})])
 
 
 @pytest.mark.parametrize("sign", [1, -1])

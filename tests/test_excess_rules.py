@@ -12,7 +12,7 @@ from test_curve_rules import NONE, X1, X3, row
 from solidmark.leaderboard import excess, matched, ranking
 from solidmark.leaderboard.curves import Curve, Point
 from solidmark.leaderboard.excess import CurveVerdict, Excess
-from solidmark.leaderboard.joint_curve import JointCurve
+from solidmark.leaderboard.joint_curve import JointCurve, joint_curve
 from solidmark.schema.numbers import Estimate
 
 
@@ -182,3 +182,48 @@ def stats_holm(p):
     for step, index in enumerate(sorted(adjusted, key=lambda one: p[one])):
         adjusted[index] = most = max(most, (len(p) - step) * p[index])
     return list(adjusted.values())
+
+
+def test_luck_in_the_losses_is_taken_against_the_finding_and_counts_at_its_level(monkeypatch):
+    less, more = at("a", 0.1, seeds=(0, 1, 2, 3)), at("b", 0.5, seeds=(1, 2, 3, 4))
+    asked, by_losses = [], [0.05]
+    monkeypatch.setattr(ranking, "_moved", lambda curve, seeds, sign: asked.append((curve.family, seeds, sign)) or sign)
+    monkeypatch.setattr(ranking, "_p_of_losses", lambda one, other, seeds: by_losses[0] + (one, other, seeds).count(-9))
+    ordered = [(one, one.at(0.05)) for one in (less, more)]
+    assert ranking._clear(ordered) == [(0, 1)]
+    assert asked == [("a", (1, 2, 3), 1), ("b", (1, 2, 3), -1)]
+    asked.clear()
+    assert ranking._apart([more, less]) == ([(1, 0)], 1)
+    assert asked == [("a", (1, 2, 3), 1), ("b", (1, 2, 3), -1)]
+    by_losses[0] = 0.0501
+    assert (ranking._clear(ordered), ranking._apart([less, more])) == ([], ([], 1))
+    touching = [(one, replace(found, low=0.2, high=0.2)) for one, found in ordered]
+    by_losses[0] = 0.0
+    assert ranking._clear(touching) == []
+
+
+@pytest.mark.parametrize(("p", "by_losses", "apart"), [(0.05, 0.05, 1), (0.05, 0.06, 0), (0.0501, 0.0, 0), (0.01, 0.04, 1)])
+def test_a_pair_is_apart_where_both_tests_say_so_at_five_percent(monkeypatch, p, by_losses, apart):
+    monkeypatch.setattr(ranking, "p_value", lambda estimate: p)
+    monkeypatch.setattr(ranking, "_p_of_losses", lambda one, other, seeds: by_losses)
+    pairs, tested = ranking._apart([at("a", 0.1), at("b", 0.5)])
+    assert (pairs, tested) == ([(0, 1)] * apart, 1)
+
+
+def test_a_joint_curve_needs_a_seed_in_common_and_has_what_its_keys_are():
+    keys, content = (
+        curve("x", 0.2, seeds=(0, 1, 2), control=True, reference=True),
+        curve("x", seeds=(2, 1, 7), measure="content"),
+    )
+    found = joint_curve(keys, content)
+    assert (found.seeds, found.measure, found.control, found.reference) == ((1, 2), "both", True, True)
+    assert joint_curve(keys, replace(content, seeds=(7, 8, 9))) is None
+    at_ = np.array([0.0, 0.05, 0.1, 0.3])
+    whole = found.frontiers(at_, (1, 2))
+    k, c = (np.array([[p.memories[one.seeds.index(s)] for s in (1, 2)] for p in one.points]) for one in (keys, content))
+    for row_, few in zip(whole, ([0, 1], [1], [0]), strict=True):
+        mixed = [
+            np.interp(at_, [0.0, 0.1, 0.4], (share * k + (1 - share) * c)[:, few].mean(axis=1))
+            for share in np.linspace(0, 1, 21)
+        ]
+        assert row_ == pytest.approx(np.max(mixed, axis=0))

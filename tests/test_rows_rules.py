@@ -9,6 +9,7 @@ from record_samples import SOLVER, case, content, controls, crash, estimate, fai
 from test_each_column import record
 from test_report_rules import BARE
 
+from solidmark.errors import InvalidValue
 from solidmark.leaderboard import aggregate, blocks, build, rows
 from solidmark.leaderboard.build import build_leaderboard
 from solidmark.schema import row as schema
@@ -266,6 +267,8 @@ def test_a_board_has_its_times_versions_and_notes_in_order_and_once():
     )  # fmt: skip
     assert [one.mitigation for one in found.rows] == ["none", "gone"]
     assert len(found.findings) == 1
+    with pytest.raises(InvalidValue, match="records of versions 1 and 8; expected one version"):
+        build_leaderboard([case(benchmark_version=version, case_id=str(version)) for version in (8, 1)])
     empty = build_leaderboard([])
     assert (empty.measured, empty.provenance, empty.notes, empty.agreements) == (("", ""), {}, (), ())
 

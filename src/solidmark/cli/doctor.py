@@ -76,7 +76,7 @@ def _locks() -> Diagnosis:
         path = Path(folder) / "lock"
         try:
             with FileLock(path):
-                FileLock(path, is_singleton=False).acquire(timeout=0)
+                FileLock(path).acquire(timeout=0)
         except Timeout:
             return Diagnosis("locks", "work on the store's file system")
         except (OSError, NotImplementedError) as cause:

@@ -35,13 +35,11 @@ def whole(into: Path) -> Iterator[Path]:
 
     Raises InvalidValue where the disk refuses.
     """
-    work = into.with_name(f".{into.name}.{uuid.uuid4().hex[:8]}")
+    work = into.with_name(f".{into.name}.{uuid.uuid4().hex}")
     try:
         work.mkdir(parents=True)
         yield work
-        if into.exists():
-            into.rmdir()  # it was empty
-        work.rename(into)
+        work.rename(into)  # also over an empty folder
     except OSError as cause:
         cure = "Free some space, or choose another folder."
         raise InvalidValue(str(into), f"{cause}", "room and permission to write", cure) from cause

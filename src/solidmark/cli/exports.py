@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from .. import plugins, provenance, records
 from ..collection import ledger
 from ..errors import InvalidValue, NotApplicable
@@ -32,6 +30,7 @@ from ..models import LatentNetwork, Model, Recipe
 from ..pipelines.quiet import quiet
 from . import export_images
 from .export_names import ABOUT, CARD, ENTRIES, IMAGES, LEDGER, SCHEMA
+from .written import written
 
 
 @dataclass(frozen=True)
@@ -121,10 +120,8 @@ def _about(case: Case, model: Model, workspace: Workspace, kept: ledger.Ledger) 
 
 
 def _card(case: Case, about: Mapping[str, Any]) -> str:
-    loader = PackageLoader("solidmark.cli", "templates")
-    templates = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     size = case.testbed.mark.canvas(case.truth.trained.images[:1]).shape[-1]
-    return templates.get_template("card.md.j2").render(**about, size=size, parameters=case.composition.parameters)
+    return written("card.md.j2", **about, size=size, parameters=case.composition.parameters)
 
 
 def _digests(folder: Path) -> dict[str, str]:

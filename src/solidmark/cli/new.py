@@ -9,10 +9,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from .. import plugins
 from ..errors import InvalidValue
+from .written import written
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", re.ASCII)
 
@@ -40,20 +39,18 @@ def write(name: str, into: Path) -> list[Path]:
         f"tests/test_{module}.py": "test_module.py.j2",
         ".github/workflows/solidmark.yml": "workflow.yml.j2",
     }
-    loader = PackageLoader("solidmark.cli", "templates")
-    templates = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    written = []
+    paths = []
     for target, template in files.items():
         path = into / name / target
-        text = templates.get_template(template).render(name=name, module=module, method=class_name(name))
+        text = written(template, name=name, module=module, method=class_name(name))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         except OSError as cause:
             cure = "Go to a folder that can be written."
             raise InvalidValue(f"solidmark new {name}", f"{cause}", "a new folder", cure) from cause
-        written.append(path)
-    return written
+        paths.append(path)
+    return paths
 
 
 def _check(name: str, into: Path) -> None:

@@ -17,6 +17,7 @@ from ..runner.colours import STYLES, are_wanted, bar, paint
 if TYPE_CHECKING:
     from ..leaderboard import Excess, JointVerdict, Leaderboard, MatchedComparison, Row, TestbedFacts
     from ..leaderboard.standing import Standing
+    from ..schema.row import Scored
 
 LATEST = Path("runs/latest")
 """The run that is read where none is named."""
@@ -108,11 +109,12 @@ def _excess(name: str, excess: Excess) -> str:
 
 def _rank(comparison: MatchedComparison, family: str) -> list[str]:
     ranking = comparison.leading_ranking(comparison.axis)
-    mine = next((one for one in ranking.families if one.family == family), None) if ranking is not None else None
-    if ranking is None or mine is None:
+    families = ranking.families if ranking is not None else ()
+    mine = next((one for one in families if one.family == family), None)
+    if mine is None:
         return []
     setting = f" by {mine.setting}" if mine.setting else ""
-    return [f"rank {mine.ranks} of {len(ranking.families)}: {interval(mine.matched)} at matched utility{setting}"]
+    return [f"rank {mine.ranks} of {len(families)}: {interval(mine.matched)} at matched utility{setting}"]
 
 
 def _settings(found: Sequence[Standing], comparison: MatchedComparison, *, colours: bool) -> str:
@@ -158,14 +160,13 @@ def _cost(row: Row) -> str:
 
 def _queries(found: Sequence[Standing]) -> list[str]:
     """M of each query, where a row was asked more than one."""
-    rows = [one.row for one in found if one.row.ok]
-    names = list(dict.fromkeys(name for row in rows for name in row.queries or {}))
+    asked = [(one.row.setting, one.row.queries) for one in found if one.row.queries is not None]
+    names = list(dict.fromkeys(name for _, queries in asked for name in queries))
     if len(names) < 2:
         return []
-    lines = [[row.setting or "default", *(_m(row, name) for name in names)] for row in rows]
+    lines = [[setting or "default", *(_m(queries.get(name)) for name in names)] for setting, queries in asked]
     return ["", tabulate(lines, headers=["M by query", *names], disable_numparse=True)]
 
 
-def _m(row: Row, query: str) -> str:
-    scored = (row.queries or {}).get(query)
+def _m(scored: Scored | None) -> str:
     return f"{scored.memorization.value:.3f}" if scored is not None else "–"

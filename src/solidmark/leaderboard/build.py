@@ -70,10 +70,10 @@ class Leaderboard:
     notes: tuple[str, ...]
     benchmark_version: int | None
     measured: tuple[str, str]
-    provenance: RunFile = field(default_factory=lambda: RunFile())
-    findings: tuple[Outcome, ...] = ()
-    matched: tuple[MatchedComparison, ...] = ()
-    agreements: tuple[Agreement, ...] = ()
+    provenance: RunFile
+    findings: tuple[Outcome, ...]
+    matched: tuple[MatchedComparison, ...]
+    agreements: tuple[Agreement, ...]
 
     def of(self, facts: TestbedFacts) -> tuple[Row, ...]:
         """The rows of one testbed and solver, those that failed before they had a solver included."""

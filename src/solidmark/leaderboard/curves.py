@@ -106,10 +106,10 @@ class Curve:
 def bounded(values: Array) -> Estimate:
     """The jackknife of a memorization or of a difference of two: neither it nor its limits are further from 0 than 1."""
     estimate = jackknife(values)
-    if estimate.low is None or estimate.high is None:
+    if estimate.low is None:
         return estimate
-    low, high = max(estimate.low, min(-1.0, estimate.value)), min(estimate.high, max(1.0, estimate.value))
-    return replace(estimate, low=low, high=high)
+    low, high = estimate.limits
+    return replace(estimate, low=max(low, min(-1.0, estimate.value)), high=min(high, max(1.0, estimate.value)))
 
 
 def _round(value: object) -> object:

@@ -26,7 +26,7 @@ def detected(records: Sequence[TestbedRecord]) -> Mapping[str, Detected]:
     seeds = [record.get("detectors") or {} for record in records]
     names = [name for name in seeds[0] if all(name in seed for seed in seeds)]
     found = {name: _over_seeds([seed[name] for seed in seeds]) for name in names}
-    return dict(sorted(found.items(), key=lambda pair: -(pair[1].auroc.value if pair[1].auroc else -1.0)))
+    return dict(sorted(found.items(), key=lambda pair: -(pair[1].auroc.value if pair[1].auroc else -np.inf)))
 
 
 def _over_seeds(blocks: Sequence[DetectorBlock]) -> Detected:

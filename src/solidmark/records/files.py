@@ -23,7 +23,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_first(path: Path, text: str) -> str:
     """Write a text file unless it is there, and return what is there: the text of whichever process came first."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.draft")
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.draft")
     if not path.exists():
         write_text(draft, text)
         try:

@@ -45,10 +45,9 @@ class Writer:
             "pid": os.getpid(),
             **record,
         }
-        text = json.dumps(stamped, allow_nan=False, ensure_ascii=True, separators=(",", ":"), default=_plain)
-        plain = _cleaned(json.loads(text))
+        plain = _cleaned(json.loads(json.dumps(stamped, allow_nan=False, default=_plain)))
         written = checked(plain, f"record of {record.get('slug')}", "This is a fault of solidmark: report it.")
-        text = json.dumps(plain, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
+        text = json.dumps(plain, separators=(",", ":"))
         try:
             self._append(text.encode() + b"\n")
         except OSError as cause:
