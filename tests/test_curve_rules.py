@@ -56,6 +56,12 @@ def test_points_are_losses_against_the_baseline_of_the_same_seed_over_the_seeds_
     assert lost == ("y", "sampling", (), (), {}, "no seed in common")
 
 
+def test_seeds_of_a_curve_come_in_order():
+    each = {9: (0.8, 4.0, 0.9), 8: (0.5, 2.0, 0.8), 1: (1.0, 5.0, 0.7)}  # a set of these is not in order
+    (found,) = made(row("none", each, "none"), row("x", each))
+    assert (found.seeds, found.points[1].memories) == ((1, 8, 9), (0.7, 0.8, 0.9))
+
+
 def test_what_is_no_point_has_its_reason_and_a_family_of_such_rows_all_of_them_once():
     broken = [row(f"x(a={n})", {0: (0.5, 2.0, 0.5)}, ok=False, reason=why) for n, why in ((4, "no room"), (5, "late"))]
     broken.append(replace(broken[0], mitigation="x(a=6)"))

@@ -84,7 +84,9 @@ def test_the_export_is_measured_by_its_own_ledger(made, tmp_path):
 
 
 def test_every_file_but_the_list_itself_is_in_the_list(made):
-    stated = json.loads((made.folder / "export.json").read_text())["files"]
+    text = (made.folder / "export.json").read_text()
+    stated = json.loads(text)["files"]
+    assert text.startswith('{\n "schema": "solidmark.export/1",\n "testbed": "toy",')
     found = {path.relative_to(made.folder).as_posix(): path for path in made.folder.rglob("*") if path.is_file()}
     assert set(stated) == set(found) - {"export.json"}
     assert all(hashlib.sha256(found[name].read_bytes()).hexdigest() == sha for name, sha in stated.items())
@@ -225,6 +227,9 @@ def test_what_diffusers_cannot_carry_is_refused_before_training(tmp_path, store)
         exports.export(case("text"), tmp_path / "out", Workspace(store))
     with pytest.raises(NotApplicable, match="acts at sampling"):
         exports.export(case(composition=plugins.compose("guidance-scale")), tmp_path / "out", Workspace(store))
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidValue, match="a new folder"):
+        exports.export(case(), tmp_path / "file", Workspace(store))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     with pytest.raises(InvalidValue, match="a new folder"):

@@ -181,6 +181,7 @@ def test_what_is_not_as_it_should_be_is_named_by_its_place_and_cut():
     for changed, words in (
         ({"seed": "x" * 99}, f"^here: found seed = '{'x' * 59}; expected .* Do this."),
         ({"event": "other"}, "^here: found event = "),
+        ({"seed": "3"}, "^here: found seed = '3'; "),
         ({"cost": {**whole["cost"], "editing": {}}}, r"no cost\.editing\.forward; expected a value for it"),
     ):
         with pytest.raises(DamagedFile, match=words):
@@ -211,6 +212,15 @@ def test_a_record_is_one_line_of_ascii_in_its_order_and_what_is_given_overrides_
     assert len((tmp_path / "records" / "mine.jsonl").read_text().splitlines()) == 2
     with pytest.raises(DamagedFile, match=r"^record of None: found .*report it"):
         made.write({"event": "case"})
+
+
+def test_a_file_of_records_can_be_read_by_all_and_written_by_its_owner(tmp_path):
+    before = os.umask(0)
+    try:
+        writer.Writer(tmp_path, "gw1", "mine").write(case())
+    finally:
+        os.umask(before)
+    assert (tmp_path / "records" / "mine.jsonl").stat().st_mode & 0o777 == 0o644
 
 
 def test_after_each_torn_line_the_file_is_another_one_and_handles_are_closed(tmp_path, monkeypatch):

@@ -81,3 +81,37 @@ def test_what_an_edit_reports_is_averaged_beside_what_a_training_reports():
 def test_parts_of_one_stage_are_named_and_what_a_seed_lacks_is_left_out():
     blocks = [{"training": {"x": {"a": 1, "b": 2}, "y": {"a": 3}}}, {"training": {"x": {"a": 3}, "y": {"a": 5}}}]
     assert summarize_reports(blocks, "outpaint").values == {"training: x: a": 2.0, "training: y: a": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("trained", "held_out", "fresh", "known"),
+    [(2, 2, 0, True), (0, 3, 0, True), (0, 0, 3, True), (3, 0, 0, True), (0, 2, 2, True), (0, 0, 0, False)],
+)
+def test_one_refusal_of_any_kind_is_enough_to_tell_of_them(trained, held_out, fresh, known):
+    counts = {"trained": {"count": trained, "of": 5}, "held_out": {"count": held_out, "of": 6}}
+    block = {"sampling": {"refused": {"generated": {"count": fresh, "of": 7}, "queries": {"lead": counts}}}}
+    found = summarize_reports([block], "lead").refused
+    assert (found is not None) is known
+    if found is not None:
+        shares = (found.trained, found.held_out, found.fresh)
+        assert [(one.count, one.of) for one in shares] == [(trained, 5), (held_out, 6), (fresh, 7)]
+    assert summarize_reports([block], "other").refused is None
+    assert summarize_reports([block, {}], "lead").refused is None
+
+
+def test_doses_are_those_of_the_leading_query():
+    doses = {"lead": {"x": {"strength": 2}}, "other": {"x": {"strength": 9, "more": 1}}}
+    blocks = [{"sampling": {"doses": doses}}, {"sampling": {"doses": {"lead": {"x": {"strength": 3}}}}}]
+    assert summarize_reports(blocks, "lead").values == {"sampling: strength": 2.5}
+    for none in ({}, {"sampling": None}, {"sampling": {"doses": None}}, {"sampling": {"doses": {"other": {}}}}):
+        assert summarize_reports([none, blocks[0]], "lead").values == {}
+        assert summarize_reports([blocks[0], none], "lead").values == {}
+
+
+def test_the_largest_of_each_is_claimed_where_every_seed_claims():
+    seeds = [{"training": {"x": {"epsilon": e, "delta": d}, "y": {"rate": 1}}} for e, d in ((1, 3e-5), (2, 1e-5), (0, 0))]
+    claimed = summarize_reports(seeds, "lead").claimed
+    assert (claimed.epsilon, claimed.delta) == (2.0, 3e-5)
+    assert summarize_reports([seeds[2]], "lead").claimed.epsilon == 0.0
+    for lacking in ({"epsilon": 1}, {"delta": 1}):
+        assert summarize_reports([*seeds, {"training": {"x": lacking}}], "lead").claimed is None

@@ -182,6 +182,16 @@ def test_a_query_without_rates_of_its_own_has_five_percent_and_the_largest_count
     assert blocks._whole_p({}) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("stated", "shipped"), [([True, True], True), ([True, False], False), ([None, None], False), ([True, None], False)]
+)
+def test_an_autoencoder_came_with_the_testbed_where_every_seed_says_so(stated, shipped):
+    block = {"factor": 4, "key_error": 0.1, "bias": 0.2, "ceiling": estimate(0.9)}
+    each = [block if one is None else {**block, "shipped": one} for one in stated]
+    found = blocks.space(each, [64, 32])
+    assert (found.shipped, found.training, found.factor, found.ceiling.count) == (shipped, None, 4, 32)
+
+
 # Rows beside each other
 
 
@@ -217,7 +227,7 @@ def test_rows_are_compared_with_those_of_their_testbed_and_solver_alone():
     cost = Cost(work(6), work(0), work(6, 2))
     of = lambda factor: Cost(work(6 / factor), work(0), work(6, 2))  # noqa: E731 - words
     each = [
-        seeds("none", 0, 1, stage="none", ok=False, cost=of(9)),
+        seeds("none", 8, 1, stage="none", ok=False, cost=of(9)),
         seeds("none", 2, 3, stage="none", cost=of(2)),
         seeds("none", 3, stage="none", cost=of(5)),
         seeds("x", 1, cost=cost),
@@ -227,7 +237,7 @@ def test_rows_are_compared_with_those_of_their_testbed_and_solver_alone():
         seeds("x", 9, testbed="other", cost=cost),
     ]
     found = rows._add_comparisons(each)
-    assert [one.seeds_missing for one in found] == [(2, 3), (0, 1), (0, 1, 2), (0, 2, 3), (8,), (), (), ()]
+    assert [one.seeds_missing for one in found] == [(2, 3), (1, 8), (1, 2, 8), (2, 3, 8), (8,), (), (), ()]
     assert [one.cost.relative if one.cost else None for one in found] == [
         pytest.approx(number) for number in (2 / 9, 1.0, 0.4, 2.0, 1.0, 3.0)
     ] + [None, None]

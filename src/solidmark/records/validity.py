@@ -25,7 +25,7 @@ def checked(record: Mapping[str, Any], where: str, cure: str = CURE) -> Record:
     try:
         typed = record_type().validate_python(record, strict=True)
     except ValidationError as cause:
-        first = cause.errors(include_url=False)[0]
+        first = cause.errors()[0]
         path = ".".join(str(part) for part in first["loc"][1:]) or "event"
         if first["type"] in ("missing", "union_tag_not_found"):
             raise DamagedFile(where, f"no {path}", "a value for it", cure) from cause
