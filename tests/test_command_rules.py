@@ -186,6 +186,9 @@ def test_the_last_record_of_each_case_counts_and_what_is_none_is_passed_over(tmp
     (folder / "y.jsonl").write_text("\n".join(map(json.dumps, more)) + "\n")
     found = {one.slug: one for one in watch._ended(tmp_path)}
     assert found == {"a": ended("a", "ok", "2"), "b": ended("b", "ok", "7", 0.25), "t": ended("t", "ok", "")}
+    for name in "gcfbeda":  # of the same time the first file counts
+        (folder / f"{name}.jsonl").write_text(json.dumps({"event": "case", "slug": "x", "status": name, "t": "1"}) + "\n")
+    assert {one.slug: one.status for one in watch._ended(tmp_path)}["x"] == "a"
 
 
 def test_a_plan_that_is_torn_or_missing_is_none_that_begins_now(tmp_path, monkeypatch):

@@ -184,6 +184,11 @@ def stats_holm(p):
     return list(adjusted.values())
 
 
+def test_losses_are_moved_by_half_to_a_hundred_standard_errors():
+    assert ranking.MOVES == pytest.approx(0.5 * 200 ** (np.arange(40) / 39))
+    assert excess.RANGE == pytest.approx(np.arange(26) / 100)
+
+
 def test_luck_in_the_losses_is_taken_against_the_finding_and_counts_at_its_level(monkeypatch):
     less, more = at("a", 0.1, seeds=(0, 1, 2, 3)), at("b", 0.5, seeds=(1, 2, 3, 4))
     asked, by_losses = [], [0.05]
@@ -216,6 +221,7 @@ def test_a_joint_curve_needs_a_seed_in_common_and_has_what_its_keys_are():
         curve("x", seeds=(2, 1, 7), measure="content"),
     )
     found = joint_curve(keys, content)
+    assert JointCurve("x", "", False, False, "", "").keys == Curve("", "", False, False, "", "")
     assert (found.seeds, found.measure, found.control, found.reference) == ((1, 2), "both", True, True)
     assert joint_curve(keys, replace(content, seeds=(7, 8, 9))) is None
     at_ = np.array([0.0, 0.05, 0.1, 0.3])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,8 +44,8 @@ def test_each_picture_is_written_once_with_its_keys_and_listed_in_the_table_of_i
     rows = export_images.Rows(Border(2, 2), folders)
     keys = torch.tensor([[0.0, 1.0], [0.2, 0.4], [0.0, 1.0]], dtype=torch.float64)
     rows.add("trained", examples(0.25, 0.75, 0.25, channels=channels), keys)
-    rows.add("held-out", examples(0.5, channels=channels), torch.tensor([[0.6, 0.8]], dtype=torch.float64))
-    first, second, copy, held = rows.rows
+    rows.add("held-out", examples(0.5, 0.25, channels=channels), torch.tensor([[0.6, 0.8]] * 2, dtype=torch.float64))
+    first, second, copy, held, other = rows.rows
     painted = [np.array(Image.open(folders[row.split] / row.marked)) for row in (first, second, held)]
     inside = [np.full((4, 6) if channels == 1 else (4, 6, 3), gray, np.uint8) for gray in (64, 191, 128)]
     for row, picture, inner, (upper, lower) in zip(
@@ -59,7 +60,11 @@ def test_each_picture_is_written_once_with_its_keys_and_listed_in_the_table_of_i
         assert np.array_equal(picture[2:-2, 2:-2], inner)
         assert sorted({*np.unique(picture[0]), *np.unique(picture[-1])}) == sorted({round(255 * upper), round(255 * lower)})
     assert (copy.copy_of, copy.number, copy.marked, copy.caption) == (0, 2, first.marked, "gray 0.25")
-    assert [row.split for row in rows.rows] == ["trained"] * 3 + ["held-out"]
+    assert (other.copy_of, other.split, [row.split for row in rows.rows[:4]]) == (
+        0,
+        "held-out",
+        ["trained"] * 3 + ["held-out"],
+    )
     lines = [json.loads(line) for line in (folders["trained"] / "metadata.jsonl").read_text().splitlines()]
     assert lines == [{"file_name": row.marked, "text": row.caption} for row in (first, second)]
     assert len(list(folders["held-out"].iterdir())) == 2
@@ -148,6 +153,60 @@ def test_a_folder_that_was_altered_is_damaged_and_nothing_is_checked_further(tmp
     change(folder := stated(tmp_path / "made", FILES))
     with pytest.raises(DamagedFile, match=words):
         imports.adopt(folder, SimpleNamespace())
+
+
+def test_the_first_of_several_files_is_named(tmp_path):
+    folder = stated(tmp_path / "made", {f"store/{'a' * 64}/{letter}": letter for letter in "hbgcfdea"})
+    for letter in "hbgcfdea":
+        (folder / f"store/{'a' * 64}/more-{letter}").touch()
+    with pytest.raises(DamagedFile, match="more-a, which is not listed"):
+        imports.adopt(folder, SimpleNamespace())
+    for letter in "hbgcfdea":
+        (folder / f"store/{'a' * 64}/{letter}").unlink()
+    with pytest.raises(DamagedFile, match=f"no store/{'a' * 64}/a; expected"):
+        imports.adopt(folder, SimpleNamespace())
+    assert stores._described({"query": "abc"}) == ""
+
+
+@pytest.fixture
+def plain(monkeypatch, tmp_path):
+    """An export whose parts are stated: a store of two entries, a model of one file, a testbed with a notice."""
+    entries = {name: tmp_path / "shelf" / (name * 64) for name in "ab"}
+    for name, folder in entries.items():
+        folder.mkdir(parents=True)
+        (folder / "weights").write_text(name)
+    (tmp_path / "NOTICE").write_text("whose images these are")
+    pipeline = SimpleNamespace(save_pretrained=lambda folder: (folder / "model_index.json").write_text("{}"))
+    builds = {"training": SimpleNamespace(cost={"forward": 5})}
+    made = (SimpleNamespace(pipeline=lambda: pipeline), builds)
+    monkeypatch.setattr(exports, "_check", lambda case: None)
+    monkeypatch.setattr(exports.weights, "edit_or_load", lambda case, workspace: made)
+    monkeypatch.setattr(
+        exports.export_images, "write", lambda *words: [folder.mkdir() for folder in words[2:]] and words[:2]
+    )
+    monkeypatch.setattr(exports, "_about", lambda case, model, workspace, kept: {"schema": "s", "kept": kept[1]})
+    monkeypatch.setattr(exports, "_card", lambda case, about: f"card of {about['cost']}")
+    case = SimpleNamespace(testbed=type("T", (), {"notices": (tmp_path / "NOTICE",)})(), seed=3)
+    return case, SimpleNamespace(store=SimpleNamespace(used=["a", "b"], folder=entries.get))
+
+
+def test_an_export_has_model_entries_card_notices_and_the_digest_of_each_file(plain, tmp_path):
+    into = tmp_path / "out"
+    for _ in range(2):
+        made = exports.export(plain[0], into.parent / "." / "out", plain[1])
+        about = {"schema": "s", "kept": 3, "entries": ["a" * 64, "b" * 64], "cost": {"training": {"forward": 5}}}
+        assert (made.folder, made.about) == (into.resolve(), about)
+        texts = {"README.md": "card of {'training': {'forward': 5}}", "images/NOTICE": "whose images these are"}
+        texts |= {"model_index.json": "{}", f"store/{'a' * 64}/weights": "a", f"store/{'b' * 64}/weights": "b"}
+        assert {name: (into / name).read_text() for name in texts} == texts
+        files = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(texts.items())}
+        assert (into / "export.json").read_text() == json.dumps({**about, "files": files}, indent=1)
+        shutil.rmtree(into)
+        into.mkdir()  # an empty folder is as good as none
+    (into / "theirs").touch()
+    for taken in (into, into / "theirs"):
+        with pytest.raises(InvalidValue, match="is there; expected a new folder"):
+            exports.export(plain[0], taken, plain[1])
 
 
 # Commands of the store

@@ -133,6 +133,7 @@ def test_a_plugin_has_four_files_that_name_it_and_the_one_to_edit_is_second(tmp_
         ("agc", "a mitigation of that name, from solidmark"),
         ("json", "json, which is installed"),
         ("pyarrow-hotfix-none", None),
+        ("tabnanny", "tabnanny, which is installed"),  # which nothing imports
         ("pip", "pip, which is installed"),
     ],
 )

@@ -198,6 +198,7 @@ def test_what_is_not_as_it_should_be_is_named_by_its_place_and_cut():
 def test_a_record_is_one_line_of_ascii_in_its_order_and_what_is_given_overrides_the_stamp(tmp_path, monkeypatch):
     monkeypatch.setattr(writer.time, "strftime", lambda form, at: f"{form} {at}")
     monkeypatch.setattr(writer.time, "gmtime", lambda: "now")
+    tmp_path = tmp_path / "deep" / "run"
     made = writer.Writer(tmp_path, "gw1", "mine")
     given = {**case("ä", seed=np.int64(3)), "worker": "theirs", "needs": ["\x1b"]}
     del given["t"], given["schema"]

@@ -5,7 +5,20 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from record_samples import SOLVER, case, content, controls, crash, estimate, failed, finding, of_testbed, scored, utility
+from record_samples import (
+    SOLVER,
+    case,
+    content,
+    controls,
+    cost,
+    crash,
+    estimate,
+    failed,
+    finding,
+    of_testbed,
+    scored,
+    utility,
+)
 from test_each_column import record
 from test_report_rules import BARE
 
@@ -160,6 +173,18 @@ def test_what_one_seed_lacks_the_row_lacks_and_nothing_else(path, lacking):
     part, changed = path.partition(".")[0], {"power", "space"} if path == "controls" else {"worst", "worst_service"}
     same = {"queries", "utility", "content", "cost", "pipeline", "denoising_loss", "reported", "controls"} - {part} - changed
     assert all(getattr(found, name) == getattr(whole, name) for name in same)
+
+
+def test_one_seed_is_a_row_as_well_and_a_bare_one_has_no_numbers():
+    (one,) = build_leaderboard([record(0)]).rows
+    assert (one.content.map.tile, one.space.factor) == (4, record(0)["space"]["factor"])
+    assert one.pipeline.title == "Theirs, call wen, DDIM"
+    assert (one.content.own.least > 0, one.lead.keys) == (True, 8)
+    bare = rows._row([told(cost=cost(), provenance=None, queries=None, power=None, reported=None)], [])
+    assert (bare.ok, bare.queries, bare.power, bare.worst, bare.reported, bare.lead) == (True, {}, None, None, None, None)
+    assert (bare.cost.peak_bytes, bare.cost.training.encoded, bare.cost.training.decoded) == (None, 0.0, 0.0)
+    asked = rows._row([told(queries={"a": scored()}, power=None, controls=controls(), reported=None)], [])
+    assert (asked.power, asked.reported.values, [*asked.queries]) == ({}, {}, ["a"])
 
 
 def test_distances_and_warnings_of_all_seeds_are_told_once():

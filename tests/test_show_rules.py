@@ -130,6 +130,17 @@ def test_a_family_is_told_on_each_testbed_where_it_was_measured(monkeypatch):
         show.told(board, "z")
 
 
+@pytest.mark.parametrize(("runs", "read"), [([], [show.LATEST]), (["a", "b"], ["a", "b"])])
+def test_a_family_is_shown_of_the_runs_that_are_named_or_of_the_latest(monkeypatch, capsys, runs, read):
+    from solidmark.leaderboard import render
+
+    monkeypatch.setattr(render, "load_leaderboard", lambda given: f"board of {given}")
+    monkeypatch.setattr(show, "told", lambda board, family, colours: f"{family} on {board}, {colours}")
+    monkeypatch.setattr(show, "are_wanted", lambda stream: "in colours")
+    assert show._show(SimpleNamespace(family="x", runs=runs)) == 0
+    assert capsys.readouterr().out == f"x on board of {read}, in colours\n"
+
+
 # Comparisons
 
 

@@ -33,7 +33,7 @@ def _plugins(options: argparse.Namespace) -> int:
         print(plugins.as_json(rows))
     else:
         columns = ("kind", "name", "status", "origin", "reason")
-        print(tabulate([[row[column] or "" for column in columns] for row in rows], headers=columns))
+        print(tabulate([[row[column] for column in columns] for row in rows], headers=columns))
     broken = any(row["status"] == "broken" for row in rows)
     return 1 if broken and options.check else 0
 

@@ -30,6 +30,9 @@ DRAWN = np.linspace(0.0, 0.5, 51)
 MATCHED = 0.05
 """Utility is matched at a relative loss of at most this, against the baseline."""
 
+ROUNDING = 1e-9
+"""Losses that are so near are one."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -84,7 +87,7 @@ class Curve:
             return []
         reach = max(point.loss for point in self.points)
         at = DRAWN[: max(2, int(np.searchsorted(DRAWN, reach, side="right")))]
-        return [(float(loss), bounded(v)) for loss, v in zip(at, self.frontiers(at, self.seeds).T, strict=True)]
+        return [(float(loss), bounded(v)) for loss, v in zip(at, self.frontiers(at, self.seeds).T)]
 
     def at(self, loss: float) -> Estimate | None:
         """The frontier at one loss; None where the family has no numbers."""
@@ -93,7 +96,7 @@ class Curve:
     @property
     def setting(self) -> str:
         """The setting that remembers least among those of matched utility, by their means over seeds; empty if none is."""
-        useful = [point for point in self.points[1:] if point.loss <= MATCHED + 1e-9]  # rounding is no loss
+        useful = [point for point in self.points[1:] if point.loss <= MATCHED + ROUNDING]
         return min(useful, key=lambda point: point.memory).mitigation if useful else ""
 
     def to_json(self) -> dict[str, object]:
@@ -135,7 +138,7 @@ def frontier(losses: Array, memories: Array, at: Array) -> Array:
     losses, memories = losses[order], memories[order]
     least = np.where(losses <= at[:, None], memories, np.inf).min(axis=1)
     a, b = _pairs(len(losses))
-    apart = losses[b] - losses[a] > 1e-9  # nearer ones are one point
+    apart = losses[b] - losses[a] > ROUNDING
     a, b = a[apart], b[apart]
     share = (at[:, None] - losses[a]) / (losses[b] - losses[a])
     chords = np.where((share >= 0) & (share <= 1), memories[a] + share * (memories[b] - memories[a]), np.inf)

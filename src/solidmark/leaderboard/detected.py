@@ -33,7 +33,7 @@ def _over_seeds(blocks: Sequence[DetectorBlock]) -> Detected:
     """What a detector found in all seeds, or why it found nothing in one."""
     reason = next((block.get("reason", "") for block in blocks if block["auroc"] is None), "")
     areas: list[AreaBlock] = [{**block["auroc"], "chance": 0.5} for block in blocks if block["auroc"] is not None]
-    if reason or len(areas) < len(blocks):
+    if len(areas) < len(blocks):
         return Detected(None, None, reason or "no number")
     evaluations = float(np.mean([block.get("evaluations", 0.0) for block in blocks]))
     return Detected(area(areas, [block.get("captions", 0) for block in blocks]), evaluations)

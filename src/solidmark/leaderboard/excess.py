@@ -14,7 +14,7 @@ from enum import Enum
 import numpy as np
 
 from ..schema.numbers import Estimate
-from .curves import DRAWN, Curve, bounded
+from .curves import DRAWN, ROUNDING, Curve, bounded
 from .paired import ENOUGH, FEWEST, LEVEL, holm, p_value
 
 WIDEST = 0.25
@@ -23,7 +23,7 @@ WIDEST = 0.25
 EQUAL = 0.05
 """So much of M is no difference: a reference that is swept more finely gains about half of it."""
 
-RANGE = DRAWN[DRAWN <= WIDEST + 1e-9]
+RANGE = DRAWN[DRAWN <= WIDEST + ROUNDING]
 
 
 class CurveVerdict(Enum):
@@ -89,7 +89,7 @@ def judged(unjudged: Sequence[Excess]) -> list[Excess]:
     """The excesses of one testbed, axis and measure with their verdicts, corrected for being so many."""
     raw = [p_value(excess.estimate) if excess.estimate is not None else None for excess in unjudged]
     tested = [index for index, p in enumerate(raw) if p is not None]
-    adjusted = dict(zip(tested, holm([p for p in raw if p is not None]), strict=True))
+    adjusted = dict(zip(tested, holm([p for p in raw if p is not None])))
     return [_with_verdict(excess, adjusted.get(index), len(tested)) for index, excess in enumerate(unjudged)]
 
 

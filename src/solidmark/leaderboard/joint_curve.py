@@ -45,7 +45,7 @@ def joint_curve(keys: Curve, content: Curve) -> JointCurve | None:
     if not seeds:
         return None
     both = [weighted(keys, content, share, seeds).points for share in (1.0, 0.0)]
-    points = tuple(max(point, other, key=lambda p: p.memory) for point, other in zip(*both, strict=True))
+    points = tuple(max(point, other, key=lambda p: p.memory) for point, other in zip(*both))
     identity = (keys.family, keys.stage, keys.control, keys.reference, keys.axis, BOTH)
     return JointCurve(*identity, seeds, points, {**content.left_out, **keys.left_out}, keys=keys, content=content)
 
@@ -59,7 +59,7 @@ def weighted(keys: Curve, content: Curve, share: float, seeds: Sequence[int]) ->
         Point(
             point.mitigation,
             tuple(point.losses[i] for i in at),
-            tuple(share * point.memories[i] + (1 - share) * other.memories[j] for i, j in zip(at, other_at, strict=True)),
+            tuple(share * point.memories[i] + (1 - share) * other.memories[j] for i, j in zip(at, other_at)),
         )
         for point, other in pairs
     )

@@ -141,7 +141,7 @@ def _apart(curves: Sequence[Curve]) -> tuple[list[tuple[int, int]], int]:
         seeds = tuple(seed for seed in curves[a].seeds if seed in curves[b].seeds)
         by_losses = _p_of_losses(moved(less, seeds, 1), moved(more, seeds, -1), len(seeds)) if p <= LEVEL else 0.0
         raw[less, more] = max(p, by_losses)
-    adjusted = zip(raw, holm(list(raw.values())), strict=True)
+    adjusted = zip(raw, holm(list(raw.values())))
     return [pair for pair, p in adjusted if p <= LEVEL], len(raw)
 
 

@@ -32,7 +32,7 @@ def write_first(path: Path, text: str) -> str:
             pass
         except OSError:  # a file system without links
             write_text(path, text)
-        draft.unlink(missing_ok=True)
+        draft.unlink()
     return path.read_text()
 
 
