@@ -185,8 +185,8 @@ def stats_holm(p):
 
 
 def test_losses_are_moved_by_half_to_a_hundred_standard_errors():
-    assert ranking.MOVES == pytest.approx(0.5 * 200 ** (np.arange(40) / 39))
-    assert excess.RANGE == pytest.approx(np.arange(26) / 100)
+    assert pytest.approx(0.5 * 200 ** (np.arange(40) / 39)) == ranking.MOVES
+    assert pytest.approx(np.arange(26) / 100) == excess.RANGE
 
 
 def test_luck_in_the_losses_is_taken_against_the_finding_and_counts_at_its_level(monkeypatch):
