@@ -125,7 +125,8 @@ def test_a_comparison_has_all_axes_and_measures_and_content_where_a_row_was_read
 def test_the_worse_of_both_leads_where_a_family_was_read_by_both():
     keys, content = curve("x", 0.5), curve("x", 0.1, measure="content")
     alone = curve("y", 0.3)
-    one = matched.MatchedComparison("digits", {}, (keys, alone, content), (), ())
+    apart = curve("z"), curve("z", seeds=(9,), measure="content")
+    one = matched.MatchedComparison("digits", {}, (keys, alone, content, *apart), (), ())
     (worse,) = one.worse_on("accuracy")
     assert isinstance(worse, JointCurve)
     assert (worse.keys, worse.content, worse.family) == (keys, content, "x")

@@ -115,7 +115,7 @@ def build_leaderboard(
     version = _single_version(records)
     lines, repeats = rows(_cases(records))
     times = sorted(str(record["t"]) for record in records if record.get("t"))
-    testbeds = _testbeds(lines, [record for record in _latest(records, "testbed") if record["event"] == "testbed"])
+    testbeds = _testbeds(lines, latest(record for record in records if record["event"] == "testbed"))
     matched = [matched_comparison(facts.name, facts.solver, _of(lines, facts)) for facts in testbeds]
     return Leaderboard(
         rows=tuple(lines),
@@ -131,20 +131,10 @@ def build_leaderboard(
     )
 
 
-def _latest(records: Iterable[Record], *events: str) -> list[Record]:
-    """The latest record of each case among those of some events."""
-    return latest(record for record in records if record["event"] in events)
-
-
 def _cases(records: Iterable[Record]) -> list[CaseRecord]:
     """The latest record of each case that was measured, a crash as the case that it ended."""
-    cases = []
-    for record in _latest(records, "case", "crash"):
-        if record["event"] == "case":
-            cases.append(record)
-        elif record["event"] == "crash":
-            cases.append(as_case(record))
-    return cases
+    ended = (record for record in records if record["event"] == "case" or record["event"] == "crash")
+    return latest(as_case(record) if record["event"] == "crash" else record for record in ended)
 
 
 def _of(rows: Iterable[Row], facts: TestbedFacts) -> tuple[Row, ...]:

@@ -9,13 +9,15 @@ import re
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ..errors import DamagedFile, InvalidValue
 from ..schema.record import SCHEMA, Record
 from ..schema.upgrade import READABLE, upgraded
 from . import announced
 from .validity import CURE, MEASURED, checked
+
+Kind = TypeVar("Kind", bound=Record)
 
 RECORDS = re.compile(r"\.jsonl(\.gz)?$")
 """What files of records are called."""
@@ -97,9 +99,9 @@ def _finite(text: str) -> float:
     return number if math.isfinite(number) else _refused(text)
 
 
-def latest(records: Iterable[Record]) -> list[Record]:
+def latest(records: Iterable[Kind]) -> list[Kind]:
     """One record a case: its last measured attempt, else its last attempt; in order of first appearance."""
-    chosen: dict[str, Record] = {}
+    chosen: dict[str, Kind] = {}
     for record in records:
         before = chosen.get(record["case_id"])
         if before is None or _standing(record) >= _standing(before):
