@@ -1,6 +1,7 @@
 """Commands by small cases, with stated neighbours: what of the options is passed on where, what is told, how it ends."""
 
 import json
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from solidmark.cli import collection as console
-from solidmark.cli import watch
+from solidmark.cli import terminal, watch
 from solidmark.cli.watch import Ended, View
 from solidmark.collection import ledger, loading, marking, measuring, showing
 from solidmark.collection.painting import Style
@@ -160,6 +161,32 @@ def test_a_view_tells_counts_by_status_and_the_last_five_cases(tmp_path):
     painted = view.lines(160.0, colours=True)
     assert painted[0].startswith("[" + "█" * 18 + " " * 12 + "] 1 of 3 cases")
     assert (painted[1], painted[-1]) == ("  s2  \x1b[32mM +0.200\x1b[0m", "  a  \x1b[31merror\x1b[0m")
+
+
+class Screen:
+    """Notes what is written, and a `|` for each flush."""
+
+    def __init__(self):
+        self.told = ""
+
+    def write(self, text):
+        self.told += text
+
+    def flush(self):
+        self.told += "|"
+
+    def isatty(self):
+        return True
+
+
+def test_lines_are_seen_at_once_over_those_that_were_written_before(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", screen := Screen())
+    assert (watch._draw(["a", "b"], 0), watch._draw(["c"], 2)) == (2, 1)
+    assert screen.told == "a\nb\n|\x1b[2F\x1b[Jc\n|"
+    monkeypatch.setattr(sys, "stderr", screen := Screen())
+    for done in (20, 21, 25):
+        terminal.progress()("mark", done, 25)
+    assert screen.told == "\rmark 20 of 25|\rmark 25 of 25\n|"
 
 
 def test_a_run_without_a_plan_or_a_case_is_not_over_and_one_with_all_of_them_is(tmp_path):

@@ -70,6 +70,24 @@ def test_each_picture_is_written_once_with_its_keys_and_listed_in_the_table_of_i
     assert len(list(folders["held-out"].iterdir())) == 2
 
 
+def test_every_picture_has_keys(tmp_path):
+    with pytest.raises(ValueError, match="shorter"):
+        export_images.Rows(Border(2, 2), {"trained": tmp_path / "a"}).add("trained", examples(0.25, 0.75), torch.rand(1, 2))
+
+
+@pytest.mark.parametrize(("mitigation", "label"), [("none", "none"), ("rna+agc", "composed of rna+agc")])
+def test_the_case_of_an_export_is_asked_by_outpaint_alone(monkeypatch, mitigation, label):
+    composed = SimpleNamespace(label=label)
+    testbed = SimpleNamespace(solvers={"fast": "the fast one", "paper": "slow"})
+    monkeypatch.setattr(exports.plugins, "testbed", lambda expression: (f"name of {expression}", testbed))
+    monkeypatch.setattr(exports.plugins, "compose", {"rna+agc": composed}.get)
+    monkeypatch.setattr(exports.plugins, "instance", lambda *words: words)
+    found = exports.case_of("t", mitigation, 5)
+    assert (found.testbed_name, found.testbed, found.composition.label, found.seed) == ("name of t", testbed, label, 5)
+    assert found.queries == (("outpaint", ("solidmark.queries", "query", "outpaint")),)
+    assert found.solver == "the fast one"
+
+
 def test_the_ledger_of_a_seed_has_the_share_that_is_held_out_and_no_secret(tmp_path, monkeypatch):
     trained, held = examples(0.1, 0.2, 0.3), examples(0.4)
     split = SimpleNamespace(

@@ -74,7 +74,7 @@ class Rows:
 
     def add(self, part: Part, examples: Examples, keys: Tensor) -> None:
         """Write the images of a split with their keys, (N, S), and a table of captions beside them."""
-        self.folders[part].mkdir(parents=True, exist_ok=True)
+        self.folders[part].mkdir(parents=True)
         with (self.folders[part] / "metadata.jsonl").open("w", encoding="utf-8") as table:
             for image, caption, drawn in zip(examples.images, examples.captions, keys.tolist(), strict=True):
                 row = self._row(part, _pixels(image), caption, tuple(drawn))
