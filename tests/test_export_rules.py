@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -241,6 +242,9 @@ def shelf(monkeypatch, tmp_path):
         def __init__(self, root):
             asked.append(root)
 
+        def entries(self):
+            return iter(entries)
+
         def collect(self, *words):
             asked.append(words)
             return entries
@@ -262,6 +266,18 @@ def test_old_entries_are_removed_by_days_and_bytes(shelf, tmp_path, capsys, olde
     assert stores._collect(options) == 0
     assert shelf.asked == [tmp_path, (older, int(size * 1e6))]
     assert capsys.readouterr().out == "2 entries removed, 3.5 MB\n"
+
+
+def test_entries_are_listed_by_the_beginning_of_their_names(shelf, capsys, tmp_path):
+    shelf.entries[0] = replace(shelf.entries[0], name="1e1234567890abc", label="one", size=1_500_000)
+    assert stores._list(Namespace()) == 0
+    head, _, *lines, last = capsys.readouterr().out.splitlines()
+    assert head.split() == ["entry", "kind", "of", "size", "built"]
+    assert [line.split()[:6] for line in lines] == [
+        ["1e1234567890", "trained", "model", "one", "1.5", "MB"],
+        ["bbbbbbbbbbbb", "trained", "model", "2.5", "MB", lines[1].split()[5]],
+    ]
+    assert last == f"2 entries, 4.0 MB in {tmp_path}"
 
 
 def test_models_of_all_folders_are_taken_over_and_told_in_order(shelf, monkeypatch, capsys):

@@ -7,6 +7,7 @@ import pytest
 from test_report_rules import BARE
 
 from solidmark.cli import compare, show
+from solidmark.leaderboard.differences import Change, Comparison, Difference
 from solidmark.leaderboard.excess import CurveVerdict, Excess
 from solidmark.leaderboard.placing import Place, Role
 from solidmark.leaderboard.standing import Standing
@@ -111,12 +112,13 @@ def test_a_setting_has_its_numbers_in_their_places(mitigation, m, content, colou
 def test_settings_are_told_in_the_order_that_is_given_with_what_they_lose():
     points = [SimpleNamespace(mitigation="x(a=1)", loss=0.25), SimpleNamespace(mitigation="x(a=2)", loss=-0.01)]
     curves = [SimpleNamespace(points=points[:1]), SimpleNamespace(points=points[1:])]
-    each = [standing(queries={"outpaint": scored(0.5, 9)}, mitigation=f"x(a={n})") for n in (2, 1)]
+    shown = SimpleNamespace(own=None, any=auroc(0.5))
+    each = [standing(queries={"outpaint": scored(0.5, 9)}, mitigation=f"x(a={n})", content=shown) for n in (2, 1)]
     lines = show._settings(each, comparison(curves=curves), colours=False).splitlines()
     assert lines[0].split()[0] == "setting"
     assert lines[0].split()[-6:] == ["certified", "content", "frechet", "lost", "cost", "seeds"]
     assert [line.split()[0] for line in lines[2:]] == ["a=2", "a=1"]
-    assert [line.split("%")[0].split()[-1] for line in lines[2:]] == ["-1", "25"]
+    assert [line.split("%")[0].split()[-2:] for line in lines[2:]] == [["0.50", "-1"], ["0.50", "25"]]
     assert len(show._settings(each, comparison(curves=curves), colours=True).splitlines()[1].split()) == 9
 
 
@@ -159,3 +161,9 @@ def test_a_row_is_looked_for_beside_the_other_one(testbed, solver, name, found):
     rows = [replace(BARE, testbed=t, solver=s, mitigation=m, family=m[0], queries={}) for t, s, m in grounds]
     beside = None if testbed is None else replace(BARE, testbed=testbed, solver=solver)
     assert compare._row(SimpleNamespace(rows=rows), name, beside) is rows[found]
+
+
+def test_numbers_of_a_comparison_keep_their_three_digits():
+    one = Difference("digits", "x", "M", 0.5, 0.75, Estimate(0.25), paired="", change=Change.WORSE)
+    line = compare.told(Comparison((one,))).splitlines()[2]
+    assert line.split() == ["x", "M", "0.500", "0.750", "+0.250", "not", "paired", "–", "worse"]
