@@ -524,7 +524,7 @@ def test_a_checkpoint_is_a_whole_pipeline_or_weights_on_a_base(tmp_path, loads):
         path.touch()
     for base, path in ((None, whole), ("b", whole), ("b", folder), ("b", file)):
         loading.load_checkpoint(base, path, "cpu", "float16")
-    rest = ("cpu", "float16")
+    rest = ("cpu", "float16", None, None)
     assert loads[:2] == [(str(whole), None, *rest)] * 2
     assert loads[2:] == [("b", folder / loading.LORA, *rest), ("b", file, *rest)]
 
@@ -535,7 +535,7 @@ def test_a_part_wants_a_base_that_has_it(tmp_path, loads):
         loading.load_checkpoint(None, tmp_path)
     with pytest.raises(InvalidValue, match="a unet; expected a part of SimpleNamespace"):
         loading.load_checkpoint("b", tmp_path)
-    assert loads == [("b", None, "cpu", "float32")]
+    assert loads == [("b", None, "cpu", "float32", None, None)]
 
 
 @pytest.mark.parametrize(

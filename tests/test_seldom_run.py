@@ -16,7 +16,7 @@ from test_board_rules import joint
 from test_keys_of_the_store import Parts, case
 from test_report_rules import BARE
 
-from solidmark import experiments
+from solidmark import experiments, pipelines
 from solidmark.cli import collection as console
 from solidmark.collection import loading, measuring, showing
 from solidmark.collection import marking as marking_module
@@ -418,12 +418,14 @@ OPTIONS = {
 @pytest.mark.parametrize("sound", [True, False])
 def test_a_measurement_is_asked_as_the_options_say(monkeypatch, capsys, sound):
     asked = {}
+    monkeypatch.setattr(pipelines, "checked_device", lambda name: asked.update(device=name))
     monkeypatch.setattr(console, "opened", lambda options: "collection")
     monkeypatch.setattr(loading, "load", lambda *words: asked.update(load=words) or ("pipe", "model"))
     record = {"sound": sound}
     monkeypatch.setattr(measuring, "measure", lambda *words: asked.update(measure=words[:5]) or record)
     monkeypatch.setattr(showing, "lines", lambda record: "lines")
     assert console._measure(Namespace(**OPTIONS)) == (0 if sound else 1)
+    assert asked["device"] == "cuda"
     assert asked["load"] == ("m", Path("lora"), "cuda", "float16", "C", "f")
     pipe, model, of, query, into = asked["measure"]
     assert (pipe, model, of, into) == ("pipe", "model", "collection", Path("i"))
@@ -437,8 +439,11 @@ def test_a_measurement_is_asked_as_the_options_say(monkeypatch, capsys, sound):
 @pytest.mark.parametrize(("second", "status"), [(True, 0), (False, 1)])
 def test_every_checkpoint_is_measured_and_the_curve_is_written(tmp_path, monkeypatch, capsys, second, status):
     paths, seen = [Path("a/checkpoint-5"), Path("a/checkpoint-10")], []
+    monkeypatch.setattr(pipelines, "checked_device", lambda name: name)
     monkeypatch.setattr(console, "opened", lambda options: "collection")
-    monkeypatch.setattr(loading, "each", lambda *words: seen.append(words) or [(path, "pipe", "model") for path in paths])
+    monkeypatch.setattr(
+        loading, "each", lambda *words, lora: seen.append((*words, lora)) or [(path, "pipe", "model") for path in paths]
+    )
     sound = iter((True, second))
     monkeypatch.setattr(measuring, "measure", lambda *words: seen.append(words[4]) or {"sound": next(sound)})
     monkeypatch.setattr(showing, "curve_rows", lambda found: [(name, step) for name, step, _ in found])
@@ -446,7 +451,8 @@ def test_every_checkpoint_is_measured_and_the_curve_is_written(tmp_path, monkeyp
     monkeypatch.setattr(showing, "as_table", lambda rows: f"table {rows}")
     options = Namespace(**{**OPTIONS, "checkpoints": Path("a"), "into": tmp_path})
     assert console._measure(options) == status
-    assert seen == [("m", Path("a"), "cuda", "float16"), tmp_path / "checkpoint-5", tmp_path / "checkpoint-10"]
+    how = ("cuda", "float16", "C", "f", Path("lora"))
+    assert seen == [("m", Path("a"), *how), tmp_path / "checkpoint-5", tmp_path / "checkpoint-10"]
     told = "[('checkpoint-5', 5), ('checkpoint-10', 10)]"
     assert (tmp_path / "curve.csv").read_text() == told
     assert capsys.readouterr().out == f"table {told}\nwritten to {tmp_path}\n"
@@ -459,7 +465,7 @@ def test_a_marking_is_made_as_the_options_say(monkeypatch, capsys, ledger, folde
     rows = [
         SimpleNamespace(split=split, copy_of=copy) for split, copy in (("trained", None), ("trained", 0), ("held-out", None))
     ]
-    made = SimpleNamespace(ledger=SimpleNamespace(rows=rows, commitment="c"), left_out={}, uncaptioned=2)
+    made = SimpleNamespace(ledger=SimpleNamespace(rows=rows, commitment="c"), left_out={}, uncaptioned=2, same_caption=0)
     monkeypatch.setattr(marking_module, "mark", lambda *words, **more: asked.update(words=words, **more) or made)
     monkeypatch.setattr(console, "passphrase", lambda options: "word")
     options = Namespace(images=Path("images"), out=Path("out"), ledger=ledger, keys=8, thickness=2, inside=True, size=64,

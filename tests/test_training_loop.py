@@ -209,3 +209,39 @@ def test_a_strangers_class_and_call_answer_and_are_in_the_record(pipelines, tmp_
     assert main(command) == 0
     known = json.loads((tmp_path / "into" / "record.json").read_text())["model"]["pipeline"]
     assert (known["pipeline"], known["call"], known["scheduler"]) == ("Own", "call", "DDIMScheduler")
+
+
+def test_each_checkpoint_is_asked_by_the_strangers_class_and_call_with_the_lora(pipelines, checkpoints, tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from diffusers import StableDiffusionPipeline\n\n\nclass Own(StableDiffusionPipeline):\n    pass\n\n\n"
+        "def call(pipe, captions, **options):\n    return pipe(captions, **options)\n"
+    )
+    lora, strangers = checkpoints / "checkpoint-7" / loading.LORA, (f"{tmp_path}/own.py:Own", f"{tmp_path}/own.py:call")
+    base, part = str(pipelines / "pipeline"), checkpoints / "checkpoint-10"
+    asked, model = loading.load_checkpoint(base, part, "cpu", "float32", *strangers, lora=lora)
+    plain, _ = loading.load_checkpoint(base, part)
+    assert (asked.call.__name__, type(asked.pipe).__name__) == ("call", "Own")
+    assert (model["pipeline"]["pipeline"], model["pipeline"]["call"]) == ("Own", "call")
+    assert model["name"] == f"pipeline with checkpoint-10 and {lora.name}"
+    given = torch.ones(1, 4, 4, 4), 10, torch.ones(1, 6, 8)
+    assert not torch.allclose(plain.unet(*given).sample, asked.pipe.unet(*given).sample)
+    with pytest.raises(InvalidValue, match=r"--lora: found .* is a LoRA; expected one LoRA"):
+        loading.load_checkpoint(base, checkpoints / "checkpoint-7", lora=lora)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--lora", "{}/nothere.safetensors", "--lora: found no file"),
+        ("--pipeline-class", "{}/nothere.py:Own", "no file"),
+        ("--pipeline-call", "{}/nothere.py:call", "no file"),
+    ],
+)
+def test_a_file_that_is_not_there_is_refused_for_checkpoints_too(
+    pipelines, checkpoints, tmp_path, capsys, option, value, message
+):
+    command = ["measure", "--model", str(pipelines / "pipeline"), "--ledger", str(pipelines / "secret")]
+    command += ["--marked", str(pipelines / "out"), "--into", str(tmp_path / "into"), option, value.format(tmp_path)]
+    assert main(command) == main([*command, "--checkpoints", str(checkpoints)]) == 2
+    assert capsys.readouterr().err.count(message) == 2
+    assert not (tmp_path / "into").exists()

@@ -48,10 +48,13 @@ def add(commands: Any) -> None:
     mark.set_defaults(command=_mark)
 
     measure = commands.add_parser("measure", help="ask a model for a marked collection, and count what it has memorized")
-    measure.add_argument("--model", metavar="MODEL", help="folder of a diffusers pipeline, or FILE.py:FUNCTION")
+    measure.add_argument(
+        "--model", metavar="MODEL", help="folder of a diffusers pipeline, its name in the Hub's cache, or FILE.py:FUNCTION"
+    )
     measure.add_argument("--ledger", type=Path, required=True, metavar="DIR", help="that `solidmark mark` has written")
-    measure.add_argument("--marked", type=Path, required=True, metavar="OUT", help="the marked images")
-    measure.add_argument("--into", type=Path, required=True, metavar="DIR", help="where records go; run again, it goes on")
+    measure.add_argument("--marked", type=Path, metavar="OUT", help="the marked images (default: DIR without .ledger)")
+    into = "where records go; run again, it goes on (default: OUT.measured beside the ledger)"
+    measure.add_argument("--into", type=Path, metavar="DIR", help=into)
     measure.add_argument("--lora", type=Path, metavar="FILE", help="LoRA weights on top of the pipeline")
     measure.add_argument("--pipeline-class", metavar="FILE.py:CLASS", help="load the pipeline as this class of a file")
     measure.add_argument("--pipeline-call", metavar="FILE.py:FUNCTION", help="ask by function(pipe, captions, **options)")
@@ -116,6 +119,9 @@ def _mark(options: argparse.Namespace) -> int:
         print(f"{copies} are copies of others: they share their keys, and are asked and counted once")
     if made.uncaptioned:
         print(f"{made.uncaptioned} have no caption: a model is asked for them without one")
+    if made.same_caption:
+        told = "have the caption of another image: a model cannot tell them apart by it, so less memory is found"
+        print(f"solidmark mark: warning: {made.same_caption} {told}", file=sys.stderr)
     print(f"commitment {made.ledger.commitment}\n  publish {folder / 'commitment.json'} before anybody trains")
     print(f"keep {folder} secret: whoever has it can forge answers")
     return _left_out(made.left_out)
@@ -142,7 +148,8 @@ def _left_out(left_out: Mapping[str, str]) -> int:
 
 def _measure(options: argparse.Namespace) -> int:
     from ..collection import loading, measuring, showing
-    from ..collection.questions import Query
+    from ..collection.questions import Query, check_outside, default_into, handed_out
+    from ..pipelines import checked_device
 
     if options.model is None and options.checkpoints is None:
         raise InvalidValue("solidmark measure", "no model", "--model or --checkpoints", "Say what is to be asked.")
@@ -156,36 +163,42 @@ def _measure(options: argparse.Namespace) -> int:
         content=options.content,
         captions=not options.without_captions,
     )
+    checked_device(options.device)
+    into = options.into or default_into(options.ledger)
+    check_outside(into, handed_out(options.ledger, options.marked, "--marked"), options.ledger)
     collection = opened(options)
     if options.checkpoints is None:
         strangers = (options.pipeline_class, options.pipeline_call)
         pipe, model = loading.load(options.model, options.lora, options.device, options.dtype, *strangers)
-        record = measuring.measure(pipe, model, collection, query, options.into, terminal.progress())
+        record = measuring.measure(pipe, model, collection, query, into, terminal.progress())
         print(showing.lines(record))
-        print(f"written to {options.into}")
+        print(f"written to {into}")
         return 0 if record["sound"] else 1
-    return _curve(options, collection, query)
+    return _curve(options, collection, query, into)
 
 
-def _curve(options: argparse.Namespace, collection: Collection, query: Query) -> int:
+def _curve(options: argparse.Namespace, collection: Collection, query: Query, into: Path) -> int:
     from .. import records
     from ..collection import loading, measuring, showing
 
     found = []
-    for path, pipe, model in loading.each(options.model, options.checkpoints, options.device, options.dtype):
-        record = measuring.measure(pipe, model, collection, query, options.into / path.name, terminal.progress())
+    how = (options.device, options.dtype, options.pipeline_class, options.pipeline_call)
+    for path, pipe, model in loading.each(options.model, options.checkpoints, *how, lora=options.lora):
+        record = measuring.measure(pipe, model, collection, query, into / path.name, terminal.progress())
         found.append((path.name, loading.step_of(path), record))
-        records.write_text(options.into / "curve.csv", showing.as_csv(showing.curve_rows(found)))
+        records.write_text(into / "curve.csv", showing.as_csv(showing.curve_rows(found)))
     print(showing.as_table(showing.curve_rows(found)))
-    print(f"written to {options.into}")
+    print(f"written to {into}")
     return 0 if all(record["sound"] for _, _, record in found) else 1
 
 
 def _certify(options: argparse.Namespace) -> int:
     from ..collection import certificate
+    from ..collection.questions import check_outside
 
     measured = _folder(options.measured)
     out = options.into or measured / "certificate"
+    check_outside(out, options.ledger)
     made = certificate.certify(measured, _ledger(options), out)
     print(f"{made['statement']}\nwritten to {out}\ndigest {made['digest']}")
     return 0
@@ -206,9 +219,10 @@ def _folder(path: Path) -> Path:
 
 def opened(options: argparse.Namespace) -> Collection:
     """The collection of --ledger and --marked; the passphrase is asked for where the ledger is sealed."""
-    from ..collection.questions import Collection
+    from ..collection.questions import Collection, handed_out
 
-    return Collection(_ledger(options), options.marked, options.ledger)
+    marked = handed_out(options.ledger, options.marked, "--marked")
+    return Collection(_ledger(options), marked, options.ledger)
 
 
 def _ledger(options: argparse.Namespace) -> Ledger:

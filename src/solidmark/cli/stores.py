@@ -86,8 +86,10 @@ def _export(options: argparse.Namespace) -> int:
     import torch
 
     from ..measurement.case import Workspace
+    from ..pipelines import checked_device
     from .exports import case_of, export
 
+    checked_device(options.device)
     torch.set_num_threads(1)  # small models gain nothing from more
     case = case_of(options.testbed, options.mitigation, options.seed)
     made = export(case, options.into, Workspace(Store(default_root()), options.device, terminal.progress()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,17 +12,24 @@ from ..errors import DamagedFile, InvalidValue, SolidmarkError
 from .ledger import write_private
 
 
+def is_empty(path: Path) -> bool:
+    """Whether there is such a file, without an entry that was written whole."""
+    return path.is_file() and path.read_bytes().count(b"\n") < 2
+
+
 class Lines:
     """A private file of JSON objects: a `head`, made once, and the `entries` that earlier runs have added.
 
-    A torn last line, of a process that died while writing, is removed. Raises DamagedFile for any other bad line.
+    A torn last line, of a process that died while writing, is removed. With `anew` a file without an entry is begun anew,
+    and removed where nothing came to it: work that has no results yet stands in nobody's way. Raises DamagedFile for any
+    other bad line.
     """
 
-    def __init__(self, path: Path, head: dict[str, Any]) -> None:
-        self.path = path
+    def __init__(self, path: Path, head: dict[str, Any], *, anew: bool = False) -> None:
+        self.path, self.anew = path, anew
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
+            if not path.exists() or (anew and is_empty(path)):
                 write_private(path, json.dumps(head).encode() + b"\n")
             lines = path.read_bytes().split(b"\n")
             self.head, *self.entries = (dict(json.loads(line)) for line in lines[:-1])
@@ -52,7 +60,7 @@ class Lines:
         changed = [name for name in stated if self.head.get(name) != json.loads(json.dumps(stated[name]))]
         if changed:
             found = f"work that was interrupted, with other {', '.join(changed)}"
-            cure = f"Give the same as before, or remove {self.path.parent} to begin anew."
+            cure = f"Give the same as before, or give another folder, or remove {self.path.parent} to begin anew."
             raise InvalidValue(str(self.path), found, "the same again", cure)
 
     def __enter__(self) -> Self:
@@ -60,3 +68,7 @@ class Lines:
 
     def __exit__(self, *reason: object) -> None:
         os.close(self._handle)
+        if self.anew and not self.entries:
+            with suppress(OSError):
+                self.path.unlink()
+                self.path.parent.rmdir()  # where it holds nothing else

@@ -34,23 +34,26 @@ def load(
 ) -> tuple[Any, Model]:
     """The model that `text` names, and what the record says of it.
 
-    `folder` is a diffusers pipeline as `save_pretrained` writes it, `file.py:name` or `module:name` a function that
-    fills in pixels. `pipeline_class` and `pipeline_call` are a stranger's class and call, see `pipelines.load`; with a
-    call the model is a `pipelines.Loaded`. Raises InvalidValue for what is neither, PluginFault for what cannot be loaded.
+    `folder` is a diffusers pipeline as `save_pretrained` writes it, `owner/name` one in the cache of the Hub,
+    `file.py:name` or `module:name` a function that fills in pixels. `pipeline_class` and `pipeline_call` are a stranger's
+    class and call, see `pipelines.load`; with a call the model is a `pipelines.Loaded`. Raises InvalidValue for what is
+    neither, PluginFault for what cannot be loaded.
     """
-    folder = Path(text)
-    if folder.is_dir():
+    if lora is not None:
+        check_lora(lora)
+    folder = _folder(text)
+    if folder is not None:
         loaded = pipelines.load(folder, pipeline_class=pipeline_class, call=pipeline_call, device=device, dtype=dtype)
         files = [*_files(folder), *(_files(lora) if lora is not None else [])]
         if lora is not None:
             _add_lora(loaded.pipe, lora)
-        name = folder.resolve().name + (f" with {lora.name}" if lora is not None else "")
+        name = (folder.resolve().name if Path(text).is_dir() else text) + (f" with {lora.name}" if lora is not None else "")
         known = pipelines.identity(loaded.pipe, loaded.call, loaded.revision if lora is None else None)
         model: Model = {"name": name, "sha256": digest(files), "pipeline": known}
         return (loaded.pipe if loaded.call is None else loaded), model
     place, colon, name = text.rpartition(":")
     if not colon:
-        expected = "the folder of a pipeline, or FILE.py:FUNCTION"
+        expected = "the folder of a pipeline, the name of one in the cache of the Hub, or FILE.py:FUNCTION"
         raise InvalidValue("--model", repr(text), expected, "Save the pipeline with save_pretrained.")
     if lora is not None:
         raise InvalidValue("--lora", f"a LoRA for the function {text}", "a pipeline", "Load it in your function.")
@@ -78,25 +81,53 @@ def step_of(path: Path) -> int | None:
     return int(numbers[-1]) if numbers else None
 
 
-def load_checkpoint(base: str | None, path: Path, device: str = "cpu", dtype: str = "float32") -> tuple[Any, Model]:
+def load_checkpoint(
+    base: str | None,
+    path: Path,
+    device: str = "cpu",
+    dtype: str = "float32",
+    pipeline_class: str | None = None,
+    pipeline_call: str | None = None,
+    lora: Path | None = None,
+) -> tuple[Any, Model]:
     """The pipeline at a checkpoint: itself, or `base` with the checkpoint's LoRA or denoiser.
 
-    Raises InvalidValue where a base is needed and is not given.
+    Class, call and `lora` are those of `load`. Raises InvalidValue where a base is needed and is not given, or where two
+    LoRAs would be on top of each other.
     """
+    how = (device, dtype, pipeline_class, pipeline_call)
     if (path / "model_index.json").is_file():
-        return load(str(path), None, device, dtype)
+        return load(str(path), lora, *how)
     if base is None:
         raise InvalidValue(str(path), "a part of a pipeline", "a whole one, or --model", "Give the pipeline with --model.")
     if path.is_file() or (path / LORA).is_file():
-        return load(base, path if path.is_file() else path / LORA, device, dtype)
-    pipe, model = load(base, None, device, dtype)
+        if lora is not None:
+            cure = "Leave --lora away, or put it into the pipeline of --model with fuse_lora."
+            raise InvalidValue("--lora", f"{lora}, and the checkpoint {path.name} is a LoRA", "one LoRA", cure)
+        return load(base, path if path.is_file() else path / LORA, *how)
+    return _with_part(base, path, lora, *how)
+
+
+def _with_part(
+    base: str, path: Path, lora: Path | None, device: str, dtype: str, *strangers: str | None
+) -> tuple[Any, Model]:
+    """`base` with the denoiser of a checkpoint in the place of its own, and LoRA weights on top of that one."""
+    asked, model = load(base, None, device, dtype, *strangers)
+    pipe, call = (asked.pipe, asked.call) if isinstance(asked, pipelines.Loaded) else (asked, None)
     part = next(name for name in DENOISERS if (path / name).is_dir())
     if getattr(pipe, part, None) is None:
         raise InvalidValue(str(path), f"a {part}", f"a part of {type(pipe).__name__}", "Give the pipeline it belongs to.")
     with quiet():
         trained = type(getattr(pipe, part)).from_pretrained(path / part, torch_dtype=_dtype(dtype), local_files_only=True)
     setattr(pipe, part, trained.to(device).eval())
-    return pipe, {"name": f"{model['name']} with {path.name}", "sha256": digest([*_files(Path(base)), *_files(path / part)])}
+    files, name = [*_files(pipelines.find_folder(base)), *_files(path / part)], f"{model['name']} with {path.name}"
+    if lora is not None:
+        _add_lora(pipe, lora)
+        files, name = [*files, *_files(lora)], f"{name} and {lora.name}"
+    found: Model = {"name": name, "sha256": digest(files)}
+    if "pipeline" in model:
+        found["pipeline"] = pipelines.identity(pipe, call)
+    return asked, found
 
 
 def digest(files: list[tuple[str, Path]]) -> str:
@@ -106,6 +137,19 @@ def digest(files: list[tuple[str, Path]]) -> str:
         with path.open("rb") as file:
             whole.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return whole.hexdigest()
+
+
+def check_lora(path: Path) -> None:
+    """Raises InvalidValue where there is no such file."""
+    if not path.is_file():
+        raise InvalidValue("--lora", f"no file {path}", f"a file such as {LORA}", "Give the path of the weights.")
+
+
+def _folder(text: str) -> Path | None:
+    """The folder of a pipeline that a text names, None where it names a function. Raises InvalidValue for no such folder."""
+    if Path(text).is_dir() or (pipelines.is_hub_name(text) and not Path(text).exists()):
+        return pipelines.find_folder(text)
+    return None
 
 
 def _files(place: Path) -> list[tuple[str, Path]]:
@@ -161,7 +205,11 @@ def _module(path: Path) -> Any:
     return module
 
 
-def each(base: str | None, folder: Path, device: str, dtype: str) -> Iterator[tuple[Path, Any, Model]]:
-    """Every checkpoint of a folder with its model, one at a time."""
+def each(
+    base: str | None, folder: Path, device: str, dtype: str, *strangers: str | None, lora: Path | None = None
+) -> Iterator[tuple[Path, Any, Model]]:
+    """Every checkpoint of a folder with its model, one at a time; `strangers` are a class and a call, as in `load`."""
+    if lora is not None:
+        check_lora(lora)
     for path in checkpoints(folder):
-        yield path, *load_checkpoint(base, path, device, dtype)
+        yield path, *load_checkpoint(base, path, device, dtype, *strangers, lora=lora)

@@ -9,9 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import InvalidValue
 from . import asking, ledger, showing, verdict
-from .questions import Collection, Query
+from .questions import Collection, Query, handed_out
 
 
 class Measure:
@@ -34,10 +33,7 @@ class Measure:
         **query: Any,
     ) -> None:
         folder = Path(ledger_folder)
-        if marked is None and folder.suffix != ".ledger":
-            cure = "Give the folder that was handed out as the second argument."
-            raise InvalidValue("Measure", f"a ledger in {folder}, and no images", "the marked images", cure)
-        out = folder.with_suffix("") if marked is None else Path(marked)
+        out = handed_out(folder, None if marked is None else Path(marked), "Measure, marked")
         self.collection = Collection(ledger.load(folder, passphrase), out, folder)
         self.query = Query(limit=images, **query)
 

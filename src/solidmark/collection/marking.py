@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,6 +25,7 @@ from ..progress import Progress, silent
 from . import ledger, plan, pool, sources
 from .journal import NAME, Journal
 from .ledger import HELD_OUT, Head, Ledger, Part, Row
+from .lines import is_empty
 from .painting import Painted, Style, Task
 from .sources import Sources
 
@@ -32,11 +34,21 @@ LOCK = ".lock"
 
 @dataclass(frozen=True)
 class Marked:
-    """What a marking gave: the ledger, why images were left out, and how many have no caption."""
+    """What a marking gave: the ledger, and why images were left out."""
 
     ledger: Ledger
     left_out: dict[str, str]
-    uncaptioned: int
+
+    @property
+    def uncaptioned(self) -> int:
+        """How many marked images have no caption, or an empty one."""
+        return sum(not row.caption for row in self.ledger.rows)
+
+    @property
+    def same_caption(self) -> int:
+        """How many marked images have the caption of another image that is no copy of them."""
+        counts = Counter(row.caption for row in self.ledger.rows if row.caption and row.copy_of is None)
+        return sum(count for count in counts.values() if count > 1)
 
 
 def mark(
@@ -60,6 +72,7 @@ def mark(
     found = sources.find(images, caption_column)
     folders: dict[Part, Path] = {"trained": out, "held-out": folder / HELD_OUT}
     with _alone(folder):
+        _forget_empty(out, folder)
         _check_free(out, folder, found, images)
         options = {"style": asdict(style), "hold_out": hold_out, "sources": found.digest}
         journal = Journal(folder, options, passphrase)
@@ -74,7 +87,7 @@ def mark(
             left_out = {**found.left_out, **{tasks[one.number].file: one.reason for one in done if one.reason}}
             ledger.save(folder, made, passphrase, left_out)
             journal.remove()
-    return Marked(made, left_out, found.uncaptioned)
+    return Marked(made, left_out)
 
 
 def _nothing(task: Task, reason: str) -> InvalidValue:
@@ -91,6 +104,14 @@ def _check(images: Path, out: Path, folder: Path, style: Style, hold_out: float)
     sources.relation(images, out)
     sources.relation(images, folder)
     sources.relation(out, folder)
+
+
+def _forget_empty(out: Path, folder: Path) -> None:
+    """Remove the journal of a marking that has not painted an image: its secret was never used."""
+    if is_empty(folder / NAME) and not any(
+        path.is_file() for place in (out, folder / HELD_OUT) for path in place.rglob("*")
+    ):
+        (folder / NAME).unlink()
 
 
 def _check_free(out: Path, folder: Path, found: Sources, images: Path) -> None:

@@ -31,7 +31,7 @@ from . import asking, ledger, pictures, verdict
 from .ledger import Row, keys_of, write_private
 from .lines import Lines
 from .outcome import ANSWERS, ASKED, RECORD, SCHEMA, TABLE, CollectionRecord, Model
-from .questions import Answer, Collection, Group, Query
+from .questions import Answer, Collection, Group, Query, check_outside
 
 LIBRARIES = ("solidmark", "torch", "diffusers", "numpy", "scipy", "pillow")
 
@@ -44,8 +44,9 @@ def measure(
     `pipe` is a diffusers pipeline or a function (see `pipelines.Fill`). Running again gives the same record. Raises
     InvalidValue and DamagedFile where the folders are not those of the ledger, or `into` is of another measurement.
     """
+    check_outside(into, collection.marked, collection.folder)
     head = {"model": model, "query": asdict(query), "commitment": collection.ledger.commitment}
-    with Lines(into / "asking.jsonl", {**head, "versions": _versions()}) as lines:
+    with Lines(into / "asking.jsonl", {**head, "versions": _versions()}, anew=True) as lines:
         lines.check_same(head)
         found = len(lines.entries)
         for group in asking.ask_all(pipe, collection, query, lambda place: place < found, progress):

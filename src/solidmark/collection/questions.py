@@ -11,6 +11,9 @@ from . import pictures
 from .layouts import Pixels
 from .ledger import HELD_OUT, Ledger, Row
 
+LEDGER = ".ledger"
+"""How the folder of a ledger is called behind the name of OUT."""
+
 
 @dataclass(frozen=True)
 class Query:
@@ -68,6 +71,37 @@ class Collection:
     def colour(self, row: Row) -> Pixels:
         """The same as a training in RGB sees it."""
         return pictures.as_colour(self.read(row))
+
+
+def handed_out(folder: Path, marked: Path | None, where: str) -> Path:
+    """The marked images of the ledger in `folder`: as stated, else those of the same name without `.ledger`.
+
+    Raises InvalidValue where nothing tells.
+    """
+    if marked is not None:
+        return marked
+    if folder.suffix != LEDGER:
+        raise InvalidValue(
+            where, f"a ledger in {folder}, and no images", "the marked images", "Give the folder that was handed out."
+        )
+    return folder.with_suffix("")
+
+
+def default_into(folder: Path) -> Path:
+    """Where a measurement goes that says nothing of it: `photos.measured` beside the ledger `photos.ledger`."""
+    return folder.with_name(f"{folder.name.removesuffix(LEDGER)}.measured")
+
+
+def check_outside(into: Path, *folders: Path) -> None:
+    """Raises InvalidValue where `into` is one of these folders or lies in it: what is written has keys, or is no image."""
+    for folder in folders:
+        if into.resolve().is_relative_to(folder.resolve()):
+            found = (
+                "a folder that is handed out or kept secret"
+                if into.resolve() == folder.resolve()
+                else f"a folder in {folder}"
+            )
+            raise InvalidValue(str(into), found, f"one outside of {folder}", "Choose another folder with --into.")
 
 
 @dataclass(frozen=True)

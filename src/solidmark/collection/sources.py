@@ -45,11 +45,6 @@ class Sources:
     left_out: dict[str, str] = field(default_factory=dict)
 
     @property
-    def uncaptioned(self) -> int:
-        """How many images have no caption, or an empty one."""
-        return sum(not image.columns[self.caption_column] for image in self.images)
-
-    @property
     def digest(self) -> str:
         """sha256 of names, contents and columns: a marking that goes on must find what it began with."""
         found = hashlib.sha256()

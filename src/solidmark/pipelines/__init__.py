@@ -8,9 +8,10 @@ from .adopting import adopt
 from .age import modern, old_imports
 from .asking import Answers, ask
 from .counting import Counts
+from .devices import checked as checked_device
 from .holding import Held, held
 from .identities import Identity, identity
-from .loading import Loaded, load
+from .loading import Loaded, find_folder, is_hub_name, load
 from .space import channels
 
 __all__ = [
@@ -22,8 +23,11 @@ __all__ = [
     "adopt",
     "ask",
     "channels",
+    "checked_device",
+    "find_folder",
     "held",
     "identity",
+    "is_hub_name",
     "load",
     "modern",
     "old_imports",

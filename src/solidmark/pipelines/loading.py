@@ -18,6 +18,7 @@ from ..errors import InvalidValue, NotApplicable, PluginFault, UnknownName, said
 from ..provenance import code_digest
 from .age import modern, old_imports
 from .calls import Call, strangers_code
+from .devices import checked
 from .identities import INDEX, Identity, components, folder_digest, identity, read_index
 from .quiet import quiet
 
@@ -65,6 +66,7 @@ def load(
     path or name that does not exist, DamagedFile for an index that leads outside, NotApplicable for a folder with code
     of its own or without safetensors, PluginFault for a stranger's file that fails.
     """
+    checked(device, "device")
     path = find_folder(folder)
     index = read_index(path)
     _check_safe(path, index)
@@ -76,12 +78,17 @@ def load(
     return Loaded(pipe, function, folder_digest(path))
 
 
+def is_hub_name(text: str) -> bool:
+    """Whether a text is written as the Hub names a pipeline, `owner/name`."""
+    return HUB_NAME.fullmatch(text) is not None
+
+
 def find_folder(name: str | Path) -> Path:
     """A folder, or the snapshot of a pipeline of the Hub that was downloaded before. Raises InvalidValue for neither."""
     path = Path(name)
     if path.is_dir():
         return path
-    if HUB_NAME.fullmatch(str(name)):
+    if is_hub_name(str(name)):
         hub = importlib.import_module("huggingface_hub")
         with suppress(OSError, ValueError):  # not in the cache
             return Path(hub.snapshot_download(str(name), local_files_only=True))
