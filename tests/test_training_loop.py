@@ -88,7 +88,7 @@ def test_importing_solidmark_imports_no_torch():
 
 def test_without_the_images_it_says_what_is_missing(tmp_path):
     _, secret, _ = marked(tmp_path)
-    with pytest.raises(InvalidValue, match="as the second argument"):
+    with pytest.raises(InvalidValue, match=r"^Measure, marked: found a ledger in .*secret, and no images"):
         Measure(secret)
 
 

@@ -39,10 +39,10 @@ def load(
     class and call, see `pipelines.load`; with a call the model is a `pipelines.Loaded`. Raises InvalidValue for what is
     neither, PluginFault for what cannot be loaded.
     """
-    if lora is not None:
-        check_lora(lora)
     folder = _folder(text)
     if folder is not None:
+        if lora is not None:
+            check_lora(lora)
         loaded = pipelines.load(folder, pipeline_class=pipeline_class, call=pipeline_call, device=device, dtype=dtype)
         files = [*_files(folder), *(_files(lora) if lora is not None else [])]
         if lora is not None:
