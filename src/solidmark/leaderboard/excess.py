@@ -72,7 +72,7 @@ def between(family: Curve, reference: Curve) -> Estimate | None:
     if not seeds:
         return None
     gaps = reference.frontiers(RANGE, seeds) - family.frontiers(RANGE, seeds)
-    return bounded(np.asarray(np.trapezoid(gaps, RANGE, axis=1)) / WIDEST)
+    return bounded(np.asarray(np.trapezoid(gaps, RANGE)) / WIDEST)
 
 
 def excesses(curves: Sequence[Curve]) -> list[Excess]:
