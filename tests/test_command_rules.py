@@ -3,6 +3,7 @@
 import json
 import sys
 from argparse import ArgumentParser
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 from solidmark.cli import collection as console
 from solidmark.cli import terminal, watch
 from solidmark.cli.watch import Ended, View
-from solidmark.collection import ledger, loading, marking, measuring, showing
+from solidmark.collection import ledger, loading, marking, measuring, showing, unpacking
 from solidmark.collection.painting import Style
 from solidmark.collection.questions import Query
 from solidmark.errors import InvalidValue
@@ -34,19 +35,24 @@ ROWS = [part("trained"), part("trained", 0), part("trained"), part("held-out"), 
 
 
 @pytest.mark.parametrize("stated", [True, False])
-def test_a_marking_is_told_by_its_counts_and_gets_every_option(monkeypatch, capsys, stated):
-    seen = []
+def test_a_marking_is_told_by_its_counts_and_gets_every_option(monkeypatch, capsys, tmp_path, stated):
+    seen, unpacked = [], []
+    monkeypatch.chdir(tmp_path)
+    if not stated:
+        Path("in").mkdir()
+    monkeypatch.setattr(unpacking, "unpacked", lambda *words: unpacked.append(words) or nullcontext(Path("from a data set")))
     of = SimpleNamespace(rows=ROWS if stated else ROWS[2:4], commitment="abc")
     made = SimpleNamespace(ledger=of, uncaptioned=3 if stated else 0, left_out={"x.png": "torn"} if stated else {})
     monkeypatch.setattr(marking, "mark", lambda *words, **more: seen.append((words, more)) or made)
     monkeypatch.setattr(console, "passphrase", lambda options: "secret")
     more = ["--ledger", "led", "--hold-out", 0.3, "--size", 9, "--keys", 5, "--thickness", 2, "--inside", "--workers", 4]
-    more += ["--caption-column", "words", "--encrypt"]
+    more += ["--caption-column", "words", "--encrypt", "--image-column", "picture", "--split", "test"]
     code = console._mark(parsed("mark", "in", "here/out", *(more if stated else ())))
     ((words, named),) = seen
     folder = Path("led") if stated else Path("here/out.ledger")
     style = Style(5, 2, True, 9) if stated else Style(8, None, False, None)
-    assert words == (Path("in"), Path("here/out"), folder, style)
+    assert words == (Path("from a data set" if stated else "in"), Path("here/out"), folder, style)
+    assert unpacked == ([("in", Path("led.unpacked"), "words", "picture", "test")] if stated else [])
     assert named.pop("progress").__name__ == "show"
     given = (0.3, "words", "secret", 4) if stated else (0.5, None, None, None)
     assert named == dict(zip(("hold_out", "caption_column", "passphrase", "workers"), given, strict=True))
