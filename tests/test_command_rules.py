@@ -9,10 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from solidmark import pipelines
 from solidmark.cli import collection as console
 from solidmark.cli import terminal, watch
 from solidmark.cli.watch import Ended, View
-from solidmark.collection import ledger, loading, marking, measuring, showing, unpacking
+from solidmark.collection import ledger, loading, marking, measuring, questions, showing, unpacking
 from solidmark.collection.painting import Style
 from solidmark.collection.questions import Query
 from solidmark.errors import InvalidValue
@@ -42,7 +43,8 @@ def test_a_marking_is_told_by_its_counts_and_gets_every_option(monkeypatch, caps
         Path("in").mkdir()
     monkeypatch.setattr(unpacking, "unpacked", lambda *words: unpacked.append(words) or nullcontext(Path("from a data set")))
     of = SimpleNamespace(rows=ROWS if stated else ROWS[2:4], commitment="abc")
-    made = SimpleNamespace(ledger=of, uncaptioned=3 if stated else 0, left_out={"x.png": "torn"} if stated else {})
+    made = SimpleNamespace(ledger=of, uncaptioned=3 if stated else 0, same_caption=2 if stated else 0)
+    made.left_out = {"x.png": "torn"} if stated else {}
     monkeypatch.setattr(marking, "mark", lambda *words, **more: seen.append((words, more)) or made)
     monkeypatch.setattr(console, "passphrase", lambda options: "secret")
     more = ["--ledger", "led", "--hold-out", 0.3, "--size", 9, "--keys", 5, "--thickness", 2, "--inside", "--workers", 4]
@@ -66,7 +68,9 @@ def test_a_marking_is_told_by_its_counts_and_gets_every_option(monkeypatch, caps
         f"  publish {folder}/commitment.json before anybody trains",
         f"keep {folder} secret: whoever has it can forge answers",
     ]
-    assert (code, told.err) == ((1, "solidmark mark: x.png was left out: torn\n") if stated else (0, ""))
+    warned = "warning: 2 have the caption of another image: a model cannot tell them apart by it, so less memory is found"
+    err = f"solidmark mark: {warned}\nsolidmark mark: x.png was left out: torn\n"
+    assert (code, told.err) == ((1, err) if stated else (0, ""))
 
 
 ASKED = ["measure", "--ledger", "led", "--marked", "out", "--into", "to"]
@@ -81,7 +85,7 @@ QUERY = Query(
 @pytest.fixture
 def asked(monkeypatch):
     """Notes what is loaded and measured; the sound of each measurement is taken from a list."""
-    seen = SimpleNamespace(loaded=[], measured=[], sound=[])
+    seen = SimpleNamespace(loaded=[], measured=[], sound=[], outside=[], devices=[])
 
     def measure(*words):
         seen.measured.append(words)
@@ -91,6 +95,8 @@ def asked(monkeypatch):
     monkeypatch.setattr(loading, "load", lambda *words: seen.loaded.append(words) or ("pipe", "model"))
     monkeypatch.setattr(console, "opened", lambda options: f"collection of {options.ledger}")
     monkeypatch.setattr(console.terminal, "progress", lambda: "progress")
+    monkeypatch.setattr(pipelines, "checked_device", seen.devices.append)
+    monkeypatch.setattr(questions, "check_outside", lambda *words: seen.outside.append(words))
     return seen
 
 
@@ -108,6 +114,16 @@ def test_a_model_is_loaded_and_asked_as_the_options_say(asked, monkeypatch, caps
     assert asked.loaded == [loaded]
     assert asked.measured == [("pipe", "model", "collection of led", query, Path("to"), "progress")]
     assert capsys.readouterr().out == "lines of 1\nwritten to to\n"
+    assert (asked.devices, asked.outside) == ([loaded[2]], [(Path("to"), Path("out"), Path("led"))])
+
+
+def test_a_measurement_goes_beside_the_ledger_unless_a_folder_is_named(asked, monkeypatch, capsys):
+    monkeypatch.setattr(showing, "lines", lambda record: "lines")
+    asked.sound = [True]
+    assert console._measure(parsed("measure", "--model", "m", "--ledger", "a/b.ledger")) == 0
+    assert asked.measured[0][4] == Path("a/b.measured")
+    assert asked.outside == [(Path("a/b.measured"), Path("a/b"), Path("a/b.ledger"))]
+    assert capsys.readouterr().out == "lines\nwritten to a/b.measured\n"
 
 
 @pytest.mark.parametrize(("sound", "code"), [([True, True], 0), ([False, True], 1), ([True, False], 1)])
@@ -115,14 +131,14 @@ def test_each_checkpoint_has_a_folder_and_a_line_of_the_curve(asked, monkeypatch
     asked.sound = sound
     each = [(Path("all/step-5"), "pipe 5", "model 5"), (Path("all/step-9"), "pipe 9", "model 9")]
     given, written = [], []
-    monkeypatch.setattr(loading, "each", lambda *words: given.append(words) or iter(each))
+    monkeypatch.setattr(loading, "each", lambda *words, lora: given.append((*words, lora)) or iter(each))
     monkeypatch.setattr(loading, "step_of", lambda path: int(path.name[-1]))
     monkeypatch.setattr(showing, "curve_rows", lambda found: [(name, step, one["number"]) for name, step, one in found])
     monkeypatch.setattr(showing, "as_csv", lambda rows: written.append(rows) or f"csv {rows}")
     monkeypatch.setattr(showing, "as_table", lambda rows: f"table {rows}")
-    options = parsed(*ASKED[:-1], tmp_path, "--checkpoints", "all", "--device", "cuda", "--limit", 2)
-    assert console._measure(options) == code
-    assert given == [(None, Path("all"), "cuda", "float32")]
+    more = ["--device", "cuda", "--limit", 2, "--lora", "l", "--pipeline-class", "c", "--pipeline-call", "f"]
+    assert console._measure(parsed(*ASKED[:-1], tmp_path, "--checkpoints", "all", *more)) == code
+    assert given == [(None, Path("all"), "cuda", "float32", "c", "f", Path("l"))]
     places = [(*one[1:], "collection of led", Query(limit=2), tmp_path / one[0].name, "progress") for one in each]
     assert asked.measured == places
     rows = [("step-5", 5, 1), ("step-9", 9, 2)]

@@ -302,6 +302,8 @@ def test_an_export_says_what_the_model_remembers_and_where_it_is(shelf, monkeypa
     monkeypatch.setattr(exports, "case_of", lambda *words: words)
     monkeypatch.setattr(exports, "export", lambda *words: seen.append(words) or exports.Exported(Path("there"), about))
     options = Namespace(testbed="t", mitigation="m", seed=3, into=Path("out"), device="meta")
+    checked = []
+    monkeypatch.setattr("solidmark.pipelines.checked_device", checked.append)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -309,6 +311,7 @@ def test_an_export_says_what_the_model_remembers_and_where_it_is(shelf, monkeypa
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(threads)
+    assert checked == ["meta"]
     ((case, into, workspace),) = seen
     assert (case, into, workspace.device, shelf.asked) == (("t", "m", 3), Path("out"), "meta", [tmp_path])
     assert capsys.readouterr().out.splitlines() == [
