@@ -49,7 +49,11 @@ def summary(board: Leaderboard) -> str:
 
 
 def _one_a_family(found: Sequence[Standing]) -> list[Standing]:
-    return list({standing.row.family: standing for standing in reversed(found)}.values())[::-1]
+    """The first row of each family, in the order of the page."""
+    first: dict[str, Standing] = {}
+    for standing in found:
+        first.setdefault(standing.row.family, standing)
+    return list(first.values())
 
 
 def _table(found: Sequence[Standing]) -> str:
