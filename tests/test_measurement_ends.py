@@ -12,7 +12,18 @@ from worlds import split
 
 from solidmark import Needs, keys
 from solidmark.data import Examples
-from solidmark.measurement import answers, content, floor, measure, per_image, responses, untouched, weights
+from solidmark.measurement import (
+    answers,
+    content,
+    floor,
+    generation,
+    measure,
+    per_image,
+    responses,
+    sources,
+    untouched,
+    weights,
+)
 from solidmark.measurement.case import Case, Workspace, plain, slug_of
 from solidmark.metrics.controls import Marks
 from solidmark.models import Evaluations
@@ -184,6 +195,36 @@ def test_a_model_comes_back_with_what_its_building_cost_and_told(monkeypatch, tm
     loaded = SimpleNamespace(to=lambda device: ("moved to", device))
     monkeypatch.setattr(weights.models, "load", lambda folder: loaded if (folder / "model").exists() else None)
     assert weights._load(tmp_path, SimpleNamespace(device="a device")) == (("moved to", "a device"), info)
+
+
+# Judged pictures, sources
+
+
+@pytest.mark.parametrize(
+    ("judge", "reason", "judged"),
+    [(None, None, False), ("judge", "too few", False), ("judge", None, True), ("clip", None, True)],
+)
+def test_pictures_are_judged_where_there_is_a_judge_and_enough_of_them(monkeypatch, judge, reason, judged):
+    made = SimpleNamespace(clip="its clip") if judge == "clip" else judge
+    monkeypatch.setattr(generation, "no_utility", lambda case, split: reason)
+    monkeypatch.setattr(generation.utility, "measure", lambda *given: "utility")
+    monkeypatch.setattr(generation, "_with_captions", lambda *given: ("with captions", *given))
+    case = SimpleNamespace(testbed=SimpleNamespace(judge=lambda: made, tells_class=False))
+    ways = {generation.FRESH: SimpleNamespace(images=torch.zeros(2, 1, 2, 2), refused="refused")}
+    found = generation.judge(case, LAID, ways)
+    plain_ = {generation.FRESH: "utility"}
+    told = ("with captions", "its clip", LAID, ways, plain_) if judge == "clip" else plain_
+    assert found == (told if judged else None)
+
+
+@pytest.mark.parametrize(("tells", "judges", "asked"), [(True, True, True), (False, True, False), (True, False, False)])
+def test_words_are_exchanged_where_captions_name_classes_that_a_judge_knows(tells, judges, asked):
+    testbed, labels = SimpleNamespace(tells_class=tells, has_judge=judges), SimpleNamespace(fresh_labels=np.arange(9) % 8)
+    case = SimpleNamespace(composition=SimpleNamespace(stages=[answers.Stage.SAMPLING]), testbed=testbed)
+    case.blind = SimpleNamespace(split=labels)
+    text = SimpleNamespace(exchange_classes=None)
+    given = SimpleNamespace(config=SimpleNamespace(classes=tuple("abcdefgh")), text=text)
+    assert (sources._not_asked(case, given) is None) is asked
 
 
 # Floors, blocks, files

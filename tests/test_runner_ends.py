@@ -304,6 +304,19 @@ def test_visible_gpus_are_those_named_that_answer_else_all(monkeypatch, stated, 
     assert (devices.visible_gpus(environment), devices.notes(environment)) == (gpus, notes)
 
 
+@pytest.mark.parametrize("spec", [None, SimpleNamespace(origin=None)])
+def test_a_torch_that_cannot_be_found_may_know_gpus(monkeypatch, tmp_path, spec):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: spec)
+    assert devices._torch_knows_gpus() is True
+
+
+@pytest.mark.parametrize(("count", "found"), [(6, 6), (None, 1)])
+def test_without_affinities_all_cores_may_be_used(monkeypatch, count, found):
+    monkeypatch.setattr(devices, "os", SimpleNamespace(cpu_count=lambda: count))
+    assert devices.usable_cores() == found
+
+
 # Threads, schedule, settings
 
 
