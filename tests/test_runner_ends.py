@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pynvml
 import pytest
@@ -525,3 +525,61 @@ def test_an_unknown_family_takes_the_mean_of_the_known_ones():
         13.0,
     ]
     assert timings.Timings().seconds("a", trains=True) == 0.0
+
+
+def bare_seal():
+    """A seal that watches nothing yet."""
+    made = object.__new__(seal.Seal)
+    made.__dict__.update(_holders=[], _functions={}, _contents=[], _seen=set(), _hooked={}, _modules=set())
+    return made
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda module: setattr(module, "later", 1), ["solidmark.mine.later was changed"]),
+        (lambda module: delattr(module, "last"), ["solidmark.mine.last was removed"]),
+        (lambda module: setattr(module, "first", 9), ["solidmark.mine.first was changed"]),
+        (lambda module: setattr(module, "__doc__", "words"), []),
+        (lambda module: setattr(module, "first", 1), []),
+    ],
+)
+def test_one_name_more_one_less_or_one_changed_is_seen(change, told):
+    module, made = ModuleType("solidmark.mine"), bare_seal()
+    module.first, module.last = 1, 2
+    made._watch_module("solidmark.mine", module)
+    change(module)
+    found = [*made._members()]
+    assert [breach.what for breach in found] == told
+    for breach in found:
+        breach.put_back()
+    assert ((module.first, module.last, hasattr(module, "later")), [*made._members()]) == ((1, 2, False), [])
+
+
+def test_numbers_are_no_containers_and_an_object_of_ours_that_became_a_strangers_is_seen():
+    ours, made = type("Ours", (), {"__module__": "solidmark.mine"}), bare_seal()
+    one = ours()
+    one.number = 1
+    made._watch_contents("a number", 3)
+    made._watch_contents("ours", one)
+    assert [name for name, *_ in made._contents] == ["ours"]
+    one.__class__ = type("Theirs", (), {"__module__": "theirs"})
+    one.number = 2
+    (breach,) = made._insides()
+    breach.put_back()
+    assert (breach.what, one.number) == ("what is in ours", 1)
+
+
+def test_a_function_of_ours_is_watched_once_under_its_first_name_and_of_libraries_its_holder():
+    def mine():
+        return 1
+
+    made = bare_seal()
+    made._watch_function("first", mine, "solidmark.mine")
+    made._watch_function("second", mine, "solidmark.other")
+    made._watch_function("third", lambda: 1, "torch.nn.modules.linear")
+    assert [(function, name) for function, (name, _) in made._functions.items()] == [(mine, "first")]
+    mine.__defaults__ = (3,)
+    (breach,) = made._codes()
+    breach.put_back()
+    assert (breach.what, mine.__defaults__, [*made._codes()]) == ("the code of first", None, [])
