@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from argparse import Namespace
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -199,6 +200,7 @@ def plain(monkeypatch, tmp_path):
     builds = {"training": SimpleNamespace(cost={"forward": 5})}
     made = (SimpleNamespace(pipeline=lambda: pipeline), builds)
     monkeypatch.setattr(exports, "_check", lambda case: None)
+    monkeypatch.setattr(exports, "quiet", nullcontext)  # which imports diffusers
     monkeypatch.setattr(exports.weights, "edit_or_load", lambda case, workspace: made)
     monkeypatch.setattr(
         exports.export_images, "write", lambda *words: [folder.mkdir() for folder in words[2:]] and words[:2]
