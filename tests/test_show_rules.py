@@ -167,3 +167,6 @@ def test_numbers_of_a_comparison_keep_their_three_digits():
     one = Difference("digits", "x", "M", 0.5, 0.75, Estimate(0.25), paired="", change=Change.WORSE)
     line = compare.told(Comparison((one,))).splitlines()[2]
     assert line.split() == ["x", "M", "0.500", "0.750", "+0.250", "not", "paired", "–", "worse"]
+    assert compare.as_json(Comparison((one,))).startswith(
+        '{\n "worse": true,\n "differences": [\n  {\n   "testbed": "digits",'
+    )
