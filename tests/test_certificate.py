@@ -306,3 +306,17 @@ def test_the_answered_pictures_are_those_of_the_model(world):
     shown = pixels(folder / "certificate" / "pictures" / one["pictures"]["answered"]["file"])
     assert (shown == pixels(found.marked / row.marked)).all()
     assert ledger.load(found.folder) == found.ledger
+
+
+def test_the_page_says_which_pipeline_was_called_how_and_what_was_warned_of(copy):
+    made = certificate.read(copy)
+    assert not {"pipeline", "scheduler", "Warnings"} & set(re.findall(r"<(?:th|h2)>(\w+)<", certificate.page(made, copy)))
+    known = {"pipeline": "Own", "stock": "Stock<Pipeline", "source": "abc", "call": "theirs", "call_source": "def"}
+    made["record"]["model"]["pipeline"] = {**known, "scheduler": "DDIMScheduler", "scheduler_settings": {"eta": 0.5, "x": 1}}
+    made["record"]["warnings"] = ["PNDM with 20 steps", "a < b"]
+    page = certificate.page(made, copy)
+    for told in ("Own, a Stock&lt;Pipeline", "source sha256 abc", "theirs<br><code>source sha256 def", "DDIMScheduler",
+                 "eta 0.5, x 1", "<li>PNDM with 20 steps</li>", "<li>a &lt; b</li>"):  # fmt: skip
+        assert told in page
+    made["record"]["model"]["pipeline"]["call"] = None
+    assert "its own call" in certificate.page(made, copy)

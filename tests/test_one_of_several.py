@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from record_samples import case, finding, utility
 from scipy import special
 from scipy.spatial.distance import cdist
@@ -512,16 +513,33 @@ def test_a_marking_writes_where_nobody_has_written_and_there_is_room(tmp_path, m
     images, folder = tmp_path / "images", tmp_path / "ledger"
     for path in (images, folder):
         path.mkdir()
-    (images / "a.png").write_bytes(b"123")
+    Image.new("L", (3, 1)).save(images / "a.png")
     for name in files:
         (folder / name).touch()
     monkeypatch.setattr(marking.shutil, "disk_usage", lambda place: SimpleNamespace(free=free))
     found = SimpleNamespace(images=[SimpleNamespace(file="a.png")])
     if fits:
-        marking._check_free(tmp_path / "out", folder, found, images)
+        marking._check_free(tmp_path / "out", folder, found, images, None, 0.5)
     else:
         with pytest.raises(InvalidValue, match=r"not empty|MB free"):
-            marking._check_free(tmp_path / "out", folder, found, images)
+            marking._check_free(tmp_path / "out", folder, found, images, None, 0.5)
+
+
+@pytest.mark.parametrize(("free", "fault"), [((75, 25), None), ((74, 99), "out"), ((99, 24), "secret")])
+def test_each_disk_must_have_room_for_its_share_of_the_pixels(tmp_path, monkeypatch, free, fault):
+    disks = {"out": (1, free[0]), "secret": (2, free[1])}
+    real = Path.stat
+    monkeypatch.setattr(
+        Path, "stat", lambda p, **k: SimpleNamespace(st_dev=disks[p.name][0]) if p.name in disks else real(p)
+    )
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    monkeypatch.setattr(marking.shutil, "disk_usage", lambda place: SimpleNamespace(free=disks[place.name][1]))
+    shares = {tmp_path / "out": 0.75, tmp_path / "secret": 0.25}
+    if fault is None:
+        marking._check_disks(shares, 100)
+    else:
+        with pytest.raises(InvalidValue, match=f"{fault}: found .* for marked images, by their pixels"):
+            marking._check_disks(shares, 100)
 
 
 @pytest.mark.parametrize("changed", [{"schema": "other/1"}, {"n": 1}, {"r": 1}, {"p": 2}, {"salt": "zz"}])

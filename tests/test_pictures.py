@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from solidmark.collection import pictures
-from solidmark.collection.pictures import decode, encode
+from solidmark.collection.pictures import decode, encode, weight
 from solidmark.errors import InvalidValue
 
 
@@ -156,3 +156,58 @@ def test_no_damage_is_more_than_a_refusal(noise, place):
     with suppress(InvalidValue):
         found, _ = decode(bytes(data), "it")
         assert found.dtype == np.uint8
+
+
+def deep(wide, kind, key=()):
+    """A PNG of 16 bits a channel, (H, W, C), written by hand: odd rows are stored as differences to the pixel before."""
+    rows = wide.astype(">u2").reshape(len(wide), -1).view(np.uint8)
+    pixel = 2 * wide.shape[2]
+    stored = [row if y % 2 == 0 else row - np.r_[np.zeros(pixel, np.uint8), row[:-pixel]] for y, row in enumerate(rows)]
+    parts = {b"IHDR": struct.pack(">IIBBBBB", wide.shape[1], len(wide), 16, kind, 0, 0, 0)}
+    parts |= {b"tRNS": struct.pack(f">{len(key)}H", *key)} if key else {}
+    parts |= {b"IDAT": zlib.compress(b"".join(bytes([y % 2]) + row.tobytes() for y, row in enumerate(stored))), b"IEND": b""}
+    checked = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in parts.items()]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(checked)
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_sixteen_bits_of_any_channels_are_scaled_to_the_nearest_of_eight(kind, channels):
+    wide = np.random.default_rng(kind).integers(0, 65536, (9, 11, channels))
+    colours = channels - (channels % 2 == 0)
+    wide[..., colours:] = 65535
+    found, done = decode(deep(wide, kind), "it")
+    assert done == "16 bits scaled to 8"
+    assert np.array_equal(found.reshape(9, 11, colours), np.round(wide[..., :colours] / 257))
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(0, 1), (2, 3)])
+def test_a_colour_key_of_sixteen_bits_is_one_colour_alone(kind, channels):
+    wide = np.full((8, 8, channels), 1000)
+    wide[0, 0], wide[0, 1] = 2000, 2001
+    found, done = decode(deep(wide, kind, (2000,) * channels), "it")
+    assert done == "16 bits scaled to 8, laid on white"
+    assert found.reshape(8, 8, -1)[0, :3, 0].tolist() == [255, 8, 4]
+
+
+def test_what_is_half_clear_in_sixteen_bits_is_laid_on_white_and_its_orientation_kept():
+    wide = np.zeros((8, 9, 4), dtype=int)
+    wide[..., 3] = 32896  # half
+    found, done = decode(deep(wide, 6), "it", 8)
+    assert (found.shape, found.max(), done) == (
+        (8, 8, 3), 127, "16 bits scaled to 8, laid on white, scaled and cropped to 8 x 8",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("image", "size", "bytes_"),
+    [
+        (Image.new("L", (20, 10)), None, 200),
+        (Image.new("RGB", (20, 10)), None, 600),
+        (Image.new("RGB", (20, 10)), 8, 192),
+        (Image.new("I;16", (20, 10)), None, 200),
+    ],
+)
+def test_an_image_weighs_its_pixels(tmp_path, image, size, bytes_):
+    image.save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no image")
+    assert (weight(tmp_path / "a.png", size), weight(tmp_path / "b.png", size)) == (bytes_, 0)

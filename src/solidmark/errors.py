@@ -64,14 +64,45 @@ def said(error: BaseException) -> str:
 
 
 def cure_of(cause: BaseException) -> str:
-    """Where a plugin's own code failed, `See line 12 of quiet_words.py.`: its last line in the file entered first."""
-    lines = [(frame.f_code.co_filename, number) for frame, number in walk_tb(cause.__traceback__)]
-    theirs = [(file, number) for file, number in lines if not _is_ours(file)]
+    """Where a plugin's own code failed, `See line 12 of quiet_words.py.`: its innermost line.
+
+    Lines of the libraries that a plugin calls, or whose classes it inherits from, are not its own. Where none is, as in a
+    stock pipeline, it is the last line in the file entered first.
+    """
+    theirs = [line for line in _lines(cause) if not _is_ours(line[0])]
     if not theirs:
         return "See the cause above."
-    entered = theirs[0][0]
-    number = [number for file, number in theirs if file == entered][-1]
-    return cleaned(f"See line {number} of {PurePath(entered).name}.")
+    file, number = (_own(theirs) or [line for line in theirs if line[0] == theirs[0][0]])[-1]
+    return cleaned(f"See line {number} of {PurePath(file).name}.")
+
+
+def has_own_lines(cause: BaseException) -> bool:
+    """Whether a plugin's own code took part in a fault, and not libraries alone."""
+    return bool(_own([line for line in _lines(cause) if not _is_ours(line[0])]))
+
+
+def _lines(cause: BaseException) -> list[tuple[str, int]]:
+    """File and line of each frame, from the outermost."""
+    return [(frame.f_code.co_filename, number) for frame, number in walk_tb(cause.__traceback__)]
+
+
+def _own(lines: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Those in the package of the plugin: that of the first file of no known library. Packages that it calls are others."""
+    written = [line for line in lines if _package(line[0]) not in _LIBRARIES]
+    return [line for line in written if _package(line[0]) == _package(written[0][0])]
+
+
+def _package(file: str) -> str:
+    """The name under which a file is installed, "" where it is not."""
+    parts = PurePath(file).parts
+    place = next((place for place, name in enumerate(parts) if name in ("site-packages", "dist-packages")), None)
+    return "" if place is None or place + 1 == len(parts) else PurePath(parts[place + 1]).stem
+
+
+_LIBRARIES = frozenset(
+    {"PIL", "accelerate", "diffusers", "huggingface_hub", "numpy", "peft", "safetensors", "scipy", "tokenizers", "torch",
+     "torchvision", "tqdm", "transformers"}
+)  # fmt: skip
 
 
 def _is_ours(file: str) -> bool:

@@ -27,6 +27,7 @@ from .journal import NAME, Journal
 from .ledger import HELD_OUT, Head, Ledger, Part, Row
 from .lines import is_empty
 from .painting import Painted, Style, Task
+from .pictures import weight
 from .sources import Sources
 
 LOCK = ".lock"
@@ -73,7 +74,7 @@ def mark(
     folders: dict[Part, Path] = {"trained": out, "held-out": folder / HELD_OUT}
     with _alone(folder):
         _forget_empty(out, folder)
-        _check_free(out, folder, found, images)
+        _check_free(out, folder, found, images, style.size, hold_out)
         options = {"style": asdict(style), "hold_out": hold_out, "sources": found.digest}
         journal = Journal(folder, options, passphrase)
         with journal.lines:
@@ -114,7 +115,7 @@ def _forget_empty(out: Path, folder: Path) -> None:
         (folder / NAME).unlink()
 
 
-def _check_free(out: Path, folder: Path, found: Sources, images: Path) -> None:
+def _check_free(out: Path, folder: Path, found: Sources, images: Path, size: int | None, hold_out: float) -> None:
     """Whether the folders are ours to write, and large enough."""
     fresh = not (folder / NAME).exists()
     for place in (out, folder):
@@ -124,12 +125,21 @@ def _check_free(out: Path, folder: Path, found: Sources, images: Path) -> None:
         if fresh and filled:
             cure = "Choose another folder; nothing is ever overwritten."
             raise InvalidValue(str(place), "a folder that is not empty", "a new folder", cure)
-    needed = sum((images / image.file).stat().st_size for image in found.images)
-    free = shutil.disk_usage(folder).free
-    if fresh and free < needed:
-        found_text = f"{free / 1e6:.0f} MB free"
-        cure = "Free some space, or choose another disk."
-        raise InvalidValue(str(out), found_text, f"at least {needed / 1e6:.0f} MB, what the images take", cure)
+    if fresh:
+        _check_disks({out: 1 - hold_out, folder: hold_out}, sum(weight(images / one.file, size) for one in found.images))
+
+
+def _check_disks(shares: dict[Path, float], needed: int) -> None:
+    """Whether each disk has room for its share of `needed` bytes. Raises InvalidValue where one has not."""
+    wanted: dict[int, float] = {}
+    for place, share in shares.items():
+        there = next(folder for folder in (place.resolve(), *place.resolve().parents) if folder.exists())
+        disk = there.stat().st_dev
+        wanted[disk] = wanted.get(disk, 0) + share * needed
+        free = shutil.disk_usage(there).free
+        if free < wanted[disk]:
+            expected = f"at least {wanted[disk] / 1e6:.0f} MB for marked images, by their pixels"
+            raise InvalidValue(str(place), f"{free / 1e6:.0f} MB free", expected, "Free some space, or choose another disk.")
 
 
 @contextmanager

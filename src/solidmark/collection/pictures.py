@@ -6,7 +6,7 @@
 | 1 channel (also black and white) | stays gray |
 | 3 channels | stays colour, every pixel as it was |
 | transparency (alpha, palette or colour key) | laid on white |
-| 16 bits a channel | scaled to 8 bits |
+| PNG of 16 bits a channel, gray or colour | scaled to 8 bits, each channel to the nearest |
 | palette | its colours |
 | CMYK | RGB by Pillow's formula, without colour profiles |
 | rotation in the EXIF data | applied |
@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -29,6 +31,15 @@ from ..errors import InvalidValue, cleaned
 from .layouts import Pixels
 
 FORMATS = ("PNG", "JPEG", "WEBP")
+GRAY = ("1", "L", "LA")
+"""Modes of Pillow without colour."""
+
+DEPTH, KIND = 24, 25
+"""Where the header of a PNG says how many bits a channel has, and which channels there are."""
+
+CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
+"""Channels of each kind of a PNG that has no palette."""
+
 LARGEST = 64_000_000
 """Pixels of an image; decoded it takes three bytes each, and a small file can claim billions."""
 
@@ -49,7 +60,7 @@ def decode(data: bytes, where: str, size: int | None = None) -> tuple[Pixels, st
             warnings.simplefilter("ignore")  # the limit below is ours; odd EXIF data is not kept
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(image.size, where)
-                return _plain(image, size)
+                return _plain(image, data, size)
     except InvalidValue:
         raise
     except Image.DecompressionBombError as cause:
@@ -62,6 +73,18 @@ def decode(data: bytes, where: str, size: int | None = None) -> tuple[Pixels, st
     except Exception as cause:  # a broken file makes a decoder raise whatever it likes
         found = cleaned(f"{type(cause).__name__}: {cause}")
         raise InvalidValue(where, found, "a whole image", "Fetch the file again.") from cause
+
+
+def weight(path: Path, size: int | None = None) -> int:
+    """Bytes of the pixels of an image file, by its header; 0 for what is no image. Its PNG takes about as much, or less."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                width, height = image.size if size is None else (size, size)
+                return width * height * (1 if image.mode in GRAY or image.mode.startswith("I") else 3)
+    except Exception:  # whatever a broken file makes of it: the marking leaves it out aloud
+        return 0
 
 
 def encode(picture: Pixels) -> bytes:
@@ -89,9 +112,11 @@ def _check_size(size: tuple[int, int], where: str) -> None:
         raise InvalidValue(where, f"{width} x {height} pixels", f"sides of at least {SMALLEST}", "Leave it away.")
 
 
-def _plain(image: Image.Image, size: int | None) -> tuple[Pixels, str]:
+def _plain(image: Image.Image, data: bytes, size: int | None) -> tuple[Pixels, str]:
     frames = getattr(image, "n_frames", 1)
     done = [f"first of {frames} frames"] if frames > 1 else []
+    if _is_deep(image, data):
+        image, done = _scaled(image, data), [*done, "16 bits scaled to 8"]
     upright = ImageOps.exif_transpose(image)
     done += ["turned upright"] if image.getexif().get(0x0112, 1) not in (0, 1) else []
     opaque, words = _opaque(upright)
@@ -102,12 +127,46 @@ def _plain(image: Image.Image, size: int | None) -> tuple[Pixels, str]:
     return np.asarray(opaque), ", ".join(done)
 
 
+def _is_deep(image: Image.Image, data: bytes) -> bool:
+    """Whether a PNG has 16 bits a channel, by its header: Pillow shows them as 8 in colour."""
+    return image.format == "PNG" and data[DEPTH] == 16
+
+
+def _scaled(image: Image.Image, data: bytes) -> Image.Image:
+    """A PNG of 16 bits a channel in 8 bits, with a colour key made transparency; what else is known of it stays."""
+    image.load()  # what stands behind the pixels, such as the orientation, is read with them
+    channels = CHANNELS[data[KIND]]
+    wide = np.asarray(image).astype(np.uint32)[..., None] if channels == 1 else _wide(data, channels)
+    if "transparency" in image.info:
+        seen = (wide != np.asarray(image.info["transparency"])).any(axis=2, keepdims=True)
+        wide = np.concatenate([wide, seen * np.uint32(65535)], axis=2)
+    narrow = ((wide * 255 + 32767) // 65535).astype(np.uint8)
+    shallow = Image.fromarray(narrow[..., 0] if narrow.shape[2] == 1 else narrow)
+    shallow.info = {name: value for name, value in image.info.items() if name != "transparency"}
+    return shallow
+
+
+def _wide(data: bytes, channels: int) -> np.ndarray[Any, np.dtype[np.uint32]]:
+    """(H, W, channels) of 16 bits. Pillow keeps 8 of them: the upper ones, or the lower ones where bytes are swapped."""
+    if channels == 2:  # gray with alpha: four bytes, as of four channels
+        four = _bytes(data, "RGBA", "RGBA")
+        return four[..., ::2] * 256 + four[..., 1::2]
+    mode = "RGB" if channels == 3 else "RGBA"
+    return _bytes(data, mode, f"{mode};16B") * 256 + _bytes(data, mode, f"{mode};16L")
+
+
+def _bytes(data: bytes, mode: str, raw: str) -> np.ndarray[Any, np.dtype[np.uint32]]:
+    """(H, W, C) of the bytes of a PNG, unpacked as pixels of another kind that are as many bytes long."""
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        decoder, extents, offset, _ = image.tile[0]
+        image._mode, image.tile = mode, [(decoder, extents, offset, raw)]  # type: ignore[list-item]  # a tuple by name
+        image.info.pop("transparency", None)
+        return np.asarray(image).astype(np.uint32)
+
+
 def _opaque(image: Image.Image) -> tuple[Image.Image, list[str]]:
     """In mode L or RGB, with what was done."""
-    if image.mode.startswith("I"):
-        wide = np.asarray(image).astype(np.int64)
-        return Image.fromarray(((wide * 255 + 32767) // 65535).clip(0, 255).astype(np.uint8)), ["16 bits scaled to 8"]
-    gray = image.mode in ("1", "L", "LA")
+    gray = image.mode in GRAY
     if image.has_transparency_data:
         clear = image.convert("RGBA")
         if np.asarray(clear)[..., 3].min() < 255:

@@ -21,6 +21,7 @@ from .calls import Call, Shown, asked, name_of, options, read_shown, strangers_c
 from .counting import Counts, counted
 from .holding import EVERY, Held, as_mask, held
 from .loading import Loaded
+from .quiet import uncast
 
 Fill = Callable[[Tensor, Tensor, "list[str] | None", "list[int]"], Any]
 """A model outside diffusers: fill(images, masks, captions, seeds) gives images, (B, C, H, W) in [0, 1].
@@ -97,7 +98,7 @@ def ask(
     question = _Question(blank, whole, captions, numbers, seed)
     answers = Answers(blank.clone(), torch.zeros(len(images), dtype=torch.bool))
     began = time.perf_counter()
-    if hasattr(pipe, "scheduler"):
+    if hasattr(pipe, "scheduler") or hasattr(pipe, "components"):
         _Pipeline(pipe, call, steps, guidance, every, answers).ask(question, batch, progress)
     elif callable(pipe) and not isinstance(pipe, type):
         _ask_function(pipe, question, batch, answers, progress)
@@ -151,7 +152,7 @@ class _Pipeline:
         for method in unused_overrides(type(self.pipe)):
             kind = type(self.pipe).__name__
             self.answers.warn(f"{kind} overrides {method}, which its __call__ never calls: what it changes has no effect")
-        with counted(self.pipe) as counts, _silent_bars(self.pipe):
+        with counted(self.pipe) as counts, _silent_bars(self.pipe), uncast():
             for number, rows in enumerate(question.batches(batch)):
                 part = question.part(rows)
                 shown = self._show(part)

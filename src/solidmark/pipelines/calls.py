@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InvalidValue, NotApplicable, PluginFault, SolidmarkError, cure_of, said
+from ..errors import InvalidValue, NotApplicable, PluginFault, SolidmarkError, cure_of, has_own_lines, said
 from ..timeouts import is_fault
 from .age import stock_class
 from .counting import modules
@@ -23,6 +24,12 @@ Call = Callable[..., Any]
 
 ANY = "**"
 """The name of parameters that no signature tells."""
+
+IMAGES = ("image", "images", "mask_image", "control_image", "input_images", "video")
+"""Arguments that a pipeline may need although they have the default None."""
+
+MORE_IMAGES = re.compile(r"list of generators of length (\d+), but requested an effective batch size of (\d+)")
+"""What diffusers says where each prompt shall give several images: generators are given one an image."""
 
 SLACK = 1e-3
 """How far outside [0, 1] a number of an image may lie, by rounding in half precision, before it is clamped."""
@@ -77,12 +84,49 @@ def _parameters(kind: type) -> dict[str, inspect.Parameter]:
 
 
 def asked(pipe: Any, call: Call | None, captions: Sequence[str] | None, options: dict[str, Any]) -> Any:
-    """What the call gives. Raises PluginFault with the stranger's own line where his code fails."""
+    """What the call gives.
+
+    Raises PluginFault with the stranger's own line where his code fails, NotApplicable where no code of his can be asked.
+    """
     where = f"inside {type(pipe).__name__}.__call__" if call is None else f"inside the call {name_of(call)}"
     with strangers_code(where):
-        if call is None:
-            return plain(pipe, captions, **options)
-        return call(pipe, None if captions is None else list(captions), **_accepted(call, options))
+        try:
+            if call is None:
+                return plain(pipe, captions, **options)
+            return call(pipe, None if captions is None else list(captions), **_accepted(call, options))
+        except Exception as cause:
+            refused = _refusal(pipe, call, cause)
+            if refused is None:
+                raise
+            raise refused from cause
+
+
+def _refusal(pipe: Any, call: Call | None, cause: Exception) -> NotApplicable | None:
+    """What a failed call says of a pipeline that cannot be asked so; None where it is a fault of the stranger's own."""
+    who = f"{type(pipe).__name__}.__call__" if call is None else name_of(call)
+    if more := MORE_IMAGES.search(str(cause)):
+        found = f"{more[1]} prompts for {more[2]} images"
+        return NotApplicable(who, found, "as many images as prompts", "Set num_images_per_prompt=1.")
+    if isinstance(cause, AttributeError) and (lacking := lacks(getattr(pipe, "scheduler", None), cause)) is not None:
+        return lacking
+    wanted = [
+        name
+        for name in IMAGES
+        if call is None and name in (known := _parameters(type(pipe))) and known[name].default is None
+    ]
+    if wanted and not has_own_lines(cause):
+        cure = "Ask the text-to-image pipeline of the same parts, or give a `call` that hands out text alone."
+        found = f"a pipeline that is given no {' and no '.join(wanted)} ({said(cause)})"
+        return NotApplicable(who, found, "one that makes an image of a prompt alone", cure)
+    return None
+
+
+def lacks(scheduler: Any, cause: AttributeError) -> NotApplicable | None:
+    """What a pipeline reads of its scheduler, where the fault is that there is no such thing; None for another fault."""
+    if cause.obj is None or all(cause.obj is not one for one in (scheduler, getattr(scheduler, "config", None))):
+        return None
+    cure = "Choose a scheduler that is made for this pipeline."
+    return NotApplicable(type(scheduler).__name__, f"no {cause.name}", "what the pipeline reads of its scheduler", cure)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from .. import seeds
 from ..errors import InvalidValue, NotApplicable
 from ..marks import BLANK, Mark
 from .counting import modules
-from .levels import clean, find_place, level
+from .levels import check_falling, clean, find_place, level
 from .space import Layout, Space, cells
 
 EVERY = 4
@@ -47,7 +47,7 @@ def held(
     `seed` and the image's number in `ids` alone. `scheduler` is the one to hold where it is not `pipe.scheduler`.
     Raises NotApplicable where the pipeline does not sample by that scheduler, or leaves off before its last step.
     """
-    scheduler = pipe.scheduler if scheduler is None else scheduler
+    scheduler = scheduler_of(pipe) if scheduler is None else scheduler
     check_evaluating(pipe)
     parameters = _step_parameters(scheduler)
     run = Held(pipe, images, mask, every=every, seed=seed, ids=ids)
@@ -111,6 +111,7 @@ class Held:
         place = find_place(scheduler, t, self._last)
         if place == 0:  # a run begins: the first, or the one after a mitigation's own search
             self.known, self._last = self._first, -1
+            check_falling(scheduler)
         self._last, self.steps = place, self.steps + 1
         a, s = level(scheduler, place + 1)
         self.levels.append((a, s))
@@ -177,8 +178,20 @@ def check_evaluating(pipe: Any) -> None:
         raise NotApplicable(type(pipe).__name__, f"{', '.join(training)} in training mode", "evaluation mode", cure)
 
 
+def scheduler_of(pipe: Any) -> Any:
+    """The scheduler of a pipeline. Raises NotApplicable where it has none, as a pipeline of several pipelines."""
+    scheduler = getattr(pipe, "scheduler", None)
+    if scheduler is None:
+        cure = "Ask the part that makes the image, with its scheduler."
+        raise NotApplicable(type(pipe).__name__, "no scheduler", "a pipeline that samples by its `scheduler`", cure)
+    return scheduler
+
+
 def _step_parameters(scheduler: Any) -> list[str]:
     """The parameters of `step` behind self. Raises NotApplicable where it needs more than output, time and sample."""
+    if not callable(getattr(type(scheduler), "step", None)):
+        where, expected = type(scheduler).__name__, "step(model_output, timestep, sample)"
+        raise NotApplicable(where, "no method `step`", expected, "Choose another scheduler.")
     parameters = list(inspect.signature(type(scheduler).step).parameters.values())[1:]
     names = [one.name for one in parameters]
     needed = [one for one in parameters[3:] if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]

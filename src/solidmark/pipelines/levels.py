@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -32,6 +33,15 @@ def level(scheduler: Any, place: int) -> tuple[float, float]:
         return float(scheduler.add_noise(one, zero, t)), float(scheduler.add_noise(zero, one, t))
     except Exception as cause:
         raise _unknown(scheduler, said(cause)) from cause
+
+
+def check_falling(scheduler: Any) -> None:
+    """Raise NotApplicable where a run ends in more noise than it begins with: it inverts an image, and makes none."""
+    last = len(scheduler.timesteps) - 1
+    (a, s), (b, r) = level(scheduler, 0), level(scheduler, last)
+    if last and math.atan2(r, b) > math.atan2(s, a):
+        where, found = type(scheduler).__name__, "noise that grows from step to step"
+        raise NotApplicable(where, found, "noise that ends", "Choose the scheduler that samples, not its inverse.")
 
 
 def _unknown(scheduler: Any, found: str) -> NotApplicable:

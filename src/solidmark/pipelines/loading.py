@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from ..errors import InvalidValue, NotApplicable, PluginFault, UnknownName, said
@@ -19,6 +20,7 @@ from ..provenance import code_digest
 from .age import modern, old_imports
 from .calls import Call, strangers_code
 from .devices import checked
+from .holding import scheduler_of
 from .identities import INDEX, Identity, components, folder_digest, identity, read_index
 from .quiet import quiet
 
@@ -74,7 +76,8 @@ def load(
     function = None if call is None else read_call(call)
     with quiet():
         torch = importlib.import_module("torch")
-        pipe = _loaded(chosen, path, getattr(torch, dtype)).to(device)
+        pipe = _loaded(chosen, path, getattr(torch, dtype), _left_out(chosen, index)).to(device)
+    scheduler_of(pipe)
     return Loaded(pipe, function, folder_digest(path))
 
 
@@ -96,9 +99,15 @@ def find_folder(name: str | Path) -> Path:
     raise InvalidValue("pipeline", f"no folder {str(name)!r}", "a folder on this machine, or a snapshot in the cache", cure)
 
 
-def _loaded(kind: Any, path: Path, dtype: Any) -> Any:
+def _left_out(kind: type, index: dict[str, Any]) -> dict[str, None]:
+    """The parts that the index says are not there: else diffusers asks for a text encoder that a folder does without."""
+    known = inspect.signature(kind.__init__).parameters  # type: ignore[misc]  # that of a class, not of an instance
+    return {name: None for name, value in index.items() if isinstance(value, list) and not any(value) and name in known}
+
+
+def _loaded(kind: Any, path: Path, dtype: Any, left_out: Mapping[str, None] = MappingProxyType({})) -> Any:
     try:
-        return kind.from_pretrained(path, torch_dtype=dtype, local_files_only=True, use_safetensors=True)
+        return kind.from_pretrained(path, torch_dtype=dtype, local_files_only=True, use_safetensors=True, **left_out)
     except Exception as cause:
         expected = f"a folder that {kind.__name__}.from_pretrained loads, with safetensors"
         cure = "Save the pipeline anew with save_pretrained, or name its class."

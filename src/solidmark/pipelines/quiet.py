@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,21 @@ def quiet() -> Iterator[None]:
                 raise NotApplicable("pipelines", found, "the extra `pipelines`", cure) from cause
             stack.enter_context(_silenced(log))
         yield
+
+
+@contextmanager
+def uncast() -> Iterator[None]:
+    """Inside, diffusers does not tell at each cast of a network that a cast may lose precision: ours go back and forth."""
+
+    def other(told: logging.LogRecord) -> bool:
+        return not told.getMessage().startswith("There are modules in")
+
+    log = logging.getLogger("diffusers.models.modeling_utils")
+    log.addFilter(other)
+    try:
+        yield
+    finally:
+        log.removeFilter(other)
 
 
 @contextmanager

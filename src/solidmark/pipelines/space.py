@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidValue, NotApplicable, cleaned
+from .quiet import uncast
 
 AUTOENCODERS = ("vae", "vqvae", "movq")
 """The names that pipelines give to their autoencoder."""
@@ -74,11 +75,12 @@ class Space:
         parameter = next(model.parameters())
         device = getattr(self.pipe, "_execution_device", parameter.device)  # with offloading the weights are elsewhere
         if parameter.dtype is torch.float16 and getattr(self._config, "force_upcast", False):
-            model.to(torch.float32)
-            try:
-                yield device, torch.float32
-            finally:
-                model.to(torch.float16)
+            with uncast():
+                model.to(torch.float32)
+                try:
+                    yield device, torch.float32
+                finally:
+                    model.to(torch.float16)
         else:
             yield device, parameter.dtype
 
