@@ -25,10 +25,11 @@ class BrightEnding(Mitigation):
     does not bring it to a fixed range.
 
     Fidelity B: these networks attend in their middle alone, at a quarter of the resolution or less, and that map is
-    enlarged. As in `wen-embedding`, a query stops at `target` times the median of normal captions, which are put to the same
-    service, each with a map of its own; the released command stops both norms at 1 on Stable Diffusion 1.4, which is 1.67
-    times normal by the norm of all. Queries below the target are left as they are. Cost: two sampling runs more (two
-    evaluations a step), and up to `iterations` evaluations forward and backward a query.
+    enlarged; so it is in latent space, where the map is one of cells, and a miniature has few of them. As in
+    `wen-embedding`, a query stops at `target` times the median of normal captions, which are put to the same service, each
+    with a map of its own; the released command stops both norms at 1 on Stable Diffusion 1.4, which is 1.67 times normal by
+    the norm of all. Queries below the target are left as they are. Cost: two sampling runs more (two evaluations a step),
+    and up to `iterations` evaluations forward and backward a query.
     """
 
     target: float = 2.5

@@ -18,12 +18,13 @@ class AnnealedCondition(Mitigation):
         y''   = (y' - mean(y')) / sd(y') sd(y) + mean(y)
         used  = mixing y'' + (1 - mixing) y'
 
-    Means and standard deviations are those of one caption. Early steps hardly see the caption, late ones see it whole.
-    Published for diversity, with `scale` 0.25, `low` 0.6, `high` 0.9 and `mixing` 1 for Stable Diffusion, whose embeddings
-    have a standard deviation near 1; the published scale has no unit (fidelity B). The released code of arXiv 2411.16738
-    has it as a baseline against memorization, with 0.1, 0.5 and 0.8. Only the caption's embedding is noised, the null
-    condition stays. Equations are those of a public implementation for Stable Diffusion, which noises both; of the paper
-    only the abstract was read. Cost: none.
+    Means and standard deviations are those of one caption over all its tokens, which in latent space are padding for the
+    most part, as in Stable Diffusion. Early steps hardly see the caption, late ones see it whole. Published for diversity,
+    with `scale` 0.25, `low` 0.6, `high` 0.9 and `mixing` 1 for Stable Diffusion, whose embeddings have a standard deviation
+    near 1; the published scale has no unit (fidelity B). The released code of arXiv 2411.16738 has it as a baseline against
+    memorization, with 0.1, 0.5 and 0.8. Only the caption's embedding is noised, the null condition stays. Equations are
+    those of a public implementation for Stable Diffusion, which noises both; of the paper only the abstract was read. Cost:
+    none.
     """
 
     scale: float = 0.25

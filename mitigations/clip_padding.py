@@ -69,7 +69,8 @@ class ReplacedPadding(MaskedPadding):
 
     Published: both; without masking the end token similarity is 0.14. `end` is the share of that embedding that is taken
     away; `share` masks padding on top of it, which is ours. An encoder that has no token "!" takes its token for unknown
-    words, in pixel space the one that "!" hashes to. Stable Diffusion 2 pads with "!" already.
+    words, in pixel space the one that "!" hashes to; in latent space it stands behind the end token. Stable Diffusion 2 pads
+    with "!" already.
     """
 
     share: float = 0.0

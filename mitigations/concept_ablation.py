@@ -26,7 +26,8 @@ class ConceptAblation(Mitigation):
 
     Fidelity B: here an anchor has the first `kept` words of the caption, which name the class, and random ones after
     them. Of twice `anchors` such images a caption, those are used that are further from the forgotten image than the
-    others, by squared differences. Timesteps are uniform and no caption is dropped, whatever the training did. The text
+    others, by squared differences, in latent space of latents, where x stays as it was generated and is never decoded.
+    Timesteps are uniform and no caption is dropped, whatever the training did. The text
     encoder stays as it is. `rate` is a share of the training's. Cost: two
     samplings of 25 steps an anchor, and a batch twice forward and backward an update.
     """

@@ -22,7 +22,8 @@ class LocalDimension(Mitigation):
     An image that is memorized lies on a manifold of few dimensions, in the end of none, so that its captions are moved to
     where the model sees more of them. The loop is that of `wen-embedding`: AdamW at `learning_rate` for at most
     `iterations`, and the start token stays as it is. The trace is estimated with one normal vector, as in the released
-    code, which draws it with one seed, so that all iterations share it.
+    code, which draws it with one seed, so that all iterations share it. In latent space D counts the numbers of the latent,
+    and the dimension is that of what the autoencoder makes of images, as published for Stable Diffusion.
 
     Not as published: the released code has no stopping value, it shows images after each iteration; its inner function
     holds the unconditional prediction constant, so that its trace is of the conditional branch alone, which looks like a

@@ -22,10 +22,11 @@ class NearAccessFree(Mitigation):
 
         eps = (1 - share) eps_0 + share (eps_1 + eps_2) / 2,    each guided as usual
 
-    `share` 1 is the method, less mixes in the model eps_0 of all images, which is ours, for the sweep. The mean of scores
-    is the score of the mixture at each level, but not that of a diffusion of it, so that for several steps the bound is an
-    approximation (arXiv 2403.18920 mixes scores so). Both sources were read in abstracts and summaries alone; a later
-    paper shows that the property does not exclude verbatim copies (arXiv 2506.19881).
+    In latent space y is the latent, so that the bound is on latents, and both models share one autoencoder, which may have
+    seen every image. `share` 1 is the method, less mixes in the model eps_0 of all images, which is ours, for the sweep. The
+    mean of scores is the score of the mixture at each level, but not that of a diffusion of it, so that for several steps
+    the bound is an approximation (arXiv 2403.18920 mixes scores so). Both sources were read in abstracts and summaries
+    alone; a later paper shows that the property does not exclude verbatim copies (arXiv 2506.19881).
 
     The suite trains the halves, rows 0, 2, 4, … and 1, 3, 5, … of the training, with the baseline's recipe, and the row's
     cost of training has them; duplicates in both halves void the guarantee. Each half has its own text encoder, so

@@ -48,8 +48,9 @@ class RandomTokens(Mitigation):
 class TrainingRandomTokens(TrainingInsertion):
     """Insert `count` random tokens at random gaps of a training caption, at an access with `probability`.
 
-    Published: 2 words at 40 % of the accesses. The 0.4 is the paper's as others quote it; the released code
-    (`randwordadd`), which is followed here, has 0.1 as its default. Words are those of `random-token`.
+    Published: 2 words at 40 % of the accesses. The 0.4 is the paper's as others quote it; the released code (`randwordadd`),
+    which is followed here, has 0.1 as its default. Words are those of `random-token`: tokens of their own in latent space,
+    hashed into those of the small text encoder in pixel space.
     """
 
     reference = RandomTokens.reference

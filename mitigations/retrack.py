@@ -23,10 +23,10 @@ class RedirectedTrajectory(Mitigation):
     dominate. That much the paper's abstract says: importance sampling, dominant terms, trajectories redirected to the k
     nearest neighbours. The rest is our derivation, as the paper's text was not read: weights that are normalised over the
     neighbours, errors of the clean image (those of the noise grow without bound as sigma falls, since x_k is not where x_t
-    came from), neighbours by squared differences of the marked images, the ordinary loss of the retained images with
-    weight `keep`, and all numbers. Forgotten images have their own captions, never dropped, and uniform timesteps; retained
-    ones have timesteps and dropped captions as in the training. The text encoder stays as it is, as in
-    Stable Diffusion. Cost: two batches forward and backward an update.
+    came from), neighbours by squared differences of the marked images (in latent space of their latents), the ordinary loss
+    of the retained images with weight `keep`, and all numbers. Forgotten images have their own captions, never dropped, and
+    uniform timesteps; retained ones have timesteps and dropped captions as in the training. The text encoder stays as it is,
+    as in Stable Diffusion. Cost: two batches forward and backward an update.
     """
 
     updates: int = 60

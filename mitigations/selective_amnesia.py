@@ -24,11 +24,11 @@ class SelectiveAmnesia(Mitigation):
     squared gradient of l over generated images. Published: replay 1, weight 10, Adam at 1e-4 for 20,000 steps of 128 on
     classes of CIFAR-10 and STL-10; the same form for a name or a word in Stable Diffusion.
 
-    Fidelity B: a concept is here the caption of one image, and its surrogate uniform noise as for a class; F is taken over
-    `samples` draws of image, timestep and noise. Timesteps are uniform and no caption is dropped, whatever the training did.
-    The text encoder stays as it is, as in Stable Diffusion. `rate`
-    is a share of the training's. The retained captions are used, their images are not. Cost: a sampling of 25 steps for each
-    retained caption, `samples` evaluations forward and backward, and two batches forward and backward an update.
+    Fidelity B: a concept is here the caption of one image, and its surrogate uniform noise as for a class, in latent space
+    what the encoder makes of such an image; F is taken over `samples` draws of image, timestep and noise. Timesteps are
+    uniform and no caption is dropped, whatever the training did. The text encoder stays as it is, as in Stable Diffusion.
+    `rate` is a share of the training's. The retained captions are used, their images are not. Cost: a sampling of 25 steps
+    for each retained caption, `samples` evaluations forward and backward, and two batches forward and backward an update.
     """
 
     updates: int = 200

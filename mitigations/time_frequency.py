@@ -23,8 +23,10 @@ class TimeFrequencyAscent(Mitigation):
     is uneven over time and frequency, and in the right band it succeeds more often and costs less quality. Abstracts and
     reviews were read, the paper's text was not, so which bands they use, how errors are filtered, and all numbers are ours.
     Here it is ascent alone, `neggrad` in a band, but that timesteps are uniform in it and no caption is dropped. A text
-    encoder that the training trained is trained here, too. The default band is what an experiment of this suite
-    found on digits: the key sits at low noise (`benchmark/validity/bands.py`). Cost: `updates` batches forward and backward.
+    encoder that the training trained is trained here, too. In latent space frequencies are those of the latent's cells: the
+    highest one is a wave of two cells, 16 pixels in Stable Diffusion, and what lies within a cell is not filtered; there the
+    same band of steps has other noise. The default band is what an experiment of this suite found on digits: the key sits at
+    low noise (`benchmark/validity/bands.py`). Cost: `updates` batches forward and backward.
     """
 
     updates: int = 60

@@ -19,13 +19,14 @@ class VariationalUnlearning(Mitigation):
         L(θ) = -(1 - stability) l_F(θ) + stability sum_j (θ_j - θ*_j)² / (2 s_j²)
 
     The first term is the plasticity inducer, the second the stability regularizer, and only F is needed, no retained image.
-    l_F is the denoising loss, summed over the numbers of an image. The abstract and public summaries name both terms, the
-    balance between them and that mean and variance of the weights come from several trainings' checkpoints; the paper's
-    text was not read, so how the balance enters and all numbers are ours. There is one model here, so the variance is that
-    of Laplace's approximation, 1 / s_j² = F_j + `floor` mean(F) with the Fisher information F of l_F over `samples` draws.
-    Ascent has no end, so `updates` sets the dose. Timesteps are uniform and no caption is dropped, whatever the training
-    did. The text encoder stays as it is. Cost: `samples` evaluations forward and backward, and a batch forward and backward
-    an update.
+    l_F is the denoising loss, summed over the numbers of an image, in latent space over the fewer ones of its latent, so
+    that the same `stability` holds the weights less: the loss grows with that number, the Fisher information with its
+    square. The abstract and public summaries name both terms, the balance between them and that mean and variance of the
+    weights come from several trainings' checkpoints; the paper's text was not read, so how the balance enters and all
+    numbers are ours. There is one model here, so the variance is that of Laplace's approximation, 1 / s_j² = F_j + `floor`
+    mean(F) with the Fisher information F of l_F over `samples` draws. Ascent has no end, so `updates` sets the dose.
+    Timesteps are uniform and no caption is dropped, whatever the training did. The text encoder stays as it is. Cost:
+    `samples` evaluations forward and backward, and a batch forward and backward an update.
     """
 
     updates: int = 60

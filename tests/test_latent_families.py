@@ -16,8 +16,10 @@ from solidmark.models.latent import build_tokenizer
 from solidmark.testing.toys import toy
 
 CHANGED = (
-    "ambient-mask ambient-mask-sampling ambient-noise amg amg-features augment danger-zone fpan nemo network-dropout "
-    "network-width norm-clamp prss random-token rna timestep-sampling"
+    "ambient-mask ambient-mask-sampling ambient-noise amg amg-features augment bright-ending cads concept-ablation "
+    "danger-zone flipd-embedding fpan near-access nemo network-dropout network-width norm-clamp padding-masking "
+    "padding-replacement prss random-token random-token-training retrack rna selective-amnesia spell time-frequency "
+    "timestep-sampling tweedie-consistency vdu"
 ).split()
 
 

@@ -282,7 +282,7 @@ def test_an_empty_folder_and_one_that_is_not_there_are_refused(tmp_path, capsys)
     assert main(["mark", str(tmp_path / "nowhere"), str(tmp_path / "out")]) == 2
     (tmp_path / "empty").mkdir()
     assert main(["mark", str(tmp_path / "empty"), str(tmp_path / "out")]) == 2
-    assert "a folder of images" in (told := capsys.readouterr().err)
+    assert "no folder or file" in (told := capsys.readouterr().err)
     assert "PNG, JPEG or WebP files" in told
 
 

@@ -98,7 +98,7 @@ def ask(
     question = _Question(blank, whole, captions, numbers, seed)
     answers = Answers(blank.clone(), torch.zeros(len(images), dtype=torch.bool))
     began = time.perf_counter()
-    if hasattr(pipe, "scheduler") or hasattr(pipe, "components"):
+    if not isinstance(pipe, type) and (hasattr(pipe, "scheduler") or hasattr(pipe, "components")):
         _Pipeline(pipe, call, steps, guidance, every, answers).ask(question, batch, progress)
     elif callable(pipe) and not isinstance(pipe, type):
         _ask_function(pipe, question, batch, answers, progress)
