@@ -190,6 +190,15 @@ def estimate(value, chance=None):
     return Estimate(value, value - 0.01, value + 0.01, chance=chance)
 
 
+def test_measures_are_keys_the_leading_query_and_content_each_with_its_readings():
+    assert measures.MEASURES == (KEYS, LEAD, CONTENT)
+    assert [(one.name, one.title, one.readings, one.missing) for one in measures.MEASURES] == [
+        ("worst", "M*", ("worst",), NO_WORST),
+        ("lead", "M", ("memorization",), NO_WORST),
+        ("content", "2 AUROC − 1", ("content_own", "content_any"), NO_CONTENT),
+    ]
+
+
 def test_utility_and_its_loss_are_of_the_field_that_an_axis_names():
     row = SimpleNamespace(attempts=[attempt(2, accuracy=0.5, frechet=3.0), attempt(0, accuracy=0.8, frechet=2.0)])
     accuracy, frechet = AXES
