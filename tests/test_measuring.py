@@ -1,6 +1,7 @@
 """`solidmark measure`: a model with perfect memory, one that guesses, a stranger's pipeline, and interruptions."""
 
 import json
+import os
 import shutil
 import sys
 from itertools import pairwise
@@ -102,7 +103,7 @@ def test_a_stored_answer_reads_back_to_exactly_what_was_scored(found, tmp_path):
 def test_killed_and_started_again_it_gives_the_same_record(found, tmp_path):
     class Killed(Memory):
         def __call__(self, *given):
-            if self.calls == 3:
+            if self.calls == 11:
                 raise KeyboardInterrupt
             return super().__call__(*given)
 
@@ -112,6 +113,41 @@ def test_killed_and_started_again_it_gives_the_same_record(found, tmp_path):
     journal = tmp_path / "parts" / "asking.jsonl"
     journal.write_bytes(journal.read_bytes() + b'{"answers": [{"num')  # a torn line of a process that was killed
     assert measure(Memory(found.marked), found, tmp_path / "parts") == whole
+    assert everything(tmp_path / "whole") == everything(tmp_path / "parts")
+
+
+class Killed(BaseException):
+    """What no part of the suite expects."""
+
+
+def dying(monkeypatch, name):
+    """Let the function of `os` raise at the write that `left[0]` counts down to; a line is then torn in the middle."""
+    real = getattr(os, name)
+
+    def act(*given):
+        left[0] -= 1
+        if left[0] == 0:
+            if name == "write":
+                real(given[0], given[1][:20])
+            raise Killed
+        return real(*given)
+
+    left = [0]
+    monkeypatch.setattr(os, name, act)
+    return left
+
+
+def test_killed_at_ten_points_and_started_again_it_gives_the_same_record(found, tmp_path, monkeypatch):
+    whole = measure(Memory(found.marked), found, tmp_path / "whole", batch=2)
+    renames, lines = (dying(monkeypatch, name) for name in ("replace", "write"))
+    for of, place in [(renames, n) for n in (1, 2, 9)] + [(lines, 1), (lines, 2)] + [(renames, n) for n in (3, 20, 3, 2, 1)]:
+        of[0] = place
+        with pytest.raises(Killed):
+            measure(Memory(found.marked), found, tmp_path / "parts", batch=2)
+        of[0] = 0
+    assert measure(Memory(found.marked), found, tmp_path / "parts", batch=2) == whole
+    for draft in (tmp_path / "parts").rglob(".*"):
+        draft.unlink()
     assert everything(tmp_path / "whole") == everything(tmp_path / "parts")
 
 

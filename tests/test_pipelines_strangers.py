@@ -2,7 +2,6 @@
 
 import copy
 import functools
-import math
 import sys
 from types import MethodType
 
@@ -178,11 +177,11 @@ def test_what_a_pipeline_draws_globally_repeats_and_leaves_the_generators_as_the
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_random_network_certifies_nothing():
-    count, mark = 24, marks.Border(thickness=4, segments=8)
-    shown = mark.canvas(torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(2)))
-    keys = torch.rand(count, 8, generator=torch.Generator().manual_seed(5)).double().numpy()
-    answers = ask(stable_diffusion(), shown, mark, ["a red house"] * count, steps=2, every=1, batch=24)
+def test_a_random_network_remembers_nothing_and_certifies_nothing():
+    count, mark, rng = 64, marks.Border(thickness=4, segments=8), torch.Generator().manual_seed(0)
+    shown = mark.canvas(torch.rand(count, 3, 8, 8, generator=rng))
+    keys = torch.rand(count, 8, generator=rng).double().numpy()
+    answers = ask(stable_diffusion(), shown, mark, ["a red house"] * count, steps=2, every=1, batch=64)
     read = marks.read(mark, answers.images).double().numpy()
     assert not scores.certified(scores.combine(scores.p_values(read, keys))).any()
-    assert abs(scores.memorization(read, keys).value) < 4 / math.sqrt(8 * count)
+    assert abs(scores.memorization(read, keys).value) < 0.1

@@ -20,7 +20,7 @@ from solidmark.collection.painting import Style
 from solidmark.collection.questions import Query
 from solidmark.errors import InvalidValue
 
-PAGE = (Path(__file__).parents[1] / "docs" / "your_images.md").read_text()
+PAGE = (Path(__file__).parents[1] / "README.md").read_text()
 TOY = {"name": "toy", "sha256": None}
 
 
