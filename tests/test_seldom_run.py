@@ -468,6 +468,7 @@ def test_a_marking_is_made_as_the_options_say(monkeypatch, capsys, ledger, folde
     made = SimpleNamespace(ledger=SimpleNamespace(rows=rows, commitment="c"), left_out={}, uncaptioned=2, same_caption=0)
     monkeypatch.setattr(marking_module, "mark", lambda *words, **more: asked.update(words=words, **more) or made)
     monkeypatch.setattr(console, "passphrase", lambda options: "word")
+    monkeypatch.setattr(console, "_images", lambda options, folder: nullcontext(options.images))
     options = Namespace(images=Path("images"), out=Path("out"), ledger=ledger, keys=8, thickness=2, inside=True, size=64,
                         hold_out=0.25, caption_column="text", encrypt=encrypt, workers=3)  # fmt: skip
     assert console._mark(options) == 0
