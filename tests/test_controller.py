@@ -162,6 +162,14 @@ def test_a_name_is_announced_before_its_worker_starts(controller):
     assert announced.covers(controller._names, f"{name}.jsonl")
 
 
+def test_a_line_counts_once_its_worker_has_told_it_and_no_other_name_does(controller):
+    name = controller.announce("gw0")
+    assert announced.lines(controller.run)[name] == []
+    report = SimpleNamespace(nodeid="x[a]", outcome="passed", when="setup", solidmark_lines={name: ["aa"], "theirs": ["bb"]})
+    controller.pytest_runtest_logreport(report)
+    assert announced.lines(controller.run) == {name: ["aa"], controller._writer.name: []}
+
+
 @pytest.mark.parametrize(("worker", "whole", "code"), [(True, True, True), (False, True, False), (False, False, False)])
 def test_a_process_gives_up_where_what_changed_cannot_be_put_back(worker, whole, code):
     config = SimpleNamespace(stash=pytest.Stash(), **({"workerinput": {}} if worker else {}))

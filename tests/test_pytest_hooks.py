@@ -162,3 +162,15 @@ def test_the_frames_of_a_failed_case_are_released_unless_they_are_looked_at(conf
             hook.send("the report")
         assert end.value.value == "the report"
     assert (caught.value.__traceback__ is None) == released
+
+
+def test_the_report_of_a_case_tells_which_lines_its_process_has_written(config):
+    config.stash[room.WRITER] = SimpleNamespace(name="gw0-mine", digests=["aa"])
+    hook, report = (
+        room.pytest_runtest_makereport(SimpleNamespace(config=config), SimpleNamespace(excinfo=None)),
+        SimpleNamespace(),
+    )
+    next(hook)
+    with pytest.raises(StopIteration):
+        hook.send(report)
+    assert report.solidmark_lines == {"gw0-mine": ["aa"]}

@@ -1,6 +1,7 @@
 """Records: whole or not at all, whoever dies or whatever the disk does while one is written."""
 
 import errno
+import gzip
 import json
 import multiprocessing
 import os
@@ -307,6 +308,68 @@ def test_a_file_that_no_worker_announced_is_left_out_and_named(tmp_path):
     (tmp_path / "records" / "zz.jsonl").write_text(line(seed=7) + "\n")
     found, [note], _ = records.read(tmp_path)
     assert (len(found), "records/zz.jsonl: no worker" in note) == (1, True)
+
+
+@pytest.fixture
+def told(tmp_path):
+    """A writer of two records, whose lines were announced."""
+    writer = records.Writer(tmp_path, "gw0", "gw0-mine")
+    for number in (1, 2):
+        writer.write(bare(number=number))
+    announced.write(tmp_path, {"gw0-mine"})
+    announced.write_lines(tmp_path, {"gw0-mine": writer.digests})
+    return writer
+
+
+def numbers(run):
+    return [record["parameters"]["number"] for record in records.read(run).records]
+
+
+FORGED = line(parameters={"number": 9}).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    "forge", [lambda old: old + FORGED, lambda old: FORGED + old, lambda old: old.replace(b"1}", b"9}")]
+)
+def test_a_line_that_no_writer_made_is_set_aside_in_an_announced_file_too(told, forge):
+    path = told.run / "records" / "gw0-mine.jsonl"
+    path.write_bytes(forge(path.read_bytes()))
+    assert 9 not in numbers(told.run)
+    assert 2 in numbers(told.run)
+    assert "expected a line that this run has made" in damage(told.run)
+
+
+def test_an_announced_file_is_read_after_a_move_a_torn_line_and_a_compression(told, tmp_path_factory):
+    path = told.run / "records" / "gw0-mine.jsonl"
+    path.write_bytes(path.read_bytes() + FORGED[:-1])
+    assert (numbers(told.run), len(records.read(told.run).notes), records.read(told.run).damaged) == ([1, 2], 1, [])
+    moved = told.run.rename(tmp_path_factory.mktemp("elsewhere") / "run")
+    plain = moved / "records" / "gw0-mine.jsonl"
+    plain.with_suffix(".jsonl.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    plain.unlink()
+    assert numbers(moved) == [1, 2]
+
+
+@pytest.mark.parametrize("text", [None, "torn", "[]"])
+def test_a_run_whose_lines_nobody_announced_is_read_whole(told, text):
+    path = told.run / announced.LINES
+    path.unlink() if text is None else path.write_text(text)
+    assert numbers(told.run) == [1, 2]
+    assert [*records.lines_now(told.run)] == ["gw0-mine"]
+    assert records.lines_now(told.run)["gw0-mine"] == told.digests
+
+
+@pytest.mark.parametrize(
+    "change", [lambda path: path.write_bytes(b""), lambda path: path.unlink(), lambda path: path.write_bytes(FORGED)]
+)
+def test_a_writer_knows_its_file_and_writes_it_anew_where_another_hand_was(told, change):
+    assert told.is_whole()
+    change(told.run / "records" / "gw0-mine.jsonl")
+    assert not told.is_whole()
+    told.put_back()
+    told.write(bare(number=3))
+    announced.write_lines(told.run, {"gw0-mine": told.digests})
+    assert (told.is_whole(), numbers(told.run)) == (True, [1, 2, 3])
 
 
 def test_the_file_after_a_torn_line_is_announced_too(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """The seal: whatever a case changes in what all rows share is named and put back."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 import worlds
+from record_samples import failed
 
 from solidmark import testbed as testbeds
 from solidmark.metrics import scores
 from solidmark.metrics.utility import Judge
-from solidmark.runner import leftovers
+from solidmark.records import Writer
+from solidmark.runner import leftovers, witness
 from solidmark.runner.leftovers import Data, Running
 from solidmark.runner.options import PROFILES
 from solidmark.runner.seal import Seal
@@ -149,6 +152,55 @@ def test_what_cannot_be_put_back_leaves_the_process_broken(monkeypatch, tmp_path
     stop.set()
     thread.join()
     assert (len(told), watch.is_whole) == (1, False), told
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """A watch over a run with one record, and the file of it."""
+    monkeypatch.setattr(witness, "_WATCHING", [])
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "2")
+    writer = Writer(tmp_path / "run", "gw0", "gw0-mine")
+    writer.write(failed("rna", reason="no room"))
+    watch = Watch(Store(tmp_path), writer)
+    watch.begin()
+    return watch, tmp_path / "run" / "records" / "gw0-mine.jsonl"
+
+
+def appends(path):
+    with path.open("ab") as file:
+        file.write(b"{}")
+
+
+FORGERIES = {
+    "writing of records/gw0-mine.jsonl": appends,
+    "writing of records/gw1-other.jsonl": lambda path: path.with_name("gw1-other.jsonl").write_text("{}"),
+    "rename of records/gw0-mine.jsonl": lambda path: path.rename(path.with_name("x")),
+    "remove of records/gw0-mine.jsonl": lambda path: path.unlink(),
+    "truncate of records/gw0-mine.jsonl": lambda path: os.truncate(path, 3),
+    "writing of lines.json": lambda path: (path.parents[1] / "lines.json").write_text("{}"),
+}
+
+
+@pytest.mark.parametrize("named", FORGERIES)
+def test_who_writes_into_the_records_of_a_run_is_named_among_several_workers(recorded, named):
+    watch, path = recorded
+    before = path.read_bytes()
+    FORGERIES[named](path)
+    told = watch.end()
+    assert told[0] == f"{named}, which only the suite writes"
+    assert (path.read_bytes(), watch.is_whole) == (before, True)
+    watch.begin()
+    assert watch.end() == []
+
+
+@pytest.mark.parametrize(("workers", "told"), [("1", ["records/gw0-mine.jsonl was changed"]), ("2", [])])
+def test_what_a_child_process_writes_is_put_back_and_blames_only_who_is_alone(recorded, monkeypatch, workers, told):
+    watch, path = recorded
+    before = path.read_bytes()
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", workers)
+    subprocess.run(["truncate", "--size", "3", path], check=True)
+    assert (watch.end(), path.read_bytes()) == (told, before)
+    assert path.with_suffix(".changed.jsonl").stat().st_size == 3
 
 
 def test_the_seal_costs_milliseconds(seal):

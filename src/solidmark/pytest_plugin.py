@@ -25,6 +25,7 @@ from .runner.options import PREFIX, with_long_names
 from .store import default_root
 
 if TYPE_CHECKING:
+    from .records import Writer
     from .runner.plan import Planned
     from .runner.session import Session
 
@@ -34,6 +35,8 @@ RESTARTS = "1000000"
 CONTROLLER = "solidmark-controller"
 GIVEN_UP: pytest.StashKey[str] = pytest.StashKey()
 """Why this worker measures no further case."""
+WRITER: pytest.StashKey[Writer] = pytest.StashKey()
+"""Who writes the records of this process."""
 ANY_CASE: pytest.StashKey[bool] = pytest.StashKey()
 """Whether -k and -m chose any case, done or not."""
 CASE, TESTBED = "solidmark_planned", "solidmark_planned_testbed"
@@ -390,8 +393,11 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Release the tensors of a failed case before the next model is loaded."""
+    """Tell the controller which lines were written; release the tensors of a failed case before the next model is loaded."""
     report = yield
+    writer = item.config.stash.get(WRITER, None)
+    if writer is not None:
+        report.solidmark_lines = {writer.name: writer.digests}  # type: ignore[attr-defined]  # pytest sends what is added
     if item.config.stash.get(SESSION, None) is not None and call.excinfo is not None and not item.config.option.usepdb:
         _release(call.excinfo.value)
     return report

@@ -7,7 +7,8 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -18,6 +19,8 @@ from . import announced
 from .validity import CURE, MEASURED, checked
 
 Kind = TypeVar("Kind", bound=Record)
+
+FOREIGN = "Look who wrote it. Where the run itself died at that moment, --resume measures the case again."
 
 RECORDS = re.compile(r"\.jsonl(\.gz)?$")
 """What files of records are called."""
@@ -35,21 +38,22 @@ def read(run: Path) -> Reading:
     """All records of a run folder, in order of file and line.
 
     Left out with a note: a torn last line, and a file that no worker of the run has announced. Set aside as damaged, by
-    file, line and reason: any other line that is no record, or one of a newer schema. Raises InvalidValue where no run is.
+    file, line and reason: any other line that is no record, one of a newer schema, or one that no worker of the run has
+    made (`announced.lines`). Raises InvalidValue where no run is.
     """
     if not (run / "records").is_dir():
         raise InvalidValue(str(run), "no folder `records`", "the folder of a run", "Give a folder that a run has written.")
-    found, names = Reading([], [], []), announced.read(run)
+    found, names, lines = Reading([], [], []), announced.read(run), announced.lines(run)
     for path in sorted(path for path in (run / "records").iterdir() if path.is_file() and RECORDS.search(path.name)):
         if names is None or announced.covers(names, path.name):
-            _read_file(path, found)
+            _read_file(path, found, announced.known(lines, path.name))
         else:
             found.notes.append(f"records/{path.name}: no worker of this run has announced this file; it was left out")
     return found
 
 
-def _read_file(path: Path, found: Reading) -> None:
-    """Add what a file holds."""
+def _read_file(path: Path, found: Reading, known: Collection[str] | None) -> None:
+    """Add what a file holds: all its lines, or those alone whose digests are known."""
     try:
         lines = _unpacked(path).split(b"\n")
     except DamagedFile as damage:
@@ -58,10 +62,23 @@ def _read_file(path: Path, found: Reading) -> None:
     if lines[-1]:
         found.notes.append(f"{path.name}: its last line is incomplete (a process died while writing) and was left out")
     for number, line in enumerate(lines[:-1], start=1):
+        where = f"records/{path.name}, line {number}"
         try:
-            found.records.extend([_parsed(line, f"records/{path.name}, line {number}")] if line else [])
+            if line and known is not None and announced.digest(line) not in known:
+                raise DamagedFile(where, line[:60].decode(errors="replace"), "a line that this run has made", FOREIGN)
+            found.records.extend([_parsed(line, where)] if line else [])
         except DamagedFile as damage:
             found.damaged.append(str(damage))
+
+
+def lines_now(run: Path) -> dict[str, list[str]]:
+    """The digests of all lines of a run that goes on: those that it announced, else of what its files hold now."""
+    found, folder = announced.lines(run), run / "records"
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if RECORDS.search(path.name) and announced.known(found, path.name) is None:
+            with suppress(DamagedFile):
+                found[RECORDS.sub("", path.name)] = [*map(announced.digest, _unpacked(path).split(b"\n")[:-1])]
+    return found
 
 
 def _unpacked(path: Path) -> bytes:
@@ -117,8 +134,15 @@ def _standing(record: Record) -> tuple[bool, str]:
 def attempt(run: Path, case_id: str) -> int:
     """Which attempt at a case begins now: one more than the controller has noted kills of it in whole lines."""
     files = (run / "records").glob("controller-*.jsonl")
-    lines = [line for path in files for line in path.read_bytes().split(b"\n")[:-1]]
+    made = announced.lines(run)
+    lines = [line for path in files for line in _lines(path, announced.known(made, path.name))]
     return 1 + sum(case_id == _case_id(line) for line in lines)
+
+
+def _lines(path: Path, known: Collection[str] | None) -> list[bytes]:
+    """The whole lines of a file that count."""
+    found = path.read_bytes().split(b"\n")[:-1]
+    return [line for line in found if known is None or announced.digest(line) in known]
 
 
 def _case_id(line: bytes) -> str | None:

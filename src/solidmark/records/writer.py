@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,22 @@ from ..errors import InvalidValue, cleaned
 from ..schema.record import SCHEMA, Record
 from ..timeouts import end_copies
 from . import announced
+from .files import write_bytes
 from .validity import checked
 
 
 class Writer:
     """Appends records to a file of this process alone, one write each, flushed to disk.
 
-    Its `name` is that of its file, as the controller announced it; one of its own where none is given.
+    Its `name` is that of its file, as the controller announced it; one of its own where none is given. `digests` are those
+    of all lines that it has written.
     """
 
     def __init__(self, run: Path, worker: str = "main", name: str | None = None) -> None:
         self.run, self.worker, self._pid = run, worker, os.getpid()
         self.name, self._torn = name or announced.fresh_name(worker), 0
+        self.digests: list[str] = []
+        self._made = b""
 
     @property
     def _path(self) -> Path:
@@ -51,10 +56,31 @@ class Writer:
         try:
             self._append(text.encode() + b"\n")
         except OSError as cause:
-            self._torn += 1
+            self._torn, self._made = self._torn + 1, b""
             cure = "Free some space, or choose another folder with --run-dir."
             raise InvalidValue(f"run folder {self.run}", f"{cause}", "room and permission to write", cure) from cause
+        self._made += text.encode() + b"\n"
+        self.digests.append(announced.digest(text.encode()))
         return written
+
+    def is_whole(self) -> bool:
+        """Whether the file holds what this writer has written, and nothing else."""
+        try:
+            return self._found() == self._made
+        except OSError:
+            return False
+
+    def put_back(self) -> None:
+        """Write the file anew where another hand has changed it; what was there is kept beside it, as a file of nobody."""
+        if self.is_whole():
+            return
+        with suppress(OSError):
+            os.replace(self._path, self._path.with_suffix(".changed.jsonl"))
+        if self._made:
+            write_bytes(self._path, self._made)
+
+    def _found(self) -> bytes:
+        return self._path.read_bytes() if self._path.exists() else b""
 
     def _append(self, line: bytes) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

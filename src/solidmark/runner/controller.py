@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -51,6 +51,7 @@ class Controller:
         self._writer = records.Writer(self.run, "controller")
         self._ending = Ending()
         self._names = frozenset({self._writer.name})
+        self._lines: dict[str, Sequence[str]] = {self._writer.name: self._writer.digests}
         self._seconds: dict[str, float] = {}
         self._ticker: Ticker | None = None
         self._line: LiveLine | None = None
@@ -75,6 +76,7 @@ class Controller:
         try:
             records.check_writable(self.run, PARTS, "--run-dir")
             self._before, self._names = self._size(), self._names | announced.existing(self.run)
+            self._lines = {**records.lines_now(self.run), **self._lines}
             self._write_provenance(gpus)
             self.config.stash[RECORDS] = self.announce("main")
             self._note_unended()
@@ -107,9 +109,24 @@ class Controller:
         """A name for the file of a worker's records, noted before the worker can write: no other file counts."""
         name = announced.fresh_name(worker)
         self._names |= {name}
+        self._lines[name] = []
+        self._announce()
+        return name
+
+    def _announce(self) -> None:
+        """Write which files and which of their lines count. A plugin that has changed that has changed it for a moment."""
         with suppress(SolidmarkError):  # a full disk is told where a record would be lost; the end writes it again
             announced.write(self.run, self._names)
-        return name
+        self._announce_lines()
+
+    def _announce_lines(self) -> None:
+        with suppress(SolidmarkError):
+            announced.write_lines(self.run, self._lines)
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        """Write a record of our own."""
+        self._writer.write(record)
+        self._announce_lines()
 
     def _note_unended(self) -> None:
         """Record each case that an earlier part of the run began and did not end, since its process was ended.
@@ -123,7 +140,7 @@ class Controller:
                 continue
             attempt = records.attempt(self.run, identity["case_id"])
             reason = "the process of the run ended in this case"
-            self._writer.write({**identity, "event": "crash", "status": "crashed", "attempt": attempt, "reason": reason})
+            self._write({**identity, "event": "crash", "status": "crashed", "attempt": attempt, "reason": reason})
             if attempt % 2 == 0 and not getattr(self.config.option, "numprocesses", None):
                 self._given_up.append(slug)
 
@@ -150,9 +167,17 @@ class Controller:
         self._idle_ends = 0
         slug = _slug(report.nodeid)
         self._seconds[slug] = self._seconds.get(slug, 0.0) + getattr(report, "duration", 0.0)
+        self._take(getattr(report, "solidmark_lines", {}))
         self._point_latest()
         if str(report.outcome) != "rerun" and (report.when in ("call", "???") or report.outcome != "passed"):
             self._finished.add(slug)
+
+    def _take(self, lines: Mapping[str, Sequence[str]]) -> None:
+        """Note which lines the writer of a worker has made."""
+        new = {name: list(made) for name, made in lines.items() if name in self._lines}
+        if any(self._lines[name] != made for name, made in new.items()):
+            self._lines |= new
+            self._announce_lines()
 
     def _say(self) -> None:
         plan = self.session.read_plan()
@@ -187,7 +212,7 @@ class Controller:
         if not retried:
             self._given_up.append(slug)
             self.session.write_given_up(self._given_up)
-        self._writer.write(
+        self._write(
             {
                 **identity,
                 "event": "crash",
@@ -247,8 +272,8 @@ class Controller:
         self._unmeasured = sorted((set(plan) | set(self._crashes)) - self._finished)
         self._point_latest()
         if any((self.run / "records").glob("*.jsonl*")):
-            with suppress(SolidmarkError):
-                announced.write(self.run, self._names)
+            self._writer.put_back()
+            self._announce()
             reporter = self.config.pluginmanager.get_plugin("terminalreporter")
             self._ending = Ending.of(self.run, colours=getattr(reporter, "hasmarkup", False))
             lost = self._ending.lost(self._finished, plan)

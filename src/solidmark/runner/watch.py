@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from .leftovers import Data, Running
 from .seal import Breach, Seal
+from .witness import Witness
 
 if TYPE_CHECKING:
+    from ..records import Writer
     from ..store import Store
 
 MOST = 5
@@ -18,13 +20,16 @@ MOST = 5
 class Watch:
     """One process's seal, and what is compared before and after each of its cases."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, writer: Writer | None = None) -> None:
         self._store, self._seal = store, Seal()
+        self._witness = None if writer is None else Witness(writer)
         self._data: Data | None = None
         self.is_whole = True
 
     def begin(self, *shared: object) -> None:
         """Before a case. `shared` are objects that other cases use too: the testbed and the queries."""
+        if self._witness is not None:
+            self._witness.begin()
         self._seal.extend(*shared)
         self._running, self._built, self._data = Running(), len(self._store.built), None
 
@@ -51,4 +56,5 @@ class Watch:
 
     def _breaches(self) -> list[Breach]:
         data = self._data.breaches() if self._data is not None else []
-        return [*self._seal.breaches(), *data, *self._running.breaches()]
+        records = self._witness.breaches() if self._witness is not None else []
+        return [*self._seal.breaches(), *records, *data, *self._running.breaches()]
