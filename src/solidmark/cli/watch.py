@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,13 +97,11 @@ def _ended(run: Path) -> list[Ended]:
     found: dict[str, Ended] = {}
     for path in sorted((run / "records").glob("*.jsonl")):
         for line in path.read_bytes().split(b"\n")[:-1]:
-            try:
+            with suppress(ValueError, KeyError, TypeError):
                 record = json.loads(line)
                 if record["event"] != "crash":
                     one = Ended(record["slug"], record["status"], str(record.get("t", "")), _m(record))
                     found[one.slug] = max(found.get(one.slug, one), one, key=lambda each: each.t)
-            except (ValueError, KeyError, TypeError):
-                continue
     return list(found.values())
 
 
