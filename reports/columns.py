@@ -10,7 +10,15 @@ from collections.abc import Iterable, Mapping
 
 from solidmark.leaderboard import Leaderboard, Row
 
-from . import content_columns, cost_columns, matched_columns, pipeline_columns, score_columns, utility_columns
+from . import (
+    content_columns,
+    cost_columns,
+    matched_columns,
+    pipeline_columns,
+    score_columns,
+    source_columns,
+    utility_columns,
+)
 from .table import TEXT, Column, Table
 
 
@@ -29,6 +37,7 @@ def table(board: Leaderboard) -> Table[Row]:
             *score_columns.more(board),
             *content_columns.more(board),
             *score_columns.soundness(board),
+            *source_columns.main(board),
             *utility_columns.more(),
             *utility_columns.by_way(board),
             *matched_columns.more(board),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from solidmark.leaderboard import NO_BLOCK, NO_CONTENT, NO_MAP, NO_OWN, ContentScore, Leaderboard, Row
 
-from .table import COUNT, MAPPED, NUMBER, PLAIN, SEPARATION, Column
+from .table import CERTIFIABLE, MAPPED, NUMBER, PLAIN, SEPARATION, Column
 
 OWN = "one picture is generated from an image's own caption"
 ANY = "its nearest picture is taken, of whatever caption"
@@ -52,15 +51,15 @@ def _auroc(key: str, title: str, how: str, score: Callable[[Row], ContentScore |
     )
 
 
-def _certified(key: str, how: str, score: Callable[[Row], Any]) -> Column[Row]:
+def _certified(key: str, how: str, score: Callable[[Row], ContentScore | None]) -> Column[Row]:
     return Column(
         f"content_{key}_certified",
         f"certified by content, {key}",
         f"Images that are emitted provably, at a false-discovery rate of 2.5 %, 5 % for both content scores together: "
-        f"{how}. The p-values are exact ranks among held-out images, so few images cannot be certified where few are held "
-        "out.",
-        COUNT,
-        lambda row: (found := score(row)) and found.certified,
+        f"{how}. The p-values are exact ranks among H held-out images, never below 1 / (H + 1). So fewer than "
+        "N / (0.025 (H + 1)) of the N images of a seed cannot be certified at all; brackets show that number.",
+        CERTIFIABLE,
+        score,
         note="chance 0",
         better="lower",
         missing=NO_OWN if key == "own" else NO_CONTENT,
@@ -100,10 +99,11 @@ def _map() -> Column[Row]:
         "content_map",
         "tiles remembered",
         "Share of square tiles of the generated pictures, of 4 pixels a side or more, that are nearer to their image than "
-        "all but 5 % of held-out images are at the same place. Beside it: the same of held-out images.",
+        "all but 5 % of held-out images are at the same place. Beside it the control: the same of half of the held-out "
+        "images, drawn at random, among the other half; nothing in records that are older than it.",
         MAPPED,
         lambda row: row.content and row.content.map,
-        note="chance 0.05",
+        note="chance at most 0.05",
         better="lower",
         missing=NO_MAP,
     )

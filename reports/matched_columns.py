@@ -31,7 +31,8 @@ def main(board: Leaderboard) -> list[Column[Row]]:
         main=True,
         missing="not compared",
     )
-    return [column] if keys_only(board) else [column, _disagreement()]
+    silent = keys_only(board) and not any(row.disagreement for row in board.rows)
+    return [column] if silent else [column, _disagreement()]
 
 
 def _verdict_cell(found: tuple[JointVerdict, bool], _: str) -> Cell:

@@ -45,7 +45,8 @@ PRINCIPLES = (
     (
         "What a low M does not say",
         "M says what the leading query found. A method that acts at sampling leaves in the model what was stored, and "
-        "white-box queries can read it. M* is the worst case over all queries of the benchmark, not over all possible ones.",
+        "white-box queries can read it. M* is the worst case over all queries of the benchmark, not over all possible ones, "
+        "and a lower bound of it: what the strongest query finds lies within the interval.",
     ),
 )
 """Title and text of what every reader must know, before the columns are explained."""

@@ -82,9 +82,9 @@ def _worst(*, main: bool) -> list[Column[Row]]:
             "M*",
             "M in the worst case over all queries. The query with the largest |M| on one half of the images is scored on "
             "the other half, in many halvings, so that luck does not count as memory. Clearly below 0 the strongest query "
-            "shows avoidance, which leaks keys as well. The number lies nearer to 0 than the M of the strongest query, for "
-            "idle queries hide some of a leak; the interval covers that M: one end is what is shown, the other the "
-            "outermost limit of any query. With one query it is M.",
+            "shows avoidance, which leaks keys as well. M* is a lower bound: it lies nearer to 0 than M of the strongest "
+            "query, for idle queries hide some of a leak; the interval covers that M: one end is what is shown, the other "
+            "the outermost limit of any query. With one query it is M.",
             NUMBER,
             _starred("memorization"),
             note="chance 0",
@@ -122,8 +122,8 @@ def _worst(*, main: bool) -> list[Column[Row]]:
             "service_memorization",
             "M* of the service",
             "M in the worst case over the queries that go through the mitigated service. Curves and rankings use it for "
-            "methods that act at sampling, whose weights are the baseline's, and M* for all others. Its interval is as that "
-            "of M*.",
+            "methods that act at sampling, whose weights are the baseline's, and M* for all others. It "
+            "is a lower bound with an interval, as M* is.",
             NUMBER,
             lambda row: row.worst_service and row.worst_service.memorization,
             note="chance 0",

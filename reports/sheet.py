@@ -21,6 +21,7 @@ from . import (
     pipeline_columns,
     remembered,
     score_columns,
+    source_columns,
     utility_columns,
 )
 from .columns import origin, table, who
@@ -106,8 +107,9 @@ def _in_view(board: Leaderboard, found: Mapping[int, Place]) -> list[Column[Row]
         Column(
             "keys",
             "memory, keys",
-            "M*: what the worst query finds of the keys. Of methods that act at sampling: the worst query that a user of "
-            "the service can put, as their weights are the baseline's; all queries are in the group “memory”.",
+            "M*: what the worst query finds of the keys, a lower bound; M of that query lies in the interval. Of methods "
+            "that act at sampling: the worst query that a user of the service can put, as their weights are the baseline's; "
+            "all queries are in the group “memory”.",
             NUMBER,
             remembered.keys,
             note="M*, chance 0",
@@ -156,7 +158,7 @@ def groups(board: Leaderboard) -> dict[str, list[Column[Row]]]:
         "memory": [*score_columns.main(board), *score_columns.more(board)],
         "content": [*content_columns.main(board), *content_columns.more(board)],
         "utility": [*utility_columns.main(board), *utility_columns.more(), *utility_columns.by_way(board)],
-        "controls": score_columns.soundness(board),
+        "controls": [*score_columns.soundness(board), *source_columns.main(board)],
         "costs": cost_columns.more(board),
         "origin": [*pipeline_columns.more(board), *origin()],
     }

@@ -89,6 +89,8 @@ def _separation(score: ContentScore, form: str) -> Cell:
 
 def _mapped(found: MemoryMap, form: str) -> Cell:
     cell = _over_seeds(found.trained, form)
+    if found.held_out is None:  # an older record, without this control
+        return replace(cell, flat={**cell.flat, "_held_out": None, "_tile": found.tile})
     flat = {**cell.flat, "_held_out": found.held_out.value, "_tile": found.tile}
     return replace(cell, comparison=f"held out {form.format(found.held_out.value)}", flat=flat)
 
@@ -109,6 +111,11 @@ def _share(share: Share, form: str) -> Cell:
 
 def _count(share: Share, _: str) -> Cell:
     return Cell(f"{share.count} of {share.of}", order=share.share, flat=_flat_share(share))
+
+
+def _certifiable(score: ContentScore, form: str) -> Cell:
+    cell = _count(score.certified, form)
+    return replace(cell, comparison=f"at least {score.least}", flat={**cell.flat, "_least": score.least})
 
 
 def _flat_share(share: Share) -> dict[str, Flat]:
@@ -156,6 +163,7 @@ BOUND = Kind("bound", ("_low", "_confidence"), _bound)
 SHARE = Kind("share", SHARE_FIELDS, _share)
 PROPORTION = Kind("share", SHARE_FIELDS, _proportion)
 COUNT = Kind("count", SHARE_FIELDS, _count)
+CERTIFIABLE = Kind("count", (*SHARE_FIELDS, "_least"), _certifiable)
 REFUSED = Kind("refused", ("", "_held_out", "_fresh"), _refused)
 CLAIMED = Kind("claimed", ("", "_delta"), _claimed)
 MEMORY = Kind("memory", ("",), _memory)

@@ -90,16 +90,28 @@ def recalled(count, share, seed=0):
 
 
 @pytest.mark.parametrize(
-    ("certified", "share", "fault"),
-    [(64, 0.0, True), (40, 0.0, True), (64, 0.5, False), (20, 0.0, False), (0, 0.0, False)],
+    ("certified", "of", "share", "convicts"),
+    [
+        (64, 64, 0.0, True),
+        (32, 64, 0.0, True),
+        (31, 64, 0.0, False),
+        (8, 64, 0.0, False),
+        (7, 64, 0.0, None),
+        (64, 64, 1.0, None),
+        (0, 64, 0.0, None),
+        (5, 12, 0.0, False),
+        (4, 12, 0.0, None),
+        (3, 6, 0.0, True),
+        (2, 4, 0.0, None),
+    ],
 )
-def test_marks_are_washed_where_images_come_back_without_their_keys(certified, share, fault):
+def test_images_without_their_keys_convict_from_half_and_are_told_from_an_eighth_and_five(certified, of, share, convicts):
     predictions, keys = recalled(64, share)
-    message = content.washed(np.arange(64) < certified, predictions, keys, baseline=0.9)
-    assert (message is not None) is fault
-    assert message is None or f"{certified} of 64 images are certified by their content" in message
+    found = content.washing(np.arange(of) < certified, predictions[:of], keys[:of], baseline=4.0)
+    assert (None if found is None else found.convicts) is convicts
+    assert convicts is None or f"{certified} of {of} images are certified by their content" in found.fault
 
 
 def test_a_baseline_that_remembers_nothing_convicts_nobody():
     predictions, keys = recalled(64, 0.0)
-    assert content.washed(np.ones(64, dtype=bool), predictions, keys, baseline=0.05) is None
+    assert content.washing(np.ones(64, dtype=bool), predictions, keys, baseline=0.05) is None

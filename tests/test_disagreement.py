@@ -4,7 +4,7 @@ import pytest
 from record_samples import case, content, scored
 
 from solidmark.leaderboard import Leaderboard, build_leaderboard
-from solidmark.leaderboard.disagreement import FAINT, GLOSSARY, OUTLIVES, UNLINKED
+from solidmark.leaderboard.disagreement import FAINT, GLOSSARY, OUTLIVES, UNLINKED, WASHED
 
 Record = dict[str, object]
 BASELINE = (0.89, 64, 1.0, 0.99, 64, 64)
@@ -96,4 +96,4 @@ def test_a_row_without_numbers_keeps_its_own_reason() -> None:
 
 
 def test_every_phrase_has_a_meaning() -> None:
-    assert set(GLOSSARY) == {UNLINKED, OUTLIVES, FAINT}
+    assert set(GLOSSARY) == {UNLINKED, OUTLIVES, FAINT, WASHED}

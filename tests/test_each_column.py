@@ -65,6 +65,8 @@ content_l2_own_auroc_certified_of sum content.distances.l2.own.certified.of
 content_map mean content.map.trained.value
 content_map_held_out mean content.map.held_out.value
 content_map_tile max content.map.tile
+content_own_certified_least max content.own.least
+content_any_certified_least max content.any.least
 denoising_loss mean denoising_loss.held_out.value
 denoising_loss_trained mean denoising_loss.trained.value
 frechet mean utility.frechet.value
@@ -113,6 +115,7 @@ def record(seed):
     score = {**area, "permutation_p": 0.001, "certified": share(30, 64), "least": 10}
     tiles, part = {"value": 0.6, "low": 0.5, "high": 0.7}, {"own": score, "any": score}
     mapped = {"tile": 4, "picture": "own", "trained": tiles, "held_out": tiles, "images": 64, "held_out_images": 256}
+    mapped["held_out_among"] = "half"
     images = {"forward": 100, "backward": 50, "seconds": 2.5, "images": 64, "encoded": 30, "decoded": 40}
     refused = {"trained": {"count": 40, "of": 64}, "held_out": {"count": 22, "of": 64}}
     sampling = {"refused": {"generated": {"count": 30, "of": 64}, "queries": {"outpaint": refused}}}

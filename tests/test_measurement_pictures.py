@@ -106,7 +106,13 @@ def test_the_map_of_a_record_has_the_side_of_its_tiles_and_both_groups():
     for paired, word in ((True, "own"), (False, "any")):
         found = SimpleNamespace(map=memory, views=SimpleNamespace(images=np.zeros((8, 3, 24, 56)), paired=paired))
         block = content_block._map(found)
-        sides = {"tile": content_block.patches.tile_side(24, 56), "picture": word, "images": 3, "held_out_images": 5}
+        sides = {
+            "tile": content_block.patches.tile_side(24, 56),
+            "picture": word,
+            "images": 3,
+            "held_out_images": 5,
+            "held_out_among": "half",
+        }
         assert {name: block[name] for name in sides} == sides
         assert (block["trained"]["value"], block["held_out"]["value"]) == (0.5, 0.1)
 
@@ -146,18 +152,18 @@ def test_an_open_split_hands_out_all_that_it_has():
 @pytest.mark.parametrize(("control", "shown"), [(False, True), (True, True), (False, False)])
 def test_a_row_is_washed_by_its_own_and_the_baselines_target_answers(monkeypatch, control, shown):
     asked = []
-    monkeypatch.setattr(content.content, "washed", lambda *given: asked.append(given) or "washed")
+    monkeypatch.setattr(content.content, "washing", lambda *given: asked.append(given) or "washed")
     monkeypatch.setattr(content.scores, "memorization", lambda found, keys: SimpleNamespace(value=(found, keys)))
     lead, base = (keyed(np.linspace(0, top, 26 * 8).reshape(26, 8)) for top in (1.0, 0.5))
     case = SimpleNamespace(composition=SimpleNamespace(control=control), groups={"target": [1, 4]})
     found = SimpleNamespace(certified="certified") if shown else None
-    assert content.fault(case, found, LAID, lead, base) == (["washed"] if shown and not control else [])
+    assert content.washing(case, found, LAID, lead, base) == ("washed" if shown and not control else None)
     for certified, own, keys, (remembered, again) in asked:
         assert (certified, own.tolist()) == ("certified", lead.keys[[1, 4]].tolist())
         assert remembered.tolist() == base.keys[[1, 4]].tolist()
         assert keys.tolist() == again.tolist() == LAID.trained_keys.double()[[1, 4]].tolist()
-    monkeypatch.setattr(content.content, "washed", lambda *given: None)
-    assert content.fault(case, found, LAID, lead, base) == []
+    told = [None, SimpleNamespace(convicts=False, fault="told"), SimpleNamespace(convicts=True, fault="convicted")]
+    assert [content.faults(one) for one in told] == [[], [], ["convicted"]]
 
 
 def test_distances_of_a_random_order_come_back_in_the_order_of_the_images():

@@ -43,7 +43,7 @@ def whole(monkeypatch):
     parts = {
         measure.weights: {"edit_or_load": lambda *given: checked.append(given) or ("model", builds), "training_cost": None},
         measure.answers: {"measure_power": None, "ask_baseline": None, "ask_plainly": None, "sampling_report": None},
-        measure.content: {"measure_content": None, "fault": lambda *given: [named("washed")(*given)]},
+        measure.content: {"measure_content": None, "washing": None, "faults": lambda washed: [f"fault of {washed}"]},
         measure.generation: {"in_all_ways": lambda *given: checked.append(given) or {measure.generation.FRESH: FRESH}},
         measure.sources: {"find": None, "fault": lambda found: [f"fault of {found}"]},
         measure.pipeline: {"find": None, "as_block": None, "faults": lambda *given: [named("inactive")(*given)]},
@@ -93,10 +93,11 @@ def test_each_part_of_a_record_is_made_of_what_belongs_to_it(monkeypatch, whole,
     assert no_op.endswith(", found a)")
     source, behind = "find(case, model, workspace)", "find(case, model, workspace)"
     space = "measure_floor(case, truth, workspace)"
+    washed = f"washing(case, {shown}, truth, found a, {baseline})"
     assert further == [
         f"weak(case, truth, {baseline})",
         "is broken",
-        f"washed(case, {shown}, truth, found a, {baseline})",
+        f"fault of {washed}",
         f"lossy {space}",
         f"fault of {source}",
         *(f"{name} contradicts {blocks[name]}" for name in "ab"),
@@ -106,7 +107,7 @@ def test_each_part_of_a_record_is_made_of_what_belongs_to_it(monkeypatch, whole,
     told |= {"not_applicable": {"x": "does not apply", "y": "is broken"}, "power": f"_power({power})"}
     told |= {"utility": ("case", "truth", {measure.generation.FRESH: FRESH}), "space": space, "source": source}
     told["denoising_loss"] = "_denoising_loss(case, model, truth)"
-    told["content"] = f"as_block({shown}, {beside}, shared=False)"
+    told["content"] = f"as_block({shown}, {beside}, {washed}, shared=False)"
     told["pipeline"] = f"as_block({behind}, truth, case, {found})"
     told["sources"] = told.pop("source")
     told["cost"] = {

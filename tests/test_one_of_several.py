@@ -469,7 +469,7 @@ def test_content_is_read_of_the_own_picture_or_of_the_nearest_one(monkeypatch, p
     assert found.any.p == pytest.approx(content_metrics.conformal_p(ratios.min(axis=0)[[1, 3, 5]], ratios.min(axis=0)[8:]))
     assert found.shown.tolist() == (list(range(24)) if paired else ratios.argmin(axis=0).tolist())
     assert (found.own is not None, "own" in found.each, found.block) == (paired, paired, None)
-    assert (len(found.map.p), len(found.map.held_out_p)) == (3, 16)
+    assert (len(found.map.p), len(found.map.held_out_p)) == (3, 8)
     assert content.measure_content(shown_case(), SimpleNamespace(images=None), {}) is None
 
 

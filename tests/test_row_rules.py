@@ -77,13 +77,14 @@ def test_what_a_row_lacks_has_a_reason_of_its_own(changed, name, reason):
 def test_contents_say_why_they_lack_a_part():
     one = SimpleNamespace()
     bare = rows.Content(None, one)
-    assert bare.reasons == {"own": rows.NO_OWN, "block": rows.NO_BLOCK, "map": rows.NO_MAP}
+    missing = {"block": rows.NO_BLOCK, "map": rows.NO_MAP, "washed": rows.NO_WASHED}
+    assert bare.reasons == {"own": rows.NO_OWN, **missing}
     distances = {
         "a": rows.ContentDistance(None, None, "broken"),
         "b": rows.ContentDistance(None, one),
         "c": rows.ContentDistance(one, one),
     }
-    whole = rows.Content(one, one, one, one, distances)
+    whole = rows.Content(one, one, one, SimpleNamespace(held_out=one), distances, one)
     assert whole.reasons == {"distances.a": "broken", "distances.b.own": rows.NO_OWN}
 
 

@@ -129,6 +129,7 @@ OPTIONAL = {
     "space": None, "cost": None, "pipeline": None, "queries.outpaint.held_out": None, "queries.outpaint.marks": None,
     "queries.outpaint.evaluations": None, "queries.outpaint.retained": None, "queries.outpaint.avoided": None,
     "content.block": None, "content.map": None, "content.own": None, "content.distances.l2": KeyError,
+    "content.map.held_out_among": "content.map.held_out",
     "utility.accuracy": None, "utility.judge_accuracy": None, "utility.ways.fresh captions": KeyError,
     "utility.ways.fresh captions.accuracy": None, "space.training": None, "cost.sampling.images": None,
     "power.outpaint": KeyError, "content.distances.l2.own": None,

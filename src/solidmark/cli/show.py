@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from ..errors import UnknownName
-from ..runner.board_table import MEMORY, interval
+from ..runner.board_table import BOUND, MEMORY, interval
 from ..runner.colours import STYLES, are_wanted, bar, paint
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ def _on(board: Leaderboard, facts: TestbedFacts, family: str, *, colours: bool) 
             *_rank(comparison, family),
             "",
             _settings(mine, comparison, colours=colours),
+            BOUND,
             *_queries(mine),
+            *_content(mine),
             *(f"{one.row.mitigation}: {one.row.status}: {one.row.reason}" for one in mine if not one.row.ok),
         ]
     )
@@ -166,6 +168,16 @@ def _queries(found: Sequence[Standing]) -> list[str]:
         return []
     lines = [[setting or "default", *(_m(queries.get(name)) for name in names)] for setting, queries in asked]
     return ["", tabulate(lines, headers=["M by query", *names], disable_numparse=True)]
+
+
+def _content(found: Sequence[Standing]) -> list[str]:
+    """The fewest images that content can certify, and images that come back without their keys."""
+    from ..leaderboard.disagreement import washed
+
+    read = [(one.row.setting or "default", one.row.content) for one in found if one.row.content is not None]
+    least = " or ".join(map(str, sorted({content.any.least for _, content in read})))
+    told = [f"content certifies at least {least} images of a seed, or none"] if least else []
+    return told + [f"{setting}: {note}" for setting, content in read if (note := washed(content)) is not None]
 
 
 def _m(scored: Scored | None) -> str:

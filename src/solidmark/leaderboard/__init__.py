@@ -12,10 +12,12 @@ from ..schema.row import (
     NO_PIPELINE,
     NO_POWER,
     NO_REFUSAL,
+    NO_SOURCES,
     NO_SPACE,
     NO_STOCK,
     NO_WAYS,
     NO_WORST,
+    NOTHING_SAMPLED,
     Attempt,
     Claimed,
     Content,
@@ -49,6 +51,7 @@ from .ranking import RankedFamily, Ranking
 from .yardsticks import JointVerdict
 
 __all__ = [
+    "NOTHING_SAMPLED",
     "NO_BLOCK",
     "NO_CLAIM",
     "NO_CLASS",
@@ -58,6 +61,7 @@ __all__ = [
     "NO_PIPELINE",
     "NO_POWER",
     "NO_REFUSAL",
+    "NO_SOURCES",
     "NO_SPACE",
     "NO_STOCK",
     "NO_WAYS",

@@ -29,9 +29,11 @@ from ..schema.record import (
     PipelineBlock,
     QueryBlock,
     ScoresBlock,
+    SourcesBlock,
     SpaceBlock,
     UtilityBlock,
     UtilityNumbers,
+    WashedBlock,
     WorkBlock,
     WorstBlock,
 )
@@ -47,8 +49,10 @@ from ..schema.row import (
     Negative,
     Pipeline,
     Scored,
+    Sources,
     Space,
     Utility,
+    Washed,
     Way,
     Work,
     Worst,
@@ -211,6 +215,20 @@ def content(blocks: Sequence[ContentBlock]) -> Content:
         block=of_all(_content_score, (block.get("block") for block in blocks)),
         map=of_all(_memory_map, (block.get("map") for block in blocks)),
         distances={name: _content_distance([block["distances"][name] for block in blocks]) for name in names},
+        washed=_washed([one for block in blocks if (one := block.get("washed")) is not None]),
+    )
+
+
+def _washed(blocks: Sequence[WashedBlock]) -> Washed | None:
+    """Of the seeds where any images came back without their keys; None where there is none."""
+    if not blocks:
+        return None
+    return Washed(
+        images=sum(block["images"] for block in blocks),
+        of=sum(block["of"] for block in blocks),
+        high=max(block["memorization"]["high"] for block in blocks),
+        baseline=_mean([block["baseline"] for block in blocks]),
+        seeds=len(blocks),
     )
 
 
@@ -218,8 +236,13 @@ def _memory_map(blocks: Sequence[MapBlock]) -> MemoryMap:
     return MemoryMap(
         tile=blocks[0]["tile"],
         trained=number([block["trained"] for block in blocks], [block["images"] for block in blocks]),
-        held_out=number([block["held_out"] for block in blocks], [block["held_out_images"] for block in blocks]),
+        held_out=of_all(_control, (block if "held_out_among" in block else None for block in blocks)),
     )
+
+
+def _control(blocks: Sequence[MapBlock]) -> Estimate:
+    """The share of half of the held-out images, over seeds."""
+    return number([block["held_out"] for block in blocks], [block["held_out_images"] for block in blocks])
 
 
 def _content_distance(blocks: Sequence[ContentDistanceBlock]) -> ContentDistance:
@@ -235,13 +258,21 @@ def _content_score(blocks: Sequence[ContentScoreBlock]) -> ContentScore:
         auroc=area([block["auroc"] for block in blocks], [block["images"] for block in blocks]),
         certified=share([block["certified"] for block in blocks]),
         permutation_p=max(_whole_p(block) for block in blocks),
-        least=blocks[0]["least"],
+        least=max(block["least"] for block in blocks),
     )
 
 
 def _whole_p(block: ContentScoreBlock) -> float:
     """The p-value of the whole, which older records call `rank_p`; 1 where there is none."""
     return block.get("permutation_p", block.get("rank_p", 1.0))
+
+
+def sources(blocks: Sequence[SourcesBlock]) -> Sources:
+    """The control with exchanged class names, from its blocks of every seed."""
+    known = [p for block in blocks if (p := block["p"]) is not None]
+    if len(known) == len(blocks):
+        return Sources(min(known))
+    return Sources(None, "; ".join(dict.fromkeys(block.get("reason", "") for block in blocks if block["p"] is None)))
 
 
 def space(blocks: Sequence[SpaceBlock], images: Sequence[int]) -> Space:

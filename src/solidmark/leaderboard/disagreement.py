@@ -3,8 +3,10 @@
     unlinked, not forgotten            its own caption gives little of an image, another caption much
     content outlives the keys          little is left of the keys, most of the content
     remembered, too faint to certify   keys are certified and content is above chance, but few images by content
+    images without their keys          some images are certified by content, and M of just these images is low
 
-Read from the top, the first that applies is said; a row that applies to none agrees. Content here is 2 AUROC - 1, and what
+Of the first three, read from the top, the first that applies is said; the last is said beside it, with its numbers. A row
+to which none applies agrees. Content here is 2 AUROC - 1, and what
 is compared with the baseline is a share of the baseline's own number in the same yardstick, never one yardstick with the
 other. Thresholds were set on rows of `digits`, seeds 0 to 2 (design/two_yardsticks.md).
 """
@@ -17,6 +19,7 @@ from .measures import judged_by, recalled
 UNLINKED = "unlinked, not forgotten"
 OUTLIVES = "content outlives the keys"
 FAINT = "remembered, too faint to certify"
+WASHED = "images without their keys"
 
 GLOSSARY = {
     UNLINKED: "The caption of an image no longer gives it, but the caption of another one does: the link from caption to "
@@ -25,6 +28,8 @@ GLOSSARY = {
     "repelled sooner than a picture is.",
     FAINT: "Keys prove that images are remembered. Content as a whole lies above chance as well, but too little for a proof "
     "image by image: the p-value of a key can be as small as it will, a rank among held-out images cannot.",
+    WASHED: "So many images are certified by content while M of the keys of just these images lies below a quarter of the "
+    "baseline's: what took their keys did not take the images. From half of the images on the row fails.",
 }
 """What each phrase means, for a reader."""
 
@@ -39,6 +44,20 @@ CERTIFIED = 0.05
 
 FAINT_SHARE = 0.5
 """Content is too faint where it certifies at most this share of the images that keys certify."""
+
+
+def told(row: Row, baseline: Row | None) -> str | None:
+    """All that is said of a row: its phrase, and images that come back without their keys."""
+    return "; ".join(filter(None, (disagreement(row, baseline), washed(row.content)))) or None
+
+
+def washed(content: Content | None) -> str | None:
+    """`images without their keys: 12 of 64, M at most 0.20 (baseline 0.88)`; None where there are none to be told."""
+    found = content.washed if content is not None else None
+    if found is None:
+        return None
+    seeds = f", in {found.seeds} seeds" if found.seeds > 1 else ""
+    return f"{WASHED}: {found.images} of {found.of}{seeds}, M at most {found.high:.2f} (baseline {found.baseline:.2f})"
 
 
 def disagreement(row: Row, baseline: Row | None) -> str | None:

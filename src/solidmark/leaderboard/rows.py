@@ -24,7 +24,7 @@ from ..schema.record import (
 from ..schema.row import Attempt, Cost, Row, Space, Worst
 from . import aggregate, blocks
 from .aggregate import of_all
-from .disagreement import disagreement
+from .disagreement import told
 from .incidents import reason
 from .reported import summarize_reports
 
@@ -128,6 +128,7 @@ def _with_numbers(row: Row, group: Sequence[CaseRecord]) -> Row:
         utility=of_all(blocks.utility, (record.get("utility") for record in group)),
         denoising_loss=of_all(blocks.denoising_loss, (record.get("denoising_loss") for record in group)),
         content=of_all(blocks.content, (record.get("content") for record in group)),
+        sources=of_all(blocks.sources, (record.get("sources") for record in group)),
         space=_space(group),
         cost=_cost(group),
         pipeline=of_all(blocks.pipeline, (record.get("pipeline") for record in group)),
@@ -227,7 +228,7 @@ def _add_comparisons(rows: Sequence[Row]) -> list[Row]:
             row,
             seeds_missing=tuple(sorted(seeds[_ground(row)] - set(row.seeds))) if row.seeds else (),
             cost=_relative(row.cost, baselines.get(_ground(row))),
-            disagreement=disagreement(row, baselines.get(_ground(row))),
+            disagreement=told(row, baselines.get(_ground(row))),
         )
         for row in rows
     ]

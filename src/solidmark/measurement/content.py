@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import queries
+from .. import queries, seeds
 from ..metrics import content, patches, scores
-from ..metrics.content import ContentScore
+from ..metrics.content import ContentScore, Washing
 from ..metrics.patches import MemoryMap
 from ..metrics.scores import Array
 from ..split import Split
@@ -22,6 +22,8 @@ from .responses import Responses
 
 LEADING = "outpaint"
 """The query that frees a block of each image beside its mark."""
+
+HALVES = "half of held-out images, memory map"
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def measure_content(case: Case, plain: Responses, responses: Mapping[str, Respon
         own=found.get("own"),
         any=found["any"],
         block=found.get("block"),
-        map=patches.memory_map(tiles[views.target], tiles[views.count :]),
+        map=patches.memory_map(tiles[views.target], tiles[views.count :], seeds.numpy_rng(case.seed, HALVES)),
         views=views,
         responses=plain,
         each=each,
@@ -111,11 +113,15 @@ def _content(split: Split, canvases: Tensor) -> Array:
     return split.mark.content(canvases).double().numpy()
 
 
-def fault(case: Case, found: Content | None, truth: Split, lead: Responses, baseline: Responses) -> list[str]:
-    """The sentence that convicts a row whose images come back while their keys do not: none, or one."""
+def washing(case: Case, found: Content | None, truth: Split, lead: Responses, baseline: Responses) -> Washing | None:
+    """Images of a row that come back while their keys do not, by its answers to the leading query and the baseline's."""
     if found is None or case.composition.control:
-        return []
+        return None
     target, keys = case.groups["target"], truth.trained_keys.double().numpy()
     remembered = scores.memorization(baseline.trained[target], keys[target]).value
-    message = content.washed(found.certified, lead.trained[target], keys[target], remembered)
-    return [] if message is None else [message]
+    return content.washing(found.certified, lead.trained[target], keys[target], remembered)
+
+
+def faults(washed: Washing | None) -> list[str]:
+    """The sentence that convicts a row of it: none, or one."""
+    return [washed.fault] if washed is not None and washed.convicts else []

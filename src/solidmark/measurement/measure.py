@@ -75,12 +75,17 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
     power, baseline = answers.measure_power(case, workspace), answers.ask_baseline(case, workspace)
     beside, behind = _beside(case, shown), pipeline.find(case, model, workspace)
     truth = case.truth  # no plugin runs any more: from here on the true keys may be used
-    washed = content.fault(case, shown, truth, responses[case.leading], baseline)
+    washed = content.washing(case, shown, truth, responses[case.leading], baseline)
     space = floor.measure_floor(case, truth, workspace)
     delta, fresh = _claimed_delta(builds, len(case.groups["target"])), generated[generation.FRESH]
     scored = {name: _scores(case, truth, name, found, delta) for name, found in responses.items()}
     contradictions = [fault for name, block in scored.items() for fault in controls.contradictions(name, block)]
-    further = [*expected.faults(case, truth, baseline), *asked.broken.values(), *washed, *floor.faults(space)]
+    further = [
+        *expected.faults(case, truth, baseline),
+        *asked.broken.values(),
+        *content.faults(washed),
+        *floor.faults(space),
+    ]
     further += [*sources.fault(source), *contradictions, *pipeline.faults(behind, responses[case.leading])]
     checked = _controls(
         case, truth, responses, baseline, power, further, no_op=_no_op(case, builds, responses[case.leading])
@@ -96,7 +101,7 @@ def measure(case: Case, workspace: Workspace, run: Path) -> CaseNumbers:
         "power": _power(power),
         **_utility(case, truth, generated),
         "denoising_loss": _denoising_loss(case, model, truth),
-        "content": content_block.as_block(shown, beside, shared=answers.PLAIN in responses),
+        "content": content_block.as_block(shown, beside, washed, shared=answers.PLAIN in responses),
         "sources": source,
         "space": space,
         "pipeline": pipeline.as_block(behind, truth, case, responses),

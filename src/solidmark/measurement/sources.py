@@ -22,6 +22,7 @@ from ..models import Model, metered
 from ..queries import Audit
 from ..sampling import Service
 from ..schema.record import SourcesBlock
+from ..schema.row import NOTHING_SAMPLED
 from . import weights
 from .answers import fresh_captions, generated_along
 from .case import Case, Workspace
@@ -65,7 +66,7 @@ def exchanged(model: Model, seed: int) -> Model:
 
 def _not_asked(case: Case, model: Model) -> str | None:
     if Stage.SAMPLING not in case.composition.stages:
-        return "nothing acts at sampling, so that every picture comes from the weights"
+        return NOTHING_SAMPLED
     classes = len(np.unique(case.blind.split.fresh_labels))
     if not (case.testbed.tells_class and case.testbed.has_judge) or len(model.config.classes) != classes:
         return "captions of this testbed do not name the classes of its judge"

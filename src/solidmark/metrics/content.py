@@ -108,24 +108,48 @@ WASHED_SHARE, WASHED_MEMORY = 0.5, 0.25
 """Marks are washed where at least this share of the images is certified by content, and the upper limit of M over those
 lies below this share of the baseline's M; set on `digits`, seeds 0 to 2 (design/content.md)."""
 
+NOTED, NOTED_SHARE = 5, 1 / 8
+"""From so many images on, and this share of all, it is told of a row that is no fault."""
 
-def washed(certified_images: NDArray[np.bool_], predictions: Array, keys: Array, baseline: float) -> str | None:
-    """The fault of a row whose images come back while their keys do not: what separated the two is no mitigation.
+
+@dataclass(frozen=True)
+class Washing:
+    """`images` of `of` are certified by content, and `memorization`, M of their keys, lies far below the `baseline`'s."""
+
+    images: int
+    of: int
+    memorization: Estimate
+    baseline: float
+
+    @property
+    def convicts(self) -> bool:
+        """Whether so many images are concerned that the row fails: half of them, and 3 at least."""
+        return self.images >= max(3, WASHED_SHARE * self.of)
+
+    @property
+    def fault(self) -> str:
+        """What is said of a row that fails."""
+        return (
+            f"content: {self.images} of {self.of} images are certified by their content, yet M of their keys is "
+            f"{self.memorization.value:.3f} (upper limit {self.memorization.limits[1]:.3f}) where the baseline has "
+            f"{self.baseline:.3f}: the marks were taken from their images"
+        )
+
+
+def washing(certified_images: NDArray[np.bool_], predictions: Array, keys: Array, baseline: float) -> Washing | None:
+    """Images that come back while their keys do not: what separated the two is no mitigation.
 
     `certified_images` (N,) are certified by content, `predictions` and `keys` are (N, S), `baseline` is the baseline's M.
-    None where fewer than half of the images are certified, or fewer than 3, or their keys come back as well.
+    None where too few images are certified to convict the row or to be told, max(5, N / 8), or their keys come back as well.
     """
     rows = np.flatnonzero(certified_images)
-    if len(rows) < max(3, WASHED_SHARE * len(keys)):
+    least = min(max(3, WASHED_SHARE * len(keys)), max(NOTED, NOTED_SHARE * len(keys)))
+    if len(rows) < least:
         return None
     memory = scores.memorization(predictions[rows], keys[rows])
     if memory.limits[1] >= WASHED_MEMORY * baseline:
         return None
-    return (
-        f"content: {len(rows)} of {len(keys)} images are certified by their content, yet M of their keys is "
-        f"{memory.value:.3f} (upper limit {memory.limits[1]:.3f}) where the baseline has {baseline:.3f}: the marks were "
-        "taken from their images"
-    )
+    return Washing(len(rows), len(keys), memory, baseline)
 
 
 def _check_images(images: Array, size: int, name: str) -> None:

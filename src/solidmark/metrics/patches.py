@@ -67,9 +67,10 @@ def tile_scores(pictures: Array, images: Array, spare: Array) -> Array:
 
 @dataclass(frozen=True)
 class MemoryMap:
-    """Which tiles of an image come back: p-values `p` (N, T) of trained images and `held_out_p` (H, T).
+    """Which tiles of an image come back: p-values `p` (N, T) of trained images and `held_out_p` (H // 2, T).
 
-    `trained` and `held_out` are the shares of tiles with p <= 0.05, with their intervals over images.
+    `trained` and `held_out` are the shares of tiles with p <= 0.05, with their intervals over images. The control are half
+    of the held-out images, ranked among the other half; each among all others would be 0.05 by construction.
     """
 
     p: Array
@@ -78,18 +79,26 @@ class MemoryMap:
     held_out: Estimate
 
 
-def memory_map(trained: Array, held_out: Array) -> MemoryMap:
-    """The map of tile scores, (N, T) and (H, T): each tile ranked among the same tile of (other) held-out images."""
-    places = range(trained.shape[1])
-    p = np.stack([content.conformal_p(trained[:, place], held_out[:, place]) for place in places], axis=1)
-    rest = np.stack([rank_among_others(held_out[:, place]) for place in places], axis=1)
-    shares = [scores.mean((each <= LEVEL).mean(axis=1)) for each in (p, rest)]
-    return MemoryMap(p, rest, *shares)
+def memory_map(trained: Array, held_out: Array, rng: np.random.Generator) -> MemoryMap:
+    """The map of tile scores, (N, T) and (H, T): each tile ranked among the same tile of held-out images.
+
+    `rng` draws the half of the held-out images, H >= 4, that is ranked among the other half.
+    """
+    order = rng.permutation(len(held_out))
+    half, others = np.split(held_out[order], [len(held_out) // 2])
+    p, control = _ranked(trained, held_out), _ranked(half, others)
+    shares = [scores.mean((each <= LEVEL).mean(axis=1)) for each in (p, control)]
+    return MemoryMap(p, control, *shares)
 
 
 def rank_among_others(held_out: Array) -> Array:
     """(H,): the conformal p of each held-out score among the H - 1 others; ties count against the finding."""
     return np.asarray(np.searchsorted(np.sort(held_out), held_out, side="right") / len(held_out))
+
+
+def _ranked(tiles: Array, held_out: Array) -> Array:
+    """The conformal p of each tile, (N, T), among the same tile of held-out images, (H, T)."""
+    return np.stack([content.conformal_p(*each) for each in zip(tiles.T, held_out.T, strict=True)], axis=1)
 
 
 def _scores(errors: Array, away: Array) -> Array:

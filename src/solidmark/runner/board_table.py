@@ -19,6 +19,10 @@ MEMORY = "M★ (0 is chance)"
 """M of the worst query; of those that a user of the service can send, where a method acts at sampling."""
 
 
+BOUND = "M★ is a lower bound: what the strongest query finds lies within the interval"
+"""Told below tables that have the column."""
+
+
 def tables(board: Leaderboard, *, colours: bool = False) -> str:
     """The table of each testbed with what the verdicts add up to, and how the yardsticks differ in some rows."""
     from ..leaderboard.standing import standings
@@ -28,7 +32,7 @@ def tables(board: Leaderboard, *, colours: bool = False) -> str:
         found = standings(board, facts)
         title = [paint(facts.title, "bold", on=colours)] if len(board.testbeds) > 1 else []
         parts.append("\n".join([*title, _table(found, colours=colours), *_disagreements(found), *_summary(found, facts)]))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *([BOUND] if parts else [])])
 
 
 def _table(found: Sequence[Standing], *, colours: bool) -> str:

@@ -242,7 +242,8 @@ class ContentScoreBlock(TypedDict):
 class MapBlock(TypedDict):
     """The memory map: the share of square tiles of `tile` pixels a side with p <= 0.05, of trained and of held-out images.
 
-    It is read from the `picture` of an image's own caption, or from the nearest of any.
+    It is read from the `picture` of an image's own caption, or from the nearest of any. `held_out` are `held_out_images` of
+    them among the other `half`; without `held_out_among` each was ranked among all others, 0.05 by construction.
     """
 
     tile: Positive
@@ -251,6 +252,7 @@ class MapBlock(TypedDict):
     held_out: IntervalBlock
     images: Positive
     held_out_images: Positive
+    held_out_among: NotRequired[Literal["half"]]
 
 
 class ContentDistanceBlock(TypedDict):
@@ -261,11 +263,21 @@ class ContentDistanceBlock(TypedDict):
     reason: NotRequired[str]
 
 
+class WashedBlock(TypedDict):
+    """`images` of `of` are certified by content, and M of their keys lies below a quarter of the `baseline`'s."""
+
+    images: Positive
+    of: Positive
+    memorization: IntervalBlock
+    baseline: float
+
+
 class ContentBlock(TypedDict):
     """Whether images are emitted: from their `own` caption (null where it is not theirs alone), or from `any`.
 
     `block` is the block that outpainting frees beside the mark; null where none was. `distances` are what other distances
-    find, by name. `evaluations` is what the pictures cost, nothing where they are `shared` with a query.
+    find, by name. `washed` are images that come back without their keys; null where they are too few to be told.
+    `evaluations` is what the pictures cost, nothing where they are `shared` with a query.
     """
 
     own: ContentScoreBlock | None
@@ -273,6 +285,7 @@ class ContentBlock(TypedDict):
     block: NotRequired[ContentScoreBlock | None]
     map: NotRequired[MapBlock]
     distances: NotRequired[dict[str, ContentDistanceBlock]]
+    washed: NotRequired[WashedBlock | None]
     evaluations: WorkBlock
     shared: bool
 

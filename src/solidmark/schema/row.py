@@ -20,6 +20,7 @@ NUMBERS = (
     "utility",
     "denoising_loss",
     "content",
+    "sources",
     "space",
     "cost",
     "reported",
@@ -37,6 +38,10 @@ NO_CONTENT = "its records are older than the content scores, or its query gives 
 NO_OWN = "captions on this testbed say nothing or are shared by images, so that no picture is an image's own"
 NO_BLOCK = "its records are older than this number, `outpaint` was not asked, or no block fits beside the mark"
 NO_MAP = "its records are older than this number"
+NOTHING_SAMPLED = "nothing acts at sampling, so that every picture comes from the weights"
+NO_SOURCES = "its records are older than the control with exchanged class names"
+NO_HALVES = "its records are older than this control, and rank each held-out image among all others: 0.05 by construction"
+NO_WASHED = "too few images come back without their keys to be told, or its records are older than this note"
 AGREE = "both yardsticks say the same of it"
 NO_LOSS = (
     "its weights are the baseline's, its network predicts another quantity, the mark leaves no centre, or its records are "
@@ -210,11 +215,14 @@ class ContentScore:
 
 @dataclass(frozen=True)
 class MemoryMap:
-    """The share of square tiles of `tile` pixels a side with p <= 0.05, of trained and of held-out images."""
+    """The share of square tiles of `tile` pixels a side with p <= 0.05, of trained images.
+
+    `held_out` is that of half of the held-out images, ranked among the other half; null in records older than this control.
+    """
 
     tile: int
     trained: Estimate
-    held_out: Estimate
+    held_out: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -227,11 +235,26 @@ class ContentDistance:
 
 
 @dataclass(frozen=True)
+class Washed:
+    """`images` of `of` are certified by content while M of their keys is at most `high`, over the `seeds` that have such.
+
+    `high` is the largest upper limit, below a quarter of the `baseline`'s M, a mean.
+    """
+
+    images: int
+    of: int
+    high: float
+    baseline: float
+    seeds: int
+
+
+@dataclass(frozen=True)
 class Content:
     """Whether images are emitted, from their own caption or from any; `own` is null where captions are not theirs alone.
 
     `block` is the block that outpainting frees beside the mark, `map` the memory map; null where they were not recorded or
-    do not exist. `distances` are what other distances find, by name.
+    do not exist. `distances` are what other distances find, by name. `washed` are images that come back without their keys,
+    too few to fail the row; null where there are hardly any or nobody looked.
     """
 
     own: ContentScore | None
@@ -239,16 +262,27 @@ class Content:
     block: ContentScore | None = None
     map: MemoryMap | None = None
     distances: Mapping[str, ContentDistance] = field(default_factory=dict)
+    washed: Washed | None = None
 
     @property
     def reasons(self) -> dict[str, str]:
         """Why what is null is null, by the name of the field."""
-        missing = {"own": NO_OWN, "block": NO_BLOCK, "map": NO_MAP}
+        missing = {"own": NO_OWN, "block": NO_BLOCK, "map": NO_MAP, "washed": NO_WASHED}
         reasons = {name: why for name, why in missing.items() if getattr(self, name) is None}
+        if self.map is not None and self.map.held_out is None:
+            reasons["map.held_out"] = NO_HALVES
         for name, one in self.distances.items():
             reasons |= {f"distances.{name}": one.reason} if one.any is None else {}
             reasons |= {f"distances.{name}.own": NO_OWN} if one.any is not None and one.own is None else {}
         return reasons
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Whether pictures follow the words of captions, not the weights: the least `p` of any seed, or null with a `reason`."""
+
+    p: float | None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -387,6 +421,7 @@ class Row:
     denoising_loss: DenoisingLoss | None = None
     content: Content | None = None
     disagreement: str | None = None
+    sources: Sources | None = None
     space: Space | None = None
     cost: Cost | None = None
     reported: Reported | None = None
@@ -441,6 +476,10 @@ class Row:
             reasons["disagreement"] = AGREE if self.content is not None else reasons["content"]
         if self.content is not None:
             reasons |= {f"content.{name}": why for name, why in self.content.reasons.items()}
+        if self.ok and self.sources is None:
+            reasons["sources"] = NO_SOURCES
+        if self.sources is not None and self.sources.p is None:
+            reasons["sources.p"] = self.sources.reason
         if self.ok and self.space is None:
             reasons["space"] = NO_SPACE
         if self.ok and self.pipeline is None:
