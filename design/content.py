@@ -1,4 +1,4 @@
-"""The tables of content.md: `python design/content.py simulated|null|draws|apart|freed FOLDER`.
+"""The tables of content.md: `python design/content.py simulated|splits|null|draws|apart|freed FOLDER`.
 
 `null`, `draws` and `apart` read what `design/content_answers.py FOLDER` has asked; all others ask nothing or little.
 """
@@ -87,6 +87,39 @@ def _world(seed: int, distance: Distance, score: Callable[[Array], Array]) -> Bo
     half[: count // 2] = (real[: count // 2] + 0.03 * rng.normal(size=(count // 2, 1, 8, 8))).clip(0, 1)
     null, mixed = (np.asarray(score(distance.between(each, real, around))) for each in (pictures, half))
     return null[:count], null[count:], mixed[:count], mixed[count:]
+
+
+def splits(folder: Path) -> None:
+    """Held-out images against held-out ones: 200 re-splits, 64 to 192, of each of 20 rows of pictures that copy others."""
+    found: dict[str, list[list[float]]] = {"own": [], "any": [], "tiles, 64 to 192": [], "tiles, the control": []}
+    certificates, count = 0, 256
+    for row in range(20):
+        rng = np.random.default_rng(row)
+        real, noise, spare = (rng.uniform(size=(number, 1, 8, 8)).round(1) for number in (count, count, 120))
+        pictures = np.where(rng.uniform(size=(count, 1, 1, 1)) < row / 20, spare[rng.integers(120, size=count)], noise)
+        for each in (real, pictures, spare):
+            each[..., :3] = 0.0  # black edges, where all tie
+        apart = exact.ratios(*(each.reshape(len(each), -1) for each in (pictures + 1e-9 * noise, real, spare)))
+        each, tiles = {"own": np.diag(apart), "any": apart.min(axis=0)}, patches.tile_scores(pictures, real, spare)
+        shares: dict[str, list[float]] = {name: [] for name in found}
+        for _ in range(200):
+            order = rng.permutation(count)
+            for name, scored in each.items():
+                p = exact.conformal_p(scored[order[:64]], scored[order[64:]])
+                shares[name].append(float((p <= 0.05).mean()))
+                certificates += bool(exact.certified(p).any())
+            shown = patches.memory_map(tiles[order[:64]], tiles[order[64:]], rng)
+            shares["tiles, 64 to 192"].append(shown.trained.value)
+            shares["tiles, the control"].append(shown.held_out.value)
+        for name, values in shares.items():
+            found[name].append(values)
+    heading("score", "share of p ≤ 0.05, mean", "least and largest mean of a row", "spread between splits")
+    for name, rows in found.items():
+        means = np.mean(rows, axis=1)
+        print(
+            f"| {name} | {np.mean(rows):.4f} | {means.min():.3f} to {means.max():.3f} | {np.std(rows, axis=1).mean():.3f} |"
+        )
+    print(f"{certificates} of {20 * 200 * 2} with a certificate")
 
 
 def null(folder: Path) -> None:
@@ -248,7 +281,7 @@ def freed(folder: Path) -> None:
 def main() -> None:
     """One table."""
     torch.set_num_threads(1)
-    tables = {"simulated": simulated, "null": null, "draws": draws, "apart": apart, "freed": freed}
+    tables = {"simulated": simulated, "splits": splits, "null": null, "draws": draws, "apart": apart, "freed": freed}
     if len(sys.argv) != 3 or sys.argv[1] not in tables:
         sys.exit(str(__doc__))
     try:
