@@ -148,7 +148,7 @@ def test_a_file_that_is_not_there_has_no_digest(tmp_path):
 def test_without_pictures_or_queries_there_is_no_content_no_block_and_no_worst_case():
     nothing = SimpleNamespace(images=None)
     assert measure_content(None, nothing, {}) is None
-    assert content_block.as_block(None, {}, shared=True) is None
+    assert content_block.as_block(None, {}, None, shared=True) is None
     assert pipeline.as_block(None, None, None, {}) is None
     assert _worst(SimpleNamespace(groups={"target": [0]}), None, {}, 0.0) is None
 

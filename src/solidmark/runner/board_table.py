@@ -20,7 +20,7 @@ MEMORY = "M★ (0 is chance)"
 
 
 BOUND = "M★ is a lower bound: what the strongest query finds lies within the interval"
-"""Told below tables that have the column."""
+"""Told below the first table."""
 
 
 def tables(board: Leaderboard, *, colours: bool = False) -> str:
@@ -31,8 +31,9 @@ def tables(board: Leaderboard, *, colours: bool = False) -> str:
     for facts in board.testbeds:
         found = standings(board, facts)
         title = [paint(facts.title, "bold", on=colours)] if len(board.testbeds) > 1 else []
-        parts.append("\n".join([*title, _table(found, colours=colours), *_disagreements(found), *_summary(found, facts)]))
-    return "\n\n".join([*parts, *([BOUND] if parts else [])])
+        shown = [*title, _table(found, colours=colours), *([] if parts else [BOUND])]
+        parts.append("\n".join([*shown, *_disagreements(found), *_summary(found, facts)]))
+    return "\n\n".join(parts)
 
 
 def _table(found: Sequence[Standing], *, colours: bool) -> str:
