@@ -67,7 +67,7 @@ def lines(record: CollectionRecord) -> str:
         area, found = content["auroc"], content["certified"]
         told.append(
             f"captions alone: AUROC {area['value']:.3f} [{area['low']:.3f}, {area['high']:.3f}] (chance: 0.5), "
-            f"{found['count']} of {found['of']} certified at 2.5 %"
+            f"{found['count']} of {found['of']} certified at 2.5 % (at least {content['least']} or none can be)"
         )
     told += [f"refused {asked['refused']}"] if asked["refused"] else []
     told += [f"warning: {text}" for text in record["warnings"]]
