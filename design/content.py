@@ -97,14 +97,15 @@ def splits(folder: Path) -> None:
         rng = np.random.default_rng(row)
         real, noise, spare = (rng.uniform(size=(number, 1, 8, 8)).round(1) for number in (count, count, 120))
         pictures = np.where(rng.uniform(size=(count, 1, 1, 1)) < row / 20, spare[rng.integers(120, size=count)], noise)
-        for each in (real, pictures, spare):
-            each[..., :3] = 0.0  # black edges, where all tie
-        apart = exact.ratios(*(each.reshape(len(each), -1) for each in (pictures + 1e-9 * noise, real, spare)))
-        each, tiles = {"own": np.diag(apart), "any": apart.min(axis=0)}, patches.tile_scores(pictures, real, spare)
+        for images in (real, pictures, spare):
+            images[..., :3] = 0.0  # black edges, where all tie
+        apart = exact.ratios(*(images.reshape(len(images), -1) for images in (pictures + 1e-9 * noise, real, spare)))
+        of_images = {"own": np.diag(apart), "any": apart.min(axis=0)}
+        tiles = patches.tile_scores(pictures, real, spare)
         shares: dict[str, list[float]] = {name: [] for name in found}
         for _ in range(200):
             order = rng.permutation(count)
-            for name, scored in each.items():
+            for name, scored in of_images.items():
                 p = exact.conformal_p(scored[order[:64]], scored[order[64:]])
                 shares[name].append(float((p <= 0.05).mean()))
                 certificates += bool(exact.certified(p).any())
