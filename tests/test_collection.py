@@ -283,8 +283,8 @@ def record(**changes):
     held = {"memorization": {"value": 0.01, "low": -0.1, "high": 0.2}, "certified": {"count": 0, "of": 5}}
     return {
         "model": {"name": "toy"}, "asked": {"keys": 8, "refused": 0}, "trained": trained, "held_out": held,
-        "separation": {"auroc": area}, "content": {"auroc": area, "certified": found, "least": 2}, "sound": True, "faults": [],
-        "warnings": [], **changes,
+        "separation": {"auroc": area}, "content": {"auroc": area, "certified": found, "least": 2}, "sound": True,
+        "faults": [], "warnings": [], **changes,
     }  # fmt: skip
 
 
