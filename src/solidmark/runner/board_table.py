@@ -27,7 +27,7 @@ def tables(board: Leaderboard, *, colours: bool = False) -> str:
     """The table of each testbed with what the verdicts add up to, and how the yardsticks differ in some rows."""
     from ..leaderboard.standing import standings
 
-    parts = []
+    parts: list[str] = []
     for facts in board.testbeds:
         found = standings(board, facts)
         title = [paint(facts.title, "bold", on=colours)] if len(board.testbeds) > 1 else []
