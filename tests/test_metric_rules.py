@@ -678,3 +678,41 @@ def test_the_nearest_neighbours_of_what_was_generated_cover_real_images():
         radii = np.sort(cdist(generated, generated), axis=1)[:, min(neighbours, 8)]
         expected = [any(np.linalg.norm(a - b) <= r for b, r in zip(generated, radii, strict=True)) for a in real]
         assert utility.recall(real, generated, neighbours).tolist() == expected
+
+
+@pytest.mark.parametrize("place", ["pictures", "images", "spare"])
+@pytest.mark.parametrize("wrong", ["size", "axes", "nothing", "nan"])
+def test_flat_pictures_of_one_size_are_compared_and_others_refused_by_name(place, wrong):
+    given = {"pictures": RNG.random((2, 6)), "images": RNG.random((3, 6)), "spare": RNG.random((8, 6))}
+    plain = given[place]
+    changed = {"size": plain[:, :5], "axes": plain[None], "nothing": plain[:0], "nan": np.where(plain < 1, np.nan, 0)}
+    told = f"{place} with NaN" if wrong == "nan" else f"{place} of shape .*; expected .N, "
+    if place == "spare" and wrong in ("nothing", "axes"):
+        told = "spare images; expected at least 4"
+    if place == "pictures" and wrong == "size":
+        told = r"images of shape \(3, 6\); expected \(N, 5\), not empty"  # pictures say which size it is
+    with pytest.raises(InvalidValue, match=f"content.ratios: found .*{told}"):
+        content.ratios(*{**given, place: changed[wrong]}.values())
+
+
+@pytest.mark.parametrize(
+    ("freed", "fits"),
+    [
+        (np.ones((3, 4, 8), dtype=bool), True),
+        (np.ones((3, 8, 4), dtype=bool), False),
+        (np.ones((2, 4, 8), dtype=bool), False),
+        (np.arange(3)[:, None, None] < np.full((3, 4, 8), 2), False),
+    ],
+)
+def test_a_block_of_each_picture_is_freed_in_their_shape(freed, fits):
+    if fits:
+        assert patches.block_scores(PICTURES, IMAGES[:3], SPARE, freed).shape == (3,)
+    else:
+        with pytest.raises(InvalidValue, match=r"patches\.block_scores: found freed .*\(3, 4, 8\) with a pixel of each"):
+            patches.block_scores(PICTURES, IMAGES[:3], SPARE, freed)
+    with pytest.raises(InvalidValue, match=r"patches: found answers"):
+        patches.block_scores(PICTURES[:2], IMAGES[:3], SPARE, np.ones((3, 4, 8), dtype=bool))
+    broken = IMAGES[:3].copy()
+    broken[0, 0, 0, 0] = np.nan
+    with pytest.raises(InvalidValue, match="patches: found NaN or infinity"):
+        patches.block_scores(PICTURES, broken, SPARE, np.ones((3, 4, 8), dtype=bool))
