@@ -716,3 +716,37 @@ def test_a_block_of_each_picture_is_freed_in_their_shape(freed, fits):
     broken[0, 0, 0, 0] = np.nan
     with pytest.raises(InvalidValue, match="patches: found NaN or infinity"):
         patches.block_scores(PICTURES, broken, SPARE, np.ones((3, 4, 8), dtype=bool))
+
+
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        (
+            lambda: copy_metrics.l2(PICTURES, IMAGES),
+            r"copy_metrics.l2: found generated \(3, 3, 4, 8\), content \(5, .*; expected equal shapes. Pair every image",
+        ),
+        (
+            lambda: copy_metrics.dcr(PICTURES, SPARE[..., :4]),
+            r"copy_metrics.dcr: found generated \(3, .*, training \(13, .*; expected images of one size. Crop the marks",
+        ),
+        (
+            lambda: copy_metrics.feature_cosine(PICTURES, IMAGES, some),
+            r"copy_metrics.feature_cosine: found generated .*; expected equal shapes. Pair every",
+        ),
+        (
+            lambda: copy_metrics.perceptual_hash_distance(PICTURES, IMAGES),
+            r"copy_metrics.perceptual_hash_distance: found generated .*; expected equal shapes. Pair every",
+        ),
+        (
+            lambda: copy_metrics.calibrated_l2(PICTURES, IMAGES[:3], SPARE[:3]),
+            r"calibrated_l2: found 3 training images; expected at least 4. Calibrate",
+        ),
+        (
+            lambda: content.ratios(PICTURES[:, 0, 0], IMAGES[:, 0, 0], SPARE[:3, 0, 0]),
+            r"content.ratios: found 3 spare images; expected at least 4. Calibrate",
+        ),
+    ],
+)
+def test_what_was_found_is_told_before_what_was_expected_and_the_cure(act, told):
+    with pytest.raises(InvalidValue, match=told):
+        act()
