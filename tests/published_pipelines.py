@@ -4,6 +4,8 @@ Classes, methods, arguments and the fields of `args` are named as in the files t
 argument is taken; what they compute is our own. The file is loaded by its path, and knows nothing of the suite.
 """
 
+import math
+
 import torch
 from diffusers import StableDiffusionPipeline
 from diffusers.utils import randn_tensor  # where it was then
@@ -151,3 +153,57 @@ class Prss(Old):
         self.scheduler.set_timesteps(num_inference_steps)
         anchor = original_prompt_embeds if m_trigger is None else (prompt_embeds + original_prompt_embeds) / 2
         return self.loop(self.noise(height, width, generator), self.pairs(None, anchor), guidance_scale)
+
+
+class Guard(StableDiffusionPipeline):
+    """A call of another name, of one image, guided to a prompt under other attention and away from the same one as it is."""
+
+    @torch.no_grad()
+    def dual_guidance_call(
+        self,
+        prompt_positive,
+        prompt_negative_repulsive,
+        guidance_scale_positive,
+        guidance_scale_negative,
+        negative_guidance_decay_schedule,
+        positive_guidance_schedule,
+        neighbor_gating_mode,
+        height,
+        width,
+        num_inference_steps,
+        generator,
+        output_type,
+        xattn_log,
+        trace_per_block,
+        log_stats,
+        intervention_blocks,
+        spike_threshold,
+        spike_scale,
+    ):
+        assert (negative_guidance_decay_schedule, positive_guidance_schedule, neighbor_gating_mode) == (
+            "cosine",
+            "none",
+            "none",
+        )
+        assert xattn_log > (trace_per_block or log_stats)
+        assert set(intervention_blocks) < {name for name, _ in self.unet.named_modules() if "up_" not in name}
+        assert 0 < spike_threshold < spike_scale < 1
+        self.scheduler.set_timesteps(num_inference_steps)
+        towards, empty = self.encode_prompt(prompt_positive, self._execution_device, 1, True)
+        away, _ = self.encode_prompt([prompt_negative_repulsive], self._execution_device, 1, True)
+        x, every = Old.noise(self, height, width, generator), torch.cat([empty, towards, away])
+        for place, t in enumerate(self.scheduler.timesteps):
+            plain, near, far = self.unet(torch.cat([x] * 3), t, encoder_hidden_states=every).sample.chunk(3)
+            weight = guidance_scale_negative * math.cos(math.pi / 2 * place / num_inference_steps)
+            guided = plain + guidance_scale_positive * (near - plain) - weight * (far - plain)
+            x = self.scheduler.step(guided, t, x, return_dict=False)[0]
+        picture = self.vae.decode(x / self.vae.config.scaling_factor, return_dict=False)[0]
+        return self.image_processor.postprocess(picture, output_type=output_type)
+
+
+class Anisotropy(Sail):
+    """The same call, which also writes into `args`."""
+
+    def __call__(self, prompt, height, width, num_inference_steps, guidance_scale, generator, output_type, args=None):
+        args.prompt_length = len(self.tokenizer(prompt).input_ids[0])
+        return super().__call__(prompt, height, width, num_inference_steps, guidance_scale, generator, output_type, args)

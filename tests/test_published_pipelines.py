@@ -34,7 +34,7 @@ def calls(tmp_path_factory):
     return file
 
 
-SEARCHED = {"wen": (20, 20), "han": (2, 0), "sail": (16, 0), "prss": (8, 0)}
+SEARCHED = {"wen": (20, 20), "han": (2, 0), "sail": (16, 0), "prss": (8, 0), "guard": (4, 0), "anisotropy": (16, 0)}
 """Evaluations forward and backward an image that the search of a recipe takes, beside the run of four steps."""
 
 
