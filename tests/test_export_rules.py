@@ -303,7 +303,8 @@ def test_an_export_says_what_the_model_remembers_and_where_it_is(shelf, monkeypa
     seen = []
     monkeypatch.setattr(exports, "case_of", lambda *words: words)
     monkeypatch.setattr(exports, "export", lambda *words: seen.append(words) or exports.Exported(Path("there"), about))
-    options = Namespace(testbed="t", mitigation="m", seed=3, into=Path("out"), device="meta")
+    monkeypatch.setattr(exports, "check", lambda case, into: None)
+    options = Namespace(testbeds=["t"], mitigation="m", seed=3, seeds=None, into=Path("out"), device="meta")
     checked = []
     monkeypatch.setattr("solidmark.pipelines.checked_device", checked.append)
     threads = torch.get_num_threads()

@@ -146,3 +146,43 @@ def test_a_pipeline_in_the_cache_of_the_hub_is_asked_by_its_name(monkeypatch, tm
     monkeypatch.undo()
     with pytest.raises(InvalidValue, match=r"no folder 'owner/none'; expected .* a snapshot in the cache"):
         loading.load("owner/none")
+
+
+@pytest.fixture
+def exported(monkeypatch):
+    """What `solidmark store export` checks and writes, in order, without a training."""
+    done = []
+    about = {
+        "testbed": "t",
+        "mitigation": "none",
+        "seed": 0,
+        "memorization": {"value": 0.9},
+        "certified": {"count": 1, "of": 2},
+    }
+
+    def case_of(testbed, mitigation, seed):
+        return SimpleNamespace(testbed_name=testbed, seed=seed, mitigation=mitigation)
+
+    def export(case, into, workspace):
+        done.append((case.testbed_name, case.mitigation, case.seed, into))
+        return SimpleNamespace(folder=into, about=about)
+
+    monkeypatch.setattr(exports, "case_of", case_of)
+    monkeypatch.setattr(exports, "check", lambda case, into: done.append(into))
+    monkeypatch.setattr(exports, "export", export)
+    return done
+
+
+def test_several_models_are_exported_each_into_a_folder_and_checked_before_the_first(exported, tmp_path, capsys):
+    assert main(["store", "export", "a", "b", str(tmp_path), "--seeds", "0,2", "--mitigation", "rna"]) == 0
+    folders = [tmp_path / name for name in ("a-seed-0", "a-seed-2", "b-seed-0", "b-seed-2")]
+    models = [("a", "rna", 0), ("a", "rna", 2), ("b", "rna", 0), ("b", "rna", 2)]
+    assert exported == [*folders, *((*model, folder) for model, folder in zip(models, folders, strict=True))]
+    assert [line for line in capsys.readouterr().out.splitlines() if "written" in line][3].startswith(
+        f"written to {folders[3]}"
+    )
+
+
+def test_a_single_model_is_exported_into_the_folder_itself(exported, tmp_path):
+    assert main(["store", "export", "a", str(tmp_path), "--seed", "3"]) == 0
+    assert exported == [tmp_path, ("a", "none", 3, tmp_path)]

@@ -47,10 +47,8 @@ def export(case: Case, into: Path, workspace: Workspace) -> Exported:
     Raises NotApplicable for a testbed in pixel space, which no pipeline of diffusers draws, and for a mitigation that
     acts at sampling, since weights do not carry it; InvalidValue where `into` exists or cannot be written.
     """
-    _check(case)
+    check(case, into)
     into = into.resolve()
-    if into.exists() and (not into.is_dir() or any(into.iterdir())):
-        raise InvalidValue("solidmark store export", f"{into} is there", "a new folder", "Choose another name.")
     store = workspace.store
     with export_images.whole(into) as work:
         model, builds = weights.edit_or_load(case, workspace)
@@ -75,6 +73,14 @@ def case_of(testbed: str, mitigation: str, seed: int) -> Case:
     composition = Composition() if mitigation == "none" else plugins.compose(mitigation)
     outpaint = plugins.instance(plugins.GROUPS["query"], "query", "outpaint")
     return Case(name, made, composition, seed, (("outpaint", outpaint),), made.solvers["fast"])
+
+
+def check(case: Case, into: Path) -> None:
+    """Whether a case can be exported, and `into` is new. Raises as `export` does."""
+    _check(case)
+    there = into.resolve()
+    if there.exists() and (not there.is_dir() or any(there.iterdir())):
+        raise InvalidValue("solidmark store export", f"{there} is there", "a new folder", "Choose another name.")
 
 
 def _check(case: Case) -> None:

@@ -26,10 +26,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     collect.set_defaults(command=_collect)
     export = actions.add_parser("export", help="write a trained marked model as a diffusers folder, with keys and card")
-    export.add_argument("testbed", metavar="TESTBED", help="a latent one, such as latent-digits")
-    export.add_argument("into", type=Path, metavar="FOLDER", help="a new folder")
+    export.add_argument("testbeds", nargs="+", metavar="TESTBED", help="a latent one, such as latent-digits")
+    export.add_argument("into", type=Path, metavar="FOLDER", help="a new folder; of several models one below it for each")
     export.add_argument("--mitigation", default="none", metavar="ROW", help="of training or weights (default: none)")
     export.add_argument("--seed", type=int, default=0, metavar="N")
+    export.add_argument("--seeds", metavar="LIST", help="several models, as 0,1,2 or 0-2, in FOLDER/TESTBED-seed-N")
     export.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
     export.set_defaults(command=_export)
     adopt = actions.add_parser("import", help="take over the models of exported folders, so that none is trained anew")
@@ -87,16 +88,23 @@ def _export(options: argparse.Namespace) -> int:
 
     from ..measurement.case import Workspace
     from ..pipelines import checked_device
-    from .exports import case_of, export
+    from ..runner.options import parse_seeds
+    from .exports import case_of, check, export
 
     checked_device(options.device)
     torch.set_num_threads(1)  # small models gain nothing from more
-    case = case_of(options.testbed, options.mitigation, options.seed)
-    made = export(case, options.into, Workspace(Store(default_root()), options.device, terminal.progress()))
-    found, certified = made.about, made.about["certified"]
-    print(f"{found['testbed']}, {found['mitigation']}, seed {found['seed']}")
-    print(f"M {found['memorization']['value']:.3f}, {certified['count']} of {certified['of']} images certified")
-    print(f"written to {made.folder}; read its README.md before you publish it")
+    seeds = (options.seed,) if options.seeds is None else parse_seeds(options.seeds)
+    cases = [case_of(testbed, options.mitigation, seed) for testbed in options.testbeds for seed in seeds]
+    several = len(options.testbeds) > 1 or options.seeds is not None
+    names = {f"{case.testbed_name}-seed-{case.seed}": case for case in cases} if several else {"": cases[0]}
+    for name, case in names.items():  # before the first training
+        check(case, options.into / name)
+    for name, case in names.items():
+        made = export(case, options.into / name, Workspace(Store(default_root()), options.device, terminal.progress()))
+        found, certified = made.about, made.about["certified"]
+        print(f"{found['testbed']}, {found['mitigation']}, seed {found['seed']}")
+        print(f"M {found['memorization']['value']:.3f}, {certified['count']} of {certified['of']} images certified")
+        print(f"written to {made.folder}; read its README.md before you publish it")
     return 0
 
 
