@@ -230,6 +230,8 @@ def test_a_judge_is_trained_on_four_fifths_with_its_numbers(monkeypatch):
     assert asked[0] == (((64,),), {"solver": "lbfgs", "alpha": 0.3, "max_iter": 200, "random_state": 5})
     assert asked[1] == (images[2:].tolist(), labels[2:].tolist())
     assert judge.accuracy == 0.5  # of the first two
+    whole = utility.Judge(images, labels, shape=(1, 1, 1))
+    assert (asked[2][1]["random_state"], whole._block, whole._shape) == (0, 1, (1, 1, 1))
     judge._network.coefs_, judge._network.intercepts_ = [np.array([[1.0, -1.0]])], [np.array([-2.0, 0.5])]
     assert judge.features(np.array([[0.0], [5.0]])).tolist() == [[0.0, 0.5], [3.0, 0.0]]
 
