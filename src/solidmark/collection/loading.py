@@ -206,10 +206,16 @@ def _module(path: Path) -> Any:
 
 
 def each(
-    base: str | None, folder: Path, device: str, dtype: str, *strangers: str | None, lora: Path | None = None
+    base: str | None,
+    folder: Path,
+    device: str,
+    dtype: str,
+    pipeline_class: str | None = None,
+    pipeline_call: str | None = None,
+    lora: Path | None = None,
 ) -> Iterator[tuple[Path, Any, Model]]:
-    """Every checkpoint of a folder with its model, one at a time; `strangers` are a class and a call, as in `load`."""
+    """Every checkpoint of a folder with its model, one at a time, each loaded as `load_checkpoint` says."""
     if lora is not None:
         check_lora(lora)
     for path in checkpoints(folder):
-        yield path, *load_checkpoint(base, path, device, dtype, *strangers, lora=lora)
+        yield path, *load_checkpoint(base, path, device, dtype, pipeline_class, pipeline_call, lora)
