@@ -321,8 +321,8 @@ def test_a_name_stands_for_one_testbed_and_no_other_kind_of_object(monkeypatch):
 
 
 def mitigated(*suited, control=False, curve=False, form=""):
-    parts = [SimpleNamespace(mitigation=SimpleNamespace(suited=names, form_of="")) for names in suited]
-    parts.append(SimpleNamespace(mitigation=SimpleNamespace(suited=(), form_of=form)))
+    parts = [SimpleNamespace(mitigation=SimpleNamespace(suited=names, form_of="", costly=False)) for names in suited]
+    parts.append(SimpleNamespace(mitigation=SimpleNamespace(suited=(), form_of=form, costly=False)))
     return SimpleNamespace(parts=parts, control=control, reference_curve=curve)
 
 
