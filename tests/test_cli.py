@@ -58,7 +58,7 @@ def test_options_of_a_data_owner_have_their_defaults(words, expected):
         (["store", "gc"], {"older": 30.0, "max_size": 0.0}),
         (
             ["store", "export", "t", "f"],
-            {"testbed": "t", "into": Path("f"), "mitigation": "none", "seed": 0, "device": "cpu"},
+            {"testbeds": ["t"], "into": Path("f"), "mitigation": "none", "seed": 0, "seeds": None, "device": "cpu"},
         ),
         (["store", "import", "a", "b"], {"folders": [Path("a"), Path("b")]}),
         (["store", "gc", "--older", "2", "--max-size", "5"], {"older": 2.0, "max_size": 5.0}),
@@ -70,7 +70,7 @@ def test_options_of_a_benchmarker_have_their_defaults(words, expected):
 
 
 @pytest.mark.parametrize(
-    "words", [["report"], ["store"], [], ["measure"], ["certify", "r"], ["verify", "c"], ["measure", *WHERE[:4]]]
+    "words", [["report"], ["store"], [], ["measure"], ["certify", "r"], ["verify", "c"], ["measure", *WHERE[2:]]]
 )
 def test_what_a_command_needs_must_be_given(words, capsys):
     with pytest.raises(SystemExit) as ended:
