@@ -117,6 +117,14 @@ def test_the_map_of_a_record_has_the_side_of_its_tiles_and_both_groups():
         assert (block["trained"]["value"], block["held_out"]["value"]) == (0.5, 0.1)
 
 
+def test_a_record_has_the_images_that_come_back_without_their_keys():
+    washed = content.Washing(9, 64, Estimate(0.05, -0.1, 0.2, 0.07), 0.88)
+    block = {"images": 9, "of": 64, "memorization": {"value": 0.05, "low": -0.1, "high": 0.2}, "baseline": 0.88}
+    assert content_block._washed(washed) == block
+    assert content_block._washed(None) is None
+    assert (washed.convicts, content.faults(washed)) == (False, [])
+
+
 # Blind splits, content, distances, detectors, pipelines
 
 

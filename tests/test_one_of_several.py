@@ -18,7 +18,7 @@ from test_board_rules import area, attempted, side
 from test_measurement_rules import LAID
 from test_report_rules import BARE
 
-from solidmark import data
+from solidmark import data, seeds
 from solidmark.cli import watch
 from solidmark.collection import certificate, marking, pictures, sealing
 from solidmark.errors import DamagedFile, InvalidValue
@@ -470,6 +470,9 @@ def test_content_is_read_of_the_own_picture_or_of_the_nearest_one(monkeypatch, p
     assert found.shown.tolist() == (list(range(24)) if paired else ratios.argmin(axis=0).tolist())
     assert (found.own is not None, "own" in found.each, found.block) == (paired, paired, None)
     assert (len(found.map.p), len(found.map.held_out_p)) == (3, 8)
+    half = seeds.numpy_rng(0, "half of held-out images, memory map").permutation(16)[:8]
+    p = content_metrics.conformal_p(found.tiles[8:][half, 0], np.delete(found.tiles[8:], half, axis=0)[:, 0])
+    assert found.map.held_out_p[:, 0] == pytest.approx(p)
     assert content.measure_content(shown_case(), SimpleNamespace(images=None), {}) is None
 
 
