@@ -72,7 +72,7 @@ def ranked(family, setting):
 
 def test_a_rank_is_told_of_the_family_alone_with_the_setting_that_has_it():
     both = SimpleNamespace(families=[ranked("y", "y(a=1)"), ranked("x", "x(a=2)")])
-    told = "rank 1-2 of 2: 0.250 [0.200, 0.300] at matched utility"
+    told = "rank 1-2 of 2, pair by pair without correction: 0.250 [0.200, 0.300] at matched utility"
     assert show._rank(comparison(ranking=both), "x") == [f"{told} by x(a=2)"]
     assert show._rank(comparison(ranking=SimpleNamespace(families=[ranked("x", ""), 2])), "x") == [told]
     assert show._rank(comparison(ranking=both), "z") == show._rank(comparison(), "x") == []

@@ -116,7 +116,8 @@ def _rank(comparison: MatchedComparison, family: str) -> list[str]:
     if mine is None:
         return []
     setting = f" by {mine.setting}" if mine.setting else ""
-    return [f"rank {mine.ranks} of {len(families)}: {interval(mine.matched)} at matched utility{setting}"]
+    found = f"{interval(mine.matched)} at matched utility{setting}"
+    return [f"rank {mine.ranks} of {len(families)}, pair by pair without correction: {found}"]
 
 
 def _settings(found: Sequence[Standing], comparison: MatchedComparison, *, colours: bool) -> str:
