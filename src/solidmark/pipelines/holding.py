@@ -111,7 +111,6 @@ class Held:
         place = find_place(scheduler, t, self._last)
         if place == 0:  # a run begins: the first, or the one after a mitigation's own search
             self.known, self._last = self._first, -1
-            check_falling(scheduler)
         self._last, self.steps = place, self.steps + 1
         a, s = level(scheduler, place + 1)
         self.levels.append((a, s))
@@ -210,6 +209,8 @@ def _watched(run: Held, step: Callable[..., Any], before: Any, parameters: list[
         own = _bound(step, before, self)
         if not run.open:
             return own(model_output, timestep, sample, *rest, **named)
+        if not run.steps:
+            check_falling(self)
         run.begin(sample)
         if place_of_generator is not None and len(rest) <= place_of_generator and named.get("generator") is None:
             named["generator"] = run.drawn(len(sample))  # else noise depends on the batch
