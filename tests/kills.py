@@ -15,6 +15,7 @@ processes of their own, as ever. Exit code 0: after each run the records are equ
 import argparse
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -194,7 +195,7 @@ def still(value: object) -> object:
     """A record without what may differ."""
     if isinstance(value, dict):
         return {name: still(part) for name, part in value.items() if name not in MOVING}
-    return value
+    return re.sub(r"\bgw\d+", "gw", value) if isinstance(value, str) else value
 
 
 def begin_store(source: Path, target: Path) -> None:

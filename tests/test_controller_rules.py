@@ -110,6 +110,17 @@ def test_a_case_that_did_not_end_is_recorded_once_with_all_that_is_known_of_it(m
     assert (made.controller._given_up, any("weight" in one or "gpu" in one for one in found)) == (given_up, False)
 
 
+def test_a_case_is_known_though_a_part_of_the_run_between_had_no_plan(made):
+    planned(made, a=1.0)
+    made.session.forget_plan()
+    made.session.forget_plan()
+    (made.run / "hangs").mkdir()
+    (made.run / "hangs" / "gw0.txt").write_text("a\n999999999\n")
+    made.controller._note_unended()
+    (found,) = [json.loads(line) for path in (made.run / "records").iterdir() for line in path.read_text().splitlines()]
+    assert (found["case_id"], found["slug"], found["order"]) == ("id-a", "a", 1)
+
+
 def test_of_a_case_that_nobody_planned_its_name_is_known():
     identity = Controller._identity(None, "x", {})
     assert identity == {"event": "crash", "case_id": "x", "slug": "x", "order": 0}

@@ -133,7 +133,7 @@ class Controller:
 
         Without workers it would end the next part as well, so that every second time it is left out.
         """
-        plan = self.session.read_plan()
+        plan = self.session.read_earlier_plans()
         for slug in timeouts.unended(self.run / "hangs"):
             identity = self._identity(slug, plan)
             if identity["case_id"] in self.session.done:  # it ended, and its process died before the note was removed

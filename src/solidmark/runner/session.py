@@ -137,12 +137,25 @@ class Session:
         except (OSError, ValueError):
             return {}
 
+    def read_earlier_plans(self) -> dict[str, PlanEntry]:
+        """All that earlier parts of the run have planned, of which each could end before it had a plan."""
+        try:
+            before = dict(json.loads((self.run / "planned.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            before = {}
+        return before | self.read_plan()
+
     def found_all_done(self) -> bool:
         """Whether the plan that `write_plan` wrote has nothing to do: an earlier part of the run did it, or other shards."""
         return bool(self.done or self.options.shard) and (self.run / "plan.json").exists() and not self.read_plan()
 
     def forget_plan(self) -> None:
-        """Remove what an earlier part of the run planned, gave up, and said of its progress: all are made anew."""
+        """Remove what an earlier part of the run planned, gave up, and said of its progress: all are made anew.
+
+        What it planned stays in `planned.json`, by which a case is known that a process of an earlier part has not ended.
+        """
+        if self.read_plan():
+            records.write_text(self.run / "planned.json", json.dumps(self.read_earlier_plans()))
         for path in (self.run / "plan.json", self.run / "given_up.json", *(self.run / "progress").glob("*.*")):
             with suppress(OSError):
                 path.unlink()
