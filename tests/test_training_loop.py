@@ -20,7 +20,8 @@ from solidmark.collection.painting import Style
 from solidmark.collection.questions import Query
 from solidmark.errors import InvalidValue
 
-PAGE = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "README.md").read_text()
 TOY = {"name": "toy", "sha256": None}
 
 
@@ -69,6 +70,7 @@ def test_the_example_of_the_readme_logs_memory_as_it_grows(tmp_path, monkeypatch
 
     example = next(text for text in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "Measure" in text)
     assert len(example.splitlines()) <= 15
+    assert example in (ROOT / "docs" / "your_images.md").read_text()
     mark(folder_of(tmp_path / "images", 48), tmp_path / "photos", tmp_path / "photos.ledger", Style(), workers=1)
     monkeypatch.chdir(tmp_path)
     notes, pipeline = Notes(), Learner("photos")
