@@ -27,6 +27,7 @@ from solidmark.runner import (
     seal,
     step_summary,
     timings,
+    torch_state,
 )
 from solidmark.runner.options import Options, Profile
 from solidmark.schema.numbers import Estimate, Share
@@ -376,38 +377,38 @@ def test_a_seal_that_is_extended_again_watches_what_is_new_alone():
 def test_settings_of_old_names_are_set_from_words(monkeypatch, told, answers):
     for name, holder in (("cuda_matmul_tf32", "cuda"), ("cudnn_tf32", "cudnn")):
         target = SimpleNamespace(allow_tf32=None)
-        monkeypatch.setattr(process_state, holder, SimpleNamespace(matmul=target) if holder == "cuda" else target)
+        monkeypatch.setattr(torch_state, holder, SimpleNamespace(matmul=target) if holder == "cuda" else target)
         process_state.SETTERS[name](told)
         assert target.allow_tf32 is answers
 
 
 def test_settings_of_several_parts_are_set_part_by_part(monkeypatch):
     told = []
-    names = ("enable_flash_sdp", "enable_mem_efficient_sdp", "enable_math_sdp")
+    names = ("enable_flash_sdp", "enable_mem_efficient_sdp", "enable_math_sdp", "enable_cudnn_sdp")
     monkeypatch.setattr(
-        process_state, "cuda", SimpleNamespace(**{name: lambda on, name=name: told.append((name, on)) for name in names})
+        torch_state, "cuda", SimpleNamespace(**{name: lambda on, name=name: told.append((name, on)) for name in names})
     )
-    process_state.SETTERS["attention_kernels"]((True, False, True))
-    assert told == [*zip(names, (True, False, True), strict=True)]
+    process_state.SETTERS["attention_kernels"]((True, False, True, False))
+    assert told == [*zip(names, (True, False, True, False), strict=True)]
     monkeypatch.setattr(torch, "set_autocast_enabled", lambda *given: told.append(given))
     process_state.SETTERS["autocast"]((False, True))
-    assert told[3:] == [("cpu", False), ("cuda", True)]
+    assert told[4:] == [("cpu", False), ("cuda", True)]
     monkeypatch.setattr(torch, "set_default_device", told.append)
     process_state.SETTERS["default_device"]("cpu")
     process_state.SETTERS["default_device"]("meta")
-    assert told[5:] == [None, "meta"]
+    assert told[6:] == [None, "meta"]
     asked = lambda *given, **named: told.append((given, named))  # noqa: E731
     monkeypatch.setattr(torch, "use_deterministic_algorithms", asked)
     monkeypatch.setattr(torch, "is_deterministic_algorithms_warn_only_enabled", lambda: "warns")
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: "is on")
     process_state.SETTERS["deterministic"](True)
     process_state.SETTERS["deterministic_warn_only"](True)
-    assert told[7:] == [((True,), {"warn_only": "warns"}), (("is on",), {"warn_only": True})]
+    assert told[8:] == [((True,), {"warn_only": "warns"}), (("is on",), {"warn_only": True})]
 
 
 def test_a_setting_that_torch_refuses_to_tell_is_mixed():
-    assert process_state._told(lambda: 3)() == "3"
-    assert process_state._told(lambda: (_ for _ in ()).throw(RuntimeError()))() == "mixed"
+    assert torch_state._told(lambda: 3)() == "3"
+    assert torch_state._told(lambda: (_ for _ in ()).throw(RuntimeError()))() == "mixed"
 
 
 def test_changed_settings_are_put_back_in_their_order_and_none_is_whatever_it_is(monkeypatch):

@@ -1,25 +1,35 @@
 """The seal: whatever a case changes in what all rows share is named and put back."""
 
+import atexit
+import functools
 import json
 import os
+import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from types import ModuleType
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import worlds
 from record_samples import failed
+from scipy import stats
+from scipy.spatial import distance
 
 from solidmark import testbed as testbeds
 from solidmark.metrics import scores
 from solidmark.metrics.utility import Judge
 from solidmark.records import Writer
 from solidmark.runner import leftovers, witness
+from solidmark.runner import seal as seals
 from solidmark.runner.leftovers import Data, Running
+from solidmark.runner.libraries import imported
 from solidmark.runner.options import PROFILES
 from solidmark.runner.seal import Seal
 from solidmark.runner.watch import Watch
@@ -33,6 +43,8 @@ def fake(*_, **__):
 
 @pytest.fixture(scope="module")
 def seal():
+    import solidmark.measurement.measure  # noqa: F401  # which imports all that measures
+
     made = Seal()
     made.extend(worlds.tiny())
     return made
@@ -56,6 +68,17 @@ CHANGES = {
     "Tensor.mean became test_seal.fake": lambda: setattr(torch.Tensor, "mean", fake),
     "Linear.forward became test_seal.fake": lambda: setattr(torch.nn.Linear, "forward", fake),
     "numpy.mean became test_seal.fake": lambda: setattr(np, "mean", fake),
+    "distance.cdist became test_seal.fake": lambda: setattr(distance, "cdist", fake),
+    "scipy.stats.false_discovery_control became": lambda: setattr(stats, "false_discovery_control", stats.rankdata),
+    "the code of scipy.stats.false_discovery_control": lambda: setattr(
+        stats.false_discovery_control, "__code__", fake.__code__
+    ),
+    "safetensors.torch.load_file became": lambda: setattr(safetensors.torch, "load_file", fake),
+    "pathlib.Path.read_bytes became test_seal.fake": lambda: setattr(pathlib.Path, "read_bytes", fake),
+    "time.time became test_seal.fake": lambda: setattr(time, "time", fake),
+    "shutil.rmtree became test_seal.fake": lambda: setattr(shutil, "rmtree", fake),
+    "os.replace became test_seal.fake": lambda: setattr(os, "replace", fake),
+    "module scipy.stats was changed": lambda: sys.modules.update({"scipy.stats": ModuleType("scipy.stats")}),
     "json.dumps became test_seal.fake": lambda: setattr(json, "dumps", fake),
     "solidmark.metrics.scores.p_values was removed": lambda: delattr(scores, "p_values"),
     "_global_forward_hooks": lambda: SEEN.update({1: fake}),
@@ -72,6 +95,24 @@ def test_a_change_is_named_and_put_back(seal, named):
         breach.put_back()
     assert [breach.what for breach in found if named in breach.what], found
     assert seal.breaches() == []
+
+
+def test_every_library_that_a_loaded_file_of_the_suite_names_is_watched(seal):
+    seal.extend()
+    for name in ("scipy.special", "scipy.optimize", "numpy", "zlib", "uuid", "tempfile", "safetensors.torch"):
+        assert name in seal._modules, name
+    assert imported(seals) >= {"builtins", "sys", "collections.abc", "collections.abc.Mapping", "pathlib.Path", "torch"}
+    assert imported(ModuleType("nowhere")) == set()
+
+
+def test_a_module_that_its_library_loads_anew_is_no_change(seal):
+    before = sys.modules["scipy.stats"]
+    sys.modules["scipy.stats"] = ModuleType("scipy.stats")
+    sys.modules["scipy.stats"].__file__ = before.__file__
+    try:
+        assert seal.breaches() == []
+    finally:
+        sys.modules["scipy.stats"] = before
 
 
 def test_a_name_that_the_library_replaces_by_itself_is_no_change(seal):
@@ -123,6 +164,23 @@ def test_a_child_process_is_named_and_ended():
         breach.put_back()
         assert child.poll() is not None
     assert running.breaches() == []
+
+
+@pytest.mark.parametrize("registered", [os._exit, lambda: None, functools.partial(os._exit, 0)])
+def test_what_a_plugin_registers_for_the_exit_is_named_and_taken_out(registered):
+    exits, before = leftovers.Exits(), leftovers.at_exit()
+    atexit.register(registered, 0)
+    [breach] = exits.breaches()
+    assert breach.what.startswith("at its exit Python would call ")
+    breach.put_back()
+    assert ([*map(id, leftovers.at_exit())], exits.breaches()) == ([*map(id, before)], [])
+
+
+def test_what_a_library_registers_for_the_exit_stays():
+    exits = leftovers.Exits()
+    atexit.register(shutil.rmtree, "/nowhere")
+    assert (exits.breaches(), leftovers.at_exit()[-1]) == ([], shutil.rmtree)
+    atexit.unregister(shutil.rmtree)
 
 
 @pytest.fixture

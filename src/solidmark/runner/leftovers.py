@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import pickle
+import re
 import signal
 import sys
+import sysconfig
 import threading
 import time
 import zlib
@@ -16,10 +19,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .. import plugins
 from ..data import checksum
 from ..measurement import untouched
 from ..models import given
 from .seal import Breach
+
+ROOTS = tuple({Path(path) for name, path in sysconfig.get_paths().items() if name in ("stdlib", "purelib", "platlib")})
+"""Where libraries are installed."""
 
 GRACE = 0.5
 """Seconds in which threads and processes of a case may come to their own end after it."""
@@ -111,6 +118,55 @@ def _place(frame: Any) -> str:
     inner = [one for one in reversed(frames) if Path(one.f_code.co_filename) != Path(threading.__file__)]
     one = inner[0] if inner else frames[-1]
     return f"{Path(one.f_code.co_filename).name}, line {one.f_lineno}, in {one.f_code.co_name}"
+
+
+class Exits:
+    """The functions that Python will call at its exit: one of a plugin could change the exit code of a run, or hang it."""
+
+    def __init__(self) -> None:
+        self._before = {id(one) for one in at_exit()}
+
+    def breaches(self) -> list[Breach]:
+        """What has been registered since, but by libraries at their import."""
+        new = [one for one in at_exit() if id(one) not in self._before and not _is_librarys(one)]
+        return [Breach(f"at its exit Python would call {_function(one)}", partial(atexit.unregister, one)) for one in new]
+
+
+def at_exit() -> list[Any]:
+    """All functions that `atexit` holds, which tells them to nobody but whom it compares them with."""
+    found: list[Any] = []
+
+    class Curious:
+        def __eq__(self, other: object) -> bool:
+            found.append(other)
+            return False
+
+        __hash__ = object.__hash__
+
+    atexit.unregister(Curious())  # type: ignore[arg-type]
+    return found
+
+
+def _is_librarys(function: Any) -> bool:
+    """Whether a function was written in an installed library, and not by a plugin; what is Python's own in C is not."""
+    while isinstance(function, partial):
+        function = function.func
+    code = getattr(function, "__code__", None) or getattr(getattr(function, "__func__", None), "__code__", None)
+    package = (getattr(function, "__module__", None) or "").partition(".")[0]
+    file = code.co_filename if code is not None else getattr(sys.modules.get(package), "__file__", None)
+    if file is None or (code is None and package in sys.stdlib_module_names) or package in _plugged():
+        return False
+    return any(Path(file).is_relative_to(root) for root in ROOTS)
+
+
+def _plugged() -> set[str]:
+    """The packages of other people that have plugins."""
+    every = [plugin for group in plugins.GROUPS.values() for plugin in plugins.discover(group)]
+    return {re.split(r"[.:]", plugin.value)[0] for plugin in every if not plugin.own}
+
+
+def _function(one: Any) -> str:
+    return f"{getattr(one, '__module__', '')}.{getattr(one, '__qualname__', type(one).__qualname__)}"
 
 
 class Data:

@@ -13,27 +13,36 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from operator import is_
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
 
+from .libraries import imported
+
 OWN = "solidmark"
 """The package in which nothing may change."""
 
 LIBRARIES = ("torch.nn.modules", "torch.optim", "diffusers.models", "diffusers.schedulers")
-"""Packages of other people, of which all modules and classes that are loaded are watched."""
+"""Packages of other people, of which all modules and classes that are loaded are watched, whatever the suite imports."""
+
+CHANGING = ("torch", "diffusers", "transformers")
+"""Packages that replace functions of their own by others."""
 
 MODULES = frozenset(
     "builtins hashlib json math os random torch torch.nn.functional torch.random numpy numpy.linalg numpy.random".split()
 )
-"""Single modules of other people that are watched."""
+"""Single modules of other people that are watched, beside those that the suite imports."""
 
 CLASSES = (torch.Tensor, torch.Generator, torch.nn.Module)
 
-PASSING = frozenset("__builtins__ __warningregistry__ __annotations__ __cached__ __doc__ __slotnames__ _abc_impl".split())
-"""Names that Python itself changes."""
+PASSING = frozenset(
+    "__builtins__ __warningregistry__ __annotations__ __cached__ __doc__ __slotnames__ _abc_impl _showwarnmsg_impl "
+    "showwarning excepthook unraisablehook breakpointhook".split()
+)
+"""Names that Python itself changes, and pytest round each test."""
 
 MISSING = object()
 
@@ -51,6 +60,8 @@ class Seal:
 
     def __init__(self) -> None:
         self._modules: set[str] = set()
+        self._looked: set[str] = set()
+        self._called: set[str] = set(MODULES)
         self._holders: list[tuple[str, Any, dict[str, Any]]] = []
         self._functions: dict[FunctionType, tuple[str, tuple[Any, ...]]] = {}
         self._contents: list[tuple[str, Any, Any]] = []
@@ -61,10 +72,18 @@ class Seal:
 
     def extend(self, *shared: object) -> None:
         """Watch modules that were imported meanwhile, and further objects: their attributes, and those of their classes."""
-        for name, module in list(sys.modules.items()):
-            if name not in self._modules and isinstance(module, ModuleType) and _is_watched(name):
+        new = {name: module for name, module in list(sys.modules.items()) if name not in self._looked}
+        self._looked |= new.keys()
+        for name, module in new.items():
+            if _inside(name, OWN) and isinstance(module, ModuleType):
+                self._called |= imported(module)
+        for name in [*filter(_is_watched, new), *sorted(self._called & sys.modules.keys())]:
+            module = sys.modules[name]
+            if name not in self._modules and isinstance(module, ModuleType):
                 self._modules.add(name)
                 self._watch_module(name, module)
+        for name in sorted(self._called - self._modules):
+            self._watch_called(name)
         for one in shared:
             for kind in type(one).__mro__:
                 self._watch_class(kind)
@@ -72,7 +91,7 @@ class Seal:
 
     def breaches(self) -> list[Breach]:
         """What has changed since."""
-        return [*self._members(), *self._codes(), *self._insides(), *self._hooks()]
+        return [*self._exchanged(), *self._members(), *self._codes(), *self._insides(), *self._hooks()]
 
     def _watch_module(self, name: str, module: ModuleType) -> None:
         members = dict(vars(module))
@@ -83,6 +102,13 @@ class Seal:
                 self._watch_class(value)
             elif label not in PASSING if _inside(name, OWN) else label.startswith("_global_"):
                 self._watch_contents(f"{name}.{label}", value)
+
+    def _watch_called(self, name: str) -> None:
+        """Watch a class that the suite imports by name from a module that is loaded."""
+        origin, _, label = name.rpartition(".")
+        kind = getattr(sys.modules.get(origin), label, None) if origin in self._modules else None
+        if isinstance(kind, type):
+            self._watch_class(kind)
 
     def _watch_class(self, kind: type) -> None:
         if id(kind) in self._seen or kind in (object, Exception):
@@ -106,10 +132,18 @@ class Seal:
             self._seen.add(id(value))
             self._contents.append((name, value, copied))
 
+    def _exchanged(self) -> Iterator[Breach]:
+        """Modules in whose place another one stands; one that a library loads anew has its file."""
+        for name, module in ((name, holder) for name, holder, _ in self._holders if name in self._modules):
+            now = sys.modules.get(name)
+            file = getattr(module, "__file__", None)
+            if now is not module and (now is None or file is None or getattr(now, "__file__", None) != file):
+                yield Breach(f"module {name}{_described(MISSING if now is None else now)}", partial(_load, name, module))
+
     def _members(self) -> Iterator[Breach]:
         for name, holder, before in self._holders:
             now = vars(holder)
-            if len(now) == len(before) and all(map(_same, now.values(), before.values())):
+            if len(now) == len(before) and all(map(is_, now.values(), before.values())):
                 continue
             for label in {**before, **now}:
                 old, new = before.get(label, MISSING), now.get(label, MISSING)
@@ -118,6 +152,9 @@ class Seal:
 
     def _codes(self) -> Iterator[Breach]:
         for function, (name, before) in self._functions.items():
+            same = function.__code__ is before[0] and function.__defaults__ is before[1]
+            if same and len(before) == 2 and function.__kwdefaults__ is None:  # nearly all, so that this is quick
+                continue
             if not all(map(_same, _parts(function), before)):
                 yield Breach(f"the code of {name}", partial(_set_parts, function, before))
 
@@ -150,11 +187,11 @@ HOOKS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 
 
 def _is_watched(name: str) -> bool:
-    return _inside(name, OWN) or name in MODULES or _any_inside(name)
+    return _inside(name, OWN) or _any_inside(name)
 
 
 def _any_inside(name: str) -> bool:
-    return any(_inside(name, package) for package in LIBRARIES)
+    return name.startswith(LIBRARIES) and any(_inside(name, package) for package in LIBRARIES)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -171,7 +208,7 @@ def _innocent(name: str, holder: Any, label: str, old: Any, new: Any) -> bool:
     before = _covered(holder, label) if old is MISSING else old
     if not callable(before):
         return True
-    root = _root(name)
+    root = _root(name) if name.startswith(CHANGING) else None
     return root is not None and any(_file(function).is_relative_to(root) for function in _unwrapped(new))
 
 
@@ -253,6 +290,10 @@ def _refill(value: Any, before: Any) -> None:
     target = value if isinstance(value, dict | list | set) else vars(value)
     target.clear()
     target.extend(before) if isinstance(target, list) else target.update(before)
+
+
+def _load(name: str, module: ModuleType) -> None:
+    sys.modules[name] = module
 
 
 def _set(holder: Any, label: str, old: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .leftovers import Data, Running
+from .leftovers import Data, Exits, Running
 from .seal import Breach, Seal
 from .witness import Witness
 
@@ -31,7 +31,8 @@ class Watch:
         if self._witness is not None:
             self._witness.begin()
         self._seal.extend(*shared)
-        self._running, self._built, self._data = Running(), len(self._store.built), None
+        self._running, self._exits = Running(), Exits()
+        self._built, self._data = len(self._store.built), None
 
     def see_data(self, testbed: Any) -> None:
         """Before a case measures: the images and the judge. Raises whatever the testbed raises."""
@@ -57,4 +58,4 @@ class Watch:
     def _breaches(self) -> list[Breach]:
         data = self._data.breaches() if self._data is not None else []
         records = self._witness.breaches() if self._witness is not None else []
-        return [*self._seal.breaches(), *records, *data, *self._running.breaches()]
+        return [*self._seal.breaches(), *records, *data, *self._exits.breaches(), *self._running.breaches()]
