@@ -1,5 +1,6 @@
 """The baseline is gated: below what its testbed expects, no row of it is believed."""
 
+import re
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ from record_samples import case as recorded
 from solidmark.fixtures.digits import Digits, QuickDigits
 from solidmark.fixtures.digits_marks import FourKeys
 
+from solidmark import plugins
 from solidmark.leaderboard import build_leaderboard
 from solidmark.measurement import expected
 from solidmark.measurement.case import Case
@@ -45,6 +47,25 @@ class Louder(Digits):
 )
 def test_the_expectation_holds_for_what_trains_as_the_class_that_states_it(asked, least):
     assert expected.least_memorization(asked) == least
+
+
+SHIPPED = [plugin for plugin in plugins.discover(plugins.GROUPS["testbed"]) if plugin.own]
+
+
+@pytest.mark.parametrize("name", [plugin.name for plugin in SHIPPED])
+def test_a_testbed_whose_expectation_has_a_number_is_gated_a_little_below(name):
+    testbed = plugins.testbed(name)[1]
+    stated = re.search(r"^M (?:of outpaint |about )?(0\.\d+)", testbed.expected)
+    least = expected.least_memorization(case(testbed))
+    if stated is not None and "where it is trained" not in testbed.expected:  # a user's own file says how long
+        assert float(stated[1]) - 0.15 - 1e-9 <= least <= float(stated[1])
+
+
+def test_a_row_that_nothing_gates_says_so_once_for_testbed_solver_and_query():
+    assert expected.notes(case(Digits())) == []
+    [told] = expected.notes(case(Digits(), solver="ddim"))
+    assert told.startswith("mine by outpaint, solver ddim: nobody has stated which M the unmitigated model must have")
+    assert expected.notes(case(Digits(), leading="average"))[0].startswith("mine by average, solver fast")
 
 
 @pytest.mark.parametrize("forgotten", [0, 30])

@@ -248,6 +248,7 @@ def test_provenance_has_where_and_of_what_a_case_was_made(monkeypatch):
     monkeypatch.setattr(measure.provenance, "environment_key", lambda *given: ("environment", *given))
     monkeypatch.setattr(measure.provenance, "describe", lambda value: f"described {value}")
     monkeypatch.setattr(measure, "_peak_bytes", lambda device: f"peak of {device}")
+    monkeypatch.setattr(measure.expected, "notes", lambda case: [f"{case.testbed_name} is not gated"])
     recipe = SimpleNamespace(network=SimpleNamespace(precision="half"))
     testbed = Words(name="testbed", recipe=recipe)
     parts = [SimpleNamespace(family=name, source=f"source of {name}") for name in ("rna", "dp")]
@@ -260,7 +261,7 @@ def test_provenance_has_where_and_of_what_a_case_was_made(monkeypatch):
         "testbed": "described testbed",
         "sources": {"rna": "source of rna", "dp": "source of dp"},
         "queries": {"a": "described A", "b": "described B"},
-        "notes": ["of the store", "of the row"],
+        "notes": ["of the store", "of the row", "digits is not gated"],
         "peak_bytes": "peak of cpu",
     }
     assert measure._provenance(case, SimpleNamespace(left_out=0), workspace) == whole

@@ -29,6 +29,14 @@ def faults(case: Case, truth: Split, baseline: Responses) -> list[str]:
     return [f"{found}; expected {least} or more, as the testbed states. {cure}: its training or its stored model is broken"]
 
 
+def notes(case: Case) -> list[str]:
+    """That no row of a testbed, solver and leading query is gated, where that is so; the page says it once."""
+    if least_memorization(case) is not None:
+        return []
+    where = f"{case.testbed_name} by {case.leading}, solver {case.solver.name}"
+    return [f"{where}: nobody has stated which M the unmitigated model must have, so that a broken training is not noticed"]
+
+
 def least_memorization(case: Case) -> float | None:
     """The least M of the unmitigated model under the leading query; None where nobody has stated it.
 

@@ -339,7 +339,12 @@ def _provenance(case: Case, split: Split, workspace: Workspace) -> ProvenanceBlo
         "testbed": provenance.describe(case.testbed),
         "sources": {part.family: part.source for part in case.composition.parts},
         "queries": {name: provenance.describe(attack) for name, attack in case.queries},
-        "notes": [*workspace.store.notes, *case.composition.notes, *([note] if split.left_out else [])],
+        "notes": [
+            *workspace.store.notes,
+            *case.composition.notes,
+            *expected.notes(case),
+            *([note] if split.left_out else []),
+        ],
         "peak_bytes": _peak_bytes(workspace.device),
     }
 

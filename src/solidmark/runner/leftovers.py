@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from .. import plugins
@@ -128,7 +129,7 @@ class Exits:
 
     def breaches(self) -> list[Breach]:
         """What has been registered since, but by libraries at their import."""
-        new = [one for one in at_exit() if id(one) not in self._before and not _is_librarys(one)]
+        new = [one for one in at_exit() if id(one) not in self._before and _is_plugins(one)]
         return [Breach(f"at its exit Python would call {_function(one)}", partial(atexit.unregister, one)) for one in new]
 
 
@@ -147,16 +148,23 @@ def at_exit() -> list[Any]:
     return found
 
 
-def _is_librarys(function: Any) -> bool:
-    """Whether a function was written in an installed library, and not by a plugin; what is Python's own in C is not."""
+def _is_plugins(function: Any) -> bool:
+    """Whether a function is of a package with plugins, of a file that is not installed, or Python's own, such as `os._exit`.
+
+    Libraries register theirs in a case that imports them first, and many are written in C.
+    """
     while isinstance(function, partial):
         function = function.func
-    code = getattr(function, "__code__", None) or getattr(getattr(function, "__func__", None), "__code__", None)
     package = (getattr(function, "__module__", None) or "").partition(".")[0]
-    file = code.co_filename if code is not None else getattr(sys.modules.get(package), "__file__", None)
-    if file is None or (code is None and package in sys.stdlib_module_names) or package in _plugged():
-        return False
-    return any(Path(file).is_relative_to(root) for root in ROOTS)
+    module = getattr(sys.modules.get(package), "__file__", None)
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    written = code.co_filename if isinstance(code, CodeType) and Path(code.co_filename).is_absolute() else None
+    strange = any(not _is_installed(Path(file)) for file in (module, written) if file)
+    return strange or package in sys.builtin_module_names or package in _plugged()
+
+
+def _is_installed(file: Path) -> bool:
+    return any(file.is_relative_to(root) for root in ROOTS)
 
 
 def _plugged() -> set[str]:
