@@ -1,5 +1,6 @@
 """The controller: what the short table at the end of a run says."""
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -7,13 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 from record_samples import case, failed, utility
+from xdist.scheduler import EachScheduling, LoadFileScheduling, LoadGroupScheduling, LoadScopeScheduling
 
 from solidmark import pytest_plugin
 from solidmark.leaderboard import build_leaderboard
 from solidmark.leaderboard.standing import standings
 from solidmark.records import announced
 from solidmark.runner.board_table import cells
-from solidmark.runner.controller import Controller
+from solidmark.runner.controller import Controller, _try_again
 from solidmark.runner.options import Options
 from solidmark.runner.progress_report import Reporter, read_states
 from solidmark.runner.session import Session
@@ -154,6 +156,44 @@ def test_workers_are_replaced_as_often_as_it_takes_unless_the_user_says_otherwis
     config = SimpleNamespace(option=SimpleNamespace(maxworkerrestart=given))
     pytest_plugin.pytest_cmdline_main(config)
     assert config.option.maxworkerrestart == limit
+
+
+@pytest.mark.parametrize("dist", ["no", "load", "loadfile", "loadscope", "loadgroup", "worksteal", "each"])
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_way_to_deal_cases_by_which_all_workers_had_all_is_refused_in_our_runs(dist, ours):
+    option = SimpleNamespace(dist=dist, maxworkerrestart="3")
+    config = SimpleNamespace(option=option, getini=lambda name: ours, args=[])
+    if dist == "each" and ours:
+        with pytest.raises(pytest.UsageError, match=r"--dist each: .* Choose load"):
+            pytest_plugin.pytest_cmdline_main(config)
+    else:
+        pytest_plugin.pytest_cmdline_main(config)
+
+
+@pytest.mark.parametrize(
+    ("kind", "again"),
+    [(LoadScopeScheduling, True), (LoadFileScheduling, True), (LoadGroupScheduling, True), (EachScheduling, False)],
+)
+def test_a_case_whose_worker_died_is_tried_again_by_every_scheduler_that_deals_it_once(kind, again):
+    sched = kind.__new__(kind)
+    if again:
+        sched.workqueue = {}  # what its `__init__` makes
+    assert _try_again(sched, "x[a]") is again
+
+
+def test_in_whatever_order_tests_are_shuffled_workers_begin_with_the_longest():
+    case = lambda name, weight, leads: SimpleNamespace(  # noqa: E731
+        callspec=SimpleNamespace(params={pytest_plugin.CASE: SimpleNamespace(name=name, weight=weight, leads=leads)})
+    )
+    items = [case("none", 5.0, True), case("long", 9.0, False), case("short", 1.0, False)]
+    for shuffled in itertools.permutations(items):  # as pytest-randomly and pytest-random-order do
+        assert pytest_plugin._ordered(list(shuffled)) == items
+
+
+def test_a_case_that_another_plugin_runs_again_has_not_ended(controller):
+    for outcome, ended in (("rerun", set()), ("passed", {"a"})):  # as pytest-rerunfailures says
+        controller.pytest_runtest_logreport(SimpleNamespace(nodeid="x[a]", outcome=outcome, when="call"))
+        assert controller._finished == ended
 
 
 def test_a_name_is_announced_before_its_worker_starts(controller):

@@ -133,7 +133,13 @@ def _inside_benchmark(target: str, here: Path) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """A worker may be replaced as often as it takes: each case can end two, and xdist's own limit would end the run."""
+    """A worker may be replaced as often as it takes: each case can end two, and xdist's own limit would end the run.
+
+    Raises UsageError for `--dist each`, by which every worker would measure every case.
+    """
+    if getattr(config.option, "dist", "no") == "each" and is_benchmark(config):
+        cure = "Choose load, loadfile, loadscope, loadgroup or worksteal, or leave it out."
+        raise pytest.UsageError(f"--dist each: found every case on every worker; expected each case once. {cure}")
     if getattr(config.option, "maxworkerrestart", "0") is None and is_benchmark(config):
         config.option.maxworkerrestart = RESTARTS
 
