@@ -128,3 +128,9 @@ def test_a_curve_has_the_mean_of_the_seeds_at_each_x():
     found = Experiments(None, seeds=(1, 2, 3)).curve(lambda seed: {"a": seed, "b": 10.0 * seed})
     assert [(x, y.value) for x, y in found] == [("a", 2), ("b", 20)]
     assert found[0][1].error == pytest.approx(1 / 3**0.5)
+
+
+def test_where_snapshots_are_saved_is_no_part_of_what_they_are():
+    one, other = (Snapshots((2,), save) for save in (print, max))
+    assert (one == other, repr(one)) == (True, "Snapshots(steps=(2,))")
+    assert one != Snapshots((3,), print)
