@@ -18,6 +18,7 @@ import pytest
 import safetensors.torch
 import torch
 import worlds
+from pyarrow._s3fs import ensure_s3_finalized
 from record_samples import failed
 from scipy import stats
 from scipy.spatial import distance
@@ -176,12 +177,23 @@ def test_what_a_plugin_registers_for_the_exit_is_named_and_taken_out(registered)
     assert ([*map(id, leftovers.at_exit())], exits.breaches()) == ([*map(id, before)], [])
 
 
-@pytest.mark.parametrize("registered", [shutil.rmtree, torch._C._get_tracing_state, pathlib.Path("/").exists])
-def test_what_a_library_registers_for_the_exit_stays(registered):
+def stays(registered):
     exits = leftovers.Exits()
     atexit.register(registered)
-    assert exits.breaches() == []
+    found = exits.breaches()
     atexit.unregister(registered)
+    return found == []
+
+
+@pytest.mark.parametrize("registered", [shutil.rmtree, torch._C._get_tracing_state, pathlib.Path("/").exists])
+def test_what_a_library_registers_for_the_exit_stays(registered):
+    assert stays(registered)
+
+
+@pytest.mark.parametrize("registered", [ensure_s3_finalized, np.random.default_rng, torch.save])
+def test_so_it_does_in_an_environment_that_shares_the_libraries_of_another(registered, monkeypatch):
+    monkeypatch.setattr(leftovers, "ROOTS", ())
+    assert stays(registered)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
+from importlib import metadata
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -28,6 +29,7 @@ from .seal import Breach
 
 ROOTS = tuple({Path(path) for name, path in sysconfig.get_paths().items() if name in ("stdlib", "purelib", "platlib")})
 """Where libraries are installed."""
+INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 GRACE = 0.5
 """Seconds in which threads and processes of a case may come to their own end after it."""
@@ -156,15 +158,26 @@ def _is_plugins(function: Any) -> bool:
     while isinstance(function, partial):
         function = function.func
     package = (getattr(function, "__module__", None) or "").partition(".")[0]
+    if package in _plugged():
+        return True
+    if package in _distributed():  # from a checkout of its own, it may be
+        return False
     module = getattr(sys.modules.get(package), "__file__", None)
     code = getattr(getattr(function, "__func__", function), "__code__", None)
     written = code.co_filename if isinstance(code, CodeType) and Path(code.co_filename).is_absolute() else None
     strange = any(not _is_installed(Path(file)) for file in (module, written) if file)
-    return strange or package in sys.builtin_module_names or package in _plugged()
+    return strange or package in sys.builtin_module_names
+
+
+@cache
+def _distributed() -> frozenset[str]:
+    """The packages of all that is installed."""
+    return frozenset(metadata.packages_distributions())
 
 
 def _is_installed(file: Path) -> bool:
-    return any(file.is_relative_to(root) for root in ROOTS)
+    """Whether a file is of Python or of what was installed for any Python: environments may share their libraries."""
+    return not INSTALLED.isdisjoint(file.parts) or any(file.is_relative_to(root) for root in ROOTS)
 
 
 def _plugged() -> set[str]:
