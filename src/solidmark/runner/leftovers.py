@@ -221,8 +221,8 @@ class Data:
         return repr(untouched.checksum(given.shared_state(network)))
 
     def _forget(self) -> None:
-        for cache in self._caches:
-            cache.cache_clear()
+        for kept in self._caches:
+            kept.cache_clear()
         given.forget()
 
 
