@@ -226,3 +226,11 @@ def test_extra_channels_are_zeros_where_none_are_given_and_are_never_left_out():
     assert not torch.equal(plain, ones)
     with pytest.raises(RuntimeError, match="channels"):
         model().predict(x, 7, model().embed(["one", "zero"]), extra=torch.ones_like(x))
+
+
+def test_initial_weights_come_from_more_seeds_than_anybody_tries(monkeypatch):
+    seen = []
+    monkeypatch.setattr("solidmark.models.model.Model", lambda config: seen.append(torch.initial_seed()))
+    for seed in range(400):
+        build(NETWORK, seeds.torch_rng(seed, "initialisation"))
+    assert (len(set(seen)), max(seen) > 2**60, max(seen) < 2**62) == (400, True, True)

@@ -183,10 +183,10 @@ def test_sixteen_bits_of_any_channels_are_scaled_to_the_nearest_of_eight(kind, c
 @pytest.mark.parametrize(("kind", "channels"), [(0, 1), (2, 3)])
 def test_a_colour_key_of_sixteen_bits_is_one_colour_alone(kind, channels):
     wide = np.full((8, 8, channels), 1000)
-    wide[0, 0], wide[0, 1] = 2000, 2001
+    wide[0, 0], wide[0, 1], wide[0, 3, 0] = 2000, 2001, 2000
     found, done = decode(deep(wide, kind, (2000,) * channels), "it")
     assert done == "16 bits scaled to 8, laid on white"
-    assert found.reshape(8, 8, -1)[0, :3, 0].tolist() == [255, 8, 4]
+    assert found.reshape(8, 8, -1)[0, :4, 0].tolist() == [255, 8, 4, 255 if channels == 1 else 8]
 
 
 def test_what_is_half_clear_in_sixteen_bits_is_laid_on_white_and_its_orientation_kept():

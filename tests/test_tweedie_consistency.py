@@ -66,11 +66,11 @@ def test_consistency_has_no_bias_for_the_exact_denoiser_and_costs_any_other(give
 def test_both_draws_are_one_call_on_rows_of_their_own(given):
     own, seen = trainer(0.5), []
     exact = own.inner.predict
-    own.inner.predict = lambda x, t, batch: (seen.append(batch.ids), exact(x, t, batch))[1]
+    own.inner.predict = lambda x, t, batch: (seen.append((batch.ids, *batch.indices.tolist())), exact(x, t, batch))[1]
     rows = replace(given.batch, clean=given.batch.clean[:3], embeddings=torch.zeros(3, 0), ids=(7, 8, 9))
     rows = replace(rows, indices=torch.arange(3))
     own._of_consistency(rows, torch.ones(3, 1, 2, 2), torch.tensor([1, 2, 3]))
-    assert seen == [(7, 8, 9), (7, 8, 9, 7, 8, 9)]
+    assert seen == [((7, 8, 9), 0, 1, 2), ((7, 8, 9, 7, 8, 9), 0, 1, 2, 0, 1, 2)]
 
 
 def test_a_step_to_the_boundary_stays_there():

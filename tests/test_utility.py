@@ -241,8 +241,8 @@ def test_features_that_are_no_numbers_are_refused(distance, wrong):
         distance(normal(20), np.where(np.arange(20)[:, None] == 3, wrong, normal(20)))
 
 
-def way(right, frechet, kernel, covered):
-    accuracy = None if right is None else utility.proportion(right, 10, chance=0.1)
+def way(right, frechet, kernel, covered, of=10):
+    accuracy = None if right is None else utility.proportion(right, of, chance=0.1)
     diversity = utility.proportion(covered, 10, chance=0.0)
     return utility.Utility(accuracy, frechet, 0.5, kernel, 0.25, diversity, 0.75, 0.9)
 
@@ -252,6 +252,7 @@ def test_the_least_useful_of_several_ways_is_taken_number_by_number():
     found = utility.least(list(ways.values()))
     assert (found.accuracy.count, found.frechet, found.kernel, found.diversity.count) == (4, 2.0, 0.3, 8)
     assert utility.least([*ways.values(), way(None, 0.0, 0.0, 10)]).accuracy is None
+    assert utility.least([*ways.values(), way(6, 1.0, 0.1, 10, of=20)]).accuracy.of == 20  # 6 of 20 is less than 4 of 10
 
 
 def test_the_block_of_utility_has_each_way_with_its_work_behind_the_least():
