@@ -209,8 +209,11 @@ def test_the_line_has_a_bar_of_what_is_done(made, monkeypatch, finished, weights
 # Where a worker ends
 
 
-def test_a_killed_case_is_recorded_with_its_attempt_reason_and_fate(made, monkeypatch):
+@pytest.mark.parametrize("forgotten", [False, True])  # by a part of the run whose first worker died before it had a plan
+def test_a_killed_case_is_recorded_with_its_attempt_reason_and_fate(made, monkeypatch, forgotten):
     planned(made, a=1.0)
+    if forgotten:
+        made.session.forget_plan()
     monkeypatch.setattr(room, "_memory_kills", lambda: " (a hint)")
     taken, report = [], SimpleNamespace(longrepr="gw0 crashed", outcome="failed")
     sched = SimpleNamespace(mark_test_pending=taken.append)

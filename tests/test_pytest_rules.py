@@ -47,20 +47,28 @@ def item(planned=None, path="test_memorization.py", marks=(), names=(), testbed=
         (True, None, True, False, True),
         (True, "gw0", True, False, True),
         (True, "gw1", True, False, False),
+        (True, "gw2", True, False, True),  # in the place of one that was killed, perhaps before it wrote
         (True, None, False, False, False),
         (True, None, None, False, False),
         (True, None, True, True, False),
         (False, None, True, False, False),
     ],
 )
-def test_a_plan_is_written_by_one_process_of_a_run_that_chose_a_case(session, worker, any_case, collectonly, written):
+def test_a_plan_is_written_by_one_process_of_a_run_that_chose_a_case(
+    session, worker, any_case, collectonly, written, tmp_path
+):
     told = []
-    ours = SimpleNamespace(write_plan=told.append) if session else None
-    given = config(ours, collectonly, **({} if worker is None else {"workerinput": {"workerid": worker}}))
+    ours = SimpleNamespace(write_plan=told.append, run=tmp_path) if session else None
+    of_two = {} if worker is None else {"workerinput": {"workerid": worker, "workercount": 2}}
+    given = config(ours, collectonly, **of_two)
     if any_case is not None:
         given.stash[room.ANY_CASE] = any_case
     room.pytest_collection_finish(SimpleNamespace(config=given, items=[item(case("a[1]")), item(case("b"))]))
     assert told == ([["a[1]", "b"]] if written else [])
+    (tmp_path / "plan.json").touch()
+    given.workerinput = {"workerid": "gw3", "workercount": 2}
+    room.pytest_collection_finish(SimpleNamespace(config=given, items=[]))
+    assert len(told) == written  # the plan is there
 
 
 def refuse(*_):

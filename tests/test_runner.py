@@ -449,7 +449,7 @@ def test_the_first_worker_alone_writes_the_plan(tmp_path):
     pytest_plugin.pytest_collection_finish(pytest_session)
     given.stash[pytest_plugin.ANY_CASE] = True
     for worker in ("gw1", "gw0"):
-        given.workerinput = {"workerid": worker}
+        given.workerinput = {"workerid": worker, "workercount": 2}
         pytest_plugin.pytest_collection_finish(pytest_session)
     given.option.collectonly = True
     pytest_plugin.pytest_collection_finish(pytest_session)

@@ -252,11 +252,14 @@ def _ordered(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """The first worker writes the plan."""
+    """The first worker writes the plan; where it was killed before that, the one in its place does."""
     config = session.config
     ours = config.stash.get(SESSION, None)
-    first = getattr(config, "workerinput", {}).get("workerid", "gw0") == "gw0"
-    if ours is not None and first and config.stash.get(ANY_CASE, False) and not config.option.collectonly:
+    given = getattr(config, "workerinput", {})
+    number, count = int(given.get("workerid", "gw0").removeprefix("gw")), given.get("workercount", 1)
+    if ours is None or not config.stash.get(ANY_CASE, False) or config.option.collectonly:
+        return
+    if number == 0 or (number >= count and not (ours.run / "plan.json").exists()):
         with suppress(SolidmarkError):  # a plugin that the user named and that is broken: collection has told it
             ours.write_plan([item.nodeid.partition("[")[2].removesuffix("]") for item in session.items])
 

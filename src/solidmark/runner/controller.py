@@ -205,7 +205,7 @@ class Controller:
         if self._is_handed_on(report, sched, crashitem):
             return
         self._crashes[slug] = self._crashes.get(slug, 0) + 1
-        identity = self._identity(slug, self.session.read_plan())
+        identity = self._identity(slug, self.session.read_earlier_plans())
         hang = self._hang(slug)
         retried = self._crashes[slug] == 1 and hang is None and _try_again(sched, crashitem)
         outcome = "tried again" if retried else f"given up after {self._crashes[slug]} of at most 2 attempts"
