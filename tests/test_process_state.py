@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import deterministic
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from solidmark.runner import process_state
+from solidmark.runner import process_state, python_state
 from solidmark.runner.process_state import GETTERS, SETTERS, Settings
 
 B = torch.backends
@@ -168,3 +168,12 @@ def test_a_process_that_cannot_be_put_back_measures_no_more(monkeypatch, tmp_pat
     made._watched(SimpleNamespace(slug="a-row", case=None), None)
     sys.setrecursionlimit(before)
     assert (told, watch.is_whole) == (["a-row: recursion limit"], False)
+
+
+def test_what_torch_sets_where_it_first_meets_a_gpu_is_nobodys_fault(monkeypatch):
+    monkeypatch.delenv("CUDA_MODULE_LOADING", raising=False)
+    before = python_state.GETTERS["environment"]()
+    monkeypatch.setenv("CUDA_MODULE_LOADING", "LAZY")
+    assert python_state.GETTERS["environment"]() == before
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert python_state.GETTERS["environment"]() != before

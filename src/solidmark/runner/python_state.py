@@ -34,7 +34,7 @@ OURS = (
     "XDG_",
     "PATH",
     "PYTHON",
-    "CUDA_",
+    "CUDA_VISIBLE_DEVICES",
     "OMP_",
     "MKL_",
     "HF_",
