@@ -85,7 +85,7 @@ def test_a_certificate_is_written_beside_its_record_unless_a_folder_is_named(mon
     made = {"statement": "It has.", "digest": "d"}
     monkeypatch.setattr(console, "_ledger", lambda options: "ledger")
     monkeypatch.setattr(certificate, "certify", lambda *words: asked.append(words) or made)
-    assert console._certify(Namespace(measured=Path("measured"), into=into)) == 0
+    assert console._certify(Namespace(measured=Path("measured"), into=into, ledger=Path("ledger"))) == 0
     assert asked == [(Path("measured"), "ledger", Path(out))]
     assert capsys.readouterr().out == f"It has.\nwritten to {out}\ndigest d\n"
 

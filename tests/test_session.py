@@ -76,7 +76,8 @@ def test_what_was_given_up_and_who_was_replaced_is_kept_until_the_plan_is_forgot
     assert (session.is_given_up("a"), session.is_given_up("b"), session.read_plan()) == (True, False, {"a": {}})
     assert (session.was_replaced("gw0"), session.was_replaced("gw1")) == ("a thread goes on", None)
     session.forget_plan()
-    assert [*tmp_path.rglob("*.*")] == []
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["planned.json"]
+    assert (session.read_plan(), session.read_earlier_plans()) == ({}, {"a": {}})
 
 
 @pytest.mark.parametrize(("limit", "accepted"), [(0.0, True), (0.5, True), (-0.1, False), (float("inf"), False)])
