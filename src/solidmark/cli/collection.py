@@ -25,6 +25,11 @@ SHOWN = 10
 
 def add(commands: Any) -> None:
     """Add the commands to those of the console script."""
+    for command in (_add_mark, _add_measure, _add_certify, _add_verify):
+        command(commands)
+
+
+def _add_mark(commands: Any) -> None:
     mark = commands.add_parser("mark", help="mark a folder of images, so that their memorization can be proven later")
     mark.add_argument(
         "images",
@@ -47,6 +52,8 @@ def add(commands: Any) -> None:
     _passphrase_file(mark)
     mark.set_defaults(command=_mark)
 
+
+def _add_measure(commands: Any) -> None:
     measure = commands.add_parser("measure", help="ask a model for a marked collection, and count what it has memorized")
     measure.add_argument(
         "--model", metavar="MODEL", help="folder of a diffusers pipeline, its name in the Hub's cache, or FILE.py:FUNCTION"
@@ -74,12 +81,17 @@ def add(commands: Any) -> None:
     _passphrase_file(measure)
     measure.set_defaults(command=_measure)
 
+
+def _add_certify(commands: Any) -> None:
     certify = commands.add_parser("certify", help="write a certificate of a measurement, which others can check")
     certify.add_argument("measured", type=Path, metavar="RECORD", help="folder that `solidmark measure` has written")
     certify.add_argument("--ledger", type=Path, required=True, metavar="DIR")
     certify.add_argument("--into", type=Path, metavar="DIR", help="new folder (default: RECORD/certificate)")
     _passphrase_file(certify)
     certify.set_defaults(command=_certify)
+
+
+def _add_verify(commands: Any) -> None:
     verify = commands.add_parser("verify", help="check a certificate with the ledger")
     verify.add_argument("certificate", type=Path, metavar="CERTIFICATE", help="folder of a certificate")
     verify.add_argument("--ledger", type=Path, required=True, metavar="DIR")
