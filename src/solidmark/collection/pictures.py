@@ -83,7 +83,9 @@ def weight(path: Path, size: int | None = None) -> int:
             with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size if size is None else (size, size)
                 return width * height * (1 if image.mode in GRAY or image.mode.startswith("I") else 3)
-    except Exception:  # whatever a broken file makes of it: the marking leaves it out aloud
+    except MemoryError:
+        raise
+    except Exception:  # a broken file makes a decoder raise whatever it likes; `decode` will say what is wrong
         return 0
 
 
