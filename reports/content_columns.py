@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from solidmark.leaderboard import NO_BLOCK, NO_CONTENT, NO_MAP, NO_OWN, ContentScore, Leaderboard, Row
+from solidmark.leaderboard import NO_BLOCK, NO_CONTENT, NO_MAP, NO_OWN, Content, ContentScore, Leaderboard, Row
 
 from .table import CERTIFIABLE, MAPPED, NUMBER, PLAIN, SEPARATION, Column
 
@@ -32,7 +32,7 @@ def more(board: Leaderboard) -> list[Column[Row]]:
         _whole("any", _any),
         *([_block()] if any(content.block for content in present) else []),
         *([_map()] if any(content.map for content in present) else []),
-        *(_by_distance(name, which) for name in names for which in ("own", "any")),
+        *(_by_distance(name, which, _lacking(name, present)) for name in names for which in ("own", "any")),
     ]
 
 
@@ -109,17 +109,24 @@ def _map() -> Column[Row]:
     )
 
 
-def _by_distance(name: str, which: str) -> Column[Row]:
+def _lacking(name: str, present: Sequence[Content]) -> str:
+    """Why some rows have no number of a distance that others have."""
+    reasons = dict.fromkeys(content.distances[name].reason for content in present if name in content.distances)
+    return "; ".join(reason for reason in reasons if reason)
+
+
+def _by_distance(name: str, which: str, lacking: str) -> Column[Row]:
     return Column(
         f"content_{name}_{which}_auroc",
         f"{name}, {which}",
         f"The same pictures, read by the distance {name}: {OWN if which == 'own' else ANY}. Its permutation p and certified "
-        "images stand beside it, each for this distance alone: the best of several distances would flatter.",
+        "images stand beside it, each for this distance alone: the best of several distances would flatter."
+        + (f" A dash: {lacking}." if lacking else ""),
         SEPARATION,
         lambda row: _score_by(row, name, which),
         note="chance 0.5",
         better="lower",
-        missing=NO_OWN if which == "own" else NO_CONTENT,
+        missing=lacking or (NO_OWN if which == "own" else NO_CONTENT),
     )
 
 

@@ -239,7 +239,7 @@ def marking(board: Leaderboard, facts: TestbedFacts) -> list[tuple[str, str, str
     if baseline is None or baseline.utility is None or facts.unmarked is None:
         return []
     marked, unmarked = _utility(baseline.utility), _utility(facts.unmarked)
-    return [(name, marked[name], unmarked[name]) for name in marked]
+    return [(name, marked[name], unmarked[name]) for name in marked if name in unmarked]
 
 
 def _utility(utility: Utility) -> dict[str, str]:
@@ -248,7 +248,12 @@ def _utility(utility: Utility) -> dict[str, str]:
         "accuracy": with_interval(utility.accuracy) if utility.accuracy else f"–: {NO_CLASS}",
         "Fréchet": f"{utility.frechet.value:z.2f} (real {utility.frechet_real:z.2f})",
         "diversity": f"{with_interval(utility.diversity)} (real {utility.diversity_real:z.2f})",
+        **({"CLIP score": _clip(utility.clip, utility.clip_real)} if utility.clip is not None else {}),
     }
+
+
+def _clip(found: Estimate, real: float | None) -> str:
+    return f"{found.value:z.1f} (real {real:z.1f})"
 
 
 def provenance(board: Leaderboard) -> list[tuple[str, str]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from solidmark.leaderboard import NO_CLASS, NO_WAYS, Leaderboard, Row
+from solidmark.leaderboard import NO_CLASS, NO_CLIP, NO_UTILITY, NO_WAYS, Leaderboard, Row
 
 from .table import DISTANCE, ONE, PLAIN, PROPORTION, SHARE, Column
 
 
 def main(board: Leaderboard) -> list[Column[Row]]:
-    """Accuracy and Fréchet distance."""
+    """Accuracy, Fréchet distance and, where any row has it, the CLIP score."""
     accuracies = [row.utility.accuracy for row in board.rows if row.utility is not None]
     chances = {accuracy.chance for accuracy in accuracies if accuracy is not None}
     alike = len(chances) == 1
@@ -40,8 +40,28 @@ def main(board: Leaderboard) -> list[Column[Row]]:
             better="lower",
             form=ONE,
             main=True,
+            missing=NO_UTILITY,
         ),
+        *([_clip(board)] if any(row.utility and row.utility.clip for row in board.rows) else []),
     ]
+
+
+def _clip(board: Leaderboard) -> Column[Row]:
+    lacking = any(row.utility and row.utility.clip is None for row in board.rows)
+    return Column(
+        "clip",
+        "CLIP score",
+        "How well generated images fit the captions that they were asked by: 100 times the mean cosine of their embeddings "
+        "under the CLIP that was given, the least of all ways to generate. Real: the same of held-out images and their "
+        "captions." + (f" A dash: {NO_CLIP}." if lacking else ""),
+        DISTANCE,
+        lambda r: (r.utility and r.utility.clip and (r.utility.clip, r.utility.clip_real)) or None,
+        note="beside real images",
+        better="higher",
+        form=ONE,
+        main=True,
+        missing=NO_CLIP,
+    )
 
 
 def more() -> list[Column[Row]]:

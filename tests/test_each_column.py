@@ -74,6 +74,8 @@ frechet_real mean utility.frechet.real
 kernel mean utility.kernel.value
 kernel_real mean utility.kernel.real
 diversity_real mean utility.diversity_real
+clip mean utility.clip.value
+clip_real mean utility.clip.real
 power mean controls.power.value
 spread mean controls.mark_valid.spread
 unevenness mean controls.mark_valid.unevenness
@@ -143,6 +145,7 @@ def record(seed):
     )
     rng = random.Random(seed)
     measured = {name: stirred(made[name], rng) for name in MEASURED}
+    measured["utility"]["clip"] = {"value": 24.0 + seed, "real": 27.0 + seed}
     return {**made, **measured, "provenance": {**made["provenance"], "peak_bytes": 10**9 + 7 * seed}}
 
 

@@ -133,11 +133,11 @@ def test_what_is_unknown_is_null_with_a_reason() -> None:
 
 
 def test_the_json_of_a_row_has_the_shape_of_a_record() -> None:
-    record = case()
+    record = case(utility={**utility(), "clip": {"value": 24.0, "real": 27.0}})
     row = build_leaderboard([record]).to_json()["rows"][0]
     assert row["queries"]["outpaint"]["memorization"]["value"] == pytest.approx(0.88)
     assert row["queries"]["outpaint"]["within"]["0.1"]["of"] == 512
-    assert set(record["utility"]) | {"frechet_real", "kernel_real"} == set(row["utility"])
+    assert set(record["utility"]) | {"frechet_real", "kernel_real", "clip_real"} == set(row["utility"])
 
 
 def test_the_json_survives_being_written_and_read() -> None:

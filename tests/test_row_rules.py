@@ -38,7 +38,8 @@ def test_a_row_without_numbers_has_its_reason_for_each():
     assert (BARE.ok, BARE.lead, BARE.baseline, BARE.seeds) == (False, None, False, ())
 
 
-USEFUL = SimpleNamespace(accuracy=None, judge_accuracy=None, ways={})
+USEFUL = SimpleNamespace(accuracy=None, judge_accuracy=None, ways={}, clip=None)
+JUDGED = SimpleNamespace(accuracy=1, judge_accuracy=1, ways={"a": 1}, clip=1)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,10 @@ USEFUL = SimpleNamespace(accuracy=None, judge_accuracy=None, ways={})
         ({"utility": USEFUL}, "utility.accuracy", rows.NO_CLASS),
         ({"utility": USEFUL}, "utility.judge_accuracy", rows.NO_CLASSIFIER),
         ({"utility": USEFUL}, "utility.ways", rows.NO_WAYS),
-        ({"utility": SimpleNamespace(accuracy=1, judge_accuracy=1, ways={"a": 1})}, "utility.ways", None),
+        ({"utility": USEFUL}, "utility.clip", rows.NO_CLIP),
+        ({"utility": USEFUL}, "utility.clip_real", rows.NO_CLIP),
+        ({"utility": JUDGED}, "utility.ways", None),
+        ({"utility": JUDGED}, "utility.clip", None),
         ({"reported": SimpleNamespace(refused=None, claimed=None)}, "reported.refused", rows.NO_REFUSAL),
         ({"reported": SimpleNamespace(refused=None, claimed=None)}, "reported.claimed", rows.NO_CLAIM),
         ({"reported": SimpleNamespace(refused=1, claimed=1)}, "reported.claimed", None),

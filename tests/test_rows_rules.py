@@ -350,6 +350,8 @@ def test_a_testbed_is_told_by_its_own_whole_records_over_seeds():
 
 USEFUL = SimpleNamespace(accuracy=None)
 KNOWN = dict.fromkeys(("accuracy", "frechet"))
+UNJUDGED = {"unmarked.judge_accuracy": schema.NO_CLASSIFIER}
+UNJUDGED |= dict.fromkeys(("unmarked.clip", "unmarked.clip_real"), schema.NO_CLIP)
 
 
 @pytest.mark.parametrize(
@@ -358,7 +360,7 @@ KNOWN = dict.fromkeys(("accuracy", "frechet"))
         itertools.chain(
             [(None, False, None, {"power": "why", "unmarked": "why"})],
             [({"a": None, "b": Estimate(1.0)}, False, None, {"power.a": schema.NO_POWER, "unmarked": schema.NO_UTILITY})],
-            [({}, True, None, {"unmarked.accuracy": schema.NO_CLASS}), ({}, True, 1, {})],
+            [({}, True, None, {"unmarked.accuracy": schema.NO_CLASS, **UNJUDGED}), ({}, True, 1, UNJUDGED)],
         )
     ),
 )

@@ -177,6 +177,7 @@ def utility(blocks: Sequence[UtilityBlock]) -> Utility:
     frechet = replace(frechet, low=max(frechet.low, 0.0)) if frechet.low is not None else frechet
     kernel, kernel_real = distance([block["kernel"] for block in blocks])  # may be below 0 by chance
     ways = [block.get("ways") or {} for block in blocks]
+    clip = of_all(distance, (block.get("clip") for block in blocks))
     return Utility(
         accuracy=of_all(share, (block.get("accuracy") for block in blocks)),
         frechet=frechet,
@@ -187,6 +188,8 @@ def utility(blocks: Sequence[UtilityBlock]) -> Utility:
         diversity_real=float(np.mean([block["diversity_real"] for block in blocks])),
         judge_accuracy=of_all(lambda each: float(np.mean(each)), (block["judge_accuracy"] for block in blocks)),
         ways={name: way([one[name] for one in ways]) for name in ways[0] if all(name in one for one in ways)},
+        clip=None if clip is None else clip[0],
+        clip_real=None if clip is None else clip[1],
     )
 
 
@@ -197,6 +200,7 @@ def way(blocks: Sequence[UtilityNumbers]) -> Way:
         frechet=distance([block["frechet"] for block in blocks])[0],
         kernel=distance([block["kernel"] for block in blocks])[0],
         diversity=share([block["diversity"] for block in blocks]),
+        clip=of_all(lambda each: distance(each)[0], (block.get("clip") for block in blocks)),
     )
 
 

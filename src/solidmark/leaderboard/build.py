@@ -12,7 +12,7 @@ from ..errors import InvalidValue
 from ..records import latest
 from ..schema.numbers import Estimate
 from ..schema.record import CaseRecord, Record, TestbedRecord
-from ..schema.row import NO_CLASS, NO_POWER, NO_UTILITY, Row, Utility
+from ..schema.row import NO_CLASS, NO_CLASSIFIER, NO_CLIP, NO_POWER, NO_UTILITY, Row, Utility
 from ..schema.run import RunFile
 from . import blocks
 from .aggregate import of_all
@@ -53,6 +53,10 @@ class TestbedFacts:
             reasons["unmarked"] = NO_UTILITY
         if self.unmarked is not None and self.unmarked.accuracy is None:
             reasons["unmarked.accuracy"] = NO_CLASS
+        if self.unmarked is not None and self.unmarked.judge_accuracy is None:
+            reasons["unmarked.judge_accuracy"] = NO_CLASSIFIER
+        if self.unmarked is not None and self.unmarked.clip is None:
+            reasons |= dict.fromkeys(("unmarked.clip", "unmarked.clip_real"), NO_CLIP)
         reasons |= {f"detectors.{name}": one.reason for name, one in self.detectors.items() if one.auroc is None}
         return {**asdict(self), "reasons": reasons}
 

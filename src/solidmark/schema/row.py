@@ -52,6 +52,7 @@ NO_REFUSAL = "the service refused nothing, or its refusals were not recorded for
 NO_CLAIM = "no part of it claims to be differentially private"
 NO_CLASSIFIER = "the judge of this testbed was given, and knows no classes"
 NO_UTILITY = "this testbed has no judge of pictures, and was given no models that could take its place"
+NO_CLIP = "no CLIP was given that could say how well pictures fit their captions, or not in every seed"
 NO_PIPELINE = "the suite's own sampler answered"
 NO_STOCK = "the suite's own sampler answered, or the stock pipeline itself"
 NO_POWER = "the perfect memorizer is a closed formula, which this query cannot be put to"
@@ -164,12 +165,13 @@ class Controls:
 
 @dataclass(frozen=True)
 class Way:
-    """What one way to generate is worth; `accuracy` is null where no class is asked for."""
+    """What one way to generate is worth; `accuracy` is null where no class is asked for, `clip` where no CLIP was given."""
 
     accuracy: Share | None
     frechet: Estimate
     kernel: Estimate
     diversity: Share
+    clip: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,8 @@ class Utility:
 
     `ways` are plain generation, and generation as queries are asked, by name; empty in records that have plain generation
     alone, whose numbers are those of it. `frechet` and `kernel` are distances between generated and real images.
-    `frechet_real`, `kernel_real` and `diversity_real` are the same numbers between two halves of real images.
+    `frechet_real`, `kernel_real` and `diversity_real` are the same numbers between two halves of real images. `clip` is 100
+    times the mean cosine of pictures and captions, `clip_real` that of held-out images; null where no CLIP was given.
     """
 
     accuracy: Share | None
@@ -190,6 +193,8 @@ class Utility:
     diversity_real: float
     judge_accuracy: float | None
     ways: Mapping[str, Way] = field(default_factory=dict)
+    clip: Estimate | None = None
+    clip_real: float | None = None
 
 
 @dataclass(frozen=True)
@@ -492,6 +497,8 @@ class Row:
             reasons["utility.accuracy"] = NO_CLASS
         if self.utility is not None and self.utility.judge_accuracy is None:
             reasons["utility.judge_accuracy"] = NO_CLASSIFIER
+        if self.utility is not None and self.utility.clip is None:
+            reasons |= dict.fromkeys(("utility.clip", "utility.clip_real"), NO_CLIP)
         if self.utility is not None and not self.utility.ways:
             reasons["utility.ways"] = NO_WAYS
         if self.reported is not None:
