@@ -147,6 +147,30 @@ def test_the_source_is_replicated_under_its_own_solver_and_by_the_first_measure_
     assert "features" in found.steps[1].found
 
 
+def test_records_refute_by_pictures_of_the_source_s_steps_and_guidance_alone():
+    origin = Origin(("digits",), steps=50, guidance=7.5)
+    claim = StatedClaim("gni", 1, Claim("It takes eight tenths.", below=0.2, origin=origin))
+    near = recorded(0.8, 0.9, 0.1, (0.8, 0.95, 0.6))
+    published = [{**one, "solver": {**one["solver"], "steps": 50, "guidance": 7.5}} for one in near]
+    found = [claim.judge(Recorded(records)) for records in (near, published, published + near)]
+    assert [one.verdict for one in found] == [NOT_SEEN, FAILS, FAILS]
+    assert [one.steps[1].seen for one in found] == [True] * 3
+    assert "in 25 steps under guidance 3 (source: 50, 7.5)" in found[0].steps[1].found
+    assert "source" not in found[1].steps[1].found
+
+
+def test_pictures_of_two_methods_are_compared_under_one_solver():
+    near = recorded(0.1, 0.9, 0.1, (0.6, 0.95, 0.6))
+    other = [
+        {**one, "solver": {**one["solver"], "steps": 50, "guidance": 7.5}}
+        for one in recorded(0.1, 0.9, 0.1, (0.9, 0.99, 0.6))
+    ]
+    origin = Origin(("digits",), steps=50, guidance=7.5)
+    records = Recorded(near + [one for one in other if one["mitigation"] == ROW])
+    found = StatedClaim("gni", 1, Claim("Gone.", below=0.5, origin=origin)).judge(records)
+    assert "content 0.22" in found.steps[2].found
+
+
 def test_a_method_that_may_only_cut_captions_off_is_judged_by_the_query_that_finds_most_and_by_any_picture():
     claim = Claim("Gone.", below=0.2, also=("by-content",))
     keys = {(ROW, "outpaint"): 0.0, (ROW, "by-content"): 0.6}

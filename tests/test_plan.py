@@ -110,7 +110,9 @@ def test_identities_depend_on_all_that_decides_the_outcome():
     assert plan.cases(Options())[0].case_id == plan.cases(Options(profile="quick"))[0].case_id
 
 
-@pytest.mark.parametrize(("name", "steps", "eta"), [("fast", 25, 1.0), ("paper", 250, 1.0), ("ddim", 25, 0.0)])
+@pytest.mark.parametrize(
+    ("name", "steps", "eta"), [("fast", 25, 1.0), ("paper", 250, 1.0), ("ddim", 25, 0.0), ("published", 50, 0.0)]
+)
 def test_all_cases_have_the_solver_that_is_named(name, steps, eta):
     solvers = {planned.case.solver for planned in plan.cases(Options(solver=name))}
     assert {(solver.steps, solver.eta) for solver in solvers} == {(steps, eta)}

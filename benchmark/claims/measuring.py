@@ -43,10 +43,13 @@ class Measuring(Protocol):
     def recall(self, name: str, testbed: Testbed, seed: int, method: Composition, query: str, solver: SolverConfig) -> float:
         """M of the images that a method is about, under a query."""
 
+    def drawn(self, name: str, methods: Sequence[Composition], solver: SolverConfig) -> SolverConfig | None:
+        """The solver under which pictures of these methods were drawn, the asked one where possible; None without any."""
+
     def copies(
         self, name: str, testbed: Testbed, seed: int, method: Composition, solver: SolverConfig
     ) -> Mapping[str, float]:
-        """By distance, 2 AUROC - 1 of generated pictures; empty where nobody looked at any under such a solver."""
+        """By distance, 2 AUROC - 1 of generated pictures under a solver of `drawn`."""
 
     def action(
         self, name: str, testbed: Testbed, seed: int, method: Composition, query: str, solver: SolverConfig
@@ -78,6 +81,10 @@ class Asked:
     def recall(self, name: str, testbed: Testbed, seed: int, method: Composition, query: str, solver: SolverConfig) -> float:
         """Asked now."""
         return float(self.experiments.measure_recall(testbed, seed, method, query, solver).value)
+
+    def drawn(self, name: str, methods: Sequence[Composition], solver: SolverConfig) -> SolverConfig | None:
+        """The asked one: pictures are generated now."""
+        return solver
 
     def copies(
         self, name: str, testbed: Testbed, seed: int, method: Composition, solver: SolverConfig
@@ -141,13 +148,19 @@ class Recorded:
             raise _missing(name, f"{method.label} asked by {query}")
         return float(asked[query]["memorization"]["value"])
 
+    def drawn(self, name: str, methods: Sequence[Composition], solver: SolverConfig) -> SolverConfig | None:
+        """Of the solvers without noise under which all seeds of all methods have pictures, the asked one or the last."""
+        rows = [self._pictured(name, method, seed) for method in methods for seed in self.seeds]
+        shared = [settings for settings in rows[0] if all(settings in row for row in rows)]
+        asked = (solver.steps, solver.guidance)
+        steps, guidance = asked if asked in shared else shared[-1] if shared else (0, 0.0)
+        return replace(solver, steps=steps, guidance=guidance) if shared else None
+
     def copies(
         self, name: str, testbed: Testbed, seed: int, method: Composition, solver: SolverConfig
     ) -> Mapping[str, float]:
-        """As they were recorded, where the solver added no noise."""
-        records = self._sound.get((name, method.label, seed), [])
-        found = [record.get("content") for record in records if record["solver"]["eta"] == 0]
-        return {} if not found or found[-1] is None else _separations(found[-1])
+        """As they were recorded, where the solver added no noise and had these steps and this guidance."""
+        return _separations(self._pictured(name, method, seed)[solver.steps, solver.guidance])
 
     def action(
         self, name: str, testbed: Testbed, seed: int, method: Composition, query: str, solver: SolverConfig
@@ -164,6 +177,11 @@ class Recorded:
         if not records:
             raise _missing(name, f"{method.label}, seed {seed}")
         return records[-1]
+
+    def _pictured(self, name: str, method: Composition, seed: int) -> dict[tuple[int, float], ContentBlock]:
+        """What pictures without noise between the steps tell, by steps and guidance."""
+        found = [(record["solver"], record.get("content")) for record in self._sound.get((name, method.label, seed), [])]
+        return {(one["steps"], one["guidance"]): content for one, content in found if one["eta"] == 0 and content}
 
     def _by_solver(self, name: str, method: Composition, seed: int) -> list[CaseRecord]:
         records = self._sound.get((name, method.label, seed), [])

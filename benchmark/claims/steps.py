@@ -69,10 +69,24 @@ class Trial:
         """The largest M of each seed among queries."""
         return [max(found) for found in zip(*(self.keys(method, query) for query in queries), strict=True)]
 
-    def pictures(self, method: Composition) -> Mapping[str, list[float]]:
-        """By distance, how well pictures tell trained from held-out images, a number a seed, under the source's solver."""
+    def drawn(self, *methods: Composition) -> SolverConfig | None:
+        """The solver of the pictures of all these methods, the source's where there are any of it."""
+        return self.measuring.drawn(self.name, methods, self.published)
+
+    @property
+    def by_its_solver(self) -> bool:
+        """Whether the row's pictures, if there are any, are of the source's number of steps and guidance."""
+        keys = self.claim.origin.copies == ("keys",)
+        return keys or self.drawn(self.methods.row, self.methods.against) in (None, self.published)
+
+    def pictures(self, *methods: Composition) -> list[Mapping[str, list[float]]]:
+        """By distance, how well pictures tell trained from held-out images, a number a seed; those of `drawn`."""
+        solver = self.drawn(*methods)
+        return [{} if solver is None else self._pictures(method, solver) for method in methods]
+
+    def _pictures(self, method: Composition, solver: SolverConfig) -> Mapping[str, list[float]]:
         ask, seeds = self.measuring.copies, self.measuring.seeds
-        found = [ask(self.name, self.testbed, seed, method, self.published) for seed in seeds]
+        found = [ask(self.name, self.testbed, seed, method, solver) for seed in seeds]
         return {name: [one[name] for one in found] for name in found[0] if all(name in one for one in found)}
 
     def actions(self, method: Composition) -> list[float] | None:
@@ -94,6 +108,7 @@ def test(name: str, claim: Claim, methods: Methods, measuring: Measuring) -> Fin
     where, testbed = measuring.testbed(claim.origin.testbeds, (BASELINE, methods.row, methods.against))
     trial = Trial(claim, methods, measuring, where, testbed)
     reach, replication = _reach(trial), _replication(trial)
+    replicates = replication.seen if replication.seen is not True or trial.by_its_solver else None
     keys, series = _keys(trial)
     content, note = _content(trial)
     applies = claim.premise is None or series.y[-1] < claim.premise
@@ -109,7 +124,7 @@ def test(name: str, claim: Claim, methods: Methods, measuring: Measuring) -> Fin
         name=name,
         title=claim.text,
         rule=claim.rule,
-        verdict=replicated(rule, reach.seen, replication.seen),
+        verdict=replicated(rule, reach.seen, replicates),
         reason=f"on {where}, M: {told}{premise}",
         statistic=MEASURES[claim.measure].format(row=row, against=against),
         estimate=keys,
@@ -146,7 +161,7 @@ def _shares(trial: Trial, method: Composition) -> dict[str, list[float]]:
     """By which shares of the baseline's a method moves M, and content where there are pictures, a number a seed."""
     before, after = trial.keys(BASELINE, "outpaint"), trial.keys(method, "outpaint")
     shares = {"M": [_share(*pair) for pair in zip(after, before, strict=True)]}
-    pictures, bare = trial.pictures(method), trial.pictures(BASELINE)
+    pictures, bare = trial.pictures(method, BASELINE)
     if HEADLINE in pictures and HEADLINE in bare:
         shares["content"] = [_share(*pair) for pair in zip(pictures[HEADLINE], bare[HEADLINE], strict=True)]
     return shares
@@ -162,9 +177,10 @@ def _moves(shares: Sequence[float]) -> bool:
 
 
 def _replication(trial: Trial) -> Step:
-    """Whether the published direction is seen by the source's own measure, under its solver."""
-    claim, solver = trial.claim, trial.published
-    direction = claim.direction
+    """Whether the published direction is seen by the source's own measure, under its solver or one that was asked."""
+    claim, source = trial.claim, trial.published
+    direction, told = claim.direction, ""
+    solver = trial.drawn(trial.methods.row, trial.methods.against) or source
     asks = f"Under {solver.steps} steps without noise and guidance {solver.guidance:g}: {direction.rule}"
     if claim.origin.copies == ("keys",):
         asks = f"By the solver `{claim.origin.solver}`: {direction.rule}"
@@ -172,15 +188,19 @@ def _replication(trial: Trial) -> Step:
     elif not claim.by_pictures:
         return Step("replication", asks, None, "")
     else:
-        row, against = trial.pictures(trial.methods.row), trial.pictures(trial.methods.against)
+        row, against = trial.pictures(trial.methods.row, trial.methods.against)
         applying = [name for name in claim.origin.copies if name in row and name in against]
         if not applying:
             return Step("replication", asks, None, "")
         name = f"2 AUROC - 1 of `{applying[0]}`"
         measured = trial.measured(row[applying[0]], against[applying[0]], direction)
+        if not trial.by_its_solver:
+            told = (
+                f", in {solver.steps} steps under guidance {solver.guidance:g} (source: {source.steps}, {source.guidance:g})"
+            )
     verdict = decide(measured, above=direction.above, below=direction.below)
     seen = {Verdict.HOLDS: True, Verdict.FAILS: False}.get(verdict)
-    return Step("replication", asks, seen, f"{name}, {direction.measure} {_interval(measured)}")
+    return Step("replication", asks, seen, f"{name}, {direction.measure} {_interval(measured)}{told}")
 
 
 def _keys(trial: Trial) -> tuple[Estimate, Series]:
@@ -202,7 +222,7 @@ def _content(trial: Trial) -> tuple[list[Verdict], str]:
     claim = trial.claim
     if not claim.by_pictures:
         return [], ""
-    row, against = trial.pictures(trial.methods.row), trial.pictures(trial.methods.against)
+    row, against = trial.pictures(trial.methods.row, trial.methods.against)
     names = [name for name in ((HEADLINE, "any") if claim.also else (HEADLINE,)) if name in row and name in against]
     if not names:
         return [], ""

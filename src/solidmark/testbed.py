@@ -33,6 +33,8 @@ FAST = SolverConfig()
 PAPER = SolverConfig(name="paper", steps=250)
 DDIM = SolverConfig(name="ddim", eta=0.0)
 """Without noise between the steps, as most services sample: what a mitigation does to x_T counts here alone."""
+PUBLISHED = SolverConfig(name="published", steps=50, eta=0.0, guidance=7.5)
+"""The solver of nearly all claims about Stable Diffusion (see `Origin`), by which they are replicated."""
 JUDGED = 900
 """How many images train the judge and nothing else, where there are enough; the same for all seeds."""
 FEWEST_SPARE = 4
@@ -67,7 +69,7 @@ class Testbed:
 
     __test__: ClassVar[bool] = False  # not a pytest class
     version: ClassVar[int] = 1
-    solvers: ClassVar[dict[str, SolverConfig]] = {"fast": FAST, "paper": PAPER, "ddim": DDIM}
+    solvers: ClassVar[dict[str, SolverConfig]] = {"fast": FAST, "paper": PAPER, "ddim": DDIM, "published": PUBLISHED}
     expected: ClassVar[str] = ""
     known_as: ClassVar[str] = ""
     """What a verdict that holds here holds on, such as `digits`; empty for the name of the testbed."""
