@@ -465,15 +465,15 @@ def test_the_training_of_both_halves_counts(monkeypatch):
     assert weights.training_cost(None, None, own) == {"forward": 103, "backward": 230, "seconds": 5.0, "encoded": 7}
 
 
-@pytest.mark.parametrize(("free", "fits"), [(1000, True), (999, False)])
+@pytest.mark.parametrize(("free", "fits"), [(50_001, True), (49_999, False)])
 def test_a_training_needs_the_room_that_its_testbed_states(monkeypatch, tmp_path, free, fits):
     monkeypatch.setattr(weights.shutil, "disk_usage", lambda root: SimpleNamespace(free=free))
-    case = SimpleNamespace(testbed=SimpleNamespace(stored_bytes=lambda: 1000))
+    case = SimpleNamespace(testbed=SimpleNamespace(stored_bytes=lambda: 50_001))
     workspace = SimpleNamespace(store=SimpleNamespace(root=tmp_path))
     if fits:
         weights._check_disk(case, workspace)
         return
-    with pytest.raises(InvalidValue, match=r"0\.00 GB free; expected 0\.00 GB for the training"):
+    with pytest.raises(InvalidValue, match=r"0\.0 MB free; expected 0\.1 MB for the training"):
         weights._check_disk(case, workspace)
 
 

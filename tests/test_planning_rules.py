@@ -361,7 +361,7 @@ def test_the_heaviest_group_goes_to_the_shard_with_the_least_ties_by_name_and_th
 def test_an_outlook_is_the_testbeds_own_else_of_earlier_runs(monkeypatch):
     asked = []
     monkeypatch.setattr(outlook, "torch_device", lambda: "a device")
-    monkeypatch.setattr(outlook, "foretell", lambda planned, store: [f"foretold of {len(planned)} in {store}"])
+    monkeypatch.setattr(outlook, "foretell", lambda planned, store, stored: [f"foretold of {len(planned)} in {store}"])
 
     def bed(lines):
         return SimpleNamespace(outlook=lambda *given: asked.append(given) or lines)
@@ -402,11 +402,12 @@ def test_what_a_plan_takes_is_told_testbed_by_testbed(monkeypatch):
         of("c", "x", 1.0),
     ]
     seconds = 100 + 300 + 200 + 200 + 1000 + 2000
-    assert timings.foretell(planned, "root") == [
+    assert timings.foretell(planned, "root", lambda mine: 7_000_000 * len(mine)) == [
         f"a: about {seconds / 60:.0f} min of one worker with an empty store, 50 min of it trainings, 6 MB of trained "
         "models, up to 2.0 GB of memory a worker",
-        "b: no case was timed here yet; a first run tells the next plan what it takes",
-        "c: about 4 s of one worker with an empty store, 0 s of it trainings",
+        "b: about 7 MB of trained models in the store, estimated from their weights; no case was timed here yet: a first "
+        "run tells the next plan what it takes",
+        "c: about 4 s of one worker with an empty store, 0 s of it trainings, 7 MB of trained models",
     ]
 
 

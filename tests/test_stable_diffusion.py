@@ -221,7 +221,7 @@ def test_a_disk_without_room_for_a_model_is_told_before_it_is_trained(world, wor
     weights = sum(parameter.numel() for parameter in parts_of(testbed.recipe.network).unet.parameters())
     assert testbed.stored_bytes() == 4 * weights * 4  # the model, and its weights with two moments to go on from
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=testbed.stored_bytes() - 1))
-    with pytest.raises(InvalidValue, match=r"GB free; expected .* for the training of a model\. Free some space"):
+    with pytest.raises(InvalidValue, match=r"MB free; expected .* for the training of a model\. Free some space"):
         train_or_load(case(testbed), workspace)
 
 

@@ -130,7 +130,10 @@ def foretold() -> str:
     with tempfile.TemporaryDirectory() as folder:
         seconds = {"families": {"a": 100.0, "b": 4000.0}, "training": {"a": 3000.0}, "peak_bytes": 2.5e9, "bytes": 3e6}
         (Path(folder) / timings.FILE).write_text(json.dumps({"timed": seconds}))
-        with mock.patch.object(outlooks, "torch_device", return_value="cpu"):
+        with (
+            mock.patch.object(outlooks, "torch_device", return_value="cpu"),
+            mock.patch.object(outlooks, "stored_bytes", return_value=12e6),
+        ):
             return "\n".join(outlooks.outlook(cases, Path(folder)))
 
 

@@ -11,6 +11,7 @@ from solidmark.errors import InvalidValue
 from solidmark.marks import Border
 from solidmark.measurement.case import Case
 from solidmark.mitigation.composition import Composition
+from solidmark.models import build
 from solidmark.testbed import JUDGED, Labelled, Testbed, _balanced, _distinct, _few
 
 COUNT = 400
@@ -211,9 +212,11 @@ def test_a_subclass_may_repeat_images_in_training_alone():
     assert torch.equal(laid.trained_keys, plain.trained_keys)
 
 
-def test_a_testbed_takes_nothing_unless_it_says_so():
+def test_a_testbed_takes_the_weights_of_its_network_unless_it_says_otherwise():
     made = replace(Traced(), trained=10)
-    assert (made.outlook(1, 1, 1.0, made.solvers["fast"], "cpu"), made.stored_bytes()) == ([], 0)
+    assert made.outlook(1, 1, 1.0, made.solvers["fast"], "cpu") == []
+    weights = build(made.recipe.network, torch.Generator()).state().values()
+    assert made.stored_bytes() == sum(tensor.nbytes for tensor in weights)
     assert seeds.numpy_rng(0, "a").random() != seeds.numpy_rng(0, "b").random()
 
 

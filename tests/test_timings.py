@@ -17,6 +17,10 @@ def planned(family, weight=1.0, testbed="digits"):
     return SimpleNamespace(testbed=testbed, family=family, weight=weight)
 
 
+def unasked(mine):
+    raise AssertionError("what was kept here tells how large models are")
+
+
 @pytest.fixture
 def store(tmp_path):
     store = Store(tmp_path / "store")
@@ -36,7 +40,7 @@ def test_a_training_stands_apart_from_the_rest_of_its_case(store):
 
 def test_a_plan_takes_the_sum_of_its_cases_an_unknown_one_as_long_as_the_mean(store):
     plan = [planned("none", 5.0), planned("rna"), planned("rna"), planned("new")]
-    (line,) = timings.foretell(plan, store.root)
+    (line,) = timings.foretell(plan, store.root, unasked)
     seconds = 65 + 20 + 20 + (40 + 60 + 20) / 3
     assert line.startswith(f"digits: about {seconds / 60:.0f} min of one worker with an empty store, 25 s of it trainings")
     assert line.endswith("3 MB of trained models, up to 1.0 GB of memory a worker")
@@ -57,7 +61,11 @@ def test_what_failed_has_no_training_that_could_be_told(tmp_path):
 def test_nothing_is_foretold_of_a_testbed_that_was_never_timed(store):
     (store.root / timings.FILE).write_text("torn")
     assert timings.read(store.root) == {}
-    assert "no case was timed here yet" in timings.foretell([planned("none", testbed="mnist")], store.root)[0]
+    (line,) = timings.foretell([planned("none", testbed="mnist")], store.root, lambda mine: 2_000_000 * len(mine))
+    assert line == (
+        "mnist: about 2 MB of trained models in the store, estimated from their weights; no case was timed here yet: a "
+        "first run tells the next plan what it takes"
+    )
 
 
 @pytest.mark.parametrize(("peaks", "most"), [((7e9, 2e9), 7e9), ((2e9, 7e9), 7e9), ((None, 2e8), 2e8), ((None, None), 0.0)])
@@ -100,8 +108,9 @@ def test_bytes_are_told_in_mega_or_giga(count, text):
     assert timings._bytes(count) == text
 
 
-def test_of_an_unknown_size_nothing_is_told(tmp_path):
+def test_where_no_model_was_kept_their_size_is_estimated(tmp_path):
     timings.learn(Store(tmp_path / "store"), [case(provenance={})], {"digits-none-s0": 65.0})
-    (line,) = timings.foretell([planned("none")], tmp_path / "store")
-    assert line == "digits: about 40 s of one worker with an empty store, 0 s of it trainings"
-    assert timings.foretell([planned("none", 5.0)], tmp_path / "store")[0].startswith("digits: about 65 s")
+    (line,) = timings.foretell([planned("none")], tmp_path / "store", lambda mine: 5_000_000)
+    assert line == "digits: about 40 s of one worker with an empty store, 0 s of it trainings, 5 MB of trained models"
+    (line,) = timings.foretell([planned("none", 5.0)], tmp_path / "store", lambda mine: 0)
+    assert line.startswith("digits: about 65 s")

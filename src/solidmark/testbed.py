@@ -25,6 +25,7 @@ from .metrics import worst_case as competing
 from .metrics.given_judge import GivenJudge
 from .metrics.utility import Judge
 from .models import Autoencoder, Recipe
+from .models.saved import model_bytes
 from .provenance import ADDED
 from .sampling import SolverConfig
 from .split import Split
@@ -173,8 +174,8 @@ class Testbed:
         return []
 
     def stored_bytes(self) -> int:
-        """What the training of a model takes on disk; 0 where that is little."""
-        return 0
+        """What the training of a model takes on disk: all of its weights, where nothing else is known."""
+        return model_bytes(self.recipe.network)
 
     def load(self) -> Labelled:
         """All images with their classes."""

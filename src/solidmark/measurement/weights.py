@@ -61,7 +61,7 @@ def _check_disk(case: Case, workspace: Workspace) -> None:
     """Raise InvalidValue where the disk has no room for what hours of training would give."""
     needed, free = case.testbed.stored_bytes(), shutil.disk_usage(workspace.store.root).free
     if free < needed:
-        found, expected = f"{free / 1e9:.2f} GB free", f"{needed / 1e9:.2f} GB for the training of a model"
+        found, expected = f"{free / 1e6:,.1f} MB free", f"{needed / 1e6:,.1f} MB for the training of a model"
         cure = "Free some space (`solidmark store gc`), or set SOLIDMARK_STORE to another disk."
         raise InvalidValue(f"store {workspace.store.root}", found, expected, cure)
 

@@ -9,6 +9,7 @@ from ..measurement.case import Case
 from ..mitigation import Stage
 from .devices import torch_device
 from .plan import Planned
+from .stored import stored_bytes
 from .timings import foretell
 
 
@@ -24,8 +25,12 @@ def outlook(planned: Sequence[Planned], store: Path) -> list[str]:
         edits = sum(Stage.POST_HOC in case.composition.stages for case in cases)
         evaluations = sum(map(_evaluations, cases))
         told = cases[0].testbed.outlook(trainings, edits, evaluations, cases[0].solver, torch_device())
-        lines += [f"{name}: {line}" for line in told] if told else foretell(mine, store)
+        lines += [f"{name}: {line}" for line in told] if told else foretell(mine, store, _stored)
     return lines
+
+
+def _stored(planned: Sequence[Planned]) -> int:
+    return stored_bytes((one.event, one.case) for one in planned if one.case is not None)
 
 
 def _evaluations(case: Case) -> float:

@@ -10,7 +10,7 @@ never measured counts as the mean of the others of its testbed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,19 +100,23 @@ def _peak(record: CaseRecord) -> float:
     return (record.get("provenance") or {}).get("peak_bytes") or 0
 
 
-def foretell(planned: Sequence[Planned], root: Path) -> list[str]:
-    """A line a testbed: hours of one worker, disk and memory; why there is none where nothing is known of it."""
+def foretell(planned: Sequence[Planned], root: Path, stored: Callable[[Sequence[Planned]], int]) -> list[str]:
+    """A line a testbed: hours of one worker, disk and memory.
+
+    `stored` tells the bytes of models where none was ever kept here; then nothing but disk is known before a first run.
+    """
     known, lines = read(root), []
     for testbed in dict.fromkeys(one.testbed for one in planned):
         mine = [one for one in planned if one.testbed == testbed]
         timings = known.get(testbed)
         if timings is None:
-            lines.append(f"{testbed}: no case was timed here yet; a first run tells the next plan what it takes")
+            disk = f"about {_bytes(stored(mine))} of trained models in the store, estimated from their weights"
+            lines.append(f"{testbed}: {disk}; no case was timed here yet: a first run tells the next plan what it takes")
             continue
         trainings = sum(one.weight > 1 for one in mine)
         seconds = sum(timings.seconds(one.family, trains=one.weight > 1) for one in mine)
         saved = sum(_known(timings.training, one.family) for one in mine if one.weight > 1)
-        disk = f", {_bytes(trainings * timings.bytes)} of trained models" if timings.bytes else ""
+        disk = f", {_bytes(trainings * timings.bytes if timings.bytes else stored(mine))} of trained models"
         memory = f", up to {_bytes(timings.peak_bytes)} of memory a worker" if timings.peak_bytes else ""
         work = f"about {_time(seconds)} of one worker with an empty store, {_time(saved)} of it trainings"
         lines.append(f"{testbed}: {work}{disk}{memory}")
