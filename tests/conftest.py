@@ -1,10 +1,11 @@
-"""One thread, the same Hypothesis examples, secret of a marked collection, and meaning of an interrupt in every run.
+"""One thread, the same Hypothesis examples, kept bytecode, secret of a collection, and meaning of an interrupt in every run.
 
 Without the extra `test` those files are left out that need what is not installed, and the header says so.
 """
 
 import ast
 import importlib.util
+import os
 import re
 import signal
 import sys
@@ -22,6 +23,9 @@ MISSING = {name for name in EXTRAS if importlib.util.find_spec(name) is None}
 """What the extra `test` installs and is not there."""
 
 torch.set_num_threads(1)
+# A hundred sessions import the same files. Where nothing compiled is kept, each compiles them anew, for most of its time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what runs in the background so
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if "hypothesis" not in MISSING:

@@ -83,6 +83,7 @@ def prepare(work: Path) -> None:
     sys.path.insert(0, site)
     os.environ["PYTHONPATH"] = os.pathsep.join([site, os.environ.get("PYTHONPATH", "")])
     os.environ.pop("PYTEST_XDIST_WORKER", None)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each worker would compile the same files anew
     import torch
     from sessions import LIBRARIES
     from solidmark.reports import page  # noqa: F401

@@ -77,8 +77,8 @@ def test_two_processes_end_in_the_weights_of_one(tmp_path, monkeypatch):
     assert shared(train_in_parts, tmp_path) == [0, 0]
     one, other = (load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
     assert torch.equal(one["weights"], other["weights"])
-    assert (one["weights"] - weights(alone)).abs().max() < 1e-3
-    assert not torch.allclose(weights(alone), weights(trained()), atol=1e-3)
+    otherwise = (weights(alone) - weights(trained())).norm()  # one step of Adam makes 1e-3 of a rounding, so no maximum
+    assert (one["weights"] - weights(alone)).norm() < 0.02 * otherwise
     assert one["forward"] == other["forward"] == alone.evaluations.forward
     assert (tmp_path / saved_run.FILE).exists()
 

@@ -203,7 +203,8 @@ def test_every_denoiser_has_copies_that_count_for_themselves(denoiser):
     x, embeddings = torch.randn(2, *denoiser.shape), denoiser.embed(["one w1", ""])
     expected, twin = denoiser.predict(x, 7, embeddings).output, denoiser.copy()
     assert twin.evaluations == Evaluations()
-    assert torch.equal(twin.predict(x, 7, embeddings).output, expected)
+    found = twin.predict(x, 7, embeddings).output  # weights that may have gradients are multiplied by another kernel
+    assert torch.allclose(found, expected, rtol=0, atol=1e-5)
     assert (denoiser.evaluations.forward, twin.evaluations.forward) == (2, 2)
 
 
