@@ -24,6 +24,7 @@ from solidmark.models import (
     build,
     load,
 )
+from solidmark.models.attention import OpenedAttention
 from solidmark.models.memorizer import Memorizer
 
 
@@ -67,6 +68,37 @@ def test_opened_attention_equals_the_fused_path():
     embeddings = denoiser.embed(["one w1", "zero"])
     plain = denoiser.predict(x, 7, embeddings).output
     assert torch.allclose(plain, denoiser.predict(x, 7, embeddings, attention=Attention()).output, atol=1e-6)
+
+
+def layers(**changed):
+    """An attention of diffusers, its processor of reference, and what both are asked."""
+    pytest.importorskip("diffusers")
+    from diffusers.models.attention_processor import Attention as Layers
+    from diffusers.models.attention_processor import AttnProcessor
+
+    made = Layers(8, cross_attention_dim=8, heads=2, dim_head=4, **changed).requires_grad_(False)
+    return made, AttnProcessor(), (torch.randn(2, 5, 8), torch.randn(2, 3, 8))
+
+
+@pytest.mark.parametrize("casting", [False, True])
+def test_logits_that_half_precision_cannot_hold_are_computed_in_full_where_the_network_says_so(casting):
+    made, reference, asked = layers(upcast_attention=True)
+    made.half().to_q.weight *= 3000
+    made.to_k.weight *= 100
+    asked = [part.half() for part in asked]
+    expected = reference(made, *asked)
+    with torch.autocast("cpu", torch.float16, enabled=casting):
+        opened = OpenedAttention("mid_0", Attention())(made, *asked)
+    assert expected.isfinite().all()
+    assert torch.allclose(opened, expected, rtol=1e-2, atol=1e-2)
+
+
+def test_opened_attention_keeps_a_mask_of_the_caption():
+    made, reference, asked = layers(upcast_softmax=True)
+    mask = torch.tensor([[[0.0, -10000.0, 0.0]], [[0.0, 0.0, 0.0]]])
+    opened = OpenedAttention("mid_0", Attention())
+    assert torch.allclose(opened(made, *asked, mask), reference(made, *asked, mask), atol=1e-5)
+    assert not torch.allclose(opened(made, *asked, mask)[0], opened(made, *asked)[0], atol=1e-3)
 
 
 def test_attention_is_read_and_changed_inside_one_call_only():
