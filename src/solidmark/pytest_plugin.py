@@ -152,6 +152,7 @@ def pytest_configure(config: pytest.Config) -> None:
     from .records import check_writable
     from .runner.controller import Controller
     from .runner.session import Session
+    from .runner.starting import Starting
     from .store import PARTS, Store, default_root
 
     try:
@@ -168,6 +169,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     if not received and not config.option.collectonly:
         config.pluginmanager.register(Controller(session, config), CONTROLLER)
+        config.pluginmanager.register(Starting(config, session.run))
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

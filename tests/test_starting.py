@@ -1,0 +1,32 @@
+"""A worker that ends while it starts: one sentence, and how to go on."""
+
+from types import SimpleNamespace
+
+import pytest
+from strangers import World
+
+from solidmark.runner.starting import Starting
+
+ENDS = """
+import os, sys
+if "sys.stdin.readline" in " ".join(sys.orig_argv):  # as a worker of pytest-xdist begins
+    os._exit(9)
+"""
+
+
+def test_a_session_whose_worker_ends_while_it_starts_says_how_to_go_on(tmp_path):
+    world = World(tmp_path)
+    (tmp_path / "site" / "sitecustomize.py").write_text(ENDS)
+    ran = world.run("-n", "1", "-k", "x-good", "--run-dir", "run")
+    assert ran.code == pytest.ExitCode.INTERRUPTED
+    assert "INTERNALERROR" not in ran.output
+    assert "a worker ended while it started, before any case (EOFError: " in ran.output
+    assert "--resume=run" in ran.output
+
+
+@pytest.mark.parametrize(("cause", "tx", "raised"), [(OSError, [], OSError), (ValueError, ["popen"], ValueError)])
+def test_another_error_or_a_session_without_workers_is_left_as_it_is(tmp_path, cause, tx, raised):
+    hook = Starting(SimpleNamespace(getoption=lambda *_: tx), tmp_path).pytest_sessionstart()
+    next(hook)
+    with pytest.raises(raised):
+        hook.throw(cause())
