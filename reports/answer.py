@@ -19,6 +19,9 @@ from .table import SIGNED, TWO, with_interval
 MOST = 12
 """So many families are listed on the first screen."""
 
+NEAREST = 5
+"""Where none is proven, so many of those that come nearest to it."""
+
 WORDS = ("None", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
 
 PLAIN = "plain under-training, plain lower guidance, or plain fine-tuning"
@@ -26,7 +29,7 @@ PLAIN = "plain under-training, plain lower guidance, or plain fine-tuning"
 
 @dataclass(frozen=True)
 class Winner:
-    """A family that leaves less memory: its excess by the worse yardstick, its seeds, and the setting that is shown."""
+    """A family with its excess by the worse yardstick, its seeds, and the setting that is shown."""
 
     family: str
     excess: Estimate
@@ -50,7 +53,7 @@ class Winner:
 
 @dataclass(frozen=True)
 class First:
-    """What the first screen says of one testbed."""
+    """What the first screen says of one testbed. `nearest` are undecided, and told only where there are no `winners`."""
 
     facts: TestbedFacts
     decides: bool
@@ -59,6 +62,7 @@ class First:
     sure: str
     models: str
     winners: list[Winner]
+    nearest: list[Winner]
     further: int
     wide: Overview | None
     narrow: Overview | None
@@ -86,16 +90,35 @@ def _first(number: int, board: Leaderboard, facts: TestbedFacts, found: Answer) 
         _sure(found, comparison.keys_only),
         f"{prose.sentence(prose.sizes(board, facts))}.",
         winners[:MOST],
+        [] if winners or not found.decides else _nearest(found),
         max(len(winners) - MOST, 0),
         *drawn,
     )
 
 
 def _winner(verdict: JointVerdict, found: Answer) -> Winner:
-    excesses = [each for each in (verdict.keys, verdict.content, verdict.together) if each is not None]
-    known = [each.estimate for each in excesses if each.estimate is not None]
+    return _listed(verdict, min(_known(verdict), key=lambda e: e.value), found)
+
+
+def _listed(verdict: JointVerdict, excess: Estimate, found: Answer) -> Winner:
     shown = next((one for one in found.families if one.row.family == verdict.keys.family), None)
-    return Winner(verdict.keys.family, min(known, key=lambda e: e.value), spans(verdict.keys.seeds), shown)
+    return Winner(verdict.keys.family, excess, spans(verdict.keys.seeds), shown)
+
+
+def _known(verdict: JointVerdict) -> list[Estimate]:
+    """The excess by each yardstick, and by both together, as far as they have a number."""
+    excesses = [each for each in (verdict.keys, verdict.content, verdict.together) if each is not None]
+    return [each.estimate for each in excesses if each.estimate is not None]
+
+
+def _nearest(found: Answer) -> list[Winner]:
+    """The undecided families whose lowest bound is the highest: they leave less, but that may be luck."""
+    bounded = []
+    for verdict in found.of(CurveVerdict.UNDECIDED):
+        known = [each for each in _known(verdict) if None not in (each.low, each.high)]
+        if known and min(each.value for each in known) > EQUAL:
+            bounded.append(_listed(verdict, min(known, key=lambda each: each.limits[0]), found))
+    return sorted(bounded, key=lambda one: one.excess.limits[0], reverse=True)[:NEAREST]
 
 
 def _headline(found: Answer, facts: TestbedFacts) -> str:
@@ -108,6 +131,8 @@ def _headline(found: Answer, facts: TestbedFacts) -> str:
         several = "mitigation" if total == 1 else "mitigations"
         return f"{total} {several} on {facts.title}, {seeds}: a look, no verdict."
     real = len(found.of(CurveVerdict.REAL))
+    if not real:
+        return f"None of {total} mitigations is proven to leave less memory at equal utility on {facts.title}."
     number = WORDS[real] if real < len(WORDS) else str(real)
     return f"{number} of {total} mitigations leave{'s' * (real == 1)} less memory at equal utility on {facts.title}."
 
@@ -125,7 +150,8 @@ def _sure(found: Answer, keys_only: bool) -> str:
     fewest, most = found.seeds
     seeds = f"{fewest} seeds" if fewest == most else f"{fewest} to {most} seeds"
     others = [f"{len(of)} {verdict.value}" for verdict in STANDING[1:] if (of := found.of(verdict))]
-    rest = f" The others: {', '.join(others)}." if others else ""
+    subject = "The others" if found.of(CurveVerdict.REAL) else "They are"
+    rest = f" {subject}: {', '.join(others)}." if others else ""
     return (
         f"Less than {PLAIN} leaves, whichever acts at the same stage: by at least {EQUAL:g} of 1, {yardsticks}, with 95 % "
         f"intervals over {seeds}, corrected for all {len(found.verdicts)}.{rest}"

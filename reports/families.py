@@ -97,7 +97,7 @@ def _part(name: str, board: Leaderboard, facts: TestbedFacts, rows: list[Row], f
     reasons = [curve.reason for curve in own[0][1] if curve.family == first.family and curve.reason]
     judged = next((each.verdict for each in judgements if each is not None and found.decides), None)
     shown = next((one.row for one in found.families if one.row.family == first.family), first)
-    claims = [Card(outcome) for outcome in board.findings if _claims(outcome.slug) == first.family]
+    claims = [card for outcome in board.findings if (card := Card(outcome)).method == first.family]
     lines = by_query.lines(first, facts) if place.role is Role.BASELINE and first.ok else []
     return Part(
         facts,
@@ -118,11 +118,6 @@ def _references(curve: Curve, curves: Sequence[Curve]) -> list[Curve]:
     """The references of the stages in which a family acts, without itself."""
     stages = curve.stage.split("+")
     return [each for each in curves if each.reference and each.stage in stages and each is not curve and each.points]
-
-
-def _claims(slug: str) -> str:
-    """The family that a claim is about: `claims-prss-2` is about prss."""
-    return slug.removeprefix("claims-").rpartition("-")[0] if slug.startswith("claims-") else ""
 
 
 def _about(card: Card, facts: TestbedFacts) -> bool:

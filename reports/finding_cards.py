@@ -70,6 +70,11 @@ class Card:
         return self.verdict.replace(" ", "-") if self.outcome.finding else "none"
 
     @property
+    def method(self) -> str:
+        """The family that a claim is about; empty for other findings."""
+        return method_of(self.outcome.slug)
+
+    @property
     def summary(self) -> tuple[str, ...]:
         """A line of the suite's table: verdict, statement, result, and source."""
         finding = self.outcome.finding
@@ -78,11 +83,11 @@ class Card:
 
     @property
     def stepwise(self) -> tuple[str, ...]:
-        """The same with a cell a step in place of the result."""
+        """The same with the method, and a cell a step in place of the result."""
         verdict, title, result, source = self.summary
         steps = {step.name: step for step in self.outcome.finding.steps} if self.outcome.finding else {}
         found = [_step(steps[name]) if name in steps else "not measured" for name in STEPS[:-1]]
-        return verdict, title, *found, _step(steps[STEPS[-1]]) if STEPS[-1] in steps else result, source
+        return verdict, self.method, title, *found, _step(steps[STEPS[-1]]) if STEPS[-1] in steps else result, source
 
     @property
     def words(self) -> list[tuple[str, str]]:
@@ -127,7 +132,7 @@ class Suite:
     @property
     def columns(self) -> tuple[str, ...]:
         """The headings of its table."""
-        return (*COLUMNS[:2], *STEPS, COLUMNS[-1]) if self.stepwise else COLUMNS
+        return (COLUMNS[0], "method", COLUMNS[1], *STEPS, COLUMNS[-1]) if self.stepwise else COLUMNS
 
     @property
     def lines(self) -> list[tuple[str, ...]]:
@@ -167,6 +172,12 @@ def _counts(suite: str, cards: Sequence[Card]) -> str:
     without = len(verdicts) - sum(numbers.values())
     parts += [f"{without} without numbers"] if without else []
     return f"{suite}, {len(verdicts)} finding{'' if len(verdicts) == 1 else 's'}: {', '.join(parts)}"
+
+
+def method_of(slug: str) -> str:
+    """`claims-prss-2` is about prss; what is no claim is about none."""
+    suite, _, name = slug.partition("-")
+    return name.rpartition("-")[0] if suite == "claims" else ""
 
 
 def _step(step: Step) -> str:

@@ -19,19 +19,30 @@ from solidmark.leaderboard.placing import Role
 from .anchors import anchor
 from .plot import LEAST, MOST, Frame, axes, bar, drawing, line, mark, places
 from .remembered import remembered
+from .table import TWO
 
 ROOM = 110
 """A name of a reference needs so much room beside its curve; else it stands below it."""
+
+NAMES = 40
+"""So many names stand in the drawing, those of families that leave least; more would not fit on a screen."""
 
 SIGNS = {CurveVerdict.REAL: "✓", CurveVerdict.EQUAL: "=", CurveVerdict.WORSE: "✗", CurveVerdict.UNDECIDED: "?"}
 
 
 @dataclass(frozen=True)
 class Overview:
-    """The drawing, and what it shows in words."""
+    """The drawing, what it shows in words, and the families that it shows without their names."""
 
     svg: Markup
     alternative: str
+    unnamed: tuple[Shown, ...] = ()
+
+    @property
+    def left(self) -> str:
+        """What the families without names leave: `0.98 to 1.00`."""
+        values = [TWO.format(one.place.worst or 0.0) for one in self.unnamed]
+        return values[0] if values[0] == values[-1] else f"{values[0]} to {values[-1]}"
 
 
 WIDE = Frame(820, 36, 500, 10, 700, 536, 20)
@@ -41,7 +52,8 @@ NARROW = Frame(386, 32, 162, 10, 600, 178, 18)
 def overview(name: str, found: Answer, comparison: MatchedComparison, *, narrow: bool = False) -> Overview | None:
     """The overview of one testbed; None where no row has numbers. `name` makes its ids unique."""
     pinned = [*([found.baseline] if found.baseline else []), *found.gold]
-    named = [*found.families, *pinned]
+    named = [*found.families[: NAMES - len(pinned)], *pinned]
+    unnamed = found.families[NAMES - len(pinned) :]
     if not named:
         return None
     frame = _frame(NARROW if narrow else WIDE, len(named))
@@ -49,10 +61,11 @@ def overview(name: str, found: Answer, comparison: MatchedComparison, *, narrow:
     parts = [
         axes(frame, comparison.axis),
         *(_reference(frame, curve, narrow=narrow) for curve in references),
+        *(_linked(one, _drawn(frame, one)) for one in unnamed),
         *_named(frame, named, decides=found.decides),
     ]
     alternative = _alternative(found, references)
-    return Overview(drawing(frame, "overview", name, alternative, parts), alternative)
+    return Overview(drawing(frame, "overview", name, alternative, parts), alternative, unnamed)
 
 
 def _frame(frame: Frame, labels: int) -> Frame:
@@ -101,19 +114,34 @@ def spread(wanted: Sequence[float], apart: float, low: float, high: float) -> li
 
 
 def _one(frame: Frame, one: Shown, label: float, sign: str) -> Markup:
-    place, row = one.place, one.row
-    kept, worst = place.kept or 0.0, place.worst or 0.0
+    """A family with its name, and a line from the name to where it lies."""
+    kept, worst = one.place.kept or 0.0, one.place.worst or 0.0
     x, y = frame.x(kept), frame.y(worst)
-    found = remembered(row, CONTENT.name if place.worse == CONTENT.name else KEYS.name)
-    limits = found.limits if found is not None else (worst, worst)
     leader = f'<path class="leader" d="M{x + 5:.1f} {y:.1f}L{frame.right + 8:g} {label:.1f}H{frame.labels - 4:g}"/>'
-    tip = f"{row.mitigation}: {place.worse} {worst:z.2f} [{limits[0]:z.2f}, {limits[1]:z.2f}], keeps {100 * kept:.0f} %"
     edge = " ▸" if kept > MOST else " ◂" if kept < LEAST else ""
     text = '<text x="{:g}" y="{:.1f}"><tspan class="sign">{}</tspan> {}{} <tspan class="value">{:z.2f}</tspan></text>'
-    words = Markup(text).format(frame.labels, label + 4, sign, row.family, edge, worst)
-    whole = Markup('<a class="{}" href="#{}"><title>{}</title>').format(_look(one), anchor(row), tip)
-    drawn = Markup(leader) + bar(frame, kept, limits) + mark(frame, kept, worst, _shape(one))
-    return whole + drawn + words + Markup("</a>")
+    words = Markup(text).format(frame.labels, label + 4, sign, one.row.family, edge, worst)
+    return _linked(one, Markup(leader) + _drawn(frame, one) + words)
+
+
+def _drawn(frame: Frame, one: Shown) -> Markup:
+    """The mark of a family with its interval."""
+    kept, worst = one.place.kept or 0.0, one.place.worst or 0.0
+    return bar(frame, kept, _limits(one)) + mark(frame, kept, worst, _shape(one))
+
+
+def _limits(one: Shown) -> tuple[float, float]:
+    found = remembered(one.row, CONTENT.name if one.place.worse == CONTENT.name else KEYS.name)
+    worst = one.place.worst or 0.0
+    return found.limits if found is not None else (worst, worst)
+
+
+def _linked(one: Shown, drawn: Markup) -> Markup:
+    """What is drawn of a family, as a link to its part with its numbers as a title."""
+    place, (low, high) = one.place, _limits(one)
+    kept, worst = place.kept or 0.0, place.worst or 0.0
+    tip = f"{one.row.mitigation}: {place.worse} {worst:z.2f} [{low:z.2f}, {high:z.2f}], keeps {100 * kept:.0f} %"
+    return Markup('<a class="{}" href="#{}"><title>{}</title>{}</a>').format(_look(one), anchor(one.row), tip, drawn)
 
 
 def _shape(one: Shown) -> str:

@@ -108,7 +108,7 @@ def bar(frame: Frame, kept: float, limits: tuple[float, float]) -> Markup:
 def mark(frame: Frame, kept: float, memory: float, shape: str) -> Markup:
     """A `circle`, `square`, `star` or `diamond`; a triangle at the edge beyond which it lies."""
     x, y = frame.x(kept), frame.y(memory)
-    if shape == "circle" and not LEAST <= kept <= MOST:
+    if shape in ("circle", "square") and not LEAST <= kept <= MOST:
         return Markup(f'<path class="mark" d="M{x:.1f} {y - 5:.1f}v10l{8 if kept > MOST else -8}-5z"/>')
     paths = {
         "star": f"M{x:.1f} {y - 8:.1f}{STAR}",

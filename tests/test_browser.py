@@ -224,6 +224,19 @@ def test_two_families_are_laid_over_each_other(site: Any) -> None:
     assert len(ids) == len(set(ids))
 
 
+def test_what_the_baseline_remembers_is_open_and_each_claim_is_folded(site: Any) -> None:
+    assert site.locator(".family-part", has=site.locator("h3", has_text="none")).locator("table").first.is_visible()
+    assert site.locator(".card").first.is_hidden()
+    site.locator("[id^=suite] > details > summary").first.click()
+    assert site.locator(".card").first.is_visible()
+
+
+def test_on_a_phone_the_words_of_a_claim_stay_whole(site: Any) -> None:
+    site.set_viewport_size({"width": 390, "height": 900})
+    widths = site.evaluate("[...document.querySelectorAll('.findings tbody td')].map((cell) => cell.offsetWidth)")
+    assert min(widths) >= 70
+
+
 def test_on_paper_no_column_is_cut(site: Any) -> None:
     site.emulate_media(media="print")
     site.set_viewport_size({"width": 1032, "height": 720})  # A4, landscape, less its margins

@@ -222,8 +222,8 @@ def test_a_verdict_says_where_and_the_table_has_a_column_a_step():
     steps = [{"name": name, "asks": "Is it?", "seen": seen, "found": "0.5"} for name, seen in answers]
     record = finding("a", "fails", suite="claims", where="digits", steps=steps)
     (suite,) = finding_cards.suites(build_leaderboard([record]))
-    assert suite.columns[2:5] == ("reach", "replication", "keys and content")
-    assert suite.lines[0][:1] + suite.lines[0][2:5] == ("✗ refuted on digits", "yes: 0.5", "not sure: 0.5", "no: 0.5")
+    assert suite.columns[3:6] == ("reach", "replication", "keys and content")
+    assert suite.lines[0][:1] + suite.lines[0][3:6] == ("✗ refuted on digits", "yes: 0.5", "not sure: 0.5", "no: 0.5")
     assert suite.cards[0].outcome.finding.steps[0] == Step(**steps[0])
 
 

@@ -43,6 +43,14 @@ def test_rule_numbers_and_reason_are_shown_and_names_are_no_markup(render, board
     assert "<script>" not in text.replace("<script>\n", "").replace('<script type="application/json"', "")
 
 
+def test_a_claim_names_its_method_in_its_table_and_above_its_figure() -> None:
+    claimed = build_leaderboard([{**finding(suite="claims", title="It forgets."), "slug": "claims-good-one-0-1"}])
+    (suite,) = finding_cards.suites(claimed)
+    assert suite.columns[:3] == ("verdict", "method", "statement")
+    assert suite.lines[0][:3] == ("✓ supported", "good-one-0", "It forgets.")
+    assert "good-one-0: It forgets.</h3>" in page.render(claimed, [])
+
+
 def test_a_page_of_findings_alone_has_their_figures_and_no_table(board: Leaderboard) -> None:
     text = page.render(board, [])
     assert text.count("<svg") == 3

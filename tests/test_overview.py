@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from record_samples import HOSTILE, case
-from solidmark.reports import answer, page, prose
+from solidmark.reports import answer, overview, page, prose
 from solidmark.reports.overview import spread
 from test_placing import records
 
@@ -50,6 +50,18 @@ def test_the_overview_names_every_family_and_the_pinned_rows(screen: answer.Firs
         assert drawn is not None
         names = re.findall(r"</tspan> (\w+) ?[◂▸]? <tspan", drawn.svg)
         assert sorted(names) == ["again", "good", "none"]
+
+
+def test_of_many_families_forty_names_stand_in_the_drawing_and_the_others_below_it() -> None:
+    many = [case(f"m{n}(x=1)", 0.1 + 0.01 * n, stage="training", case_id=f"m{n}") for n in range(45)]
+    board = build_leaderboard([case(), *many])
+    drawn = first(board).wide
+    assert drawn is not None
+    assert len(re.findall(r'<tspan class="sign">', drawn.svg)) == overview.NAMES
+    assert [one.row.family for one in drawn.unnamed] == [f"m{n}" for n in range(39, 45)]
+    assert drawn.left == "0.49 to 0.54"
+    assert {f"#at-digits--fast--m{n}" for n in range(45)} <= set(re.findall(r'href="([^"]*)"', drawn.svg))
+    assert "Not named in the figure, 0.49 to 0.54 left: <a" in page.render(board, [])
 
 
 def test_a_hostile_name_stays_a_name_in_the_overview() -> None:

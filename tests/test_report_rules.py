@@ -1,5 +1,6 @@
 """Rules of the reports by small cases: what a row lacks, edges of drawings, words where they change, filters and orders."""
 
+import itertools
 import re
 from dataclasses import replace
 from types import SimpleNamespace
@@ -175,12 +176,13 @@ def test_a_reference_goes_on_dotted_over_the_utility_that_is_compared(lost, flat
         ("circle", 1.06, 'cx="500.0" cy="60.0"'),
         ("circle", 0.49, "M40.0 55.0v10l-8-5z"),
         ("circle", 1.07, "M500.0 55.0v10l8-5z"),
-        ("square", 0.49, "M36.0 56.0h8v8h-8z"),
+        ("square", 0.5, "M36.0 56.0h8v8h-8z"),
+        ("square", 0.49, "M40.0 55.0v10l-8-5z"),
         ("star", 0.5, f"M40.0 52.0{plot.STAR}"),
         ("diamond", 0.5, f"M40.0 54.0{plot.DIAMOND}"),
     ],
 )
-def test_a_mark_lies_at_its_place_and_a_circle_beyond_an_edge_is_an_arrow(shape, kept, drawn):
+def test_a_mark_lies_at_its_place_and_one_of_a_setting_beyond_an_edge_is_an_arrow(shape, kept, drawn):
     assert drawn in plot.mark(FRAME, kept, 0.47, shape)
 
 
@@ -241,8 +243,8 @@ def test_an_overview_says_what_it_shows(curves, words):
         (columns.reported_text, {"a": 0.123456, "b": "fast", "c": 3}, "a 0.1235, b fast, c 3"),
         (markdown.escape, "a|b * c_d `e` <f> & [g](h)", "a\\|b \\* c_d \\`e\\` &lt;f&gt; &amp; \\[g](h)"),
         (markdown.escape, "[g] of a\n b", "[g] of a b"),
-        (families._claims, "claims-a-b-2", "a-b"),
-        (families._claims, "validity-a-2", ""),
+        (finding_cards.method_of, "claims-a-b-2", "a-b"),
+        (finding_cards.method_of, "validity-a-2", ""),
         (families._percent, None, None),
         (families._percent, 0.5, 50.0),
     ],
@@ -276,7 +278,7 @@ FACTS = SimpleNamespace(title="digits")
         ([UNDECIDED], (1, 1), "1 mitigation on digits, one seed: a look, no verdict."),
         ([UNDECIDED] * 2, (2, 2), "2 mitigations on digits, two seeds: a look, no verdict."),
         ([UNDECIDED], (0, 0), "1 mitigation on digits, no seed in common: a look, no verdict."),
-        ([EQUAL], (3, 3), "None of 1 mitigations leave less memory at equal utility on digits."),
+        ([EQUAL], (3, 3), "None of 1 mitigations is proven to leave less memory at equal utility on digits."),
         ([REAL, EQUAL], (3, 3), "One of 2 mitigations leaves less memory at equal utility on digits."),
         ([REAL] * 12, (3, 3), "Twelve of 12 mitigations leave less memory at equal utility on digits."),
         ([REAL] * 13, (3, 3), "13 of 13 mitigations leave less memory at equal utility on digits."),
@@ -315,6 +317,28 @@ def test_a_winner_has_the_smallest_of_its_excesses_and_the_setting_that_is_shown
         "utility"
     )
     assert replace(winner, shown=None).at == ""
+
+
+def bounded(family, low, verdict=UNDECIDED, width=0.4):
+    """A verdict by keys, with an interval that begins at `low`."""
+    excess = SimpleNamespace(family=family, seeds=(0, 1, 2), estimate=Estimate(low + width / 2, low, low + width))
+    return SimpleNamespace(keys=excess, content=None, together=None, verdict=verdict)
+
+
+def test_where_none_is_proven_the_undecided_with_the_highest_bounds_are_listed():
+    lows = {"a": 0.1, "b": -0.1, "c": 0.2, "d": 0.0, "e": -0.05, "f": 0.05, "little": -0.16}
+    unknown = SimpleNamespace(**{**vars(bounded("u", 0.3)), "keys": SimpleNamespace(estimate=Estimate(0.9))})
+    verdicts = (*itertools.starmap(bounded, lows.items()), bounded("equal", 0.3, EQUAL), unknown)
+    told = answer._nearest(Answer(verdicts, (), (), None, {}, (3, 3)))
+    assert [one.family for one in told] == ["c", "a", "f", "d", "e"]
+    assert told[0].text == "+0.40 [+0.20, +0.60]"
+
+
+def test_what_is_near_is_told_by_the_yardstick_with_the_lowest_bound():
+    verdict = bounded("a", 0.2)
+    verdict.together = bounded("a", 0.1, width=0.8).keys
+    (one,) = answer._nearest(Answer((verdict,), (), (), None, {}, (3, 3)))
+    assert one.text == "+0.50 [+0.10, +0.90]"
 
 
 def test_twelve_winners_are_listed_and_the_others_counted(monkeypatch):

@@ -32,7 +32,7 @@ def judged(total, real=0, decides=True, seeds=(3, 3), others=0):
         (judged(1, decides=False, seeds=(1, 1)), "1 mitigation on digits, one seed: a look, no verdict."),
         (judged(2, decides=False, seeds=(1, 2)), "2 mitigations on digits, two seeds: a look, no verdict."),
         (judged(2, decides=False, seeds=(0, 0)), "2 mitigations on digits, no seed in common: a look, no verdict."),
-        (judged(5, 0), "None of 5 mitigations leave less memory at equal utility on digits."),
+        (judged(5, 0), "None of 5 mitigations is proven to leave less memory at equal utility on digits."),
         (judged(5, 1), "One of 5 mitigations leaves less memory at equal utility on digits."),
         (judged(30, 12), "Twelve of 30 mitigations leave less memory at equal utility on digits."),
         (judged(30, 13), "13 of 30 mitigations leave less memory at equal utility on digits."),
