@@ -4,7 +4,7 @@ BIN ?= .venv/bin
 # Where torch comes from: on a machine without GPU the index of its CPU wheels saves gigabytes.
 TORCH ?=
 
-.PHONY: setup check test benchmark results docs
+.PHONY: setup check test benchmark results docs site
 
 setup:
 	python3 -m venv .venv
@@ -32,3 +32,10 @@ results:
 # The documentation, from docs/, README, design notes and the code, into build/site; a warning is an error.
 docs:
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+# Both together, as they are put on a static site: the boards lie beside the documentation, whose home page links them.
+site: results docs
+	rm -rf build/site/board
+	cp -r build/results build/site/board
+	cp -r results/records build/site/board/records
+	cp -r build/quick build/site/board/quick

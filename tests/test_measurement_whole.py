@@ -265,8 +265,10 @@ def test_provenance_has_where_and_of_what_a_case_was_made(monkeypatch):
         "peak_bytes": "peak of cpu",
     }
     assert measure._provenance(case, SimpleNamespace(left_out=0), workspace) == whole
-    note = "testbed digits: 3 images were left out, each nearly equal to another"
+    note = "testbed digits: 3 images were left out, nearly equal to another"
     assert measure._provenance(case, SimpleNamespace(left_out=3), workspace) == {**whole, "notes": [*whole["notes"], note]}
+    (*_, one) = measure._provenance(case, SimpleNamespace(left_out=1), workspace)["notes"]
+    assert one == "testbed digits: 1 image was left out, nearly equal to another"
 
 
 @pytest.mark.parametrize(("system", "unit"), [("Darwin", 1), ("Linux", 1024)])

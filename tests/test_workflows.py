@@ -82,6 +82,14 @@ def test_the_weekly_board_measures_each_part_and_merges_them():
     assert found["board"]["needs"] == "shard"
 
 
+def test_the_site_has_each_board_that_its_home_page_links():
+    target = (ROOT / "Makefile").read_text().partition("\nsite: results docs\n")[2]
+    copied = set(re.findall(r"cp -r build/\w+ build/site/(\S+)", target))
+    linked = re.findall(r'href="(board/[^"]*)/leaderboard.html|href="(board)/', (ROOT / "docs" / "index.md").read_text())
+    assert {one or other for one, other in linked} == copied == {"board", "board/quick"}
+    assert "make site" in runs(ROOT / ".github" / "workflows" / "pages.yml")
+
+
 def test_a_stranger_s_workflow_runs_the_commands_of_contributing(stranger, pytestconfig):
     text = (ROOT / "CONTRIBUTING.md").read_text()
     told = re.search(r"```sh\n(.*?)```", text, re.DOTALL).group(1).splitlines()

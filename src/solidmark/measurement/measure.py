@@ -332,7 +332,8 @@ def _heading(case: Case) -> Heading:
 
 
 def _provenance(case: Case, split: Split, workspace: Workspace) -> ProvenanceBlock:
-    note = f"testbed {case.testbed_name}: {split.left_out} images were left out, each nearly equal to another"
+    left = "1 image was" if split.left_out == 1 else f"{split.left_out} images were"
+    note = f"testbed {case.testbed_name}: {left} left out, nearly equal to another"
     return {
         "device": workspace.device,
         "environment_key": provenance.environment_key(workspace.device, case.testbed.recipe.network.precision),
