@@ -98,7 +98,7 @@ def test_plugins_are_a_table_and_broken_ones_end_with_1_where_that_is_checked(mo
     monkeypatch.setattr("solidmark.plugins.listing", lambda group: [row])
     assert main(["plugins", *["--check"] * check]) == code
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["kind", "name", "status", "origin", "reason"]
+    assert lines[0].split() == ["kind", "name", "status", "acts", "at", "needs", "paper", "from", "reason"]
     assert [line.split()[:4] for line in lines[2:]][-1] == ["report", "x", status, "here"]
 
 

@@ -101,8 +101,16 @@ def test_plugins_are_listed_kind_by_kind(monkeypatch, capsys, check, broken, cod
     if as_json:
         assert json.loads(told) == [{"kind": "report", **row}]
     else:
-        assert told.splitlines()[0].split() == ["kind", "name", "status", "origin", "reason"]
+        assert told.splitlines()[0].split() == ["kind", "name", "status", "acts", "at", "needs", "paper", "from", "reason"]
         assert told.splitlines()[2].split() == ["report", "a", row["status"], "here", *([row["reason"]] if broken else [])]
+
+
+def test_the_list_says_of_a_mitigation_where_it_acts_what_it_needs_and_whose_paper_it_is():
+    facts = plugin._facts()
+    row = {"kind": "mitigation", "name": "siss", "status": "ok", "origin": "here 1, entry point siss = a:B", "reason": None}
+    assert plugin._short(row, facts) == ["post-hoc", "forget list", "arXiv 2503.01034", "here 1", None]
+    assert plugin._short({**row, "status": "broken", "reason": "why"}, facts) == [None, None, None, row["origin"], "why"]
+    assert plugin._short({**row, "kind": "query"}, facts)[:3] == [None] * 3
 
 
 # A new plugin

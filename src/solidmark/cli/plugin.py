@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from tabulate import tabulate
@@ -32,10 +34,28 @@ def _plugins(options: argparse.Namespace) -> int:
     if options.json:
         print(plugins.as_json(rows))
     else:
-        columns = ("kind", "name", "status", "origin", "reason")
-        print(tabulate([[row[column] for column in columns] for row in rows], headers=columns))
+        facts = _facts()
+        lines = [[row["kind"], row["name"], row["status"], *_short(row, facts)] for row in rows]
+        print(tabulate(lines, headers=("kind", "name", "status", "acts at", "needs", "paper", "from", "reason")))
     broken = any(row["status"] == "broken" for row in rows)
     return 1 if broken and options.check else 0
+
+
+def _facts() -> dict[str, type[Mitigation]]:
+    """The class of each mitigation that can be loaded, by its name."""
+    loaded = {one.name: plugins.load(one) for one in plugins.discover(plugins.GROUPS["mitigation"])}
+    return {name: kind for name, kind in loaded.items() if isinstance(kind, type) and issubclass(kind, Mitigation)}
+
+
+def _short(row: Mapping[str, Any], facts: Mapping[str, type[Mitigation]]) -> list[str | None]:
+    """Stage, needs and arXiv number of a mitigation, the distribution that it is from; of a broken one its entry point, and why."""
+    kind = facts.get(row["name"]) if row["kind"] == "mitigation" and row["status"] == "ok" else None
+    source = row["origin"] if row["status"] == "broken" else row["origin"].partition(", entry point")[0]
+    if kind is None:
+        return [None, None, None, source, row["reason"]]
+    stage = kind.stage.value if kind.stage is not None else None
+    paper = re.search(r"arXiv \S*\d", kind.reference or "")
+    return [stage, ", ".join(kind.needs.names()), paper and paper.group(), source, row["reason"]]
 
 
 def told(name: str) -> list[str]:
