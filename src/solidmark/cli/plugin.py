@@ -48,7 +48,7 @@ def _facts() -> dict[str, type[Mitigation]]:
 
 
 def _short(row: Mapping[str, Any], facts: Mapping[str, type[Mitigation]]) -> list[str | None]:
-    """Stage, needs and arXiv number of a mitigation, the distribution that it is from; of a broken one its entry point, and why."""
+    """Stage, needs and arXiv number of a mitigation, and the distribution that it is from; why one is broken."""
     kind = facts.get(row["name"]) if row["kind"] == "mitigation" and row["status"] == "ok" else None
     source = row["origin"] if row["status"] == "broken" else row["origin"].partition(", entry point")[0]
     if kind is None:
