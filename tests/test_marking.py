@@ -6,6 +6,7 @@ import shutil
 import signal
 import stat
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image
 from solidmark.__main__ import main
 from solidmark.collection import draws, ledger, painting, pictures, plan, pool
 from solidmark.collection.layouts import Layout
+from solidmark.collection.questions import default_ledger
 from solidmark.errors import DamagedFile, InvalidValue
 
 from_the_system = draws.fresh  # the suite puts one secret in its place
@@ -241,7 +243,12 @@ def test_where_every_image_is_bad_nothing_is_written(tmp_path):
         ({"metadata.csv": "file_name,text\n../0.png,a\n"}, "a relative path without"),
         ({"metadata.csv": "file_name,text\n/0.png,a\n"}, "a relative path without"),
         ({"metadata.csv": "file_name,text\n0.png,a,b\n"}, "more or fewer values than columns"),
-        ({"metadata.csv": "name,text\n0.png,a\n"}, "file_name None"),
+        ({"metadata.csv": "name,text\n0.png,a\n"}, "found columns name, text; expected a column file_name"),
+        ({"metadata.csv": "file_name;text\n0.png;a\n"}, "part columns with commas"),
+        ({"metadata.csv": "file_name,text,text\n0.png,a,b\n"}, "two columns 'text'"),
+        ({"metadata.csv": "file_name,file_name,text\n0.png,1.png,b\n"}, "two columns 'file_name'"),
+        ({"metadata.jsonl": '{"file_name": "0.png", "text": "a", "text": "b"}'}, "'text' twice"),
+        ({"metadata.jsonl": '{"text": "a"}'}, "file_name None"),
         ({"metadata.csv": "file_name,label\n0.png,a\n"}, "Name it with --caption-column"),
         ({"metadata.jsonl": '{"file_name": "0.png"'}, "line 1: found"),
         ({"metadata.jsonl": '{"file_name": "0.png", "text": 3}'}, "caption 3"),
@@ -268,6 +275,9 @@ def test_captions_that_contradict_are_refused_before_anything_is_written(tmp_pat
         (["--keys", "0"], "at least 1"),
         (["--caption-column", "nothing"], "Name one of those"),
         (["--thickness", "99", "--inside"], "no image that can be marked"),
+        (["--thickness", "99999999"], "a border of at most the shorter side"),
+        (["--size", "8001"], "at most 64,000,000 pixels in all"),
+        (["--workers", "-1"], "a number of processes"),
         (["--encrypt", "--passphrase-file", "nowhere"], "a file with a passphrase"),
     ],
 )
@@ -478,3 +488,27 @@ def test_gray_pictures_stay_the_same_in_colour_and_back():
 @pytest.mark.parametrize(("colour", "gray"), [((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29)])
 def test_colours_are_seen_as_their_luma(colour, gray):
     assert pictures.as_gray(np.full((8, 8, 3), colour, dtype=np.uint8)).tolist() == [[gray] * 8] * 8
+
+
+@pytest.mark.parametrize("arguments", [("", "out"), ("images", ""), ("images", "out", "--ledger", "")])
+def test_an_empty_path_is_no_folder(tmp_path, monkeypatch, capsys, arguments):
+    monkeypatch.chdir(tmp_path)
+    folder_of(tmp_path / "images", 4)
+    with pytest.raises(SystemExit, match="2"):
+        main(["mark", *arguments])
+    assert "found an empty path; expected a name" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
+
+
+@pytest.mark.parametrize(("where", "out"), [(".", "new/."), ("new", "."), ("new/below", "..")])
+def test_the_ledger_of_a_folder_that_is_called_by_dots_lies_beside_it(tmp_path, monkeypatch, where, out):
+    folder_of(tmp_path / "images", 4)
+    (tmp_path / where).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(tmp_path / where)
+    assert default_ledger(Path(out)).resolve() == tmp_path / "new.ledger"
+
+
+def test_the_root_of_all_files_is_no_folder_for_marked_images(tmp_path, capsys):
+    folder_of(tmp_path / "images", 4)
+    assert main(["mark", str(tmp_path / "images"), "/"]) == 2
+    assert "found the root of all files" in capsys.readouterr().err

@@ -59,7 +59,7 @@ def test_what_cannot_be_marked_leaves_nothing_behind(tmp_path, images, capsys):
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("absent.tar", "no folder or file"), ("set.parquet", "a column image"), ("notes.txt", "files .txt")],
+    [("absent.tar", "no folder or file"), ("set.parquet", "a column image"), ("notes.txt", "IMAGES: found files .txt")],
 )
 def test_what_is_no_data_set_is_refused(tmp_path, images, name, said, capsys, monkeypatch):
     as_parquet(tmp_path / "set", images)
@@ -92,8 +92,8 @@ def test_a_folder_of_others_is_not_taken(tmp_path, images):
 
 
 def test_a_name_is_asked_of_datasets(tmp_path, images, monkeypatch):
-    def read(name, split, caption_column, image_column):
-        assert (name, split, caption_column, image_column) == ("owner/name", "test", "prompt", "picture")
+    def read(*given):
+        assert given == ("owner/name", "test", "prompt", "picture", "IMAGES")
         return ["row 1"], ["a"], "digest", lambda indices: iter([(0, images[0][1])])
 
     monkeypatch.setattr(tables, "read_dataset", read)

@@ -317,6 +317,8 @@ def test_the_command_says_what_it_found_with_chance_and_control(written, tmp_pat
         (["--model", "{}/model.py:fill", "--batch", "0"], "at least 1"),
         (["--model", "{}/out"], "a pipeline of diffusers"),
         ([], "--model or --checkpoints"),
+        (["--model", ""], "--model or --checkpoints"),
+        (["--model", "{}/model.py:fill", "--guidance", "nan"], "a finite number"),
         (["--checkpoints", "{}/out"], "no checkpoint"),
     ],
 )

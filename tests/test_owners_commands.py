@@ -2,15 +2,17 @@
 
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import tiny_pipelines as tiny
 import torch
 from collections_toys import Memory, collection, folder_of, guess, marked
 
 from solidmark.__main__ import main
 from solidmark.cli import exports
-from solidmark.collection import loading, measuring
+from solidmark.collection import asking, loading, measuring, questions
 from solidmark.collection.marking import mark
 from solidmark.collection.painting import Style
 from solidmark.collection.questions import Query
@@ -79,6 +81,32 @@ def test_a_ledger_whose_name_tells_no_images_wants_them(tmp_path, capsys):
     _, secret, _ = marked(tmp_path, 6)
     assert main(["measure", "--model", "math:sqrt", "--ledger", str(secret)]) == 2
     assert f"--marked: found a ledger in {secret}, and no images" in capsys.readouterr().err
+
+
+def test_marked_images_in_the_place_of_their_ledger_are_told_apart(tmp_path, capsys):
+    out, _, _ = marked(tmp_path, 6)
+    assert main(["measure", "--model", "math:sqrt", "--ledger", str(out)]) == 2
+    assert f"ledger {out}: found no manifest.json; expected the folder of a ledger" in capsys.readouterr().err
+
+
+def test_a_pipeline_with_words_is_asked_of_images_without_captions_by_empty_ones(tmp_path, monkeypatch):
+    images = folder_of(tmp_path / "images", 4, height=8, width=8)
+    (images / "metadata.jsonl").unlink()
+    made = mark(images, tmp_path / "out", tmp_path / "secret", Style(2, 4), workers=1)
+    found = questions.Collection(made.ledger, tmp_path / "out", tmp_path / "secret")
+    told, ask = [], asking.pipelines.ask
+    monkeypatch.setattr(asking.pipelines, "ask", lambda *given, **more: told.append(given[3]) or ask(*given, **more))
+    pipe, rows = tiny.stable_diffusion(), made.ledger.asked("trained")
+    for one in (pipe, Loaded(pipe, None)):
+        assert len(asking.ask(one, found, rows, Query(steps=1, every=1)).answers) == 2
+    assert told == [["", ""]] * 2
+
+
+def test_a_ledger_that_is_the_current_folder_has_its_images_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "photos.ledger").mkdir()
+    monkeypatch.chdir(tmp_path / "photos.ledger")
+    assert questions.handed_out(Path(), None, "--marked") == tmp_path / "photos"
+    assert questions.default_into(Path()) == tmp_path / "photos.measured"
 
 
 @pytest.mark.parametrize("place", ["out", "out/in", "out.ledger", "out.ledger/in", "out/../out"])

@@ -260,6 +260,22 @@ def test_a_column_that_is_not_there_is_named(tmp_path, as_parquet):
         image_sets.find("p0.parquet", tmp_path)
 
 
+@pytest.mark.parametrize(("captions", "told"), [([["a"]], r"text \['a'\]"), ([5], "text 5"), ([b"a"], "text b'a'")])
+def test_a_caption_of_a_table_that_is_no_text_is_named(tmp_path, captions, told):
+    rows = {"text": captions, "image": [b"x"]}
+    pyarrow.parquet.write_table(pyarrow.table(rows), tmp_path / "x.parquet")
+    with pytest.raises(InvalidValue, match=rf"x.parquet, row 1: found {told}; expected a text"):
+        image_sets.find("x.parquet", tmp_path)
+
+
+def test_a_file_whose_name_is_a_pattern_is_that_file(tmp_path, folder):
+    rows = {"text": ["one", None], "image": [path.read_bytes() for path in sorted(folder.glob("*.png"))[:2]]}
+    for name in ("set[1].parquet", "set1.parquet"):
+        pyarrow.parquet.write_table(pyarrow.table(rows), tmp_path / name)
+        rows["text"][0] = "other"
+    assert image_sets.find("set[1].parquet", tmp_path).captions == ["one", ""]
+
+
 def test_a_testbed_of_too_few_images_says_how_many_it_needs(tmp_path, monkeypatch):
     monkeypatch.setenv("SOLIDMARK_STORE", str(tmp_path / "store"))
     pipeline(tmp_path / "pipe")

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from .cli import collection, compare, plugin, show, stores, training, watch
+from .cli.paths import given_path
 from .errors import SolidmarkError
 
 
@@ -36,8 +37,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"solidmark {metadata.version('solidmark')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     report = commands.add_parser("report", help="rebuild the leaderboard from the records of one or more runs")
-    report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run, such as runs/latest")
-    report.add_argument("--into", type=Path, metavar="DIR", help="where to write (default: the first run's folder)")
+    report.add_argument("runs", nargs="+", type=given_path, metavar="RUN", help="folder of a run, such as runs/latest")
+    report.add_argument("--into", type=given_path, metavar="DIR", help="where to write (default: the first run's folder)")
     report.set_defaults(command=_report)
     show.add(commands.add_parser("show", help="one family of a run: its verdict and why, its settings, each query"))
     compare.add(commands.add_parser("compare", help="two runs, or two rows of one; ends with 1 where B is worse"))

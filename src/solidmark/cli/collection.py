@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidValue
 from . import terminal
+from .paths import given_path
 
 if TYPE_CHECKING:
     from ..collection.ledger import Ledger
@@ -33,12 +34,14 @@ def _add_mark(commands: Any) -> None:
     mark = commands.add_parser("mark", help="mark a folder of images, so that their memorization can be proven later")
     mark.add_argument(
         "images",
-        type=Path,
+        type=given_path,
         metavar="IMAGES",
         help="folder, with metadata.csv, metadata.jsonl or .txt captions; or a .tar, a .parquet, a name of `datasets`",
     )
-    mark.add_argument("out", type=Path, metavar="OUT", help="new folder for the marked images: hand this out")
-    mark.add_argument("--ledger", type=Path, metavar="DIR", help="new folder for the secret ledger (default: OUT.ledger)")
+    mark.add_argument("out", type=given_path, metavar="OUT", help="new folder for the marked images: hand this out")
+    mark.add_argument(
+        "--ledger", type=given_path, metavar="DIR", help="new folder for the secret ledger (default: OUT.ledger)"
+    )
     mark.add_argument("--hold-out", type=float, default=0.5, metavar="SHARE", help="kept back as controls (default 0.5)")
     mark.add_argument("--size", type=int, metavar="PIXELS", help="scale and crop to a square first, as the training will")
     mark.add_argument("--keys", type=int, default=8, metavar="N", help="gray segments of a border (default 8)")
@@ -58,15 +61,15 @@ def _add_measure(commands: Any) -> None:
     measure.add_argument(
         "--model", metavar="MODEL", help="folder of a diffusers pipeline, its name in the Hub's cache, or FILE.py:FUNCTION"
     )
-    measure.add_argument("--ledger", type=Path, required=True, metavar="DIR", help="that `solidmark mark` has written")
-    measure.add_argument("--marked", type=Path, metavar="OUT", help="the marked images (default: DIR without .ledger)")
+    measure.add_argument("--ledger", type=given_path, required=True, metavar="DIR", help="that `solidmark mark` has written")
+    measure.add_argument("--marked", type=given_path, metavar="OUT", help="the marked images (default: DIR without .ledger)")
     into = "where records go; run again, it goes on (default: OUT.measured beside the ledger)"
-    measure.add_argument("--into", type=Path, metavar="DIR", help=into)
-    measure.add_argument("--lora", type=Path, metavar="FILE", help="LoRA weights on top of the pipeline")
+    measure.add_argument("--into", type=given_path, metavar="DIR", help=into)
+    measure.add_argument("--lora", type=given_path, metavar="FILE", help="LoRA weights on top of the pipeline")
     measure.add_argument("--pipeline-class", metavar="FILE.py:CLASS", help="load the pipeline as this class of a file")
     measure.add_argument("--pipeline-call", metavar="FILE.py:FUNCTION", help="ask by function(pipe, captions, **options)")
     measure.add_argument(
-        "--checkpoints", type=Path, metavar="DIR", help="of a training: each is measured, a curve is written"
+        "--checkpoints", type=given_path, metavar="DIR", help="of a training: each is measured, a curve is written"
     )
     measure.add_argument("--steps", type=int, metavar="N", help="of the sampler (default: the pipeline's own)")
     measure.add_argument("--guidance", type=float, metavar="SCALE", help="default: the pipeline's own")
@@ -84,33 +87,34 @@ def _add_measure(commands: Any) -> None:
 
 def _add_certify(commands: Any) -> None:
     certify = commands.add_parser("certify", help="write a certificate of a measurement, which others can check")
-    certify.add_argument("measured", type=Path, metavar="RECORD", help="folder that `solidmark measure` has written")
-    certify.add_argument("--ledger", type=Path, required=True, metavar="DIR")
-    certify.add_argument("--into", type=Path, metavar="DIR", help="new folder (default: RECORD/certificate)")
+    certify.add_argument("measured", type=given_path, metavar="RECORD", help="folder that `solidmark measure` has written")
+    certify.add_argument("--ledger", type=given_path, required=True, metavar="DIR")
+    certify.add_argument("--into", type=given_path, metavar="DIR", help="new folder (default: RECORD/certificate)")
     _passphrase_file(certify)
     certify.set_defaults(command=_certify)
 
 
 def _add_verify(commands: Any) -> None:
     verify = commands.add_parser("verify", help="check a certificate with the ledger")
-    verify.add_argument("certificate", type=Path, metavar="CERTIFICATE", help="folder of a certificate")
-    verify.add_argument("--ledger", type=Path, required=True, metavar="DIR")
-    verify.add_argument("--marked", type=Path, metavar="OUT", help="compare pictures with the marked images, too")
-    verify.add_argument("--commitment", type=Path, metavar="FILE", help="the commitment.json that was published")
+    verify.add_argument("certificate", type=given_path, metavar="CERTIFICATE", help="folder of a certificate")
+    verify.add_argument("--ledger", type=given_path, required=True, metavar="DIR")
+    verify.add_argument("--marked", type=given_path, metavar="OUT", help="compare pictures with the marked images, too")
+    verify.add_argument("--commitment", type=given_path, metavar="FILE", help="the commitment.json that was published")
     _passphrase_file(verify)
     verify.set_defaults(command=_verify)
 
 
 def _passphrase_file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--passphrase-file", type=Path, metavar="FILE", help=f"else {PASSPHRASE}, else you are asked")
+    parser.add_argument("--passphrase-file", type=given_path, metavar="FILE", help=f"else {PASSPHRASE}, else you are asked")
 
 
 def _mark(options: argparse.Namespace) -> int:
     from ..collection.ledger import HELD_OUT
     from ..collection.marking import mark
     from ..collection.painting import Style
+    from ..collection.questions import default_ledger
 
-    folder = options.ledger or options.out.with_name(f"{options.out.name}.ledger")
+    folder = options.ledger or default_ledger(options.out)
     with _images(options, folder) as images:
         made = mark(
             images,
@@ -163,7 +167,7 @@ def _measure(options: argparse.Namespace) -> int:
     from ..collection.questions import Query, check_outside, default_into, handed_out
     from ..pipelines import checked_device
 
-    if options.model is None and options.checkpoints is None:
+    if options.model == "" or (options.model is None and options.checkpoints is None):
         raise InvalidValue("solidmark measure", "no model", "--model or --checkpoints", "Say what is to be asked.")
     query = Query(
         steps=options.steps,

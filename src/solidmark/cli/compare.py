@@ -14,6 +14,7 @@ from tabulate import tabulate
 from ..errors import InvalidValue, UnknownName
 from ..runner.board_table import interval
 from ..runner.colours import are_wanted, paint
+from .paths import given_path
 from .show import LATEST
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", metavar="A", help="the folder of a run, or a row such as 'rna(share=0.5)'")
     parser.add_argument("after", metavar="B", help="as A")
     parser.add_argument(
-        "--run", type=Path, action="append", metavar="RUN", help="where rows are from (default: runs/latest)"
+        "--run", type=given_path, action="append", metavar="RUN", help="where rows are from (default: runs/latest)"
     )
     parser.add_argument("--margin", type=float, default=0.05, metavar="X", help="so much is no difference (default: 0.05)")
     parser.add_argument("--all", action="store_true", help="show what is the same as well")

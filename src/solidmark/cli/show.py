@@ -13,6 +13,7 @@ from tabulate import tabulate
 from ..errors import UnknownName
 from ..runner.board_table import BOUND, MEMORY, interval
 from ..runner.colours import STYLES, are_wanted, bar, paint
+from .paths import given_path
 
 if TYPE_CHECKING:
     from ..leaderboard import Excess, JointVerdict, Leaderboard, MatchedComparison, Row, TestbedFacts
@@ -26,7 +27,7 @@ LATEST = Path("runs/latest")
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("family", metavar="FAMILY", help="as the table calls it, such as rna")
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folders of runs (default: runs/latest)")
+    parser.add_argument("runs", nargs="*", type=given_path, metavar="RUN", help="folders of runs (default: runs/latest)")
     parser.set_defaults(command=_show)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
@@ -12,6 +11,7 @@ from tabulate import tabulate
 from ..errors import InvalidValue, cleaned
 from ..store import Entry, Store, default_root
 from . import terminal
+from .paths import given_path
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -27,14 +27,16 @@ def add(parser: argparse.ArgumentParser) -> None:
     collect.set_defaults(command=_collect)
     export = actions.add_parser("export", help="write a trained marked model as a diffusers folder, with keys and card")
     export.add_argument("testbeds", nargs="+", metavar="TESTBED", help="a latent one, such as latent-digits")
-    export.add_argument("into", type=Path, metavar="FOLDER", help="a new folder; of several models one below it for each")
+    export.add_argument(
+        "into", type=given_path, metavar="FOLDER", help="a new folder; of several models one below it for each"
+    )
     export.add_argument("--mitigation", default="none", metavar="ROW", help="of training or weights (default: none)")
     export.add_argument("--seed", type=int, default=0, metavar="N")
     export.add_argument("--seeds", metavar="LIST", help="several models, as 0,1,2 or 0-2, in FOLDER/TESTBED-seed-N")
     export.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
     export.set_defaults(command=_export)
     adopt = actions.add_parser("import", help="take over the models of exported folders, so that none is trained anew")
-    adopt.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    adopt.add_argument("folders", type=given_path, nargs="+", metavar="FOLDER")
     adopt.set_defaults(command=_import)
 
 

@@ -16,6 +16,7 @@ from ..errors import InvalidValue, cleaned
 from ..runner.colours import are_wanted, bar, paint
 from ..runner.progress_report import read_states, summary, time_left
 from ..schema.run import PlanEntry
+from .paths import given_path
 from .show import LATEST
 
 SHOWN = 5
@@ -27,7 +28,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Tell how far a run is, until it ends: at once where the output is no terminal, else again and again."
     )
-    parser.add_argument("run", nargs="?", type=Path, default=LATEST, metavar="RUN", help="its folder (default: runs/latest)")
+    parser.add_argument(
+        "run", nargs="?", type=given_path, default=LATEST, metavar="RUN", help="its folder (default: runs/latest)"
+    )
     parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="how often (default: 2)")
     parser.add_argument("--once", action="store_true", help="tell it once, also on a terminal")
     parser.set_defaults(command=_watch)

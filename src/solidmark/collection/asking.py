@@ -69,7 +69,8 @@ def ask(pipe: Any, collection: Collection, group: Sequence[Row], query: Query, s
     marked = [collection.colour(row) for row in group]
     asked = [layout.canvas(layout.inner(picture)) for picture in marked]
     mask = torch.from_numpy(layout.region()).expand(len(group), 1, -1, -1)
-    captions = [row.caption for row in group] if query.captions and collection.captioned else None
+    told = query.captions and (collection.captioned or pipelines.takes_prompts(getattr(pipe, "pipe", pipe)))
+    captions = [row.caption for row in group] if told else None
     answers = _put(pipe, asked, mask, group, query, captions)
     shown = [_pixels(image) for image in _fitted(answers.images, layout)]
     found = [

@@ -31,16 +31,21 @@ class ImageSource:
 
 
 def find(
-    source: str, beside: Path, caption_column: str = "", image_column: str = "image", split: str = "train"
+    source: str,
+    beside: Path,
+    caption_column: str = "",
+    image_column: str = "image",
+    split: str = "train",
+    where: str = "images.source",
 ) -> ImageSource:
-    """The images that `source` names, a path being relative to the folder `beside`.
+    """The images that `source` names, a path being relative to the folder `beside`; `where` a user has said so.
 
     Raises InvalidValue for what is none of them, DamagedFile for what cannot be read, NotApplicable without a package.
     """
     place = beside / source
     if place.is_dir():
         return _folder(place, caption_column)
-    files = [Path(name) for name in sorted(glob.glob(str(place)))]
+    files = [place] if place.is_file() else [Path(name) for name in sorted(glob.glob(str(place)))]
     kinds = {"".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix for path in files}
     if files and kinds <= {".tar", ".tar.gz", ".tgz"}:
         return _source(source, *tars.read(files, caption_column))
@@ -48,9 +53,9 @@ def find(
         return _source(source, *tables.read_parquet(files, caption_column, image_column))
     if files or not tables.NAME.fullmatch(source):
         found = f"files {', '.join(sorted(kinds))}" if files else f"no folder or file {source!r}"
-        expected, cure = "a folder, .tar, .parquet, or a name of `datasets`", "Paths are relative to the settings."
-        raise InvalidValue("images.source", found, expected, cure)
-    return _source(source, *tables.read_dataset(source, split, caption_column, image_column))
+        expected, cure = "a folder, .tar, .parquet, or a name of `datasets`", "Give one (relative to the settings)."
+        raise InvalidValue(where, found, expected, cure)
+    return _source(source, *tables.read_dataset(source, split, caption_column, image_column, where))
 
 
 def _source(where: str, names: list[str], captions: list[str], digest: str, stream: Stream) -> ImageSource:

@@ -83,9 +83,13 @@ class Layout:
 def fitting(height: int, width: int, segments: int, thickness: int | None = None, *, inside: bool = False) -> Layout:
     """The layout of an image of this size; the border's thickness follows the shorter side unless it is stated.
 
-    Raises InvalidValue where nothing of the image would be left, or a segment would have no pixel.
+    Raises InvalidValue where nothing of the image would be left, or little beside the border, or a segment would have no
+    pixel.
     """
     stated = max(1, round(min(height, width) / SHARE)) if thickness is None else thickness
+    if stated > min(height, width):
+        found = f"an image of {width} x {height} and a border of {stated}"
+        raise InvalidValue("collection", found, "a border of at most the shorter side", "Thin the border.")
     more = 0 if inside else 2 * stated
     layout = Layout(height + more, width + more, stated, segments, inside)
     if stated < 1 or min(layout.height, layout.width) <= 2 * stated:

@@ -27,7 +27,7 @@ from .journal import NAME, Journal
 from .ledger import HELD_OUT, Head, Ledger, Part, Row
 from .lines import is_empty
 from .painting import Painted, Style, Task
-from .pictures import weight
+from .pictures import LARGEST, weight
 from .sources import Sources
 
 LOCK = ".lock"
@@ -69,7 +69,7 @@ def mark(
     Run again after an interruption it goes on; it never writes into folders that another marking has filled. Raises
     InvalidValue, before anything is written, for folders, options or captions that will not do.
     """
-    _check(images, out, folder, style, hold_out)
+    _check(images, out, folder, style, hold_out, workers)
     found = sources.find(images, caption_column)
     folders: dict[Part, Path] = {"trained": out, "held-out": folder / HELD_OUT}
     with _alone(folder):
@@ -82,7 +82,7 @@ def mark(
             done = _finish(tasks, journal, workers, progress)
             if all(one.reason for one in done):
                 journal.remove()
-                raise _nothing(tasks[done[0].number], done[0].reason)
+                raise _nothing(images, tasks[done[0].number], done[0].reason)
             made = Ledger(_head(journal, style, hold_out), tuple(_rows(found, tasks, done)))
             _write_tables(found, made, folders)
             left_out = {**found.left_out, **{tasks[one.number].file: one.reason for one in done if one.reason}}
@@ -91,17 +91,21 @@ def mark(
     return Marked(made, left_out)
 
 
-def _nothing(task: Task, reason: str) -> InvalidValue:
+def _nothing(images: Path, task: Task, reason: str) -> InvalidValue:
     found = f"no image that can be marked (such as {task.file}: {reason})"
-    return InvalidValue("solidmark mark", found, "one or more", "Look at the images.")
+    return InvalidValue(str(images), found, "one or more", "Look at the images.")
 
 
-def _check(images: Path, out: Path, folder: Path, style: Style, hold_out: float) -> None:
+def _check(images: Path, out: Path, folder: Path, style: Style, hold_out: float, workers: int | None) -> None:
     if not 0 <= hold_out < 1:
         raise InvalidValue("--hold-out", hold_out, "a share in [0, 1)", "Half of the images is 0.5.")
     for name, number in (("--keys", style.segments), ("--thickness", style.thickness), ("--size", style.size)):
         if number is not None and number < 1:
             raise InvalidValue(name, number, "at least 1", "Give a whole number of pixels or keys.")
+    if style.size is not None and style.size**2 > LARGEST:
+        raise InvalidValue("--size", style.size, f"at most {LARGEST:,} pixels in all", "Give the side of the training.")
+    if workers is not None and workers < 0:
+        raise InvalidValue("--workers", workers, "a number of processes", "Leave it away for one a core.")
     sources.relation(images, out)
     sources.relation(images, folder)
     sources.relation(out, folder)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DamagedFile, InvalidValue
 from . import pictures
 from .layouts import Pixels
-from .ledger import HELD_OUT, Ledger, Row
+from .ledger import HELD_OUT, Ledger, Row, manifest
 
 LEDGER = ".ledger"
 """How the folder of a ledger is called behind the name of OUT."""
@@ -21,8 +22,8 @@ class Query:
 
     `limit` is the most images of each split (None: all), `resolution` the side in pixels that the model answers at (None:
     that of the marked image); for `every` see `pipelines.held`. With `content` every image is also generated from its
-    caption alone. Without `captions` they are kept from the model, as a pipeline that takes none wants it; so they are
-    where no image has one.
+    caption alone. Without `captions` they are kept from the model, as a pipeline that takes none wants it. Where no image
+    has one, a pipeline that takes prompts is asked by empty ones.
     """
 
     steps: int | None = None
@@ -40,6 +41,8 @@ class Query:
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise InvalidValue(f"--{name}", number, "at least 1", "Give a larger number.")
+        if self.guidance is not None and not math.isfinite(self.guidance):
+            raise InvalidValue("--guidance", self.guidance, "a finite number", "Leave it away for the pipeline's own.")
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def handed_out(folder: Path, marked: Path | None, where: str) -> Path:
     """
     if marked is not None:
         return marked
-    if folder.suffix != LEDGER:
+    if (folder := _named(folder)).suffix != LEDGER:
+        manifest(folder)  # whoever names the images instead is told so
         raise InvalidValue(
             where, f"a ledger in {folder}, and no images", "the marked images", "Give the folder that was handed out."
         )
@@ -89,7 +93,22 @@ def handed_out(folder: Path, marked: Path | None, where: str) -> Path:
 
 def default_into(folder: Path) -> Path:
     """Where a measurement goes that says nothing of it: `photos.measured` beside the ledger `photos.ledger`."""
+    folder = _named(folder)
     return folder.with_name(f"{folder.name.removesuffix(LEDGER)}.measured")
+
+
+def default_ledger(out: Path) -> Path:
+    """Where the ledger of a marking goes that says nothing of it: `photos.ledger` beside `photos`."""
+    out = _named(out)
+    return out.with_name(f"{out.name}{LEDGER}")
+
+
+def _named(folder: Path) -> Path:
+    """A folder by a name of its own, also where it was called `.` or `..`. Raises InvalidValue for the root."""
+    named = folder if folder.name not in ("", "..") else folder.resolve()
+    if not named.name:
+        raise InvalidValue(str(folder), "the root of all files", "a folder", "Choose another folder.")
+    return named
 
 
 def check_outside(into: Path, *folders: Path) -> None:

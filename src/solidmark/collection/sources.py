@@ -21,6 +21,8 @@ KNOWN = READ | frozenset(
 """Suffixes of images; a file of a kind that is not read is left out aloud, any other file is none of ours."""
 
 TABLES = ("metadata.csv", "metadata.jsonl")
+FILE_NAME = "file_name"
+"""The column of a table that names the image."""
 COLUMNS = ("text", "caption", "prompt")
 """Where captions are looked for in a table, in this order."""
 
@@ -125,10 +127,10 @@ def _rows(folder: Path, tables: list[Path]) -> dict[str, Columns]:
     for table in tables:
         below = table.parent.relative_to(folder)
         for where, columns in _read(table):
-            name = columns.pop("file_name", None)
+            name = columns.pop(FILE_NAME, None)
             if not isinstance(name, str) or not name or Path(name).is_absolute() or ".." in Path(name).parts:
                 cure = "Name each image by its path below the table's folder."
-                raise InvalidValue(where, f"file_name {name!r}", "a relative path without ..", cure)
+                raise InvalidValue(where, f"{FILE_NAME} {name!r}", "a relative path without ..", cure)
             file = (below / name).as_posix()
             if file in rows:
                 raise InvalidValue(where, f"a second line for {file}", "one line an image", "Remove one of them.")
@@ -147,9 +149,15 @@ def _read(table: Path) -> Iterator[tuple[str, Columns]]:
 
 def _csv_rows(table: Path, text: str) -> Iterator[tuple[str, Columns]]:
     try:
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        rows, names = list(reader), list(reader.fieldnames or [])
     except csv.Error as cause:
         raise DamagedFile(str(table), f"{cause}", "a table", "Write it as metadata.jsonl.") from cause
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DamagedFile(str(table), f"two columns {twice[0]!r}", "one column a name", "Rename or remove one of them.")
+    if names and FILE_NAME not in names:
+        found, cure = f"columns {', '.join(names)}", "Name the column of the images so, and part columns with commas."
+        raise DamagedFile(str(table), found, f"a column {FILE_NAME}", cure)
     for number, columns in enumerate(rows, start=1):
         if None in columns or None in columns.values():
             found, cure = "more or fewer values than columns", "Quote texts that have commas."
@@ -163,12 +171,20 @@ def _json_rows(table: Path, text: str) -> Iterator[tuple[str, Columns]]:
             continue
         where = f"{table}, line {number}"
         try:
-            columns = json.loads(line)
+            columns = json.loads(line, object_pairs_hook=_once)
         except (ValueError, RecursionError) as cause:
             raise DamagedFile(where, f"{cause}", "a JSON object", "Correct the line.") from cause
         if not isinstance(columns, dict):
             raise DamagedFile(where, line[:60], "a JSON object", "Correct the line.")
         yield where, columns
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Columns:
+    """An object of JSON, whose names a stranger may have twice: the last would count, and nobody be told."""
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]!r} twice")
+    return dict(pairs)
 
 
 def _caption_column(rows: dict[str, Columns], stated: str | None) -> str:

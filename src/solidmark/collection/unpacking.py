@@ -32,7 +32,7 @@ def unpacked(
     or changed. Where an interruption has left the folder, what stands in it is kept. Raises what `find` raises, and
     InvalidValue for a folder with files of others.
     """
-    found = find(source, Path(), caption_column or "", image_column, split)
+    found = find(source, Path(), caption_column or "", image_column, split, "IMAGES")
     if folder.exists() and (strange := [path.name for path in folder.iterdir() if not OURS.fullmatch(path.name)]):
         raise InvalidValue(str(folder), f"a file {strange[0]}", f"a place to unpack {source}", "Move that folder elsewhere.")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -7,6 +7,7 @@ None of them needs diffusers itself; only `load` and `modern` import it. design/
 from .adopting import adopt
 from .age import modern, old_imports
 from .asking import Answers, ask
+from .calls import takes_prompts
 from .counting import Counts
 from .devices import checked as checked_device
 from .holding import Held, held
@@ -31,4 +32,5 @@ __all__ = [
     "load",
     "modern",
     "old_imports",
+    "takes_prompts",
 ]

@@ -68,6 +68,11 @@ def plain(pipe: Any, captions: Sequence[str] | None, **options: Any) -> Any:
     return pipe(**words, **{name: value for name, value in options.items() if name in parameters or ANY in parameters})
 
 
+def takes_prompts(pipe: Any) -> bool:
+    """Whether a pipeline is asked by captions; a function is asked by whatever there is."""
+    return hasattr(pipe, "scheduler") and "prompt" in _parameters(type(pipe))
+
+
 def _parameters(kind: type) -> dict[str, inspect.Parameter]:
     """The parameters of a pipeline's call by name; those that it passes on (`**named`) are those of its stock class.
 
