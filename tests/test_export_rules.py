@@ -257,12 +257,20 @@ def shelf(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("older", "size", "fits"), [(0.0, 0.0, True), (-0.1, 0.0, False), (0.0, -0.1, False), (2.5, 0.5, True)]
+    ("older", "size", "bad"),
+    [
+        (0.0, 0.0, ""),
+        (2.5, 0.5, ""),
+        (-0.1, 0.0, "--older: found -0.1"),
+        (0.0, -0.1, "--max-size: found -0.1"),
+        (float("nan"), 0.0, "--older: found nan"),
+        (0.0, float("inf"), "--max-size: found inf"),
+    ],
 )
-def test_old_entries_are_removed_by_days_and_bytes(shelf, tmp_path, capsys, older, size, fits):
+def test_old_entries_are_removed_by_days_and_bytes(shelf, tmp_path, capsys, older, size, bad):
     options = Namespace(older=older, max_size=size)
-    if not fits:
-        with pytest.raises(InvalidValue, match="a negative number"):
+    if bad:
+        with pytest.raises(InvalidValue, match=f"^{bad}"):
             stores._collect(options)
         return
     assert stores._collect(options) == 0

@@ -132,7 +132,9 @@ def test_seeds_are_lists_and_ranges(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "a", "1,1", "-3", "2-1", "1;2"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "1,1", "-3", "2-1", "0,2-1", "1;2", "0-9999999999999", "0-9998,20000,30000", "0-" + "9" * 30]
+)
 def test_seeds_that_are_none_are_refused(text):
     with pytest.raises(InvalidValue, match="--seeds"):
         parse_seeds(text)

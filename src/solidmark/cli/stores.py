@@ -78,8 +78,9 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _collect(options: argparse.Namespace) -> int:
-    if options.older < 0 or options.max_size < 0:
-        raise InvalidValue("solidmark store gc", "a negative number", "days and megabytes of at least 0", "Correct it.")
+    for name, number in (("--older", options.older), ("--max-size", options.max_size)):
+        if not 0 <= number < float("inf"):
+            raise InvalidValue(name, number, "days or megabytes of at least 0", "Correct it.")
     removed = Store(default_root()).collect(options.older, int(options.max_size * 1e6))
     print(f"{len(removed)} entries removed, {sum(entry.size for entry in removed) / 1e6:.1f} MB")
     return 0
@@ -95,7 +96,7 @@ def _export(options: argparse.Namespace) -> int:
 
     checked_device(options.device)
     torch.set_num_threads(1)  # small models gain nothing from more
-    seeds = (options.seed,) if options.seeds is None else parse_seeds(options.seeds)
+    seeds = parse_seeds(str(options.seed) if options.seeds is None else options.seeds)
     cases = [case_of(testbed, options.mitigation, seed) for testbed in options.testbeds for seed in seeds]
     several = len(options.testbeds) > 1 or options.seeds is not None
     names = {f"{case.testbed_name}-seed-{case.seed}": case for case in cases} if several else {"": cases[0]}

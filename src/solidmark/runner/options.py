@@ -123,15 +123,23 @@ class Options:
         return parse_seeds(self.seeds) if self.seeds is not None else self.chosen_profile().seeds
 
 
+MOST_SEEDS = 10_000
+"""Seeds of one command: beyond it a typing error is more likely than that many trainings."""
+
+
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """`0,1,5` or `0-7`: distinct whole numbers of at least 0. Raises InvalidValue."""
+    """`0,1,5` or `0-7`: distinct whole numbers of at least 0, and no more than `MOST_SEEDS`. Raises InvalidValue."""
     try:
         seeds: list[int] = []
         for part in text.split(","):
             first, dash, last = part.partition("-")
-            seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+            lowest, highest = int(first), int(last if dash else first)
+            if not 0 <= highest - lowest < MOST_SEEDS - len(seeds):  # before a list is made of them
+                raise ValueError(text)
+            seeds += range(lowest, highest + 1)
         if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
             raise ValueError(text)
     except ValueError as cause:
-        raise InvalidValue("--seeds", repr(text), "whole numbers such as 0,1,2 or 0-7", "Write such a list.") from cause
+        expected = f"at most {MOST_SEEDS} whole numbers such as 0,1,2 or 0-7"
+        raise InvalidValue("--seeds", repr(text), expected, "Write such a list.") from cause
     return tuple(seeds)
