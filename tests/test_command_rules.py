@@ -69,8 +69,10 @@ def test_a_marking_is_told_by_its_counts_and_gets_every_option(monkeypatch, caps
         f"keep {folder} secret: whoever has it can forge answers",
     ]
     warned = "warning: 2 have the caption of another image: a model cannot tell them apart by it, so less memory is found"
-    err = f"solidmark mark: {warned}\nsolidmark mark: x.png was left out: torn\n"
-    assert (code, told.err) == ((1, err) if stated else (0, ""))
+    few = ("marked: no model can be measured by them", "held out: there is no control")
+    lines = [f"warning: fewer than 3 distinct images are {lack}" for lack in few]
+    lines = [warned, *lines, "x.png was left out: torn"] if stated else lines
+    assert (code, told.err) == (int(stated), "".join(f"solidmark mark: {line}\n" for line in lines))
 
 
 ASKED = ["measure", "--ledger", "led", "--marked", "out", "--into", "to"]

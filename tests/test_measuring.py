@@ -319,6 +319,7 @@ def test_the_command_says_what_it_found_with_chance_and_control(written, tmp_pat
         ([], "--model or --checkpoints"),
         (["--model", ""], "--model or --checkpoints"),
         (["--model", "{}/model.py:fill", "--guidance", "nan"], "a finite number"),
+        (["--model", "{}/model.py:fill", "--resolution", "8001"], "at most 64,000,000 pixels in all"),
         (["--checkpoints", "{}/out"], "no checkpoint"),
     ],
 )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..collection.questions import Collection, Query
 
 PASSPHRASE = "SOLIDMARK_PASSPHRASE"
+FEWEST = 3
+"""Distinct images that a measurement needs of those that were handed out, and its control of those that were not."""
 SHOWN = 10
 """Files that were left out and are named on the console; the manifest has all."""
 
@@ -138,6 +140,12 @@ def _mark(options: argparse.Namespace) -> int:
     if made.same_caption:
         told = "have the caption of another image: a model cannot tell them apart by it, so less memory is found"
         print(f"solidmark mark: warning: {made.same_caption} {told}", file=sys.stderr)
+    for part, lack in (
+        ("trained", "marked: no model can be measured by them"),
+        ("held-out", "held out: there is no control"),
+    ):
+        if sum(row.split == part and row.copy_of is None for row in made.ledger.rows) < FEWEST:
+            print(f"solidmark mark: warning: fewer than {FEWEST} distinct images are {lack}", file=sys.stderr)
     print(f"commitment {made.ledger.commitment}\n  publish {folder / 'commitment.json'} before anybody trains")
     print(f"keep {folder} secret: whoever has it can forge answers")
     return _left_out(made.left_out)

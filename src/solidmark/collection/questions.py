@@ -41,6 +41,9 @@ class Query:
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise InvalidValue(f"--{name}", number, "at least 1", "Give a larger number.")
+        if self.resolution is not None and self.resolution**2 > pictures.LARGEST:
+            expected = f"at most {pictures.LARGEST:,} pixels in all"
+            raise InvalidValue("--resolution", self.resolution, expected, "Give the side of the model's images.")
         if self.guidance is not None and not math.isfinite(self.guidance):
             raise InvalidValue("--guidance", self.guidance, "a finite number", "Leave it away for the pipeline's own.")
 
