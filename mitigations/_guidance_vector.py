@@ -29,6 +29,11 @@ def norms(vectors: Tensor) -> Tensor:
     return lengths
 
 
+def moved_share(before: Tensor, after: Tensor) -> Tensor:
+    """The Euclidean norm of each one's change, as a share of its norm before, (B,)."""
+    return norms(after - before) / norms(before).clamp(min=1e-12)
+
+
 def guidance_norm(batch: SamplingBatch) -> Tensor:
     """‖eps_c - eps_u‖ at the first step, (B,): the signal of memorization of arXiv 2407.21720."""
     return norms(guidance_vector(batch, batch.start(batch.noise), batch.times[0]))

@@ -8,6 +8,8 @@ from torch import Tensor
 from solidmark import Mitigation, Needs, Sampler
 from solidmark.api import SamplingBatch
 
+from ._guidance_vector import moved_share
+
 
 @dataclass(frozen=True)
 class AnnealedCondition(Mitigation):
@@ -70,9 +72,9 @@ class AnnealingSampler(Sampler):
         own = self.mitigation
         share = own._share(t / self.model.schedule.steps)
         noise = torch.randn(batch.embeddings.shape, generator=self.rng).to(batch.embeddings)
-        if share == 1:
-            return self.inner.predict(x, t, batch)
-        return self.inner.predict(x, t, replace(batch, embeddings=anneal(batch.embeddings, noise, share, own)))
+        used = batch.embeddings if share == 1 else anneal(batch.embeddings, noise, share, own)
+        self.data.dose("embedding_change", moved_share(batch.embeddings, used)[batch.conditional])
+        return self.inner.predict(x, t, replace(batch, embeddings=used))
 
 
 def anneal(y: Tensor, noise: Tensor, share: float, own: AnnealedCondition) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.api import END, PADDING, NotApplicable, SamplingBatch
 
+from ._guidance_vector import moved_share
 from ._origins import STABLE_DIFFUSION
 
 FILLER = "!"
@@ -114,4 +115,5 @@ class PaddingSampler(Sampler):
             raise NotApplicable(f"mitigation {self.family}", found, "one that is conditioned on tokens", cure)
         left = self.mitigation._weights(batch.model.roles(batch.captions)).to(batch.embeddings)
         changed = self.mitigation._padded(batch) * left[..., None]
+        self.data.dose("embedding_change", moved_share(batch.embeddings, changed)[batch.conditional])
         return replace(batch, embeddings=torch.where(batch.conditional[:, None, None], changed, batch.embeddings))

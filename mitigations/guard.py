@@ -117,7 +117,7 @@ class GuardSampler(AttenuatingSampler):
         if not bool(batch.conditional.any()):
             return self.inner.predict(x, t, batch)
         plain = self.model.predict(x, t, batch.embeddings).noise
-        attenuated = self.model.predict(x, t, batch.embeddings, attention=self.attention(batch)).noise
+        attenuated = self.attend(x, t, batch)
         unconditional = self.model.predict(x, t, batch.unconditional).noise
         scale = self.outer.scale(unconditional, attenuated, t, batch)
         weight = self.mitigation.repulsion * scale * math.cos(math.pi / 2 * batch.step_fraction(t))

@@ -11,7 +11,15 @@ from solidmark.api import SamplingBatch
 
 from ._calibration import normal_level
 from ._chunks import by_chunks
-from ._guidance_vector import guidance_norm, guidance_vector, move_along, norms, optimize_noise, raw_guidance_vector
+from ._guidance_vector import (
+    guidance_norm,
+    guidance_vector,
+    move_along,
+    moved_share,
+    norms,
+    optimize_noise,
+    raw_guidance_vector,
+)
 from ._origins import STABLE_DIFFUSION
 
 if TYPE_CHECKING:
@@ -87,7 +95,7 @@ class NoiseStepSampler(Sampler):
             moved = x - own.gamma * (raw_guidance_vector(batch, move_along(x, here, own.reach), t) - here)
             x = torch.where(batch.mask, moved, x)
         before = batch.start(batch.noise)
-        self.data.dose("moved_share", (norms(x - before) / norms(before))[batch.conditional])
+        self.data.dose("moved_share", moved_share(before, x)[batch.conditional])
         return replace(batch, noise=torch.where(batch.mask, x, batch.noise))
 
 

@@ -84,6 +84,8 @@ class SilencingSampler(AttentionSampler):
         self.silent = torch.zeros(len(batch.noise), len(search.mean), dtype=torch.bool, device=batch.noise.device)
         captioned = batch.conditional.nonzero().flatten()
         self.silent[captioned] = search.find(batch.embeddings[captioned])
+        self.data.dose("acted_on", self.silent[captioned].any(dim=1))
+        self.data.dose("neurons_a_caption", self.silent[captioned].sum(dim=1))
         self.layers = search.layers
         return batch
 

@@ -102,6 +102,7 @@ class ClampingSampler(Sampler):
         """The sample with every norm inside its region."""
         x, step, width = self.inner.after(x, x0, t, batch), self.steps[t], self.mitigation.width
         stable = step.update.contains(_norms(x - self.before), width)
+        self.data.dose("before", _norms(x - self.before) / step.update.mean)
         rescaled = _resize(x0, step.clean.mean.expand(len(x)))
         alpha = self.model.schedule.signal(batch.target(t))
         x = x.where(stable[:, None, None, None], x + alpha * (rescaled - x0))
@@ -110,7 +111,9 @@ class ClampingSampler(Sampler):
         clamped = self.before + _resize(update, step.update.nearest(norms, width))
         self.data.dose("acted_on", ~stable | ~step.sample.contains(_norms(x), width))
         x = x.where(step.update.contains(norms, width)[:, None, None, None], clamped)
-        self.before = x = _resize(x, step.sample.nearest(_norms(x), width))
+        x = _resize(x, step.sample.nearest(_norms(x), width))
+        self.data.dose("after", _norms(x - self.before) / step.update.mean)
+        self.before = x
         return x
 
 

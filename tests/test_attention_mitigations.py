@@ -96,6 +96,16 @@ def test_spikes_are_tokens_whose_largest_logit_stands_out_of_those_but_the_start
         assert torch.allclose(changed[caption, head], given[caption, head] * factor)
 
 
+def test_how_far_attention_moves_is_the_share_that_lies_on_other_tokens():
+    changes, given = ScaledLogits(AttentionTemperature(0.0), caption_batch()), torch.zeros(3, 2, 4, 9)
+    changes.logits(MIDDLE, given)
+    given[:2, ..., 1] = 100.0  # everybody looks at the first word, of nine tokens
+    changes.logits(MIDDLE, given)
+    given[2] = torch.randn(2, 4, 9)  # without a caption nothing moves, and nothing counts
+    changes.logits(MIDDLE, given)
+    assert [float(one) for one in changes.moved] == pytest.approx([0.0, 8 / 9, 8 / 9])
+
+
 def test_attenuating_every_token_is_a_temperature():
     every = AttenuatedLogits(GuardAttention(0.3, threshold=-1e6), caption_batch()).logits(MIDDLE, logits())
     assert torch.equal(every, ScaledLogits(AttentionTemperature(0.3), caption_batch()).logits(MIDDLE, logits()))

@@ -1,11 +1,13 @@
 """Doses: what mitigations really did, as means over queries or accesses, from the hook to record, row and page."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
 from record_samples import case as record
-from worlds import composed, examples, tiny
+from solidmark.mitigations.opposite_guidance import OppositeGuidance
+from worlds import composed, examples, model, tiny
 
 from solidmark import Mitigation, Sampler, Stage, plugins
 from solidmark.errors import InvalidValue
@@ -15,7 +17,7 @@ from solidmark.measurement import measure
 from solidmark.measurement.case import Case, Workspace
 from solidmark.mitigation import Needs
 from solidmark.mitigation.handout import Data
-from solidmark.mitigation.hooks import Hooks
+from solidmark.mitigation.hooks import Hooks, _moved_share, _some_weights
 from solidmark.sampling import SolverConfig
 from solidmark.store import Store
 
@@ -57,6 +59,19 @@ class Longer(Mitigation):
         return examples.take(range(3))
 
 
+@dataclass(frozen=True)
+class Scaled(Mitigation):
+    """Multiplies all weights."""
+
+    factor: float = 1.0
+
+    def edit(self, model, data, rng):
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight *= self.factor
+        return model
+
+
 def test_a_dose_is_the_mean_of_all_that_was_said():
     data = Data(Needs.NOTHING, "mine", sampled=True)
     data.dose("norm", torch.tensor([1.0, 2.0]))
@@ -96,6 +111,29 @@ def test_hooks_without_a_sampler_are_measured_by_the_suite():
         "captions_cut": 0,
     }
     assert hooks.reported == {"Longer": {**{name: pytest.approx(n) for name, n in told.items()}, "embedding_change": 0.5}}
+
+
+def test_guidance_is_told_as_a_share_of_what_came_in_and_nothing_of_none():
+    hooks = Hooks(composed(OppositeGuidance(0.5, 0.5)), 0, "sampling")
+    for fraction in (0.0, 0.25, 0.5, 0.75):
+        hooks.guidance(7.5, fraction)
+    hooks.guidance(torch.tensor([2.0, 0.0]), 0.9)
+    assert hooks.reported["OppositeGuidance"] == {"guidance_left": pytest.approx((2 * -0.5 + 3) / 5)}
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.1])
+def test_an_edit_is_told_by_how_far_it_moves_the_weights(factor):
+    hooks = Hooks(composed(Scaled(factor)), 0, "editing")
+    hooks.edit(model())
+    assert hooks.reported["Scaled"]["weights_moved"] == pytest.approx(factor - 1, abs=1e-6)
+
+
+def test_of_weights_that_were_watched_in_part_each_stands_for_as_many_as_it_was_drawn_from():
+    few, many = (SimpleNamespace(parameters=lambda n=n: [torch.zeros(4 * 1024), torch.full((4,), n)]) for n in (1.0, 3.0))
+    more = SimpleNamespace(parameters=lambda: [torch.ones(4 * 1024), torch.full((4,), 1.0)])
+    assert _moved_share(_some_weights(few), _some_weights(many)) == 2.0
+    assert _moved_share(_some_weights(few), _some_weights(more)) == 32.0  # 4,096 ones to four
+    assert _moved_share(_some_weights(few), [(1.0, torch.ones(3))]) is None
 
 
 @pytest.mark.parametrize("acts", [0, 4])

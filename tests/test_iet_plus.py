@@ -3,9 +3,11 @@
 from types import SimpleNamespace
 
 import torch
+from solidmark.mitigations.iet import EnsembleTrainer
 from solidmark.mitigations.iet_plus import RedistributedEnsemble, RedistributingTrainer, redistribute
 
 from solidmark.mitigation import WrapperContext
+from solidmark.mitigation.handout import Data
 
 
 def test_what_was_skipped_most_moves_on_to_the_next_shard_and_sizes_stay():
@@ -27,3 +29,15 @@ def test_an_ensemble_that_redistributes_counts_what_it_skips_by_image():
     RedistributingTrainer.losses(wrapper, SimpleNamespace(indices=torch.tensor([3, 1])), torch.tensor([4, 4]))
     assert wrapper.accesses.tolist() == [0, 1, 0, 1]
     assert wrapper.dropped.tolist() == [0, 0, 0, 1]
+
+
+def test_it_is_told_of_which_share_of_those_that_moved_it_was_true_that_they_were_skipped(monkeypatch):
+    own = RedistributedEnsemble(shards=2, moved=0.5)
+    handed = Data(own.needs, "own")
+    wrapper = own.trainer(SimpleNamespace(context=WrapperContext("own", None, handed), model=None, run=None))
+    monkeypatch.setattr(EnsembleTrainer, "_round", lambda *_: None)
+    wrapper.dropped, wrapper.accesses = torch.tensor([1.0, 0, 0, 0]), torch.ones(4)
+    shards = [SimpleNamespace(indices=torch.tensor([0, 1])), SimpleNamespace(indices=torch.tensor([2, 3]))]
+    wrapper._round(shards, [1, 1])
+    assert [shard.indices.tolist() for shard in shards] == [[1, 2], [0, 3]]
+    assert handed.doses == {"moved_for_a_skip": 0.5}

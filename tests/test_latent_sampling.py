@@ -8,9 +8,14 @@ import torch
 from solidmark.mitigations import _chunks
 from solidmark.mitigations.amg import AntiMemorization
 from solidmark.mitigations.attention_rescaling import AttentionRescaling
+from solidmark.mitigations.cads import AnnealedCondition
+from solidmark.mitigations.clip_padding import MaskedPadding
 from solidmark.mitigations.cwr import RepeatedWords, TrainingRepeatedWords
 from solidmark.mitigations.gni import NoisyEmbeddings
+from solidmark.mitigations.guard import Guard
 from solidmark.mitigations.initial_noise import SampleInitialNoise
+from solidmark.mitigations.nemo import NeuronsAQuery
+from solidmark.mitigations.norm_clamp import NormClamp
 from solidmark.mitigations.random_token import RandomTokens, TrainingRandomTokens
 from solidmark.mitigations.rna import RandomNumbers, TrainingRandomNumbers
 from worlds import composed
@@ -111,6 +116,30 @@ def test_noise_is_on_the_null_prompt_s_tokens(setup):
     found = asked._hooks.sampler(_base(asked)).prepare(batch)
     moved = (found.unconditional - batch.unconditional).flatten(1).std(dim=1)
     assert moved.tolist() == pytest.approx([0.5 * batch.embeddings.std().item()] * 2, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("weak", "strong", "name"),
+    [
+        (AttentionRescaling(1.0, kept=99), AttentionRescaling(3.0, kept=0), "attention_moved"),
+        (Guard(1.0), Guard(0.0), "attention_moved"),
+        (MaskedPadding(0.0), MaskedPadding(1.0), "embedding_change"),
+        (AnnealedCondition(1.0, 1.0, 1.0), AnnealedCondition(1.0, 0.0, 0.9), "embedding_change"),
+        (NeuronsAQuery(100.0), NeuronsAQuery(-100.0), "acted_on"),
+        (NeuronsAQuery(100.0), NeuronsAQuery(-100.0), "neurons_a_caption"),
+    ],
+)
+def test_the_dose_on_clip_s_tokens_is_told_and_that_of_a_neutral_setting_is_nothing(setup, weak, strong, name):
+    doses = [generate(setup, own)[1][name] for own in (weak, strong)]
+    assert doses[0] == pytest.approx(0, abs=1e-6)
+    assert doses[1] > 0.01
+
+
+def test_a_clamp_tells_the_norm_of_the_update_before_and_after(setup):
+    _, wide = generate(setup, NormClamp(1e6))
+    _, narrow = generate(setup, NormClamp(0.0))
+    assert wide["before"] == pytest.approx(wide["after"], rel=1e-5)
+    assert narrow["before"] != pytest.approx(narrow["after"], rel=1e-5)
 
 
 def test_a_search_of_latents_in_chunks_finds_what_the_whole_finds(setup, monkeypatch):

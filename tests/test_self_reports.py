@@ -119,7 +119,9 @@ def test_the_record_has_what_training_and_editing_reported_also_from_the_store(t
     workspace = Workspace(Store(tmp_path / "store"))
     for _ in range(2):
         reported = measure(case, workspace, tmp_path / "run")["reported"]
+        moved = reported["editing"]["Removing"].pop("weights_moved")  # which the suite tells
         assert (reported["training"], reported["editing"]) == ({"Counting": {"updates": 3}}, {"Removing": {"removed": 0.25}})
+        assert 0 < moved < 0.5
 
 
 @pytest.fixture(scope="module")
@@ -147,5 +149,7 @@ def test_the_privacy_loss_is_compared_with_the_claim_at_its_delta(shared, tmp_pa
 
 def test_a_report_belongs_to_its_hooks_alone():
     used, unused = (Hooks(composed(Removing()), 0, "editing") for _ in range(2))
+    lengths = [float(weight.norm()) for weight in trained().parameters()]
     used.edit(trained().copy())
-    assert (used.reported, unused.reported) == ({"Removing": {"removed": 0.25}}, {})
+    moved = pytest.approx(0.5 * lengths[0] / sum(length**2 for length in lengths) ** 0.5, rel=0.1)
+    assert (used.reported, unused.reported) == ({"Removing": {"removed": 0.25, "weights_moved": moved}}, {})

@@ -93,7 +93,12 @@ def test_wanda_removes_from_feed_forward_layers_alone():
 
 def test_wanda_that_finds_no_weight_says_so(monkeypatch):
     monkeypatch.setattr(wanda, "choose", lambda target, base, share: torch.zeros_like(target, dtype=torch.bool))
-    assert edited("wanda", timesteps=1)[2] == {"removed_weights": 0, "removed_share": 0.0, "no_op": True}
+    assert edited("wanda", timesteps=1)[2] == {
+        "removed_weights": 0,
+        "removed_share": 0.0,
+        "no_op": True,
+        "weights_moved": 0.0,
+    }
 
 
 def test_nemo_measures_how_far_a_neuron_is_from_its_value_under_normal_captions():

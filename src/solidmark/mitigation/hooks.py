@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,6 +34,8 @@ SEEDED = ("trainer", "edit")
 """Hooks for which the global generators are seeded and restored afterwards. The others may not touch those."""
 
 
+WATCHED = 1024
+"""Numbers of each tensor of weights by which an edit is measured: all of them would be in memory twice."""
 SAMPLING = "sampling"
 """The purpose of the hooks of a service: they act on many batches, and so give doses and no reports."""
 
@@ -131,16 +133,22 @@ class Hooks:
 
     def guidance(self, scale: Any, step_fraction: float) -> Any:
         """Fold `guidance` over the scale at this share of the steps."""
-        for _, part in self._with("guidance"):
+        for index, part in self._with("guidance"):
             changed = self._call(part, "guidance", part.mitigation.guidance, scale, step_fraction)
             _require(part, "guidance", is_scale(changed), repr(changed)[:80], "a finite number, or finite numbers, (B,)")
+            self._dose_guidance(index, scale, changed)
             scale = changed
         return scale
+
+    def _dose_guidance(self, index: int, before: Any, after: Any) -> None:
+        """The scale that a part leaves, as a share of the one that it got, step by step; nothing where that was 0."""
+        old, new = torch.broadcast_tensors(*(torch.as_tensor(one).detach().double().cpu() for one in (before, after)))
+        self._data_of(index).dose("guidance_left", (new / old)[old != 0])
 
     def edit(self, model: Model) -> Model:
         """Fold `edit` over a model whose parameters can be trained."""
         for index, part in self._with("edit"):
-            stream, data = self._stream(index, "edit"), self._data_of(index)
+            stream, data, kept = self._stream(index, "edit"), self._data_of(index), _some_weights(model)
             before = {str(weight.device) for weight in model.parameters()}
             changed = self._call(part, "edit", part.mitigation.edit, model, data, stream)
             _require(part, "edit", isinstance(changed, type(model)), type(changed).__name__, "the edited model")
@@ -148,6 +156,9 @@ class Hooks:
             _require(part, "edit", not elsewhere, f"weights on {', '.join(elsewhere)}", f"weights on {', '.join(before)}")
             finite = all(bool(weight.isfinite().all()) for weight in changed.parameters())
             _require(part, "edit", finite, "weights that are not finite", "finite weights")
+            moved = _moved_share(kept, _some_weights(changed))
+            if moved is not None:
+                data.dose("weights_moved", moved)
             model = changed
         return model
 
@@ -241,6 +252,24 @@ class Hooks:
         if touched:
             raise draws_elsewhere(where, touched)
         return returned
+
+
+def _some_weights(model: Model) -> list[tuple[float, Tensor]]:
+    """Of each tensor of weights how many numbers stand for one, and WATCHED or a few more of them, evenly spaced."""
+    weights = [weight.detach().flatten() for weight in model.parameters()]
+    kept = [weight[:: max(1, len(weight) // WATCHED)].clone() for weight in weights]
+    return [(len(all_of) / max(1, len(some)), some) for all_of, some in zip(weights, kept, strict=True)]
+
+
+def _moved_share(before: Sequence[tuple[float, Tensor]], after: Sequence[tuple[float, Tensor]]) -> float | None:
+    """The norm of the change of all weights as a share of their norm; None where the network has another shape."""
+    if [len(some) for _, some in before] != [len(some) for _, some in after]:
+        return None
+    moved = length = 0.0
+    for (each, old), (_, new) in zip(before, after, strict=True):
+        moved += each * float((new.double() - old.double()).square().sum())
+        length += each * float(old.double().square().sum())
+    return math.sqrt(moved / length) if length else None
 
 
 def check_overrides(wrapper: Any) -> None:
