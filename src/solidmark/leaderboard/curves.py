@@ -79,7 +79,7 @@ class Curve:
         sets = [indices, *(indices[:out] + indices[out + 1 :] for out in range(len(indices)) if len(indices) > 1)]
         losses = np.array([point.losses for point in self.points])
         memories = np.array([point.memories for point in self.points])
-        return np.array([frontier(losses[:, few].mean(axis=1), memories[:, few].mean(axis=1), at) for few in sets])
+        return frontier(*(np.array([of[:, few].mean(axis=1) for few in sets]) for of in (losses, memories)), at)
 
     def line(self) -> list[tuple[float, Estimate]]:
         """(loss, memorization) along the frontier, as far as some setting of the family has lost."""
@@ -125,29 +125,32 @@ def _round(value: object) -> object:
 
 
 def frontier(losses: Array, memories: Array, at: Array) -> Array:
-    """(L,): the least memorization at a loss of at most `at`, (L,), of K points or of a chord between two of them.
+    """(..., L): the least memorization at a loss of at most `at`, (L,), of K points or of a chord between two of them.
 
+    `losses` and `memories` are (..., K): a frontier is asked for in every resample, so that many are drawn at once.
     Raises InvalidValue for what is not finite, and where no point loses so little.
     """
     if not (np.isfinite(losses).all() and np.isfinite(memories).all()):
         raise InvalidValue("curves.frontier", "NaN or infinity", "finite losses and memories", "Correct what measured them.")
-    if not (np.min(losses, initial=np.inf) <= at).all():
+    if not (np.min(losses, axis=-1, initial=np.inf)[..., None] <= at).all():
         cure = "Put the baseline, whose loss is 0, among the points."
         raise InvalidValue("curves.frontier", f"losses {losses}", f"one of at most {at.min():g}", cure)
-    order = np.argsort(losses)
-    losses, memories = losses[order], memories[order]
-    least = np.where(losses <= at[:, None], memories, np.inf).min(axis=1)
-    a, b = _pairs(len(losses))
-    apart = losses[b] - losses[a] > ROUNDING
-    a, b = a[apart], b[apart]
-    share = (at[:, None] - losses[a]) / (losses[b] - losses[a])
-    chords = np.where((share >= 0) & (share <= 1), memories[a] + share * (memories[b] - memories[a]), np.inf)
-    return np.asarray(np.minimum(least, chords.min(axis=1, initial=np.inf)))
+    order = np.argsort(losses, axis=-1)
+    losses, memories = np.take_along_axis(losses, order, -1), np.take_along_axis(memories, order, -1)
+    within = losses[..., None, :] <= at[:, None]
+    least = np.where(within, memories[..., None, :], np.inf).min(axis=-1)
+    a, b = _pairs(losses.shape[-1])
+    gap = losses[..., b] - losses[..., a]
+    apart = gap > ROUNDING
+    share = (at[:, None] - losses[..., None, a]) / np.where(apart, gap, 1.0)[..., None, :]
+    chords = memories[..., None, a] + share * (memories[..., b] - memories[..., a])[..., None, :]
+    crossed = apart[..., None, :] & (share >= 0) & (share <= 1)
+    return np.asarray(np.minimum(least, np.where(crossed, chords, np.inf).min(axis=-1, initial=np.inf)))
 
 
 @cache
 def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Each pair of so many points, by the place of the one and of the other; asked for in every resample."""
+    """Each pair of so many points, by the place of the one and of the other; kept, since all curves ask."""
     first, second = np.triu_indices(count, 1)
     return first, second
 

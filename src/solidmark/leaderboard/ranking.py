@@ -151,7 +151,8 @@ def _moved(curve: Curve, seeds: Sequence[int], sign: int) -> Array:
     losses = np.array([point.losses for point in curve.points])[:, columns]
     memories = np.array([point.memories for point in curve.points])[:, columns].mean(axis=1)
     errors = losses.std(axis=1, ddof=1) / np.sqrt(len(columns))  # the baseline loses nothing in any seed
-    return np.array([frontier(losses.mean(axis=1) + sign * move * errors, memories, AT)[0] for move in MOVES])
+    moved = losses.mean(axis=1) + sign * MOVES[:, None] * errors
+    return frontier(moved, np.broadcast_to(memories, moved.shape), AT)[:, 0]
 
 
 def _p_of_losses(less: Array, more: Array, seeds: int) -> float:
