@@ -79,7 +79,8 @@ class Curve:
         sets = [indices, *(indices[:out] + indices[out + 1 :] for out in range(len(indices)) if len(indices) > 1)]
         losses = np.array([point.losses for point in self.points])
         memories = np.array([point.memories for point in self.points])
-        return frontier(*(np.array([of[:, few].mean(axis=1) for few in sets]) for of in (losses, memories)), at)
+        lost, recalled = (np.array([numbers[:, few].mean(axis=1) for few in sets]) for numbers in (losses, memories))
+        return frontier(lost, recalled, at)
 
     def line(self) -> list[tuple[float, Estimate]]:
         """(loss, memorization) along the frontier, as far as some setting of the family has lost."""
