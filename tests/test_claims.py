@@ -275,6 +275,16 @@ def test_keys_are_read_under_the_solver_of_the_claim_and_pictures_without_noise(
     assert all("content 0.67" in one.steps[2].found for one in found.values())
 
 
+def test_keys_under_the_source_s_own_steps_and_guidance_come_before_those_of_a_solver_of_its_name():
+    records = []
+    for name, steps, row in (("ddim", 25, 0.9), ("published", 50, 0.3)):
+        solver = {"name": name, "steps": steps, "eta": 0.0, "guidance": 7.5}
+        records += [{**one, "solver": {**one["solver"], **solver}} for one in recorded(row, 0.9, 0.1)]
+    for origin, expected in ((Origin(steps=50, guidance=7.5, solver="ddim"), 0.33), (Origin(solver="ddim"), 1.0)):
+        found = judge_one(StatedClaim("gni", 1, Claim("Gone.", below=0.5, origin=origin)), Recorded.by_solver(records))
+        assert found.estimate.value == pytest.approx(expected, abs=0.01)
+
+
 @pytest.mark.parametrize(("name", "stands"), [("digits-quick", True), ("mnist-quick", False)])
 def test_a_quick_form_stands_for_a_testbed_only_where_it_trains_the_same_models(name, stands):
     records = Recorded([{**one, "testbed": name} for one in recorded(0.1, 0.9, 0.1)])

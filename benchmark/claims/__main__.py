@@ -3,8 +3,9 @@
     python -m solidmark.benchmark.claims results --into build/claims
     solidmark report results build/claims --into build/results
 
-Keys are read from the records of the claim's own solver, else of another one that has all its rows. A claim whose rows the
-records lack is left out; how many are is printed.
+Keys are read from records under the source's own steps and guidance (`--solver published`), else under the claim's own
+solver, else under another one that has all its rows. A claim whose rows the records lack is left out, and counted at the
+end.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ def judge(runs: Sequence[Path], into: Path) -> tuple[list[Finding], list[str]]:
 
 
 def judge_one(stated: StatedClaim, recorded: Sequence[Recorded]) -> Finding:
-    """By the keys of the claim's own solver, else of the first that has its rows. Raises NotApplicable where none has."""
+    """By the keys of the solver that is nearest to the source's and has the rows. Raises NotApplicable where none has."""
     reasons = [NotApplicable("records", "none of a sound case", "the cases of a run", "Name the folder of a run.")]
-    for one in sorted(recorded, key=lambda one: one.solver != stated.claim.origin.solver):
+    for one in sorted(recorded, key=lambda one: one.distance(stated.claim.origin)):
         try:
             return stated.judge(one)
         except NotApplicable as reason:

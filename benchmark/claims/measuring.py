@@ -12,6 +12,7 @@ from solidmark import plugins
 from solidmark.errors import InvalidValue, NotApplicable, UnknownName
 from solidmark.experiments import Experiments
 from solidmark.measurement import action
+from solidmark.mitigation.claims import Origin
 from solidmark.mitigation.composition import Composition
 from solidmark.sampling import SolverConfig
 from solidmark.schema.record import CaseRecord, ContentBlock
@@ -125,6 +126,14 @@ class Recorded:
         """The keys of each solver among the records, in order; pictures are the same in all."""
         cases = (record for record in records if record["event"] == "case" and record["status"] == "ok")
         return tuple(cls(records, solver=name) for name in dict.fromkeys(case["solver"]["name"] for case in cases))
+
+    def distance(self, origin: Origin) -> int:
+        """How far its solver is from a source's: 0 with the source's steps and guidance, 1 by its name, else 2."""
+        own = [record["solver"] for record in self.records if record["solver"]["name"] == self.solver]
+        asked = (0.0, origin.steps, origin.guidance)
+        if origin.solver == "ddim" and all((one["eta"], one["steps"], one["guidance"]) == asked for one in own):
+            return 0
+        return 1 if self.solver == origin.solver else 2
 
     def testbed(self, names: Sequence[str], methods: Sequence[Composition]) -> tuple[str, Testbed]:
         """The first that has all these methods, or its quick form. Raises NotApplicable where none has."""
