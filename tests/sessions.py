@@ -57,6 +57,7 @@ def _session(arguments: list[str], folder: str, environment: dict[str, str], pyt
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    sys.dont_write_bytecode = bool(environment.get("PYTHONDONTWRITEBYTECODE"))
     paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     if python != sys.executable:
         paths += map(str, Path(python).parents[1].glob("lib/python*/site-packages"))

@@ -500,7 +500,7 @@ STYLE = SimpleNamespace(segments=1, thickness=1, size=1)
     + [({"thickness": None, "size": None}, 0.5, None)],
 )
 def test_numbers_of_a_marking_are_accepted_from_one_on(tmp_path, style, hold_out, found):
-    given = (tmp_path / "a", tmp_path / "b", tmp_path / "c", SimpleNamespace(**{**vars(STYLE), **style}), hold_out)
+    given = (tmp_path / "a", tmp_path / "b", tmp_path / "c", SimpleNamespace(**{**vars(STYLE), **style}), hold_out, 1)
     if found is None:
         marking._check(*given)
     else:

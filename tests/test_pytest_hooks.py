@@ -64,7 +64,7 @@ def test_a_controller_has_a_session_its_markers_and_a_plugin(config, tmp_path):
     found = config.stash[room.SESSION]
     assert (found.run, config.option.keyword, config.option.markexpr) == (tmp_path / "run", "some", "sampling")
     assert config.lines == [("markers", marker) for marker in found.markers()]
-    assert config.registered == [("Controller", room.CONTROLLER)]
+    assert config.registered == [("Controller", room.CONTROLLER), ("Starting", room.STARTING)]
     assert (tmp_path / "store").is_dir()
 
 

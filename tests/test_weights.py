@@ -127,7 +127,8 @@ def test_what_an_edit_reports_is_kept_and_drawn_again_from_its_seed(workspace, t
     first, again = (weights.edit_or_load(case(Reporting()), workspace)[1]["editing"].reported for _ in range(2))
     anew = weights.edit_or_load(case(Reporting()), Workspace(Store(tmp_path / "new")))[1]["editing"].reported
     other = weights.edit_or_load(case(Reporting(), seed=1), workspace)[1]["editing"].reported
-    assert first == again == anew == {"Reporting": {"no_op": True, "drawn": first["Reporting"]["drawn"]}}
+    drawn = first["Reporting"]["drawn"]
+    assert first == again == anew == {"Reporting": {"no_op": True, "drawn": drawn, "weights_moved": 0.0}}
     assert other["Reporting"]["drawn"] != first["Reporting"]["drawn"]
 
 

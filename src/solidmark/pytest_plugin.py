@@ -33,6 +33,7 @@ SESSION: pytest.StashKey[Session] = pytest.StashKey()
 RESTARTS = "1000000"
 """Limit of replaced workers, as xdist reads it; the controller stops a run whose workers end before any case."""
 CONTROLLER = "solidmark-controller"
+STARTING = "solidmark-starting"
 GIVEN_UP: pytest.StashKey[str] = pytest.StashKey()
 """Why this worker measures no further case."""
 WRITER: pytest.StashKey[Writer] = pytest.StashKey()
@@ -169,7 +170,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     if not received and not config.option.collectonly:
         config.pluginmanager.register(Controller(session, config), CONTROLLER)
-        config.pluginmanager.register(Starting(config, session.run))
+        config.pluginmanager.register(Starting(config, session.run), STARTING)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
