@@ -8,10 +8,11 @@ import os
 import sys
 import tempfile
 import traceback
-from importlib.metadata import entry_points
 from multiprocessing import get_context
 from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
+
+import quick_python
 
 LIBRARIES = [
     "torch",
@@ -22,9 +23,6 @@ LIBRARIES = [
     "pyarrow.parquet",
     "diffusers.models.unets.unet_2d_condition",
 ]
-HERE = {"", str(Path(__file__).parent), str(Path(__file__).parents[1])}
-"""What pytest and `-m` have put in front of the paths of this process, and would not in a new one elsewhere."""
-
 SECONDS = 900
 """In which a session has to end."""
 
@@ -40,7 +38,8 @@ def run(
     `python` may be that of an environment of `fresh`, which adds packages to those of this interpreter.
     """
     with tempfile.TemporaryDirectory() as out:
-        process = FORKING.Process(target=_session, args=(arguments, str(folder), environment, python, out))
+        quick = quick_python.executable(FORKING, sys.executable)
+        process = FORKING.Process(target=_session, args=(arguments, str(folder), environment, python, quick, out))
         process.start()
         process.join(SECONDS)
         if process.is_alive():
@@ -50,22 +49,14 @@ def run(
         return CompletedProcess(arguments, process.exitcode, *printed)
 
 
-def _session(arguments: list[str], folder: str, environment: dict[str, str], python: str, out: str) -> None:
+def _session(arguments: list[str], folder: str, environment: dict[str, str], python: str, quick: str, out: str) -> None:
     """What the forked process does: become the one that was asked for, then run pytest."""
     for number, name in enumerate(("stdout", "stderr"), start=1):
         os.dup2(os.open(os.path.join(out, name), os.O_WRONLY | os.O_CREAT), number)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.dont_write_bytecode = bool(environment.get("PYTHONDONTWRITEBYTECODE"))
-    paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
-    if python != sys.executable:
-        paths += map(str, Path(python).parents[1].glob("lib/python*/site-packages"))
-        sys.executable = python
-    sys.path[:] = [folder, *paths, *(path for path in sys.path if path not in HERE)]
-    plugins = {entry.module.partition(".")[0] for entry in entry_points(group="pytest11")}
-    for name in [name for name in sys.modules if name.partition(".")[0] in plugins]:
-        del sys.modules[name]  # what a library has imported of them: pytest has to see their import
+    own = python == sys.executable
+    packages = [] if own else [str(path) for path in Path(python).parents[1].glob("lib/python*/site-packages")]
+    quick_python.become(folder, environment, quick, packages)
+    sys.path.insert(0, folder)
     import pytest
 
     sys.argv = [str(Path(pytest.__file__).with_name("__main__.py")), *arguments]

@@ -55,7 +55,7 @@ def test_a_row_that_changes_nothing_is_inactive_and_not_without_effect(ran):
 
 
 def test_what_a_testbed_cannot_carry_is_a_hole_with_its_reason_and_no_failure(world):
-    ran = world.run("-n", "2", "--mitigation", "ambient-mask-sampling", "-k", "ambient", "--run-dir", "hole", name="hole")
+    ran = world.run("-n", "0", "--mitigation", "ambient-mask-sampling", "-k", "ambient", "--run-dir", "hole", name="hole")
     record = ran.record("ambient-mask-sampling")
     assert (record["status"], record["queries"]) == ("unsupported", None)
     assert "Join it to `ambient-mask`" in record["reason"]
