@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ..collection.questions import Collection, Query
 
 PASSPHRASE = "SOLIDMARK_PASSPHRASE"
-FEWEST = 3
-"""Distinct images that a measurement needs of those that were handed out, and its control of those that were not."""
 SHOWN = 10
 """Files that were left out and are named on the console; the manifest has all."""
 
@@ -115,6 +113,7 @@ def _mark(options: argparse.Namespace) -> int:
     from ..collection.marking import mark
     from ..collection.painting import Style
     from ..collection.questions import default_ledger
+    from ..collection.verdict import LEAST
 
     folder = options.ledger or default_ledger(options.out)
     with _images(options, folder) as images:
@@ -144,8 +143,8 @@ def _mark(options: argparse.Namespace) -> int:
         ("trained", "marked: no model can be measured by them"),
         ("held-out", "held out: there is no control"),
     ):
-        if sum(row.split == part and row.copy_of is None for row in made.ledger.rows) < FEWEST:
-            print(f"solidmark mark: warning: fewer than {FEWEST} distinct images are {lack}", file=sys.stderr)
+        if sum(row.split == part and row.copy_of is None for row in made.ledger.rows) < LEAST:
+            print(f"solidmark mark: warning: fewer than {LEAST} distinct images are {lack}", file=sys.stderr)
     print(f"commitment {made.ledger.commitment}\n  publish {folder / 'commitment.json'} before anybody trains")
     print(f"keep {folder} secret: whoever has it can forge answers")
     return _left_out(made.left_out)
