@@ -378,3 +378,17 @@ def test_the_report_of_sampling_counts_refusals_of_trained_and_of_held_out_image
 def test_a_row_that_does_not_act_at_sampling_reports_no_refusals(parts):
     generated = Generated(torch.zeros(1, 1, 8, 8), np.array([False]), {})
     assert answers.sampling_report(case(*parts), {"outpaint": responses([[0, 0, 0, 0]])}, generated) == {}
+
+
+def test_answers_and_power_are_listed_with_testbed_mitigation_and_query(memorizer, tmp_path):
+    store = Store(tmp_path)
+    queries = (("outpaint", Outpaint()), ("outpaint-weights", OutpaintWeights()))
+    asked = replace(case(Retrain(), RandomNumbers(4)), queries=queries)
+    for name, _ in queries:
+        answers.ask_cached(asked, name, memorizer, Workspace(store))
+    answers.measure_power(replace(asked, queries=queries[:1]), Workspace(store))
+    assert {(entry.kind, entry.label) for entry in store.entries()} == {
+        ("answers", "digits, Retrain(share=1.0)+RandomNumbers(count=4), outpaint, seed 0"),
+        ("answers", "digits, Retrain(share=1.0), outpaint-weights, seed 0"),
+        ("power", "digits, outpaint, seed 0"),
+    }

@@ -148,10 +148,11 @@ def test_answers_are_stored_by_weights_parts_question_and_what_may_be_read(monke
     monkeypatch.setattr(answers.weights, "fingerprint", lambda model: f"fingerprint of {model}")
     monkeypatch.setattr(answers, "_sampling_parts", lambda case, attack: Parts("sampling"))
     monkeypatch.setattr(answers, "_described", lambda case, name: ["described", name])
-    monkeypatch.setattr(answers, "_cached", lambda kind, key, asks, workspace: (kind, key))
+    monkeypatch.setattr(answers, "_cached", lambda kind, key, asks, workspace, label: (kind, key, label))
+    monkeypatch.setattr(answers, "_behind", lambda case, name: case.composition)
     given = case(attack=attack)
-    kind, key = answers.ask_cached(given, "average", "model", None)
-    assert kind == "answers"
+    kind, key, label = answers.ask_cached(given, "average", "model", None)
+    assert (kind, label) == ("answers", "digits, x(a=1), average, seed 3")
     assert key == {
         "weights": "fingerprint of model",
         "parts": "parts at sampling",
@@ -162,7 +163,7 @@ def test_answers_are_stored_by_weights_parts_question_and_what_may_be_read(monke
         "query": ["described", "average"],
     }
     given.composition.needs = Needs.FORGET
-    _, key = answers.ask_cached(given, "average", "model", None, plain="pictures")
+    _, key, _ = answers.ask_cached(given, "average", "model", None, plain="pictures")
     assert (key["learns from"], key["may read pictures"]) == ([1, 2], True)
 
 

@@ -349,7 +349,7 @@ def test_the_power_of_a_query_is_stored_by_question_space_and_network(monkeypatc
     assert answers.measure_power(one, space) == found
     network = one.testbed.recipe.network
     keys = [{"query": name, "space": ("latents", network), "network": ("described", network)} for name in "ab"]
-    assert space.asked == [("power", key, provenance.ASKING, "") for key in keys]
+    assert space.asked == [("power", key, provenance.ASKING, f"digits, {n}, seed 3") for n, key in zip("ab", keys)]
     assert [(bare.composition.parts, name, where) for (bare, name, where), _ in powers] == [((), n, space) for n in "ab"]
     assert spaces[0][0][0].composition.parts == ()
 
@@ -382,7 +382,8 @@ def test_the_baseline_is_asked_the_leading_query_alone_under_its_own_case(monkey
     monkeypatch.setattr(answers.Responses, "load", lambda folder: ("loaded", folder))
     one, space = case(queries=(("a", "first"), ("b", "second"))), Space(tmp_path)
     assert answers.ask_baseline(one, space) == ("loaded", tmp_path)
-    assert space.asked == [("baseline answers", {"case": "bare", "question": "a"}, provenance.ASKING, "")]
+    label = "digits, none, a, seed 3"
+    assert space.asked == [("baseline answers", {"case": "bare", "question": "a"}, provenance.ASKING, label)]
     (((bare, name, model, where), _),) = asks
     assert (bare.composition.parts, bare.queries, name, where) == ((), (("a", "first"),), "a", space)
     assert (model, (tmp_path / "saved").exists()) == (("model of", (("a", "first"),)), True)
@@ -443,8 +444,8 @@ def test_a_known_mark_is_stored_by_weights_split_seed_and_solver(monkeypatch, tm
     space, one = Space(tmp_path), case(kept=True)
     assert generation.round_a_known_mark(one, "model", space) == ("loaded", tmp_path)
     key = {"weights": "fingerprint of model", "split": "f", "seed": 3, "solver": ("described", SOLVER)}
-    modules = (*provenance.ASKING, "measurement/generation")
-    assert (space.asked, (tmp_path / "saved").exists()) == ([(generation.KNOWN_MARK, key, modules, "")], True)
+    modules, label = (*provenance.ASKING, "measurement/generation"), f"digits, {one.composition.label}, seed 3"
+    assert (space.asked, (tmp_path / "saved").exists()) == ([(generation.KNOWN_MARK, key, modules, label)], True)
     assert generation.round_a_known_mark(one, "model", space, "other split") is saved
     assert generation.round_a_known_mark(case(kept=False), "model", space) is saved
     assert [given[1:3] for given, _ in asks] == [("model", space)] * 3

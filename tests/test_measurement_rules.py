@@ -490,9 +490,13 @@ def test_work_of_an_autoencoder_is_told_where_there_is_some(evaluations, block):
 
 
 def test_a_label_of_the_store_says_what_it_is_of():
-    case = SimpleNamespace(testbed_name="digits", seed=3)
-    assert weights._label(case) == "digits, seed 3"
-    assert weights._label(case, SimpleNamespace(label="agc(threshold=0.5)")) == "digits, agc(threshold=0.5), seed 3"
+    parts = SimpleNamespace(at=lambda stage: SimpleNamespace(label=f"what acts at {stage.value}"))
+    case = SimpleNamespace(testbed_name="digits", seed=3, composition=parts, marked=True, half=None)
+    assert weights.label(case) == "digits, seed 3"
+    assert weights.label(case, "agc(threshold=0.5)", "grid") == "digits, agc(threshold=0.5), grid, seed 3"
+    assert weights._trained_label(case) == "digits, what acts at training, seed 3"
+    case.marked, case.half = False, 1
+    assert weights._trained_label(case) == "digits, what acts at training, without marks, half 1, seed 3"
 
 
 class Stating:

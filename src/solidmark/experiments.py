@@ -107,7 +107,7 @@ class Experiments:
             training_set = TrainingSet(split.training, case.training_keys, split.mark)
             train(recipe, training_set, parts, case.seed, device=workspace.device, progress=workspace.progress)
 
-        folder = workspace.stored("snapshots", key, provenance.TRAINING, build)
+        folder = workspace.stored("snapshots", key, provenance.TRAINING, build, weights.label(case))
         return {step: models.load(folder / str(step)).to(workspace.device) for step in steps}
 
     def ask(

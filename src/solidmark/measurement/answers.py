@@ -170,7 +170,14 @@ def ask_cached(case: Case, name: str, model: Denoiser, workspace: Workspace, pla
         "may read pictures": plain is not None,
         **_question(case, name),
     }
-    return _cached("answers", key, lambda: ask_query(case, name, model, workspace, plain=plain), workspace)
+    label = weights.label(case, _behind(case, name).label, name)
+    return _cached("answers", key, lambda: ask_query(case, name, model, workspace, plain=plain), workspace, label)
+
+
+def _behind(case: Case, name: str) -> Composition:
+    """The parts that answers come from: those in the weights, and those that the query goes through."""
+    through = _sampling_parts(case, case.attack(name)).parts
+    return Composition(tuple(p for p in case.composition.parts if p.mitigation.stage is not Stage.SAMPLING or p in through))
 
 
 def ask_baseline(case: Case, workspace: Workspace) -> Responses:
@@ -180,7 +187,8 @@ def ask_baseline(case: Case, workspace: Workspace) -> Responses:
     def asks() -> Responses:
         return ask_query(bare, bare.leading, weights.train_or_load(bare, workspace)[0], workspace)
 
-    return _cached("baseline answers", {"case": bare.case_id, **_question(bare, bare.leading)}, asks, workspace)
+    key = {"case": bare.case_id, **_question(bare, bare.leading)}
+    return _cached("baseline answers", key, asks, workspace, weights.label(bare, bare.composition.label, bare.leading))
 
 
 def _question(case: Case, name: str) -> dict[str, object]:
@@ -195,9 +203,11 @@ def _described(case: Case, name: str) -> list[object]:
     return [name, provenance.describe(attack), source, provenance.describe(case.solver)]
 
 
-def _cached(kind: str, key: Mapping[str, object], asks: Callable[[], Responses], workspace: Workspace) -> Responses:
+def _cached(
+    kind: str, key: Mapping[str, object], asks: Callable[[], Responses], workspace: Workspace, label: str
+) -> Responses:
     """The answers under a key of the store, where they are asked for once."""
-    return Responses.load(workspace.stored(kind, key, provenance.ASKING, lambda folder: asks().save(folder)))
+    return Responses.load(workspace.stored(kind, key, provenance.ASKING, lambda folder: asks().save(folder), label))
 
 
 @dataclass(frozen=True)
@@ -224,7 +234,7 @@ def measure_power(case: Case, workspace: Workspace) -> dict[str, Power]:
             (folder / "power.json").write_text(json.dumps(asdict(_power(bare, name, workspace))))
 
         key = {**_question(case, name), **space, "network": provenance.describe(network)}
-        folder = workspace.stored("power", key, provenance.ASKING, build)
+        folder = workspace.stored("power", key, provenance.ASKING, build, weights.label(case, name))
         power = json.loads((folder / "power.json").read_text())
         estimate = power["estimate"]
         found[name] = Power(None if estimate is None else Estimate(**estimate), power["leak"])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -67,10 +68,12 @@ def round_a_known_mark(case: Case, model: Denoiser, workspace: Workspace, blind:
         "solver": provenance.describe(case.solver),
     }
     modules = (*provenance.ASKING, "measurement/generation")
-    folder = workspace.stored(
-        KNOWN_MARK, key, modules, lambda folder: _round_a_known_mark(case, model, workspace, case.blind).save(folder)
-    )
-    return Generated.load(folder)
+
+    def build(folder: Path) -> None:
+        _round_a_known_mark(case, model, workspace, case.blind).save(folder)
+
+    label = weights.label(case, case.composition.label)  # nothing acts at sampling
+    return Generated.load(workspace.stored(KNOWN_MARK, key, modules, build, label))
 
 
 def _round_a_known_mark(case: Case, model: Denoiser, workspace: Workspace, blind: BlindSplit) -> Generated:

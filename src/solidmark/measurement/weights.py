@@ -53,8 +53,7 @@ def train_or_load(case: Case, workspace: Workspace) -> tuple[Model, BuildInfo]:
         model, cost = training.run()
         _save(model, folder, BuildInfo(cost, model.reported))
 
-    label = _label(case, case.composition.at(Stage.TRAINING))
-    return _load(workspace.stored(TRAINED, training.key, provenance.TRAINING, build, label), workspace)
+    return _load(workspace.stored(TRAINED, training.key, provenance.TRAINING, build, _trained_label(case)), workspace)
 
 
 def _check_disk(case: Case, workspace: Workspace) -> None:
@@ -213,7 +212,7 @@ def _train_base_or_load(case: Case, workspace: Workspace) -> Model | None:
         )
         _save(model, folder, BuildInfo(work(model.evaluations, time.perf_counter() - clock), model.reported))
 
-    return _load(workspace.stored("base model", key, provenance.TRAINING, build, _label(case)), workspace)[0]
+    return _load(workspace.stored("base model", key, provenance.TRAINING, build, label(case)), workspace)[0]
 
 
 def train_space_or_load(case: Case, workspace: Workspace) -> Space | None:
@@ -295,14 +294,20 @@ def edit_or_load(case: Case, workspace: Workspace) -> tuple[Model, dict[str, Bui
             edited = alone(hooks.edit, copy)
         _save(edited, folder, BuildInfo(work(evaluations, time.perf_counter() - clock), hooks.reported))
 
-    label = _label(case, case.composition)
-    edited, editing = _load(workspace.stored("edited model", key, provenance.TRAINING, build, label), workspace)
+    told = label(case, case.composition.label)
+    edited, editing = _load(workspace.stored("edited model", key, provenance.TRAINING, build, told), workspace)
     return edited, {"training": training, "editing": editing}
 
 
-def _label(case: Case, made: Composition | None = None) -> str:
-    """What a store entry is of: `digits, agc(threshold=0.5), seed 0`."""
-    return ", ".join([case.testbed_name, *([made.label] if made is not None else []), f"seed {case.seed}"])
+def label(case: Case, *of: str) -> str:
+    """What an entry of the store is of: `digits, agc(threshold=0.5), outpaint, seed 0`."""
+    return ", ".join([case.testbed_name, *of, f"seed {case.seed}"])
+
+
+def _trained_label(case: Case) -> str:
+    """The same of a training, which may be without marks, or have half of the images alone."""
+    apart = [*([] if case.marked else ["without marks"]), *([] if case.half is None else [f"half {case.half}"])]
+    return label(case, case.composition.at(Stage.TRAINING).label, *apart)
 
 
 def work(evaluations: Evaluations, seconds: float) -> WorkBlock:
