@@ -1,7 +1,7 @@
 """The gallery: a few images as trained, as asked and as answered, with their keys and the predicted ones.
 
-Read from `per_image/<case_id>.parquet` of the runs, `items/` in older ones. A file that is missing or damaged makes a
-gallery that says so. pandas is imported only when a file is read.
+Read from `per_image/<case_id>.parquet` of the runs, `items/` in older ones, `pictures/` where a run is published without its
+per-image files. A file that is missing or damaged makes a gallery that says so. pandas is imported only when a file is read.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from solidmark.leaderboard import Leaderboard, Row, TestbedFacts
 CONTENT = "content"
 """What stands for a query in the rows of content."""
 
-FOLDERS = ("per_image", "items")
-"""Where the files of a run are, in newer runs and in older ones."""
+KEPT = "pictures"
+"""Where published runs have the pictures alone."""
+
+FOLDERS = ("per_image", "items", KEPT)
+"""Where the files of a run are, in newer runs, in older ones, and in published ones."""
 
 SHOWN = {True: 3, False: 1}
 """How many trained and how many held-out images of a row are shown."""

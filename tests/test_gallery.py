@@ -1,7 +1,11 @@
 """The gallery: which rows and images it shows, and where the tiles of a picture lie."""
 
 import io
+import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -96,3 +100,15 @@ def test_the_extremes_are_the_best_and_the_least_remembered_trained_image(board,
     assert [(picture.trained, picture.combined_p) for picture in wall.pictures] == [(True, 0.1), (True, 0.5)]
     kept(tmp_path, row, count=1)
     assert gallery.extremes(row, [tmp_path]) is None
+
+
+def test_pictures_that_are_kept_without_their_run_show_the_same_extremes(board, tmp_path):
+    row = board.rows[0]
+    kept(tmp_path, row)
+    (tmp_path / "records").mkdir()
+    record = {**case(m=0.95), "case_id": row.attempts[0].case_id}
+    (tmp_path / "records" / "a.jsonl").write_text(json.dumps(record) + "\n")
+    script = Path(__file__).parents[1] / "design" / "kept_pictures.py"
+    subprocess.run([sys.executable, script, tmp_path, tmp_path / "into", "0"], check=True, capture_output=True)
+    whole, kept_ones = (gallery.extremes(row, [each]).pictures for each in (tmp_path, tmp_path / "into"))
+    assert [(one.stages, one.combined_p) for one in kept_ones] == [(one.stages, one.combined_p) for one in whole]
