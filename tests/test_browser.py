@@ -188,9 +188,9 @@ def test_the_address_brings_back_the_view(site: Any) -> None:
     site.locator("#tools [name=stage]").select_option("sampling")
     site.locator("[data-group=utility]").check()
     site.locator("thead .at-keys button").click()
-    rows, heads = shown(site), site.locator(".sheet thead th").all_inner_texts()
+    rows, heads = shown(site), site.locator("#table thead th").all_inner_texts()
     site.goto(site.url)
-    assert (shown(site), site.locator(".sheet thead th").all_inner_texts()) == (rows, heads)
+    assert (shown(site), site.locator("#table thead th").all_inner_texts()) == (rows, heads)
     assert "none" in rows
 
 
