@@ -20,7 +20,7 @@ DETECTOR_COLUMNS = ["detector", "AUROC of trained against held-out captions", "e
 
 def render(board: Leaderboard, runs: Sequence[Path]) -> str:
     """`leaderboard.md`: the main table, how to read it, the other columns, testbeds, what went wrong, provenance."""
-    sections = [f"# {prose.TITLE}", *_body(board), *_findings(board), *_wrong(board), *_provenance(board)]
+    sections = [f"# {prose.TITLE}", *_body(board), *_findings(board), *_wrong(board), *_notes(board), *_provenance(board)]
     return "\n\n".join(sections) + "\n"
 
 
@@ -196,12 +196,19 @@ def _card(card: Card) -> str:
 
 
 def _wrong(board: Leaderboard) -> list[str]:
-    if not board.incidents and not board.notes:
+    if not board.incidents and not board.faults:
         return ["## What went wrong", "Nothing: no case failed, none crashed, and no record was damaged."]
     rows = [(i.slug, i.status, i.reason, i.worker, i.afterwards) for i in board.incidents]
     listed = [_tabulate(rows, ["case", "status", "reason", "worker", "afterwards"])] if rows else []
-    notes = ["\n".join(f"- {escape(note)}" for note in board.notes)] if board.notes else []
-    return ["## What went wrong", *listed, *notes]
+    return ["## What went wrong", *listed, *_list(board.faults)]
+
+
+def _notes(board: Leaderboard) -> list[str]:
+    return ["## Notes", *_list(board.remarks)] if board.remarks else []
+
+
+def _list(notes: Sequence[str]) -> list[str]:
+    return ["\n".join(f"- {escape(note)}" for note in notes)] if notes else []
 
 
 def _provenance(board: Leaderboard) -> list[str]:

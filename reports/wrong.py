@@ -11,7 +11,10 @@ UNSUPPORTED = "unsupported"
 
 @dataclass(frozen=True)
 class Wrong:
-    """Incidents that are faults, and each reason why methods do not apply with their names; `count` is what to look at."""
+    """Incidents that are faults, and each reason why methods do not apply with their names.
+
+    `count` is what to look at: faults of cases, and what else went wrong.
+    """
 
     incidents: list[Incident]
     unsupported: list[tuple[str, str]]
@@ -28,4 +31,4 @@ def wrong(board: Leaderboard) -> Wrong:
             where = f"{name} on {incident.testbed}" if len(board.testbeds) > 1 else name
             reasons.setdefault(incident.reason, []).append(where)
     named = [(", ".join(dict.fromkeys(names)), reason) for reason, names in reasons.items()]
-    return Wrong(faults, named, len(faults) + len(board.notes))
+    return Wrong(faults, named, len(faults) + len(board.faults))

@@ -55,7 +55,11 @@ def test_runs_of_other_testbeds_are_merged_with_a_warning(tmp_path, capsys):
     write_run(tmp_path / "b", [case("rna(share=0.5)", 0.6, stage="sampling", testbed="digits-quick")])
     assert main(["report", str(tmp_path / "a"), str(tmp_path / "b"), "--into", str(tmp_path / "both")]) == 0
     assert "NOT COMPARED: b was measured on digits-quick, a on digits" in capsys.readouterr().err
-    assert "NOT COMPARED" in (tmp_path / "both" / "leaderboard.md").read_text()
+    for name, wrong, notes in (("md", "## What went wrong\n", "## Notes\n"), ("html", 'id="wrong"', 'id="notes"')):
+        page = (tmp_path / "both" / f"leaderboard.{name}").read_text()
+        before, _, after = page.partition(notes)
+        assert "Nothing: no case failed" in before.partition(wrong)[2]
+        assert "NOT COMPARED: b was" in after
     assert main(["report", str(tmp_path / "a"), str(tmp_path / "a"), "--into", str(tmp_path / "same")]) == 0
     assert "NOT COMPARED" not in capsys.readouterr().err
 

@@ -31,8 +31,7 @@ def pages(monkeypatch):
 
 @pytest.mark.parametrize("named", [True, False])
 def test_a_page_that_fails_keeps_no_other_from_being_written(tmp_path, monkeypatch, pages, named):
-    notes = ["NOT COMPARED: b", "a note"]
-    reading = Reading(["record"], notes, ["damage"])
+    reading = render.Runs(["record"], ["a note"], ["damage"], ["NOT COMPARED: b", "a remark"])
     runs, into = [tmp_path / "a", tmp_path / "b"], tmp_path / "into" if named else None
     monkeypatch.setattr(render, "read_runs", lambda given: reading if given is runs else None)
     monkeypatch.setattr(render, "_board", lambda given, first: f"board of {first.name}" if given is reading else None)
@@ -56,7 +55,7 @@ def test_a_fault_of_a_report_has_its_cause(pages):
 
 
 def test_records_and_notes_of_all_runs_come_in_their_order_with_what_each_case_noted(monkeypatch):
-    noted = {"provenance": {"notes": ["noted once", "noted twice"]}}
+    noted = {"provenance": {"notes": ["noted", "store x was damaged"]}}
     each = {
         "a": Reading([case(**noted), {**crash("x"), **noted}], ["note of a"], ["records/x"]),
         "b": Reading(
@@ -68,21 +67,22 @@ def test_records_and_notes_of_all_runs_come_in_their_order_with_what_each_case_n
     found = render.read_runs([Path("in/a"), Path("in/b"), Path("in/c")])
     assert found.records == [record for reading in each.values() for record in reading.records]
     assert found.damaged == ["set aside in in/a: records/x", "set aside in in/b: y"]
-    assert found.notes[:-1] == ["note of a", "noted once", "noted twice", "note of c"]
-    assert found.notes[-1].startswith("NOT COMPARED: b was measured on other, a on digits. Measure one of them with")
+    assert found.notes == ["note of a", "store x was damaged", "note of c"]
+    assert found.remarks[0] == "noted"
+    assert found.remarks[1].startswith("NOT COMPARED: b was measured on other, a on digits. Measure one of them with")
 
 
 def test_a_board_gets_its_notes_once_without_folders_and_the_provenance_of_the_first_run(tmp_path, monkeypatch):
     monkeypatch.setattr(render, "build_leaderboard", lambda *words: words)
     (tmp_path / "run.json").write_text('{"profile": "quick"}')
     damaged = [f"set aside in {tmp_path}: records/a.jsonl, line 1: found x", "set aside in here: y", "b"]
-    reading = Reading([1], ["a", "b", "a"], damaged)
-    records, notes, facts = render._board(reading, tmp_path)
-    assert (records, facts) == ([1], {"profile": "quick"})
+    reading = render.Runs([1], ["a", "b", "a"], damaged, ["c"])
+    records, notes, facts, remarks = render._board(reading, tmp_path)
+    assert (records, facts, remarks) == ([1], {"profile": "quick"}, ["c"])
     assert notes == ["a", "b", "set aside: records/a.jsonl, line 1: found x", "set aside in here: y"]
     assert (reading.notes, reading.damaged) == (["a", "b", "a"], damaged)
     (tmp_path / "run.json").write_text("torn")
-    _, notes, facts = render._board(Reading([], [], []), tmp_path)
+    _, notes, facts, _ = render._board(render.Runs([], [], [], []), tmp_path)
     assert (facts, len(notes)) == ({}, 1)
     assert notes[0].startswith("run.json: found ")
 

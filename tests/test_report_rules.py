@@ -437,7 +437,7 @@ def test_what_does_not_apply_is_told_by_its_reason_and_is_no_fault():
     names = {"s1": "a(x=1)", "s2": "a(x=2)", "s3": "b"}
     each = [incident(slug, "unsupported", name) for slug, name in names.items()]
     each += [incident("s4", "unsupported", reason="other"), incident("s5", "error", "c")]
-    board = SimpleNamespace(incidents=each, testbeds=[1], notes=["one", "two"])
+    board = SimpleNamespace(incidents=each, testbeds=[1], faults=["one", "two"])
     found = wrong.wrong(board)
     assert found.unsupported == [("a, b", "why"), ("s4", "other")]
     assert ([one.slug for one in found.incidents], found.count) == (["s5"], 3)

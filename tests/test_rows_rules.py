@@ -295,9 +295,11 @@ def test_a_board_has_its_times_versions_and_notes_in_order_and_once():
         {**crash("gone"), "t": "2026-01-09"},
         {**finding(), "t": ""},
     ]
-    found = build_leaderboard(each, ["a note", "another", "a note"], {"profile": "quick"})
+    found = build_leaderboard(each, ["a note", "another", "a note"], {"profile": "quick"}, ["a remark", "a remark"])
     twice = "digits, none, seed 1: measured twice, digests old and new; the later finished one counts"
-    assert found.notes == (f"NO ROW IS BELIEVED: {weak}", "a note", "another", twice)
+    assert found.faults == (f"NO ROW IS BELIEVED: {weak}", "a note", "another")
+    assert found.remarks == ("a remark", twice)
+    assert found.notes == (*found.faults, *found.remarks)
     assert (found.measured, found.benchmark_version, found.provenance) == (
         ("2026-01-03", "2026-01-09"), 1, {"profile": "quick"},
     )  # fmt: skip

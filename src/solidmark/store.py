@@ -37,6 +37,9 @@ MANIFEST = "manifest.json"
 PARTS = ("objects", "locks", "tmp", "quarantine")
 """The folders of a store."""
 
+NOTE = "store "
+"""How each of a store's notes begins."""
+
 UNUSED_DAYS = 1.0
 """What was used within a day is not removed for a store's limit: another process may be reading it."""
 
@@ -280,7 +283,7 @@ class Store:
         except FileNotFoundError:
             return  # it was missing
         self._verified.discard(name)
-        self.notes.append(f"store entry {name[:8]} was damaged ({fault}); set aside as {aside} and built anew")
+        self.notes.append(f"{NOTE}entry {name[:8]} was damaged ({fault}); set aside as {aside} and built anew")
 
     def _build(self, name: str, kind: str, key: Mapping[str, Any], build: Callable[[Path], None], label: str) -> None:
         work = self.root / "tmp" / f"{name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
@@ -379,7 +382,7 @@ class Store:
 
     def _go_on(self, cause: Exception) -> bool:
         """Note, once, that there are no locks."""
-        note = f"store {self.root}: its file system has no locks ({cause}); a model may be trained twice, never wrongly"
+        note = f"{NOTE}{self.root}: its file system has no locks ({cause}); a model may be trained twice, never wrongly"
         if note not in self.notes:
             self.notes.append(note)
         return False

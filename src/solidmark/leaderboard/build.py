@@ -65,13 +65,15 @@ class TestbedFacts:
 class Leaderboard:
     """All rows with what is needed to read them, and what experiments found.
 
-    `provenance` is the run's `run.json`, `measured` the first and last record's time.
+    `provenance` is the run's `run.json`, `measured` the first and last record's time. `remarks` are those `notes` that are
+    worth knowing and say of nothing that it went wrong.
     """
 
     rows: tuple[Row, ...]
     testbeds: tuple[TestbedFacts, ...]
     incidents: tuple[Incident, ...]
     notes: tuple[str, ...]
+    remarks: tuple[str, ...]
     benchmark_version: int | None
     measured: tuple[str, str]
     provenance: RunFile
@@ -87,6 +89,11 @@ class Leaderboard:
         """The curves of one testbed and solver, with what they say."""
         ground = facts.name, facts.solver
         return next(comparison for comparison in self.matched if (comparison.testbed, comparison.solver) == ground)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """The notes on what went wrong beside cases."""
+        return tuple(note for note in self.notes if note not in self.remarks)
 
     def baseline(self, facts: TestbedFacts) -> Row | None:
         """The row of a testbed without mitigation, where it has numbers."""
@@ -105,19 +112,23 @@ class Leaderboard:
             "findings": [outcome.to_json() for outcome in self.findings],
             "incidents": [asdict(incident) for incident in self.incidents],
             "notes": list(self.notes),
+            "remarks": list(self.remarks),
             "provenance": dict(self.provenance),
         }
 
 
 def build_leaderboard(
-    records: Sequence[Record], notes: Iterable[str] = (), provenance: RunFile | None = None
+    records: Sequence[Record], notes: Iterable[str] = (), provenance: RunFile | None = None, remarks: Iterable[str] = ()
 ) -> Leaderboard:
     """The leaderboard of these records, of which each case's latest finished one counts.
+
+    `notes` are of what went wrong, `remarks` of what is worth knowing besides.
 
     Raises InvalidValue where records of different benchmark versions are mixed.
     """
     version = _single_version(records)
     lines, repeats = rows(_cases(records))
+    remarks = tuple(dict.fromkeys([*remarks, *repeats]))
     times = sorted(str(record["t"]) for record in records if record.get("t"))
     testbeds = _testbeds(lines, latest(record for record in records if record["event"] == "testbed"))
     matched = [matched_comparison(facts.name, facts.solver, _of(lines, facts)) for facts in testbeds]
@@ -125,7 +136,8 @@ def build_leaderboard(
         rows=tuple(lines),
         testbeds=tuple(testbeds),
         incidents=tuple(incidents(records)),
-        notes=tuple(dict.fromkeys([*weak_baselines(records), *notes, *repeats])),
+        notes=tuple(dict.fromkeys([*weak_baselines(records), *notes, *remarks])),
+        remarks=remarks,
         benchmark_version=version,
         measured=(times[0], times[-1]) if times else ("", ""),
         provenance=provenance or RunFile(),

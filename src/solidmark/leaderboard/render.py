@@ -7,16 +7,27 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .. import plugins
 from ..errors import DamagedFile, PluginFault, SolidmarkError
-from ..records import Reading, read, write_text
+from ..records import read, write_text
 from ..schema.record import Record
 from ..schema.run import LEFT_OUT, RunFile
+from ..store import NOTE as STORE
 from .build import Leaderboard, build_leaderboard
 
 APART = "NOT COMPARED"
 """How a note begins on a run that nothing compares with the first."""
+
+
+class Runs(NamedTuple):
+    """What folders of runs hold: as a `Reading` of one, and `remarks`, which are worth knowing while nothing is wrong."""
+
+    records: list[Record]
+    notes: list[str]
+    damaged: list[str]
+    remarks: list[str]
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,7 @@ def render(runs: Sequence[Path], into: Path | None = None) -> Rendered:
             written.append(path)
         except SolidmarkError as fault:
             faults.append(f"page not written: {fault}")
-    apart = [note for note in reading.notes if note.startswith(APART)]
+    apart = [note for note in reading.remarks if note.startswith(APART)]
     return Rendered(board, written, faults, reading.damaged, reading.records, apart)
 
 
@@ -72,16 +83,18 @@ def load_leaderboard(runs: Sequence[Path]) -> Leaderboard:
     return _board(read_runs(runs), runs[0])
 
 
-def read_runs(runs: Sequence[Path]) -> Reading:
+def read_runs(runs: Sequence[Path]) -> Runs:
     """All records of all runs, with what was noted of them and while they were measured."""
-    found, testbeds = Reading([], [], []), list[tuple[str, set[str]]]()
+    found, testbeds = Runs([], [], [], []), list[tuple[str, set[str]]]()
     for run in runs:
         reading = read(run)
         testbeds.append((run.name, {record["testbed"] for record in reading.records if record["event"] == "case"}))
         found.records.extend(reading.records)
-        found.notes.extend([*reading.notes, *(note for record in reading.records for note in _notes(record))])
+        noted = [note for record in reading.records for note in _notes(record)]
+        found.notes.extend([*reading.notes, *(note for note in noted if note.startswith(STORE))])
+        found.remarks.extend(note for note in noted if not note.startswith(STORE))
         found.damaged.extend(f"set aside in {run}: {damage}" for damage in reading.damaged)
-    found.notes.extend(_apart(testbeds))
+    found.remarks.extend(_apart(testbeds))
     return found
 
 
@@ -96,7 +109,7 @@ def _apart(testbeds: Sequence[tuple[str, set[str]]]) -> list[str]:
     ]
 
 
-def _board(reading: Reading, first: Path) -> Leaderboard:
+def _board(reading: Runs, first: Path) -> Leaderboard:
     """The leaderboard with notes on all that was left out; whole folders of a machine are on no page."""
     notes, facts = [*reading.notes], RunFile()
     notes += [re.sub(r"^set aside in .*?: (?=records/)", "set aside: ", damage) for damage in reading.damaged]
@@ -104,7 +117,7 @@ def _board(reading: Reading, first: Path) -> Leaderboard:
         facts = provenance(first)
     except DamagedFile as damage:
         notes.append(f"{damage}")
-    return build_leaderboard(reading.records, list(dict.fromkeys(notes)), facts)
+    return build_leaderboard(reading.records, list(dict.fromkeys(notes)), facts, reading.remarks)
 
 
 def _notes(record: Record) -> list[str]:
