@@ -15,14 +15,15 @@ from .random_token import draw_words
 class CaptionReplacement(Mitigation):
     """Replace a training caption by `count` random tokens, at an access with `probability`.
 
-    Published: 4 tokens (`randrepl` of the released code), with a probability of 0.4, as others quote the paper; the code's
-    default is 0.1. Words are those of `random-token`.
+    Published: 4 tokens (`randrepl` of the released code), with a probability of 0.4, as others quote the paper, which was
+    read in no source (fidelity B); the code's default is 0.1. Words are those of `random-token`.
     """
 
     probability: float = 0.4
     count: int = 4
 
     stage = Stage.TRAINING
+    fidelity = "B"
     reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
     stream = "solidmark.mitigations.caption_replacement.CaptionReplacement"
 

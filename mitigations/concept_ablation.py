@@ -20,16 +20,19 @@ class ConceptAblation(Mitigation):
         L(θ) = ‖eps_θ(x_t, t, c) - sg eps_θ(x_t, t, c*)‖² + prior ‖eps_θ(x_t, t, c*) - eps‖²,    x generated from c*
 
     sg stops the gradient. The anchors of a memorized image are paraphrases of its caption whose images do not look like
-    it. Published, for memorized images of Stable Diffusion: all weights of the U-Net, paraphrases by a language model
-    whose images have little copy-detection similarity, 400 steps at 5e-7 times the batch, the second term with weight 1,
-    errors in the network's own parametrisation.
+    it. Published, for memorized images of Stable Diffusion: all weights of the U-Net by AdamW, no average of them, 400 steps
+    of a pair a device at 5e-7 times devices and batch, errors in the network's own parametrisation. The second term has
+    weight 0.2 in the script for memorized images, 1 by default in that for diffusers. 1,000 anchor images are of the ten
+    paraphrases by a language model that are copied least, and have a copy-detection similarity (SSCD) of at most 0.5.
 
     Fidelity B: here an anchor has the first `kept` words of the caption, which name the class, and random ones after
     them. Of twice `anchors` such images a caption, those are used that are further from the forgotten image than the
     others, by squared differences, in latent space of latents, where x stays as it was generated and is never decoded.
-    Timesteps are uniform and no caption is dropped, whatever the training did. The text
-    encoder stays as it is. `rate` is a share of the training's. Cost: two
-    samplings of 25 steps an anchor, and a batch twice forward and backward an update.
+    Both terms have the same image, noise and timestep; in the source each draws its own. Left out are its random mirror
+    images, the three most copied paraphrases that it ablates with the caption, and that its script for memorized images
+    takes no gradient through keys and values of the start token. Timesteps are uniform and no caption is dropped, as there,
+    whatever the training did. The text encoder stays as it is. `rate` is a share of the training's. Cost: two samplings of
+    25 steps an anchor, and a batch twice forward and backward an update.
     """
 
     updates: int = 200

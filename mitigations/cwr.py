@@ -42,10 +42,12 @@ class TrainingRepeatedWords(TrainingInsertion):
     """Insert `count` of a training caption's own words at random gaps, at an access with `probability`.
 
     Published: 2 words at 40 % of the accesses, which is 0.8 insertions an access, and the same here, however short a
-    caption is. The 0.4 is the paper's as others quote it; the released code, which is followed here, has 0.1 as its default.
-    Words are drawn from the caption as it was, so that an inserted one is not repeated.
+    caption is. The 0.4 is the paper's as others quote it, and was read in no source (fidelity B); the released code, which
+    is followed in all else, has 0.1 as its default. Words are drawn from the caption as it was, so that an inserted one is
+    not repeated.
     """
 
+    fidelity = "B"
     reference = RepeatedWords.reference
     stream = "solidmark.mitigations.cwr.TrainingRepeatedWords"
     form_of = "cwr"

@@ -19,13 +19,15 @@ class EraseDiff(Mitigation):
 
     The update is the vector nearest to ∇L_R that lowers L_E at least at the rate η ‖∇L_E‖²:
     ∇L_R + λ ∇L_E with λ = max(0, η - <∇L_R, ∇L_E> / ‖∇L_E‖²). The minimum of L_E is a constant in θ. So the inner steps
-    with which the published code estimates it change no gradient, and are left out. `push` is η, published 0.1.
+    with which the published code estimates it change no gradient, and are left out. They do leave Adam's moments, which the
+    code does not put back with the weights, so that its next few steps go on erasing. `push` is η, published 0.1.
 
     Code and paper differ. The code's default is a fixed λ of 0.1 (`weight`); its other λ, which was never its default, is
     max(0, η - cos(∇L_R, ∇L_E)). Of its versions some take u for the noise of x_t as well, and one aims at the model's own
-    prediction under a random other class in place of u, which is `target` "class", here the caption of a retained image.
-    `erasediff(target='class', weight=0.1)` is that code. Here x_t has the noise of the training, as in SISS's
-    re-implementation. Published: Adam at 1e-4, a few epochs, no caption dropped, uniform timesteps. Here the rate is a tenth
+    prediction under a random other class in place of u (for Stable Diffusion under the next class or a fixed prompt), which
+    is `target` "class", here the caption of a retained image. `erasediff(target='class', weight=0.1)` is that code. Here x_t
+    has the noise of the training, as in SISS's re-implementation. Published: Adam at 1e-4, four epochs, gradients clipped to
+    norm 1, an average of the weights, no caption dropped, uniform timesteps. Here the rate is a tenth
     of the training's (`rate`), timesteps and dropped captions are those of the training in L_R, and in L_E no caption is
     dropped. A text encoder that the training trained is trained here, too. The median of λ is reported. Errors are of the
     predicted noise, whatever the network predicts. Cost: two batches an update, a third one forward for "class".

@@ -20,14 +20,15 @@ class ErasedConcepts(Mitigation):
     """Train eps_θ(c) towards eps*(null) - η (eps*(c) - eps*(null)), all at the same x_t and t, eps* the model as it was.
 
     x_t is drawn by the model itself: DDIM from noise with guidance 3, stopped at a random step for each update. c is a
-    caption of the forget list; its images are not used. `away` is η, published 1. `weights` "x" trains the
-    cross-attention alone (published for what a prompt names), "u" all but that (for what appears without being named; the
-    older code leaves out output and time embedding as well, today's the norms). x_t is of the model in training, as in the
-    older code; today's script samples from the model as it was. Published: 1,000 iterations at 1e-5, batch 1, one concept
-    and 50 steps; the code for diffusers has 200 at 5e-5. Here every forgotten caption is a concept, the batch has `batch` of
-    them, sampling has 25 steps, and the rate is a tenth of the training's (`rate`). Errors are of the predicted noise,
-    whatever the network predicts. Cost: `updates` partial samplings of up to 25 steps, and a batch forward and backward
-    each.
+    caption of the forget list; its images are not used. `away` is η, published 1, and 2 by default in today's script.
+    `weights` "x" trains the cross-attention alone (published for what a prompt names), "u" all but that (for what appears
+    without being named; the older code leaves out output and time embedding as well, today's the norms). x_t is of the model
+    in training, as in the older code; today's script samples from the model as it was. The older code predicts at a t drawn
+    between the step at which x_t stopped and the next, today's at that step, as here. Published: 1,000 iterations of Adam
+    at 1e-5, batch 1, one concept and 50 steps; the code for diffusers has 200 at 5e-5. Several concepts of one list are
+    drawn one an iteration; here every forgotten caption is one, the batch has `batch` of them, which share t, sampling has
+    25 steps, and the rate is a tenth of the training's (`rate`). Errors are of the predicted noise, whatever the network
+    predicts. Cost: `updates` partial samplings of up to 25 steps, and a batch forward and backward each.
     """
 
     updates: int = 60

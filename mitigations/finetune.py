@@ -14,9 +14,11 @@ class FineTune(Mitigation):
 
     Minimises the denoising loss of the retained images for `updates` steps of `batch` with AdamW: timesteps are drawn and
     captions dropped as in the training, so that the branch without a caption is trained on. `rate` is the constant learning
-    rate as a share of the training's, of which adapters' counts a tenth. Published (as a baseline of SISS): 60 steps at
-    5e-6 and a weight decay of 1e-6 on CelebA-HQ, where there are no captions; here the decay is 0.01. A text encoder that
-    the training trained is trained here, too; the published edits of Stable Diffusion leave it as it is.
+    rate as a share of the training's, of which adapters' counts a tenth. Published (as a baseline of SISS): 60 steps of 64
+    images at 5e-6, with betas of 0.95 and 0.999 and a weight decay of 1e-6, on CelebA-HQ, where there are no captions; here
+    the first beta is 0.9 and the decay 0.01. The released code draws t = 999 alone and sums its loss over pixels, so that
+    its clip makes every gradient one of norm 1 (see `siss`); here none is clipped. A text encoder that the training trained
+    is trained here, too; the published edits of Stable Diffusion leave it as it is.
     """
 
     updates: int = 60

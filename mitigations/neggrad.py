@@ -13,10 +13,11 @@ class NegGrad(Mitigation):
     """Raise the denoising loss of the forget list F: minimise -L_F(θ) for `updates` steps of AdamW.
 
     Published (as a baseline of SISS): -c L_F with a "superfactor" c, which has no effect under AdamW, and no limit but
-    the number of steps: 60 at 5e-6 on CelebA-HQ, where there are no captions. Here the rate is a hundredth of the
-    training's (`rate`), so that the settings lie between no effect and a ruined model. Timesteps and dropped captions are
-    those of the training, and a text encoder that it trained is trained here, too. The released code draws t = 999 alone
-    (see `siss`). Cost: `updates` batches forward and backward.
+    the number of steps: 60 of 64 images at 5e-6 on CelebA-HQ, where there are no captions. Here the rate is a hundredth of
+    the training's (`rate`), so that the settings lie between no effect and a ruined model. Timesteps and dropped captions
+    are those of the training, and a text encoder that it trained is trained here, too. The released code draws t = 999 alone
+    and sums its loss over pixels, so that its clip makes every gradient one of norm 1 (see `siss`); here none is clipped.
+    Cost: `updates` batches forward and backward.
     """
 
     updates: int = 60
@@ -54,8 +55,9 @@ class NegGradPlus(Mitigation):
     """Minimise β L_R(θ) - (1 - β) L_F(θ): descent on the retained images R, ascent on the forget list F.
 
     `keep` is β. It was published for classifiers: 0.95 is that of the small experiments of SCRUB's code, 0.9999 that of its
-    large ones. Each term has a batch of its own, with timesteps and dropped captions as in the training, and the 200 updates
-    have a tenth of its rate (`rate`). Cost: two batches forward and backward an update.
+    large ones. Each term has a batch of its own, as there, where R is passed through in whole and F again and again; here
+    both are drawn at random, with timesteps and dropped captions as in the training, and AdamW takes 200 updates at a tenth
+    of its rate (`rate`). Cost: two batches forward and backward an update.
     """
 
     keep: float = 0.95

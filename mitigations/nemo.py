@@ -18,7 +18,7 @@ from ._origins import STABLE_DIFFUSION
 
 @dataclass(frozen=True)
 class NeuronsAQuery(Mitigation):
-    """Find the neurons of each query separately, and set them to zero in its conditional branch.
+    """Find the neurons of each query separately, and set them to zero in both branches of its guidance.
 
     Neurons are the outputs of to_v in the cross-attention of encoder and middle. For a caption, a_i is the mean over
     tokens of |to_v|_i, and z_i = |a_i - mean_i| / sd_i over the calibration captions. A noise difference is eps - x_T at
@@ -38,8 +38,11 @@ class NeuronsAQuery(Mitigation):
     of digits. The paper takes the first step, its code x_T at the second. Multi-scale similarity with a kernel of 11 needs
     latents of 64 x 64. Here there is one scale, kernel 3, and 4 seeds (fidelity B). In latent space the differences are of
     latents, as in the paper; below 3 cells a side they have no window. Refinement restores those neurons one by one that
-    were selected, not all. Cost: 4 evaluations a calibration caption, once a batch, and up to about 300 a query that is
-    searched.
+    were selected, as the code does, but those of a layer from the last one on. The code gives up at θ = 1 without trying it,
+    and its similarities of normal prompts, which τ is a statistic of, are of predictions with guidance 7 whose branches are
+    exchanged, while its search has no guidance; here both have none. Where the null prompt has no tokens, as in pixel space,
+    silencing its branch changes nothing. Cost: 4 evaluations a calibration caption, once a batch, and up to about 300 a
+    query that is searched.
     """
 
     deviations: float = 1.0
@@ -92,6 +95,10 @@ class SilencingSampler(AttentionSampler):
     def attention(self, batch: SamplingBatch) -> Attention:
         """Attention without each query's own neurons."""
         return SilentNeurons(self.layers, self.silent)
+
+    def null_attention(self, batch: SamplingBatch) -> Attention:
+        """The same: neurons are silenced in the network, whatever it is asked."""
+        return self.attention(batch)
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,12 @@ class RandomTokens(Mitigation):
 class TrainingRandomTokens(TrainingInsertion):
     """Insert `count` random tokens at random gaps of a training caption, at an access with `probability`.
 
-    Published: 2 words at 40 % of the accesses. The 0.4 is the paper's as others quote it; the released code (`randwordadd`),
-    which is followed here, has 0.1 as its default. Words are those of `random-token`: tokens of their own in latent space,
-    hashed into those of the small text encoder in pixel space.
+    Published: 2 words at 40 % of the accesses. The 0.4 is the paper's as others quote it, and was read in no source
+    (fidelity B); the released code (`randwordadd`), which is followed in all else, has 0.1 as its default. Words are those
+    of `random-token`: tokens of their own in latent space, hashed into those of the small text encoder in pixel space.
     """
 
+    fidelity = "B"
     reference = RandomTokens.reference
     stream = "solidmark.mitigations.random_token.TrainingRandomTokens"
     form_of = "random-token"

@@ -49,9 +49,13 @@ class SISS(Mitigation):
 
     Not as published: errors are in the network's own parametrisation, as in its training. With captions, m carries the
     caption of the image that it was made from, dropped as often as in the training; in the paper there is one prompt for
-    all, or none. A text encoder that the training trained is trained here, too; the published edit of Stable Diffusion
-    leaves it as it is. Published: AdamW at 5e-6 and 60 steps on CelebA-HQ, 5e-5 and 300 on MNIST. Here 200 at a tenth of the
-    training's rate (`rate`). Cost: one batch forward and two backward an update.
+    all, or none, and what Stable Diffusion retains are images of that prompt that are no copies. A text encoder that the
+    training trained is trained here, too; the published edit of Stable Diffusion leaves it as it is. Losses are means over
+    the numbers of an image, there sums, of which the fixed norm is 500 (CelebA-HQ) or 750 (Stable Diffusion): the clip
+    makes each of its gradients one of norm 1, and seldom acts here. Published: AdamW with 64 images at 5e-6 and 60 steps on
+    CelebA-HQ (betas 0.95 and 0.999, decay 1e-6; here 0.9 and 0.01), 5e-5 and 300 on MNIST, 1e-5 and 35 by the setting for
+    Stable Diffusion. Here 200 at a tenth of the training's rate (`rate`). Cost: one batch forward and two backward an
+    update.
     """
 
     share: float = 0.1

@@ -29,8 +29,10 @@ class TweedieConsistency(Mitigation):
     timesteps below, from everywhere or from the copy, and its own setting of the weight is 0.
 
     Fidelity B: the step leads from the copy to any t below it; the weight is our choice; errors of x_n are in units of
-    x (divided by alpha_n). In latent space the copy is a noisy latent. Cost: three evaluations forward and two backward for
-    accesses below the level, one of each above.
+    x (divided by alpha_n). The code draws t from n on alone, uniformly, and adds the term of consistency at the same
+    accesses; here t is drawn as in the training, and an access at or below n has that term in place of the other. The code
+    trains adapters of rank 4; what is trained here is the testbed's. In latent space the copy is a
+    noisy latent, as there. Cost: three evaluations forward and two backward for accesses below the level, one of each above.
     """
 
     level: float = 0.5

@@ -22,9 +22,10 @@ class Wanda(Mitigation):
     x_j are the inputs of column j at one timestep, over all image positions and prompts. A weight is chosen where its
     score under the captions of the forget list is among the `share` highest of its row (at least one) and higher than
     under the empty caption. The choices of the first `timesteps` of 50 are united. Published: share 0.01 to 0.02, 10
-    timesteps, guidance 7.5, scores from both branches. Here the scores are of the conditional branch alone, at guidance 3
-    and eta 0. The published code scales the inputs of each position to unit norm first, for half precision. The paper does
-    not, nor do we. "One at least" is ours. Cost: 3 evaluations a timestep and caption.
+    timesteps, guidance 7.5, scores from both branches, by the pipeline's own scheduler from one noise for all prompts. Here
+    the scores are of the conditional branch alone, at guidance 3 and eta 0, from a noise for each prompt, which its empty
+    caption shares. The published code scales the inputs of each position to unit norm first, for half precision. The paper
+    does not, nor do we. "One at least" is ours. Cost: 3 evaluations a timestep and caption.
 
     Stable Diffusion has 16 such layers. Small testbeds have a single one in the middle block, of 16,384 of 748,612 weights:
     even a share of 1, which removes every weight that beats the base, leaves M at 0.81. So a row there says nothing of the

@@ -14,7 +14,7 @@ from solidmark.mitigations.cwr import RepeatedWords, TrainingRepeatedWords
 from solidmark.mitigations.gni import NoisyEmbeddings
 from solidmark.mitigations.guard import Guard
 from solidmark.mitigations.initial_noise import SampleInitialNoise
-from solidmark.mitigations.nemo import NeuronsAQuery
+from solidmark.mitigations.nemo import NeuronsAQuery, parts, value_layers
 from solidmark.mitigations.norm_clamp import NormClamp
 from solidmark.mitigations.random_token import RandomTokens, TrainingRandomTokens
 from solidmark.mitigations.rna import RandomNumbers, TrainingRandomNumbers
@@ -99,6 +99,19 @@ def test_masked_summary_tokens_change_the_null_prompt_s_prediction_too(setup):
         setup.model.predict(x, t, batch.unconditional, attention=a).noise for a in (None, sampler.null_attention(batch))
     )
     assert not torch.allclose(plain, masked, atol=1e-6)
+
+
+@torch.no_grad()
+def test_neurons_are_silent_for_the_null_prompt_as_they_are_in_the_weights(setup):
+    asked = service(setup, NeuronsAQuery(-100.0))
+    sampler = asked._hooks.sampler(_base(asked))
+    batch, edited = sampler.prepare(_batch(asked)), setup.model.copy()
+    for name, rows in parts(sampler.layers, sampler.silent[0]).items():
+        value_layers(edited)[name].weight[rows] = 0.0
+    given = batch.noise, batch.times[0], batch.unconditional
+    silent = setup.model.predict(*given, attention=sampler.null_attention(batch)).noise[0]
+    torch.testing.assert_close(silent, edited.predict(*given).noise[0], atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(silent, setup.model.predict(*given).noise[0], atol=1e-5)
 
 
 def _base(asked):
