@@ -99,3 +99,11 @@ def test_what_the_page_on_the_score_proves_holds_in_simulation(kind, remembered)
 def test_the_table_of_simulations_is_of_the_worlds_that_the_command_simulates():
     rows = re.findall(r"^\| ([^|]+) \| (\d+) of 64 \| ([\d.]+) \|", (DOCS / "score.md").read_text(), re.MULTILINE)
     assert [(kind, int(count), float(noise)) for kind, count, noise in rows] == list(load("simulate").WORLDS)
+
+
+def test_the_ported_method_is_shown_in_both_versions():
+    """On three lines, which the formatter of code blocks leaves alone: one line becomes a comparison, and shows nothing."""
+    text = (DOCS / "ported_method.md").read_text()
+    shown = re.findall(r"^ +--8<--\n +(\S+)\n +--8<--$", text, re.MULTILINE)
+    assert shown == ["ported/first_guidance_diffusers.py", "ported/first_guidance.py"]
+    assert all((DOCS / name).is_file() for name in shown)
