@@ -388,8 +388,9 @@ def test_what_was_collected_is_counted_with_its_trainings(tmp_path):
     items = [item(planned("a")), item(planned("b", stages=("training",))), item()]
     assert pytest_plugin.pytest_report_collectionfinish(given, items) == ""
     given.stash[pytest_plugin.SESSION] = WHOLE
-    told = "solidmark: 2 cases; with an empty store 1 of them train a model of their own"
+    told = "solidmark: 2 cases; with an empty store 1 of them trains a model of their own"
     assert pytest_plugin.pytest_report_collectionfinish(given, items) == told
+    assert pytest_plugin.pytest_report_collectionfinish(given, items[:1]).startswith("solidmark: 1 case; with an")
     assert pytest_plugin.pytest_report_collectionfinish(given, [item()]) == ""
 
 

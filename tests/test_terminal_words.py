@@ -119,8 +119,9 @@ def foretold() -> str:
             composition=SimpleNamespace(stages=[stage]),
             queries=attacks,
             solver=solver,
+            seed=0,
         )
-        return SimpleNamespace(testbed=testbed, family=family, weight=weight, case=of_case)
+        return SimpleNamespace(testbed=testbed, family=family, weight=weight, case=of_case, leads=False)
 
     cases = [planned("large", "a", 5.0, told, Stage.TRAINING), planned("large", "b", 1.0, told, Stage.POST_HOC)]
     cases += [

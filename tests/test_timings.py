@@ -1,5 +1,6 @@
 """Timings: what cases took is kept beside the store, and tells the next plan what it will take."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -13,21 +14,14 @@ DURATIONS = {"digits-none-s0": 65.0, "digits-agc(threshold=0.5)-s0": 85.0, "digi
 """Their trainings took 25 seconds each."""
 
 
-def planned(family, weight=1.0, testbed="digits"):
-    return SimpleNamespace(testbed=testbed, family=family, weight=weight)
-
-
-def unasked(mine):
-    raise AssertionError("what was kept here tells how large models are")
+def planned(family, weight=1.0, testbed="digits", seed=0):
+    case = SimpleNamespace(seed=seed)
+    return SimpleNamespace(testbed=testbed, family=family, weight=weight, case=case, leads=family == "none")
 
 
 @pytest.fixture
 def store(tmp_path):
     store = Store(tmp_path / "store")
-    store.get(
-        "trained model", {"seed": 0}, lambda at: (at / "w").write_bytes(bytes(3_000_000)), label="digits, none, seed 0"
-    )
-    store.get("trained model", {"seed": 1}, lambda at: (at / "w").write_bytes(bytes(1)), label="digits-quick, seed 0")
     timings.learn(store, RECORDS, DURATIONS)
     return store
 
@@ -40,10 +34,10 @@ def test_a_training_stands_apart_from_the_rest_of_its_case(store):
 
 def test_a_plan_takes_the_sum_of_its_cases_an_unknown_one_as_long_as_the_mean(store):
     plan = [planned("none", 5.0), planned("rna"), planned("rna"), planned("new")]
-    (line,) = timings.foretell(plan, store.root, unasked)
+    (line,) = timings.foretell(plan, store.root, lambda mine: 1_000_000 * len(mine))
     seconds = 65 + 20 + 20 + (40 + 60 + 20) / 3
     assert line.startswith(f"digits: about {seconds / 60:.0f} min of one worker with an empty store, 25 s of it trainings")
-    assert line.endswith("3 MB of trained models, up to 1.0 GB of memory a worker")
+    assert line.endswith("4 MB of trained models, up to 1.0 GB of memory a worker")
 
 
 def test_a_case_whose_model_was_in_the_store_is_no_shorter_for_it(store):
@@ -85,15 +79,18 @@ def test_memory_of_earlier_runs_stays_and_a_case_that_was_not_run_teaches_nothin
     assert (known.peak_bytes, known.families["none"], "new" in known.families) == (1e9, 5.0, False)
 
 
-def test_the_size_of_a_model_is_the_mean_of_those_of_its_testbed_and_outlives_them(store):
-    label = "digits, agc, seed 0"
-    store.get("trained model", {"seed": 2}, lambda at: (at / "w").write_bytes(bytes(1_000_000)), label=label)
-    store.get("responses", {"seed": 2}, lambda at: (at / "w").write_bytes(bytes(9_000_000)), label=label)
-    timings.learn(store, RECORDS, DURATIONS)
-    assert timings.read(store.root)["digits"].bytes == pytest.approx(2_000_000, rel=1e-3)
-    store.collect(0, 0)
-    timings.learn(store, RECORDS, DURATIONS)
-    assert timings.read(store.root)["digits"].bytes == pytest.approx(2_000_000, rel=1e-3)
+def test_a_plan_without_the_baseline_trains_it_for_each_seed_all_the_same(store):
+    rows = [planned("rna", seed=seed) for seed in (0, 0, 1)]
+    (line,) = timings.foretell(rows, store.root, lambda mine: 0)
+    assert line.startswith(f"digits: about {(3 * 20 + 2 * 25) / 60:.0f} min of one worker with an empty store, 50 s of it")
+    (line,) = timings.foretell([*rows, planned("none", 5.0, seed=1)], store.root, lambda mine: 0)
+    assert "50 s of it trainings" in line
+
+
+def test_what_an_older_version_kept_is_read(store):
+    found = json.loads((store.root / timings.FILE).read_text())
+    (store.root / timings.FILE).write_text(json.dumps({"digits": {**found["digits"], "bytes": 3e6}}))
+    assert timings.read(store.root)["digits"].families["rna"] == 20.0
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,9 @@ def test_a_torn_line_is_no_case_and_a_complete_run_is_over(run):
     assert not View.of(run).is_over
     Writer(run).write(case("agc"))
     assert View.of(run).is_over
-    assert "left" not in View.of(run).lines(1e9)[0]
+    head, *last = View.of(run).lines(1e9)
+    assert "left" not in head
+    assert {line.split()[0] for line in last} == {*PLAN}  # no worker, whose silence would look like a hang
 
 
 def test_the_command_tells_it_once_where_the_output_is_no_terminal(run, capsys):

@@ -279,7 +279,8 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     if config.stash.get(SESSION, None) is None or not chosen:
         return ""
     trainings = sum(case.weight > 1 for case in chosen)
-    told = f"solidmark: {len(chosen)} cases; with an empty store {trainings} of them train a model of their own"
+    cases, train = "case" if len(chosen) == 1 else "cases", "trains" if trainings == 1 else "train"
+    told = f"solidmark: {len(chosen)} {cases}; with an empty store {trainings} of them {train} a model of their own"
     from .runner.outlook import outlook
 
     try:

@@ -90,7 +90,7 @@ class View:
         last = sorted(self.ended, key=lambda one: (one.t, one.slug))[-SHOWN:]
         return [
             f"{drawn}{head}" + (f" ({counts})" if counts else ""),
-            *workers,
+            *([] if self.is_over else workers),  # they are gone, and would seem to hang
             *(_told(one, colours=colours) for one in last),
         ]
 

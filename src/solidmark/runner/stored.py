@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ..measurement.case import Case
 from ..mitigation import Needs, Stage
+from ..mitigation.composition import Composition
 from ..testbed import Testbed
 
 Model = tuple[object, ...]
@@ -15,7 +16,7 @@ Model = tuple[object, ...]
 def stored_bytes(cases: Iterable[tuple[str, Case]]) -> int:
     """Bytes of all models of these cases of one testbed, by the event of their record, from an empty store.
 
-    A row that acts at sampling has the baseline's; rows that are edited or need models of halves have more than one.
+    Every row is compared with the baseline's; rows that are edited or need models of halves have more than one besides.
     """
     given = list(cases)
     if not given:
@@ -34,8 +35,9 @@ def besides_bytes(testbed: Testbed, seeds: int) -> int:
 
 
 def _models(event: str, case: Case) -> Iterator[Model]:
-    """What is trained and edited for a case. That of a testbed trains the baseline, with marks and without."""
+    """What is trained and edited for a case: the baseline, whose answers stand beside each, and the case's own."""
     trained = case.composition.at(Stage.TRAINING).label
+    yield case.seed, Composition().label
     yield case.seed, trained
     if event == "testbed":
         yield case.seed, trained, "unmarked"

@@ -1,6 +1,6 @@
 """Timings: what cases took on this machine, kept beside its store, and what a plan will take by them.
 
-    <store>/timings.json    {testbed: {"families": {family: seconds}, "training": {family: seconds}, "peak_bytes", "bytes"}}
+    <store>/timings.json    {testbed: {"families": {family: seconds}, "training": {family: seconds}, "peak_bytes"}}
 
 A family's seconds are the mean of its cases in the last run that measured it, without its training, whose seconds stand by
 themselves. What a plan takes is the sum over its cases, as one worker would take it with an empty store. A family that was
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -26,18 +26,15 @@ if TYPE_CHECKING:
     from .plan import Planned
 
 FILE = "timings.json"
-TRAINED = "trained model"
-"""What the store calls a trained model."""
 
 
 @dataclass
 class Timings:
-    """What is known of one testbed: seconds by family, those of its training apart; bytes of memory and of a model."""
+    """What is known of one testbed: seconds by family, those of its training apart, and bytes of memory."""
 
     families: dict[str, float] = field(default_factory=dict)
     training: dict[str, float] = field(default_factory=dict)
     peak_bytes: float = 0.0
-    bytes: float = 0.0
 
     def seconds(self, family: str, *, trains: bool) -> float:
         """Of a case with an empty store; 0 where nothing is known."""
@@ -52,17 +49,18 @@ def read(root: Path) -> dict[str, Timings]:
     """What is known, by testbed; nothing where the file is missing or damaged."""
     try:
         stored = json.loads((root / FILE).read_text(encoding="utf-8"))
-        return {testbed: Timings(**values) for testbed, values in stored.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        names = [one.name for one in fields(Timings)]  # older files have more
+        return {testbed: Timings(**{name: values[name] for name in names}) for testbed, values in stored.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
 def learn(store: Store, records: Sequence[Record], durations: Mapping[str, float]) -> None:
-    """Note what the cases of a run took, `durations` in seconds by slug, and how large their trained models are.
+    """Note what the cases of a run took, `durations` in seconds by slug.
 
     A case that found its model in the store is no shorter for the training that it did not do.
     """
-    known, entries = read(store.root), list(store.entries())
+    known = read(store.root)
     cases = [record for record in records if record["event"] == "case" and record["slug"] in durations]
     for testbed, mine in _grouped(cases, "testbed").items():
         timings = known.setdefault(testbed, Timings())
@@ -72,8 +70,6 @@ def learn(store: Store, records: Sequence[Record], durations: Mapping[str, float
             if any(training for training, _ in spent):
                 timings.training[family] = fmean(training for training, _ in spent)
         timings.peak_bytes = max([timings.peak_bytes, *(float(_peak(record)) for record in mine)])
-        sizes = [entry.size for entry in entries if entry.kind == TRAINED and entry.label.startswith(f"{testbed}, ")]
-        timings.bytes = fmean(sizes) if sizes else timings.bytes
     if cases:
         with suppress(SolidmarkError):  # it is for the next plan only
             write_text(
@@ -101,9 +97,9 @@ def _peak(record: CaseRecord) -> float:
 
 
 def foretell(planned: Sequence[Planned], root: Path, stored: Callable[[Sequence[Planned]], int]) -> list[str]:
-    """A line a testbed: hours of one worker, disk and memory.
+    """A line a testbed: hours of one worker, disk and memory; before a first run nothing but disk, which `stored` tells.
 
-    `stored` tells the bytes of models where none was ever kept here; then nothing but disk is known before a first run.
+    Each case is compared with the baseline, which is trained where the plan does not have its row.
     """
     known, lines = read(root), []
     for testbed in dict.fromkeys(one.testbed for one in planned):
@@ -113,10 +109,11 @@ def foretell(planned: Sequence[Planned], root: Path, stored: Callable[[Sequence[
             disk = f"about {_bytes(stored(mine))} of trained models in the store, estimated from their weights"
             lines.append(f"{testbed}: {disk}; no case was timed here yet: a first run tells the next plan what it takes")
             continue
-        trainings = sum(one.weight > 1 for one in mine)
-        seconds = sum(timings.seconds(one.family, trains=one.weight > 1) for one in mine)
-        saved = sum(_known(timings.training, one.family) for one in mine if one.weight > 1)
-        disk = f", {_bytes(trainings * timings.bytes if timings.bytes else stored(mine))} of trained models"
+        seeds = {one.case.seed for one in mine if one.case} - {one.case.seed for one in mine if one.case and one.leads}
+        besides = len(seeds) * _known(timings.training, "none")
+        seconds = sum(timings.seconds(one.family, trains=one.weight > 1) for one in mine) + besides
+        saved = sum(_known(timings.training, one.family) for one in mine if one.weight > 1) + besides
+        disk = f", {_bytes(stored(mine))} of trained models"
         memory = f", up to {_bytes(timings.peak_bytes)} of memory a worker" if timings.peak_bytes else ""
         work = f"about {_time(seconds)} of one worker with an empty store, {_time(saved)} of it trainings"
         lines.append(f"{testbed}: {work}{disk}{memory}")
