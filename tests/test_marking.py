@@ -277,7 +277,7 @@ def test_captions_that_contradict_are_refused_before_anything_is_written(tmp_pat
         (["--thickness", "99", "--inside"], "no image that can be marked"),
         (["--thickness", "99999999"], "a border of at most the shorter side"),
         (["--size", "8001"], "at most 64,000,000 pixels in all"),
-        (["--workers", "-1"], "a number of processes"),
+        (["--workers", "-1"], "at least 0 processes"),
         (["--encrypt", "--passphrase-file", "nowhere"], "a file with a passphrase"),
     ],
 )
@@ -289,6 +289,8 @@ def test_a_wrong_option_is_one_sentence_and_ends_with_2(tmp_path, capsys, argume
 
 
 def test_an_empty_folder_and_one_that_is_not_there_are_refused(tmp_path, capsys):
+    assert main(["mark", "so/far/off.tar", str(tmp_path / "out")]) == 2
+    assert f"the path is relative to {Path.cwd()}." in capsys.readouterr().err
     assert main(["mark", str(tmp_path / "nowhere"), str(tmp_path / "out")]) == 2
     (tmp_path / "empty").mkdir()
     assert main(["mark", str(tmp_path / "empty"), str(tmp_path / "out")]) == 2

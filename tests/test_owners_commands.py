@@ -214,3 +214,8 @@ def test_several_models_are_exported_each_into_a_folder_and_checked_before_the_f
 def test_a_single_model_is_exported_into_the_folder_itself(exported, tmp_path):
     assert main(["store", "export", "a", str(tmp_path), "--seed", "3"]) == 0
     assert exported == [tmp_path, ("a", "none", 3, tmp_path)]
+
+
+def test_a_seed_of_an_export_below_0_is_refused_by_its_own_name(tmp_path, capsys):
+    assert main(["store", "export", "latent-digits", str(tmp_path / "out"), "--seed", "-1"]) == 2
+    assert capsys.readouterr().err.startswith("solidmark: --seed: found -1; expected a whole number of at least 0")

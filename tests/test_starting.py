@@ -1,5 +1,6 @@
 """A worker that ends while it starts: one sentence, and how to go on."""
 
+import errno
 from types import SimpleNamespace
 
 import pytest
@@ -24,9 +25,22 @@ def test_a_session_whose_worker_ends_while_it_starts_says_how_to_go_on(tmp_path)
     assert "--resume=run" in ran.output
 
 
-@pytest.mark.parametrize(("cause", "tx", "raised"), [(OSError, [], OSError), (ValueError, ["popen"], ValueError)])
-def test_another_error_or_a_session_without_workers_is_left_as_it_is(tmp_path, cause, tx, raised):
-    hook = Starting(SimpleNamespace(getoption=lambda *_: tx), tmp_path).pytest_sessionstart()
+ENDED = pytest.exit.Exception
+
+
+@pytest.mark.parametrize(
+    ("cause", "tx", "raised"),
+    [
+        (OSError(), [], OSError),
+        (ValueError(), ["popen"], ValueError),
+        (OSError(errno.ENOSPC, "no space left"), ["popen"], OSError),
+        (OSError(errno.EPIPE, "broken pipe"), ["popen"], ENDED),
+        (OSError("cannot send (already closed?)"), ["popen"], ENDED),
+    ],
+)
+def test_a_broken_connection_to_a_worker_is_told_and_any_other_error_is_left_as_it_is(tmp_path, cause, tx, raised):
+    where = SimpleNamespace(args=(), dir=tmp_path)
+    hook = Starting(SimpleNamespace(getoption=lambda *_: tx, invocation_params=where), tmp_path).pytest_sessionstart()
     next(hook)
     with pytest.raises(raised):
-        hook.throw(cause())
+        hook.throw(cause)

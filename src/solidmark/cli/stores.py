@@ -95,8 +95,10 @@ def _export(options: argparse.Namespace) -> int:
     from .exports import case_of, check, export
 
     checked_device(options.device)
+    if options.seed < 0:
+        raise InvalidValue("--seed", options.seed, "a whole number of at least 0", "Give such a seed.")
     torch.set_num_threads(1)  # small models gain nothing from more
-    seeds = parse_seeds(str(options.seed) if options.seeds is None else options.seeds)
+    seeds = (options.seed,) if options.seeds is None else parse_seeds(options.seeds)
     cases = [case_of(testbed, options.mitigation, seed) for testbed in options.testbeds for seed in seeds]
     several = len(options.testbeds) > 1 or options.seeds is not None
     names = {f"{case.testbed_name}-seed-{case.seed}": case for case in cases} if several else {"": cases[0]}

@@ -53,7 +53,10 @@ def find(
         return _source(source, *tables.read_parquet(files, caption_column, image_column))
     if files or not tables.NAME.fullmatch(source):
         found = f"files {', '.join(sorted(kinds))}" if files else f"no folder or file {source!r}"
-        expected, cure = "a folder, .tar, .parquet, or a name of `datasets`", "Give one (relative to the settings)."
+        expected, cure = (
+            "a folder, .tar, .parquet, or a name of `datasets`",
+            f"Give one; the path is relative to {beside.resolve()}.",
+        )
         raise InvalidValue(where, found, expected, cure)
     return _source(source, *tables.read_dataset(source, split, caption_column, image_column, where))
 

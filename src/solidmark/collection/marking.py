@@ -105,7 +105,7 @@ def _check(images: Path, out: Path, folder: Path, style: Style, hold_out: float,
     if style.size is not None and style.size**2 > LARGEST:
         raise InvalidValue("--size", style.size, f"at most {LARGEST:,} pixels in all", "Give the side of the training.")
     if workers is not None and workers < 0:
-        raise InvalidValue("--workers", workers, "a number of processes", "Leave it away for one a core.")
+        raise InvalidValue("--workers", workers, "at least 0 processes", "Leave it away for one a core.")
     sources.relation(images, out)
     sources.relation(images, folder)
     sources.relation(out, folder)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from .resume import command
+
+BROKEN = (None, errno.EPIPE, errno.ECONNRESET)
+"""Numbers of the errors of a connection that is gone; execnet's own have none. Others are of a disk or a folder."""
 
 
 class Starting:
@@ -24,8 +28,8 @@ class Starting:
         """
         try:
             return (yield)
-        except (EOFError, OSError) as cause:  # a broken pipe is an OSError
-            if not self.config.getoption("tx", None):
+        except (EOFError, OSError) as cause:
+            if not self.config.getoption("tx", None) or getattr(cause, "errno", None) not in BROKEN:
                 raise
             where = self.config.invocation_params
             reason = f"a worker ended while it started, before any case ({type(cause).__name__}: {cause})"
