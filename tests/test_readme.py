@@ -9,6 +9,7 @@ from strangers import World, metadata
 from test_house import LAYERS
 
 from solidmark import __main__ as console
+from solidmark import plugins
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -95,6 +96,16 @@ def test_the_list_of_mitigations_names_every_family_and_file():
     entries = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["solidmark.mitigations"]
     assert named == set(entries) - {"none"}
     assert {file for _, file in rows} == {entry.split(":")[0].split(".")[-1] for entry in entries.values()} - {"none"}
+
+
+def test_the_list_of_mitigations_says_of_each_family_what_its_class_says():
+    listed = (ROOT / "mitigations" / "README.md").read_text().partition("## Left out")[0]
+    rows = re.findall(r"^\| (`.*`) \| \[\w+\.py\]\(\w+\.py\) \| (\w+) \| (.*) \|$", listed, re.MULTILINE)
+    for families, letter, source in rows:
+        for name in re.findall(r"`(.*?)`", families):
+            (part,) = plugins.compose(name).parts
+            kind = part.mitigation
+            assert (letter, source) == ("control" if kind.control else kind.fidelity, kind.reference), name
 
 
 def test_options_that_the_readme_names_exist(world):
