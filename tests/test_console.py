@@ -156,3 +156,10 @@ def test_a_reader_that_has_seen_enough_ends_the_command_in_peace(store, monkeypa
         patch.setattr("builtins.print", full)
         patch.setattr(os, "dup2", lambda *_: None)
         assert main(["store", "ls"]) == 0
+
+
+@pytest.mark.parametrize("arguments", [("", "b"), ("a", ""), ("a", "b", "--run", "")])
+def test_an_empty_name_of_what_is_compared_is_refused(capsys, arguments):
+    with pytest.raises(SystemExit, match="2"):
+        main(["compare", *arguments])
+    assert "found an empty path; expected a name" in capsys.readouterr().err

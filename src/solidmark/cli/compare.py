@@ -14,7 +14,7 @@ from tabulate import tabulate
 from ..errors import InvalidValue, UnknownName
 from ..runner.board_table import interval
 from ..runner.colours import are_wanted, paint
-from .paths import given_path
+from .paths import given, given_path
 from .show import LATEST
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "over seeds (over images where there are fewer than three), with Holm's correction for all of them. It ends with 1 "
         "where a row is worse in B: more memory, less accuracy, or no numbers any more."
     )
-    parser.add_argument("before", metavar="A", help="the folder of a run, or a row such as 'rna(share=0.5)'")
-    parser.add_argument("after", metavar="B", help="as A")
+    parser.add_argument("before", type=given, metavar="A", help="the folder of a run, or a row such as 'rna(share=0.5)'")
+    parser.add_argument("after", type=given, metavar="B", help="as A")
     parser.add_argument(
         "--run", type=given_path, action="append", metavar="RUN", help="where rows are from (default: runs/latest)"
     )
