@@ -84,8 +84,13 @@ def serve(listening):
 def fork_for(line, listening, forks):
     size, streams, _, _ = socket.recv_fds(line, 8, 3)
     asked = b""
-    while len(asked) < int.from_bytes(size, "big"):
-        asked += line.recv(1 << 16)
+    while len(asked) < int.from_bytes(size, "big") and (more := line.recv(1 << 16)):
+        asked += more
+    if not asked or len(asked) < int.from_bytes(size, "big"):  # who asks was ended meanwhile
+        line.close()
+        for stream in streams:
+            os.close(stream)
+        return
     pid = os.fork()
     if not pid:
         listening.close()
