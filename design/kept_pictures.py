@@ -5,6 +5,7 @@ python design/kept_pictures.py runs/latest results/latent-emoji 0
 Writes `pictures/<case_id>.parquet` for each sound case of that seed. Of its first query's images that have pictures it keeps
 the trained one that is remembered best, the one that is least, the first, and a held-out one, with what was generated from
 their captions. `per_image/` of the run has all images and queries, from which `solidmark compare` pairs rows; this has not.
+Pictures in colour are kept in 64 colours each, which is a third of their size; those in gray as they are.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from solidmark.reports.gallery import CONTENT, KEPT
 
 from solidmark.records import read, write_bytes
 from solidmark.schema.record import CaseRecord
+
+COLOURS = 64
+"""Colours of a picture that is kept."""
 
 NAMED = ["query", "image", "caption", "trained", "key", "prediction", "combined_p"]
 PICTURES = ["as_trained", "as_asked", "as_answered", "tile", "tile_p", "as_generated"]
@@ -33,9 +38,20 @@ def slim(table: pd.DataFrame, query: str) -> pd.DataFrame:
     asked = asked.loc[sorted({index for part in chosen for index in part.index})]
     generated = table[(table["query"] == CONTENT) & table["as_generated"].notna() & table["image"].isin(asked["image"])]
     kept = pd.concat([asked, generated], ignore_index=True)[[*NAMED, *PICTURES]]
+    for column in ("as_trained", "as_asked", "as_answered", "as_generated"):
+        kept[column] = [_few_colours(each) if isinstance(each, bytes) else None for each in kept[column]]
     for column in ("key", "prediction", "tile_p"):
         kept[column] = [None if each is None else np.asarray(each, dtype=np.float32) for each in kept[column]]
     return kept
+
+
+def _few_colours(png: bytes) -> bytes:
+    """A picture in colour with a palette."""
+    image, buffer = Image.open(io.BytesIO(png)), io.BytesIO()
+    if image.mode != "RGB":
+        return png
+    image.quantize(COLOURS).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def keep(run: Path, into: Path, record: CaseRecord) -> int:

@@ -184,6 +184,15 @@ def test_filters_narrow_the_table_and_keep_the_baseline(site: Any) -> None:
     assert site.locator("#shown").inner_text() == "2 of {} rows".format(site.locator("#table tbody tr").count())
 
 
+def test_links_of_the_page_lead_to_their_sections(site: Any) -> None:
+    links = site.locator("nav a[href^='#']")
+    for link in (links.last, links.first):
+        link.click()
+        site.wait_for_timeout(1500)  # it glides there
+        section = site.locator(link.get_attribute("href"))
+        assert section.evaluate("one => one.getBoundingClientRect().top < innerHeight"), section
+
+
 def test_the_address_brings_back_the_view(site: Any) -> None:
     site.locator("#tools [name=stage]").select_option("sampling")
     site.locator("[data-group=utility]").check()
