@@ -22,12 +22,15 @@ test:
 benchmark:
 	$(BIN)/pytest benchmark/ -n auto
 
+# Boards of the quick profile, which share a page.
+QUICK = results/quick results/latent-digits-quick results/latent-emoji
+
 # The pages of the committed records: they are built, never committed.
 results:
 	$(BIN)/python -m solidmark.benchmark.claims results --into build/claims
 	$(BIN)/solidmark report results build/claims --into build/results
-	$(BIN)/python -m solidmark.benchmark.claims results/quick results/latent-digits-quick results/claims --into build/quick-claims
-	$(BIN)/solidmark report results/quick results/latent-digits-quick build/quick-claims --into build/quick
+	$(BIN)/python -m solidmark.benchmark.claims $(QUICK) results/claims --into build/quick-claims
+	$(BIN)/solidmark report $(QUICK) build/quick-claims --into build/quick
 
 # The documentation, from docs/, README, design notes and the code, into build/site; a warning is an error.
 docs:

@@ -78,7 +78,9 @@ def _of_testbed(board: Leaderboard, number: int, answer: Answer) -> dict[str, Fo
 
 def _pair(number: int, agreement: Agreement) -> Pair:
     where = f"{agreement.one} and {agreement.other}"
-    same = f"{agreement.same} of {agreement.judged} families have the same verdict on both"
+    same = f"{agreement.same} of {agreement.judged} families that both decide have the same verdict"
+    if not agreement.judged:
+        same = "no family has a verdict on both"
     if agreement.correlation is None:
         return Pair(agreement, None, f"{where}: no rank correlation, {agreement.reason}; {same}.")
     rho = with_interval(agreement.correlation)

@@ -8,6 +8,7 @@ from scipy import stats
 
 from solidmark.leaderboard import agreement
 from solidmark.leaderboard.agreement import Agreement, agreements, rank_correlation
+from solidmark.leaderboard.excess import CurveVerdict
 from solidmark.schema.numbers import Estimate
 
 
@@ -54,6 +55,12 @@ def test_rankings_by_both_yardsticks_are_compared_where_both_know_both_or_neithe
     sides = [comparison({"a": 0.1}, {"a": 0.9}, keys_only=keys_only) for keys_only in (one, other)]
     found = agreement.agreement("one", "two", *sides)
     assert found.left == (("a", values, values),)
+
+
+def test_what_both_leave_undecided_is_no_agreement():
+    sides = [comparison(FIVE, a=CurveVerdict.UNDECIDED, b=CurveVerdict.REAL, c=one) for one in CurveVerdict]
+    counted = [(found.same, found.judged) for side in sides for found in [agreement.agreement("one", "two", sides[0], side)]]
+    assert counted == [(2, 2), (1, 2), (1, 2), (1, 1)]
 
 
 def test_few_families_or_equal_ones_have_no_correlation_but_a_reason():

@@ -145,7 +145,7 @@ def test_what_does_not_apply_is_one_line_a_reason_and_no_fault(testbeds, where):
         incident("unsupported", "", slug="s"),
         incident("error"),
     ]
-    found = wrong.wrong(SimpleNamespace(incidents=each, testbeds=[DIGITS] * testbeds, notes=["a note"]))
+    found = wrong.wrong(SimpleNamespace(incidents=each, testbeds=[DIGITS] * testbeds, faults=["a fault"]))
     assert found.unsupported == [(f"x{where}, s{where}", "no captions")]
     assert (found.incidents, found.count) == (each[3:], 2)
 
@@ -171,7 +171,9 @@ def test_two_testbeds_are_told_with_their_correlation_or_why_there_is_none(corre
         one="p", other="q", same=1, judged=2, correlation=correlation, reason="too few", left=[("a", 0.1, 0.2)]
     )
     pair = agreement._pair(0, both)
-    expected = f"p and q: {words} families have the same verdict on both." if words else "p and q: rank correlation 0.50 "
+    expected = (
+        f"p and q: {words} families that both decide have the same verdict." if words else "p and q: rank correlation 0.50 "
+    )
     assert pair.words.startswith(expected)
     assert (pair.svg is None) is (correlation is None)
 

@@ -17,6 +17,7 @@ import numpy as np
 from scipy import stats
 
 from ..schema.numbers import Estimate
+from .excess import CurveVerdict
 from .matched import MatchedComparison
 from .measures import KEYS
 from .placing import hardest
@@ -32,7 +33,8 @@ PERFECT = 1 - 1e-9
 class Agreement:
     """Two testbeds: what is left of each family that both rank, `left`, in the order of the first; and the correlation.
 
-    Of `judged` families with a verdict on both, `same` have the same one. `correlation` is null with a `reason`.
+    Of `judged` families that both decide (`undecided` is no verdict), `same` have the same verdict. `correlation` is null
+    with a `reason`.
     """
 
     one: str
@@ -58,7 +60,8 @@ def agreement(one: str, other: str, first: MatchedComparison, second: MatchedCom
     """How two testbeds agree."""
     left = _left(first, second)
     verdicts = [{name: found.verdict for name, found in hardest(each).items()} for each in (first, second)]
-    judged = [name for name in verdicts[0] if name in verdicts[1]]
+    decided = [{name: one for name, one in each.items() if one is not CurveVerdict.UNDECIDED} for each in verdicts]
+    judged = [name for name in decided[0] if name in decided[1]]
     same = sum(verdicts[0][name] is verdicts[1][name] for name in judged)
     if len(left) < FEWEST_FAMILIES:
         reason = f"{len(left)} families are ranked on both, of at least {FEWEST_FAMILIES}"
