@@ -11,7 +11,6 @@ from solidmark.api import (
     NoisedBatch,
     Recipe,
     follow_direction,
-    gradients,
     guide,
     mean_gradients,
 )
@@ -39,10 +38,12 @@ def generate(model: Model, captions: Sequence[str], rng: Generator, guidance: fl
     return x
 
 
-def noise_batch(model: Model, clean: Tensor, captions: Sequence[str], rng: Generator) -> NoisedBatch:
-    """These images in the space of x, (B, C, H, W), with fresh noise at uniform timesteps."""
+def noise_batch(
+    model: Model, clean: Tensor, captions: Sequence[str], rng: Generator, t: Tensor | None = None
+) -> NoisedBatch:
+    """These images in the space of x, (B, C, H, W), with fresh noise at timesteps `t`, (B,), uniform ones if None."""
     noise = torch.randn(clean.shape, generator=rng).to(clean.device)
-    t = torch.randint(model.schedule.steps, (len(clean),), generator=rng).to(clean.device)
+    t = (torch.randint(model.schedule.steps, (len(clean),), generator=rng) if t is None else t).to(clean.device)
     return NoisedBatch(model.schedule.add_noise(clean, noise, t), t, clean, noise, list(captions))
 
 
@@ -74,14 +75,14 @@ def reword(caption: str, kept: int, rng: Generator) -> str:
     return " ".join([*words[:kept], *(COMMON_WORDS[index] for index in drawn[kept:])])
 
 
-def fisher_information(loss: Callable[[], Tensor], parameters: Sequence[nn.Parameter], draws: int) -> list[Tensor]:
-    """The diagonal of the Fisher information, one tensor a parameter: the mean squared gradient of `draws` of `loss()`.
+def fisher_information(draw: Callable[[], Sequence[Tensor]], draws: int) -> list[Tensor]:
+    """The diagonal of the Fisher information, one tensor a parameter: the mean squared gradient of `draws` samples.
 
-    `loss` gives the negative log-likelihood of one sample.
+    `draw()` gives the gradient of the negative log-likelihood of one sample, one tensor a parameter.
     """
-    total = [torch.zeros_like(parameter) for parameter in parameters]
-    for _ in range(draws):
-        for part, gradient in zip(total, gradients(loss(), parameters), strict=True):
+    total = [gradient.square() / draws for gradient in draw()]
+    for _ in range(draws - 1):
+        for part, gradient in zip(total, draw(), strict=True):
             part += gradient.square() / draws
     return total
 

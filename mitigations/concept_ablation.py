@@ -22,8 +22,9 @@ class ConceptAblation(Mitigation):
     sg stops the gradient. The anchors of a memorized image are paraphrases of its caption whose images do not look like
     it. Published, for memorized images of Stable Diffusion: all weights of the U-Net by AdamW, no average of them, 400 steps
     of a pair a device at 5e-7 times devices and batch, errors in the network's own parametrisation. The second term has
-    weight 0.2 in the script for memorized images, 1 by default in that for diffusers. 1,000 anchor images are of the ten
-    paraphrases by a language model that are copied least, and have a copy-detection similarity (SSCD) of at most 0.5.
+    weight 0.2 in the script for memorized images, 1 by default in that for diffusers, which is the default here, too; the
+    sweep has 0.2. 1,000 anchor images are of the ten paraphrases by a language model that are copied least, and have a
+    copy-detection similarity (SSCD) of at most 0.5.
 
     Fidelity B: here an anchor has the first `kept` words of the caption, which name the class, and random ones after
     them. Of twice `anchors` such images a caption, those are used that are further from the forgotten image than the
@@ -100,5 +101,11 @@ class ConceptAblation(Mitigation):
         return images[rows], [captions[row] for row in rows]
 
     def settings(self) -> "list[ConceptAblation]":
-        """The sweep, weakest first: more and more updates."""
-        return [ConceptAblation(updates) for updates in (15, 60, 200, 600)]
+        """The sweep, weakest first: more and more updates, one of them with the second term of the script."""
+        return [
+            ConceptAblation(15),
+            ConceptAblation(60),
+            ConceptAblation(),
+            ConceptAblation(prior=0.2),
+            ConceptAblation(600),
+        ]

@@ -54,10 +54,12 @@ class NegGrad(Mitigation):
 class NegGradPlus(Mitigation):
     """Minimise β L_R(θ) - (1 - β) L_F(θ): descent on the retained images R, ascent on the forget list F.
 
-    `keep` is β. It was published for classifiers: 0.95 is that of the small experiments of SCRUB's code, 0.9999 that of its
-    large ones. Each term has a batch of its own, as there, where R is passed through in whole and F again and again; here
-    both are drawn at random, with timesteps and dropped captions as in the training, and AdamW takes 200 updates at a tenth
-    of its rate (`rate`). Cost: two batches forward and backward an update.
+    `keep` is β: 0.95 is that of the small experiments of SCRUB's code, 0.9999 that of its large ones.
+
+    Fidelity B: it was published for classifiers, and the denoising loss stands here for their cross-entropy. Each term has
+    a batch of its own, as there, where R is passed through in whole and F again and again; here both are drawn at random,
+    with timesteps and dropped captions as in the training, and AdamW takes 200 updates at a tenth of its rate (`rate`).
+    Cost: two batches forward and backward an update.
     """
 
     keep: float = 0.95
@@ -66,6 +68,7 @@ class NegGradPlus(Mitigation):
     batch: int = 32
 
     needs = Needs.FORGET
+    fidelity = "B"
     reference = "Towards Unbounded Machine Unlearning, arXiv 2302.09880"
     stream = "solidmark.mitigations.neggrad.NegGradPlus"
     form_of = "neggrad"

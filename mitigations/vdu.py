@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from solidmark import Claim, Mitigation, Needs
-from solidmark.api import Data, Model, draw_noised_batch
+from solidmark.api import Data, Model, draw_noised_batch, gradients
 
 from ._origins import EDITED
 from ._replay import fisher_information, minimize_in_parts, penalty
@@ -61,7 +61,8 @@ class VariationalUnlearning(Mitigation):
         def likelihood_loss(size: int) -> Tensor:
             return draw_noised_batch(model, data.forget, rng, size).losses(model).mean() * numbers
 
-        precision = self._precision(fisher_information(lambda: likelihood_loss(1), parameters, self.samples))
+        fisher = fisher_information(lambda: gradients(likelihood_loss(1), parameters), self.samples)
+        precision = self._precision(fisher)
 
         def loss(count: int) -> Tensor:
             held = penalty(parameters, before, precision) / 2

@@ -11,13 +11,14 @@ import worlds
 from solidmark.mitigations import _replay
 from solidmark.mitigations.concept_ablation import ConceptAblation
 from solidmark.mitigations.retrack import redirection
+from solidmark.mitigations.selective_amnesia import gradient_of_all_timesteps
 from solidmark.mitigations.time_frequency import TimeFrequencyAscent, low_frequencies
 from solidmark.mitigations.vdu import VariationalUnlearning
 from test_unlearning import edited, handed_out, make, of_kind, rng
 
 from solidmark.errors import NotApplicable
-from solidmark.models import Prediction
-from solidmark.models.denoising import draw_noised_batch
+from solidmark.models import Prediction, Recipe
+from solidmark.models.denoising import draw_noised_batch, gradients
 
 FEW = {
     "concept-ablation": {"updates": 1, "anchors": 1},
@@ -65,9 +66,24 @@ def test_a_generated_image_is_what_plain_sampling_gives():
 
 def test_fisher_information_of_a_linear_loss_is_its_squared_slope():
     slopes, weight = iter([1.0, 3.0]), torch.nn.Parameter(torch.zeros(2))
-    fisher = _replay.fisher_information(lambda: next(slopes) * weight[0], [weight], 2)
+    fisher = _replay.fisher_information(lambda: gradients(next(slopes) * weight[0], [weight]), 2)
     assert fisher[0].tolist() == [5, 0]
     assert float(_replay.penalty([weight], [weight.detach() - 2.0], fisher).detach()) == 20
+
+
+def test_the_gradient_of_an_image_is_that_of_its_loss_summed_over_all_timesteps_whatever_the_parts():
+    model, steps, image = worlds.model().copy(), worlds.NETWORK.schedule_steps, worlds.examples(1).images[0]
+    weights, recipe = list(model.network.parameters()), Recipe(batch=7, caption_dropout=0.0)
+    found = gradient_of_all_timesteps(model, image, "one w1", rng(), recipe, weights)
+    stream, total = rng(), torch.zeros(())
+    for t in torch.arange(steps).split(7):
+        torch.rand(len(t), generator=stream)
+        noise = torch.randn((len(t), *image.shape), generator=stream)
+        embedding = model.embed(["one w1"] * len(t))
+        prediction = model.predict(model.schedule.add_noise(image.expand_as(noise), noise, t), t, embedding)
+        total = total + prediction.losses(image.expand_as(noise), noise).sum()
+    for one, other in zip(found, torch.autograd.grad(total, weights), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
 
 
 def test_the_precision_of_a_weight_that_does_not_matter_is_a_share_of_the_mean():

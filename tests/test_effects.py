@@ -59,7 +59,7 @@ MORE = {
     "sail": ["target=0.7,prior=0.0", "prior=3.0,target=0.0"],
     "sail-code": ["target=0.7,prior=0.0"],
     "salun": ["density=0.1,keep=0.0"],
-    "selective-amnesia": ["replay=0.0", "weight=0.0"],
+    "selective-amnesia": ["replay=0.0,samples=1", "weight=0.0,samples=1"],
     "siss": ["mixture=0.2,superfactor=2.0", "mixture=0.8,start=500", "start=1000"],
     "spell": ["radius=3.0,strength=0.5"],
     "tweedie-consistency": ["weight=0.0", "level=20.0,weight=3.0"],
