@@ -33,7 +33,8 @@ class SelectiveAmnesia(Mitigation):
     of the captions dropped, which is here the share that the training dropped; for Stable Diffusion none is. It is of
     `samples` images, not 5,000, of retained captions alone, where the code has all classes, and of x in [-1, 1], where the
     code shows the network images in [0, 1] by an oversight. `weight` is for a sum over pixels and 1,000 timesteps: the hold
-    grows with the square of both numbers, and here the images are smaller. In training timesteps are uniform and no
+    grows with the square of both numbers, and here the images are smaller. On `digits` the published weight holds the model
+    in place, so that the sweep has smaller ones. In training timesteps are uniform and no
     caption is dropped, as there, whatever the training of the model did. Both terms have timesteps of their own, which
     they share in the code for classes, which samples from an average of the weights. The text encoder stays as it is, as in
     Stable Diffusion. `rate` is a share of the training's. The retained captions are used, their images are not. Cost: a
@@ -90,8 +91,9 @@ class SelectiveAmnesia(Mitigation):
         return minimize_in_parts(model, loss, self.batch, data.recipe, self.updates, rate, parameters)
 
     def settings(self) -> "list[SelectiveAmnesia]":
-        """The sweep, weakest first: more and more updates."""
-        return [SelectiveAmnesia(updates) for updates in (15, 60, 200, 600)]
+        """The sweep, weakest first: the published weight, smaller and smaller ones, and more updates with the smallest."""
+        weights = [SelectiveAmnesia(weight=weight) for weight in (10.0, 1e-2, 1e-4, 1e-6)]
+        return [*weights, SelectiveAmnesia(600, weight=1e-6)]
 
 
 def gradient_of_all_timesteps(
