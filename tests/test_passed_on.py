@@ -208,7 +208,7 @@ def test_files_that_people_read_have_a_value_a_line_and_names_in_order(tmp_path)
     assert lines.index('  "a": 2,') < lines.index('  "z": 1')
     timings.learn(store, [case()], {case()["slug"]: 2.0})
     told = (store.root / timings.FILE).read_text().splitlines()
-    assert (told[0], told[1].startswith(' "'), told[2].startswith('  "bytes"')) == ("{", True, True)
+    assert (told[0], told[1].startswith(' "'), told[2].startswith('  "families"')) == ("{", True, True)
     assert plugins.as_json([{"b": 1}]) == '[\n {\n  "b": 1\n }\n]'
 
 

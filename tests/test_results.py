@@ -71,7 +71,8 @@ def test_links_of_its_documents_lead_somewhere(document):
 
 
 def test_no_page_is_committed():
-    assert {path.suffix for path in RESULTS.rglob("*") if path.is_file()} == {".md", ".txt", ".json", ".csv", ".gz"}
+    kinds = {".md", ".txt", ".json", ".csv", ".gz", ".parquet"}
+    assert {path.suffix for path in RESULTS.rglob("*") if path.is_file()} == kinds
 
 
 def test_the_same_records_compress_to_the_same_bytes():
