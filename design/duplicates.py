@@ -108,10 +108,12 @@ def describe_copies(case: Case, workspace: Workspace, guidance: float) -> str:
     """A line: what the service emits under a mitigation."""
     asked = replace(case, solver=replace(case.solver, guidance=guidance))
     model, _ = weights.edit_or_load(asked, workspace)
-    found = Emitted.of(asked, answers.ask_cached(asked, PLAIN, model, workspace))
+    plain = answers.ask_cached(asked, PLAIN, model, workspace)
+    found = Emitted.of(asked, plain)
+    did = ", ".join(f"{name} {value:.2f}" for doses in plain.doses.values() for name, value in doses.items())
     return (
         f"| {case.composition.label} | {case.seed} | {guidance:g} | {found.copies:.0%} | {found.false_copies:.0%} "
-        f"| {found.similarity:.3f} ({found.other_similarity:.3f}) | {found.auroc:.3f} | {found.memory:.2f} |"
+        f"| {found.similarity:.3f} ({found.other_similarity:.3f}) | {found.auroc:.3f} | {found.memory:.2f} | {did} |"
     )
 
 
@@ -127,7 +129,10 @@ def main(testbed: str, seed: str, *mitigations: str) -> None:
     print("| seed | guidance | memorized | others | ratio | AUROC, first step | first ten | all |\n|" + " --- |" * 8)
     for scale in scales:
         print(describe_norms(case, workspace, scale), flush=True)
-    print("\n| mitigation | seed | guidance | copies | of others | similarity (of others) | AUROC | M |\n|" + " --- |" * 8)
+    print(
+        "\n| mitigation | seed | guidance | copies | of others | similarity (of others) | AUROC | M | what it did |\n|"
+        + " --- |" * 9
+    )
     for scale in scales:
         for mitigation in mitigations or ("none",):
             asked = replace(case, composition=plugins.compose(mitigation))
