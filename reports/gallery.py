@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from solidmark.leaderboard import Leaderboard, Row, TestbedFacts
+from solidmark.leaderboard import Leaderboard, Row, TestbedFacts, per_image
 
 CONTENT = "content"
 """What stands for a query in the rows of content."""
@@ -21,7 +21,7 @@ CONTENT = "content"
 KEPT = "pictures"
 """Where published runs have the pictures alone."""
 
-FOLDERS = ("per_image", "items", KEPT)
+FOLDERS = (*per_image.FOLDERS, KEPT)
 """Where the files of a run are, in newer runs, in older ones, and in published ones."""
 
 SHOWN = {True: 3, False: 1}

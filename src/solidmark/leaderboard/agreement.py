@@ -59,15 +59,15 @@ def agreements(titles: Sequence[str], comparisons: Sequence[MatchedComparison]) 
 def agreement(one: str, other: str, first: MatchedComparison, second: MatchedComparison) -> Agreement:
     """How two testbeds agree."""
     left = _left(first, second)
-    verdicts = [{name: found.verdict for name, found in hardest(each).items()} for each in (first, second)]
-    decided = [{name: one for name, one in each.items() if one is not CurveVerdict.UNDECIDED} for each in verdicts]
-    judged = [name for name in decided[0] if name in decided[1]]
+    found = [{name: one.verdict for name, one in hardest(each).items()} for each in (first, second)]
+    verdicts = [{name: one for name, one in each.items() if one is not CurveVerdict.UNDECIDED} for each in found]
+    judged = [name for name in verdicts[0] if name in verdicts[1]]
     same = sum(verdicts[0][name] is verdicts[1][name] for name in judged)
     if len(left) < FEWEST_FAMILIES:
         reason = f"{len(left)} families are ranked on both, of at least {FEWEST_FAMILIES}"
         return Agreement(one, other, left, None, same, len(judged), reason)
-    found = rank_correlation([a for _, a, _ in left], [b for _, _, b in left])
-    return Agreement(one, other, left, found, same, len(judged), "" if found else "on one of them all families are equal")
+    rho = rank_correlation([a for _, a, _ in left], [b for _, _, b in left])
+    return Agreement(one, other, left, rho, same, len(judged), "" if rho else "on one of them all families are equal")
 
 
 def _left(first: MatchedComparison, second: MatchedComparison) -> tuple[tuple[str, float, float], ...]:
