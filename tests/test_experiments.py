@@ -134,3 +134,10 @@ def test_where_snapshots_are_saved_is_no_part_of_what_they_are():
     one, other = (Snapshots((2,), save) for save in (print, max))
     assert (one == other, repr(one)) == (True, "Snapshots(steps=(2,))")
     assert one != Snapshots((3,), print)
+
+
+def test_a_case_bears_the_name_of_the_testbed_that_was_asked_for_its_numbers_changed_or_not():
+    experiments = Experiments(None)
+    changed = experiments.testbed("digits-quick", held_out=128)
+    experiments.testbed("digits")
+    assert experiments.case(changed, 0).testbed_name == "digits-quick"

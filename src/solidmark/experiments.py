@@ -64,16 +64,20 @@ class Experiments:
     workspace: Workspace
     seeds: tuple[int, ...] = (0, 1, 2)
     solver: SolverConfig = FAST
+    names: dict[type, str] = field(default_factory=dict, compare=False)
+    """Of the testbeds that were asked for, by their classes, for what tells whose model is trained or stored."""
 
     def testbed(self, expression: str, **numbers: Any) -> Testbed:
         """A testbed by name or expression, with other numbers."""
-        _, testbed = plugins.testbed(expression)
+        name, testbed = plugins.testbed(expression)
+        self.names[type(testbed)] = name
         return replace(testbed, **numbers) if numbers else testbed  # type: ignore[no-any-return]  # a plugin's dataclass
 
     def case(self, testbed: Testbed, seed: int, query: str = "outpaint", **changed: Any) -> Case:
         """The case of one query without mitigation."""
         attack = plugins.instance(GROUPS["query"], "query", query)
-        return replace(Case("experiment", testbed, Composition(), seed, ((query, attack),), self.solver), **changed)
+        name = self.names.get(type(testbed), "experiment")
+        return replace(Case(name, testbed, Composition(), seed, ((query, attack),), self.solver), **changed)
 
     def model(self, testbed: Testbed, seed: int, mitigation: str | None = None) -> Model:
         """The trained model, from the store, under a mitigation's expression."""
