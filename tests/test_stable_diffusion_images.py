@@ -212,7 +212,13 @@ def test_an_image_with_two_captions_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("nothing.xyz/..", "no folder or file"), ("a-*.tar", "no folder or file"), ("/no/such", "no folder or file")],
+    [
+        ("nothing.xyz/..", "no folder or file"),
+        ("a-*.tar", "no folder or file"),
+        ("/no/such", "no folder or file"),
+        ("far/off.tar", "'far/off.tar'; expected a folder, .tar"),
+        ("far/off.parquet", "'far/off.parquet'; expected a folder, .tar"),
+    ],
 )
 def test_a_source_that_is_not_there_is_refused(tmp_path, name, message):
     with pytest.raises(InvalidValue, match=message):

@@ -14,6 +14,8 @@ from . import sources, tables, tars
 
 Stream = Callable[[Sequence[int]], Iterator[tuple[int, bytes]]]
 """What gives (index, file) of each wanted image, in any order."""
+FILES = (".tar", ".gz", ".tgz", ".parquet")
+"""How names end that are of files, so that none of them is looked for on a hub where the file is missing."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def find(
         return _source(source, *tars.read(files, caption_column))
     if files and kinds == {".parquet"}:
         return _source(source, *tables.read_parquet(files, caption_column, image_column))
-    if files or not tables.NAME.fullmatch(source):
+    if files or Path(source).suffix in FILES or not tables.NAME.fullmatch(source):
         found = f"files {', '.join(sorted(kinds))}" if files else f"no folder or file {source!r}"
         expected, cure = (
             "a folder, .tar, .parquet, or a name of `datasets`",
