@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -66,6 +66,13 @@ def words(suffix):
 
 def test_captions_fold_in_order_and_the_null_condition_stays():
     assert hooks(words("a"), words("b")).caption(["one", ""]) == ["one a b", ""]
+
+
+@pytest.mark.parametrize("later", ["rna-training", "cwr-training", "random-token-training", "caption-replacement"])
+def test_a_caption_that_one_part_empties_is_the_null_condition_for_the_next(later):
+    first, second = (plugins.published(name).mitigation for name in ("coarse-caption", later))
+    folded = hooks(replace(first, words=0), replace(second, probability=1.0))
+    assert folded.caption(["one", ""]) == ["", ""]
 
 
 def test_condition_never_sees_the_null_embedding():

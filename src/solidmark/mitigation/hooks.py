@@ -89,22 +89,21 @@ class Hooks:
     def caption(self, captions: list[str], fits: Callable[[str], bool] = always_fits) -> list[str]:
         """Fold `caption` over the captions that have a word. The null condition stays as it is.
 
-        `fits` says of a caption whether the text encoder takes all its words.
+        So does what a part has left without a word. `fits` says of a caption whether the text encoder takes all its words.
         """
-        given = [index for index, caption in enumerate(captions) if says_something(caption)]
-        chosen = [captions[index] for index in given]
+        captions = list(captions)
         for index, part in self._with("caption"):
-            if not chosen:
+            given = [row for row, caption in enumerate(captions) if says_something(caption)]
+            if not given:
                 break
+            chosen = [captions[row] for row in given]
             given_to = Captions(chosen, fits)
             changed = self._call(part, "caption", part.mitigation.caption, given_to, self._stream(index, "caption"))
             holds = isinstance(changed, list) and len(changed) == len(chosen) and all(isinstance(c, str) for c in changed)
             _require(part, "caption", holds, repr(changed)[:80], f"a list of {len(chosen)} strings")
             self._dose_captions(index, chosen, changed, fits)
-            chosen = list(changed)
-        captions = list(captions)
-        for index, caption in zip(given, chosen, strict=True):
-            captions[index] = caption
+            for row, caption in zip(given, changed, strict=True):
+                captions[row] = caption
         return captions
 
     def condition(self, embeddings: Tensor, present: Tensor) -> Tensor:
