@@ -23,7 +23,6 @@ class Deduplication(Mitigation):
     alike: float = ALIKE
 
     control = True
-    fidelity = "B"
     reference = "Extracting Training Data from Diffusion Models, arXiv 2301.13188"
     stream = "solidmark.mitigations.dedup.Deduplication"
     claims = (

@@ -53,6 +53,13 @@ def test_a_mitigation_is_told_with_its_facts_settings_and_claims(monkeypatch, ki
     assert plugin._mitigation("x", kind) == lines
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_a_control_of_the_suite_s_own_has_no_letter_and_a_stranger_s_is_a_method(own, monkeypatch):
+    monkeypatch.setattr(plugin.plugins, "family", lambda name: [])
+    lines = plugin._mitigation("x", type("Control", (Plain,), {"control": True}), own)
+    assert ("fidelity    none: a control" in lines, "fidelity    A" in lines) == (own, not own)
+
+
 class Query_:
     """Asks."""
 
@@ -68,14 +75,14 @@ class Bare:
 def test_a_plugin_of_another_kind_is_told_with_its_defaults_where_it_has_some(monkeypatch):
     assert plugin._fields(Query_) == ["", "steps = 5", "name = 'x'", "last = None"]
     assert plugin._fields(Bare) == plugin._fields(3) == plugin._fields(lambda a=1: a) == []
-    of = SimpleNamespace(name="q", origin="somewhere")
+    of = SimpleNamespace(name="q", origin="somewhere", own=True)
     monkeypatch.setattr(plugin.plugins, "load", lambda one: Query_)
     assert plugin._one("query", of) == "query q, from somewhere\n\nAsks.\n\nsteps = 5\nname = 'x'\nlast = None"
     monkeypatch.setattr(plugin.plugins, "load", lambda one: Bare)
     assert plugin._one("query", of).endswith("\n\nIt says nothing of itself.")
     monkeypatch.setattr(plugin.plugins, "load", lambda one: Both)
-    monkeypatch.setattr(plugin, "_mitigation", lambda name, kind: [f"{name} is {kind.__name__}"])
-    assert plugin._one("mitigation", of).splitlines()[-1] == "q is Both"
+    monkeypatch.setattr(plugin, "_mitigation", lambda name, kind, own: [f"{name} is {kind.__name__}, {own}"])
+    assert plugin._one("mitigation", of).splitlines()[-1] == "q is Both, True"
     monkeypatch.setattr(plugin.plugins, "load", lambda one: plugins.Broken("q", "there", "no module"))
     with pytest.raises(PluginFault, match=r"query q: found no module; .* Repair or uninstall there"):
         plugin._one("query", of)

@@ -71,7 +71,8 @@ def _one(kind: str, plugin: plugins.Plugin) -> str:
     made = plugins.load(plugin)
     if isinstance(made, plugins.Broken):
         raise PluginFault(f"{kind} {plugin.name}", made.reason, "a plugin that loads", f"Repair or uninstall {made.origin}.")
-    more = _mitigation(plugin.name, made) if isinstance(made, type) and issubclass(made, Mitigation) else _fields(made)
+    mitigates = isinstance(made, type) and issubclass(made, Mitigation)
+    more = _mitigation(plugin.name, made, plugin.own) if mitigates else _fields(made)
     about = inspect.getdoc(made) or "It says nothing of itself."
     return "\n".join([f"{kind} {plugin.name}, from {plugin.origin}", "", about, *more])
 
@@ -86,11 +87,12 @@ def _fields(made: Any) -> list[str]:
     return ["", *(f"{name} = {value!r}" for name, value in stated.items())] if isinstance(made, type) and stated else []
 
 
-def _mitigation(name: str, kind: type[Mitigation]) -> list[str]:
+def _mitigation(name: str, kind: type[Mitigation], own: bool = False) -> list[str]:
+    """Facts, settings and claims. A control of the suite's `own` is nobody's method and has no letter, as in records."""
     stage = kind.stage.value if kind.stage is not None else "none"
     facts = {
         "acts at": stage,
-        "fidelity": kind.fidelity,
+        "fidelity": "none: a control" if kind.control and own else kind.fidelity,
         "needs": ", ".join(kind.needs.names()) or "nothing but the model",
         "source": kind.reference or "none",
         "parameters": ", ".join(f"{key}={value!r}" for key, value in kind().parameters().items()) or "none",
