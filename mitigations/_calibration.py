@@ -29,10 +29,16 @@ def draw_normal_batch(batch: SamplingBatch, calibration: Examples, rng: Generato
     return replace(batch, captions=captions, embeddings=batch.model.embed(captions), noise=noise)
 
 
+def draw_normal_batches(
+    batch: SamplingBatch, calibration: Examples, rng: Generator, count: int, each: int
+) -> Iterator[SamplingBatch]:
+    """As many normal batches, one at a time, as it takes for `count` queries where `each` of a batch count."""
+    return (draw_normal_batch(batch, calibration, rng) for _ in range(math.ceil(count / each)))
+
+
 def calibrate_guidance_norm(batch: SamplingBatch, calibration: Examples, rng: Generator, share: float) -> Tensor:
     """The threshold that `share` of at least COUNT normal queries exceed with their guidance norm at the first step."""
-    rounds = math.ceil(COUNT / int(batch.conditional.sum()))
-    batches = (draw_normal_batch(batch, calibration, rng) for _ in range(rounds))
+    batches = draw_normal_batches(batch, calibration, rng, COUNT, int(batch.conditional.sum()))
     return torch.quantile(torch.cat([guidance_norm(normal)[normal.conditional] for normal in batches]), 1 - share)
 
 
@@ -45,17 +51,24 @@ def normal_level(
     Sources state norms, sharpness and similarity as numbers of one model. As multiples of what normal captions have, they
     mean the same for another one: a memorized prompt starts above that level, whatever its size.
     """
-    rounds = math.ceil(LEVEL_COUNT / int(batch.conditional.sum()))
-    batches = (draw_normal_batch(batch, calibration, rng) for _ in range(rounds))
+    batches = draw_normal_batches(batch, calibration, rng, LEVEL_COUNT, int(batch.conditional.sum()))
+    return torch.cat([measure(normal)[normal.conditional] for normal in batches]).median()
+
+
+@torch.no_grad()
+def normal_level_of_runs(
+    batch: SamplingBatch, calibration: Examples, rng: Generator, measure: Callable[[SamplingBatch], Tensor]
+) -> Tensor:
+    """The same over at least LEVEL_FEW normal queries, for a measure that takes a whole run of each."""
+    batches = draw_normal_batches(batch, calibration, rng, LEVEL_FEW, int(batch.conditional.sum()))
     return torch.cat([measure(normal)[normal.conditional] for normal in batches]).median()
 
 
 @torch.no_grad()
 def normal_levels(batch: SamplingBatch, calibration: Examples, rng: Generator) -> dict[int, Tensor]:
     """The median guidance norm of normal queries at each step from t, in a run under plain guidance of LEVEL_FEW or more."""
-    rounds, found = math.ceil(LEVEL_FEW / int(batch.conditional.sum())), dict[int, list[Tensor]]()
-    for _ in range(rounds):
-        normal = draw_normal_batch(batch, calibration, rng)
+    found = dict[int, list[Tensor]]()
+    for normal in draw_normal_batches(batch, calibration, rng, LEVEL_FEW, int(batch.conditional.sum())):
         for step in sample_steps(normal, rng):
             found.setdefault(step.t, []).append(norms(step.vector)[normal.conditional])
     return {t: torch.cat(seen).median() for t, seen in found.items()}

@@ -13,15 +13,17 @@ NUMBERS = 2**17
 """Numbers of x whose gradients are held at once: 8 latents of Stable Diffusion, and every batch of the small testbeds."""
 
 
-def by_chunks(batch: SamplingBatch, change: Callable[[SamplingBatch], SamplingBatch]) -> SamplingBatch:
+def by_chunks(batch: SamplingBatch, change: Callable[..., SamplingBatch], *rows: Tensor) -> SamplingBatch:
     """The batch after `change` of NUMBERS numbers of x at a time. `change` may give other noise and other embeddings.
 
-    A batch that fits is changed whole. Where `change` treats each query by itself, chunks give what the whole gives.
+    It gets a part of the batch, and of each of `rows`, (B, ...), what belongs to those queries. A batch that fits is
+    changed whole. Where `change` treats each query by itself, chunks give what the whole gives.
     """
     size = max(1, NUMBERS // batch.noise[0].numel())
     if len(batch.captions) <= size:
-        return change(batch)
-    parts = [change(part) for part in _chunks(batch, size)]
+        return change(batch, *rows)
+    split = (tensor.split(size) for tensor in rows)
+    parts = [change(part, *more) for part, *more in zip(_chunks(batch, size), *split, strict=True)]
     noise, embeddings = torch.cat([part.noise for part in parts]), torch.cat([part.embeddings for part in parts])
     return replace(batch, noise=noise, embeddings=embeddings)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.api import SamplingBatch, guide
 
+from ._chunks import by_chunks
 from ._embedding_search import optimize_embedding
 from ._local_dimension import local_dimension
 from ._origins import STABLE_DIFFUSION
@@ -65,11 +66,16 @@ class DimensionSampler(Sampler):
 
     def prepare(self, batch: SamplingBatch) -> SamplingBatch:
         """The batch with other embeddings."""
-        batch, own, model = self.inner.prepare(batch), self.mitigation, self.model
+        batch = self.inner.prepare(batch)
         if not bool(batch.conditional.any()):
             return batch
+        return by_chunks(batch, self._search, torch.randn(batch.noise.shape, generator=self.rng).to(batch.noise))
+
+    def _search(self, batch: SamplingBatch, probes: Tensor) -> SamplingBatch:
+        """The queries with embeddings whose dimension has risen, as `probes` see it, (B, C, H, W)."""
+        own, model = self.mitigation, self.model
         x, t = batch.start(batch.noise), batch.times[0]
-        probes, sigma = torch.randn(x.shape, generator=self.rng).to(x), float(model.schedule.sigma(t))
+        sigma = float(model.schedule.sigma(t))
 
         def measure(embeddings: Tensor) -> Tensor:
             def guided(x: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from torch import Tensor
 from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.api import SamplingBatch
 
-from ._calibration import draw_normal_batch, sample_steps
+from . import _calibration
+from ._calibration import draw_normal_batches, sample_steps
 from ._origins import STABLE_DIFFUSION
 
 
@@ -20,8 +21,8 @@ class NormClamp(Mitigation):
     rescaled to its mean norm. Then ‖d‖ and ‖z‖ are clamped into their ranges. Published as "empirical stability regions"
     for Stable Diffusion 1.4. We could read its abstract and what others say of it, and no code is public, so that nothing
     here is verified; three standard deviations are our choice. Normal runs are those of calibration captions on the same
-    request. The paper calibrates once. Here each batch does, by one more run. Cost: one run a query, which a service would
-    pay once.
+    request. The paper calibrates once. Here each batch does, by one more run, or as many as 16 normal queries take. Cost:
+    one run a query, which a service would pay once.
 
     Norms are of the whole sample before its observed pixels are put back, though a query fills in the mark alone. Over the
     masked pixels alone the clamp would rewrite grays where all of those are mark, and would have no such effect in plain
@@ -88,13 +89,15 @@ class ClampingSampler(Sampler):
 
     def prepare(self, batch: SamplingBatch) -> SamplingBatch:
         """Measure the regions in a run of normal queries."""
-        batch = self.inner.prepare(batch)
-        normal = draw_normal_batch(batch, self.data.calibration, self.rng)
-        self.steps: dict[int, StepRegions] = {}
-        before = normal.start(normal.noise)
-        for step in sample_steps(normal, self.rng):
-            self.steps[step.t] = StepRegions(*(_region(_norms(part)) for part in (step.x, step.x - before, step.clean)))
-            before = step.x
+        batch, found = self.inner.prepare(batch), dict[int, list[Tensor]]()
+        least, each = _calibration.LEVEL_FEW, len(batch.captions)
+        for normal in draw_normal_batches(batch, self.data.calibration, self.rng, least, each):
+            before = normal.start(normal.noise)
+            for step in sample_steps(normal, self.rng):
+                three = torch.stack([_norms(part) for part in (step.x, step.x - before, step.clean)])
+                found.setdefault(step.t, []).append(three)
+                before = step.x
+        self.steps = {t: StepRegions(*map(_region, torch.cat(norms, dim=1))) for t, norms in found.items()}
         self.before = batch.start(batch.noise)
         return batch
 

@@ -8,9 +8,11 @@ import torch
 from solidmark.mitigations import _chunks
 from solidmark.mitigations.amg import AntiMemorization
 from solidmark.mitigations.attention_rescaling import AttentionRescaling
+from solidmark.mitigations.bright_ending import BrightEnding
 from solidmark.mitigations.cads import AnnealedCondition
 from solidmark.mitigations.clip_padding import MaskedPadding
 from solidmark.mitigations.cwr import RepeatedWords, TrainingRepeatedWords
+from solidmark.mitigations.flipd import LocalDimension
 from solidmark.mitigations.gni import NoisyEmbeddings
 from solidmark.mitigations.guard import Guard
 from solidmark.mitigations.initial_noise import SampleInitialNoise
@@ -148,6 +150,23 @@ def test_the_dose_on_clip_s_tokens_is_told_and_that_of_a_neutral_setting_is_noth
     assert doses[1] > 0.01
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_region_is_that_of_enough_normal_runs_however_few_are_asked_about(setup, count):
+    """Of one normal run the standard deviation is 0, so that each query would get the norm of that run."""
+    _, told = generate(setup, NormClamp(1e6), captions=CAPTIONS[:count])
+    _, narrow = generate(setup, NormClamp(3.0), captions=CAPTIONS[:count])
+    assert (told["acted_on"], narrow["acted_on"] < 0.5) == (0, True)
+
+
+@pytest.mark.parametrize(("count", "runs"), [(1, 16), (2, 8)])
+def test_the_local_norm_of_normal_captions_is_one_of_several(setup, count, runs):
+    """A run has three steps of two branches; a query that stays has one evaluation more, and one for the null condition."""
+    before = setup.model.evaluations.copy()
+    generate(setup, BrightEnding(1e9), captions=CAPTIONS[:count])
+    each = 6 * (runs + 2) + 2 * runs + 2  # normal runs, the query's own for its map and its answer, and norms at x_T
+    assert setup.model.evaluations.since(before).forward == each * count
+
+
 def test_a_clamp_tells_the_norm_of_the_update_before_and_after(setup):
     _, wide = generate(setup, NormClamp(1e6))
     _, narrow = generate(setup, NormClamp(0.0))
@@ -155,13 +174,16 @@ def test_a_clamp_tells_the_norm_of_the_update_before_and_after(setup):
     assert narrow["before"] != pytest.approx(narrow["after"], rel=1e-5)
 
 
-def test_a_search_of_latents_in_chunks_finds_what_the_whole_finds(setup, monkeypatch):
-    own = SampleInitialNoise(0.0, iterations=2)
+@pytest.mark.parametrize("own", [SampleInitialNoise(0.0, 2), BrightEnding(0.0, 2), LocalDimension(1e6, 2)])
+def test_a_search_of_latents_in_chunks_finds_what_the_whole_finds(setup, monkeypatch, own):
+    held, predict = [], setup.model.predict
     whole, _ = generate(setup, own)
     monkeypatch.setattr(_chunks, "NUMBERS", setup.model.shape[0] * 16)  # a latent at a time
+    watched = lambda x, *rest, **named: held.append(len(x) * torch.is_grad_enabled()) or predict(x, *rest, **named)  # noqa: E731
+    monkeypatch.setattr(setup.model, "predict", watched)
     parts, told = generate(setup, own)
     assert torch.allclose(parts, whole, atol=1e-4)
-    assert told["acted_on"] == 1
+    assert told["acted_on"] == max(held) == 1
 
 
 def test_the_released_push_away_from_images_needs_no_gradient_of_the_network(setup):
