@@ -19,11 +19,17 @@ class Search:
     first: Tensor
     last: Tensor
 
-    def report(self, data: Data, conditional: Tensor, level: float | Tensor = 1.0) -> None:
-        """Report the share of queries that were moved, and the measure before and after, as multiples of `level`."""
+    def report(
+        self, data: Data, conditional: Tensor, unit: float | Tensor = 1.0, level: float | Tensor | None = None
+    ) -> None:
+        """Report the share of queries that were moved, and the measure before and after, as multiples of `unit`.
+
+        `level` is what normal captions have, and is reported where the method asks them.
+        """
         if not bool(conditional.any()):
             return
         data.dose("acted_on", self.moved[conditional])
-        data.dose("before", self.first[conditional] / level)
-        data.dose("after", self.last[conditional] / level)
-        data.dose("normal_level", level)
+        data.dose("before", self.first[conditional] / unit)
+        data.dose("after", self.last[conditional] / unit)
+        if level is not None:
+            data.dose("normal_level", level)

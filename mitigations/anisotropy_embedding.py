@@ -100,7 +100,7 @@ class AnisotropySampler(Sampler):
             return self._measure(replace(batch, embeddings=embeddings), unit)
 
         search = optimize_embedding(batch, measure, normal + own.above, own.learning_rate, own.iterations)
-        search.report(self.data, batch.conditional)
+        search.report(self.data, batch.conditional, level=normal)
         return replace(batch, embeddings=search.found)
 
 

@@ -164,5 +164,5 @@ class NoiseSearchSampler(Sampler):
             return torch.optim.AdamW(noises, lr=own.learning_rate)
 
         search = optimize_noise(batch, measure, optimizer, own.target * level, own.iterations)
-        search.report(self.data, batch.conditional, level)
+        search.report(self.data, batch.conditional, unit=level, level=level)
         return replace(batch, noise=search.found)

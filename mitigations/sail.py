@@ -135,5 +135,5 @@ class SharpnessSampler(Sampler):
             return torch.optim.Adam(noises, lr=own.learning_rate)
 
         search = optimize_noise(batch, loss, optimizer, own.target + own.prior, own.iterations)
-        search.report(self.data, batch.conditional)
+        search.report(self.data, batch.conditional, level=level)
         return replace(batch, noise=search.found)

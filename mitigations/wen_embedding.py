@@ -81,5 +81,5 @@ class EmbeddingSearchSampler(Sampler):
             return norms(self.model.predict(x, t, embeddings).noise - null)
 
         search = optimize_embedding(batch, measure, own.target * level, own.learning_rate, own.iterations)
-        search.report(self.data, batch.conditional, level)
+        search.report(self.data, batch.conditional, unit=level, level=level)
         return replace(batch, embeddings=search.found)

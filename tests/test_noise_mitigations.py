@@ -182,6 +182,19 @@ def test_a_dose_in_multiples_of_normal_acts_on_what_is_above_it(name, size, acte
     assert told["normal_level"] == pytest.approx(SLOPE * LENGTH, rel=0.02)
 
 
+@pytest.mark.parametrize("name", ["sail", "sail-code", "anisotropy-embedding"])
+def test_a_search_by_a_sum_tells_what_normal_captions_have_of_its_measure(name):
+    level = doses(make(name, iterations=1), batch_of(Linear()))["normal_level"]
+    squared = (SLOPE * LENGTH / 128 / Linear.schedule.sigma(37).item()) ** 2
+    measured = {"sail": squared, "sail-code": SLOPE * LENGTH, "anisotropy-embedding": 0.6 + 2}  # Δ is along eps_u
+    assert level == pytest.approx(measured[name], rel=0.05)
+
+
+def test_a_search_that_asks_no_normal_captions_tells_of_none():
+    batch = batch_of(worlds.model(), ["one w1", "zero w2"])
+    assert "normal_level" not in doses(make("flipd-embedding", iterations=1), batch)
+
+
 def test_a_sample_s_noise_is_moved_until_its_guidance_vector_is_short():
     batch = batch_of(worlds.model(), ["one w1", "zero w2"])
     level = doses(make("initial-noise-sample"), batch)["normal_level"]
