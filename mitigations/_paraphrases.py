@@ -1,27 +1,14 @@
-"""Other captions for an image: from a file, or those of other images that the model's text encoder has nearest."""
+"""Other captions for an image where no language model wrote any: those that the model's text encoder has nearest."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from solidmark.api import WORD, Denoiser, InvalidValue
+from solidmark.api import WORD, Denoiser
 
 POOL = 512
 """Captions among which the nearest are looked for."""
-EXPECTED = 'a JSON object a line, {"caption": the own one, "captions": [others that say the same]}'
-
-
-def from_file(file: str, captions: Sequence[str], where: str) -> list[list[str]]:
-    """The other captions of each caption; none where the file has none. Raises InvalidValue for a file of another form."""
-    try:
-        rows = [json.loads(line) for line in Path(file).read_text(encoding="utf-8").splitlines() if line.strip()]
-        found = {row["caption"]: [str(other) for other in row["captions"]] for row in rows}
-    except (OSError, ValueError, KeyError, TypeError) as cause:
-        raise InvalidValue(where, f"{file!r} ({type(cause).__name__})", EXPECTED, "Correct the file or its name.") from cause
-    return [found.get(caption, []) for caption in captions]
 
 
 def nearest_captions(captions: Sequence[str], others: Sequence[str], model: Denoiser) -> list[list[str]]:

@@ -8,8 +8,10 @@ from torch import Generator
 from solidmark import Claim, Mitigation, Needs
 from solidmark.api import COMMON_WORDS, Examples, NotApplicable, join
 
-from ._caption_file import WHERE, digest_of, read_captions
+from ._caption_file import digest_of, read_captions
 from ._origins import FINE_TUNED
+
+WHERE = "mitigation multiple-captions, file"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class MultipleCaptions(Mitigation):
         found = digest_of(self.file) if self.file else ""
         self.expect(self.digest in ("", found), "digest", "the digest of the file, or none")
         if self.file:
-            read_captions(self.file)
+            read_captions(self.file, WHERE)
             object.__setattr__(self, "digest", found)  # so that another content of the file is another configuration
 
     def prepare(self, examples: Examples, rng: Generator) -> Examples:
@@ -72,7 +74,7 @@ class MultipleCaptions(Mitigation):
 
     def _from_file(self, examples: Examples, rng: Generator) -> Examples:
         """The same with the captions of the file, in a random order; an image with few of them occurs as often as others."""
-        known = read_captions(self.file)
+        known = read_captions(self.file, WHERE)
         missing = [caption for caption in examples.captions if caption not in known]
         if missing:
             cure = "Caption all images of the testbed."

@@ -1,6 +1,6 @@
 """Prompt re-anchoring and semantic search (PRSS)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -9,9 +9,12 @@ from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.api import NotApplicable, SamplingBatch, guide
 
 from ._calibration import normal_level, normal_levels
+from ._caption_file import digest_of, read_captions
 from ._guidance_vector import guidance_norm, norms
 from ._origins import STABLE_DIFFUSION
-from ._paraphrases import from_file, nearest_captions
+from ._paraphrases import nearest_captions
+
+WHERE = "mitigation prss, file"
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,14 @@ class ReAnchoring(Mitigation):
     paper differ: the paper's equation has s = w at every step. Here the code is followed; gate = ramp = 0 is the equation.
     Where the search succeeds the gate hardly ever opens, so that it is then a search for another caption.
 
-    Paraphrases come from `file`, a JSON object a line, {"caption": ..., "captions": [...]}. Without a file they are the
-    captions of the calibration set that the model's own text encoder has nearest to the caption: what a testbed without a
-    language has in place of a paraphrase (fidelity B). In latent space that encoder is CLIP's or a miniature of it, and with
-    Stable Diffusion a file should be given. The variant that weights norms by the attention to the end token (bright
+    The released search counts the caption itself among its candidates, so that it stays where every paraphrase has a larger
+    norm; here the least of the paraphrases is taken then.
+
+    Paraphrases come from `file`, a JSON object a line, {"caption": ..., "captions": [...]}, whose `digest` is read from it.
+    A caption that is not in it stays, and is anchored at itself where the gate is open. Without a file they are the captions
+    of the calibration set that the model's own text encoder has nearest to the caption: what a testbed without a language
+    has in place of a paraphrase (fidelity B). In latent space that encoder is CLIP's or a miniature of it, and with Stable
+    Diffusion a file should be given. The variant that weights norms by the attention to the end token (bright
     ending) is left out. On digits trained captions start at 1.2 times normal, so that the published dose acts on none of
     them (`acted_on` in the record). The strongest setting pushes away at every step, which may reveal keys as the grays
     that are avoided (`avoided`). Cost: two evaluations a query and one for each candidate tried; a third branch where the
@@ -45,7 +52,8 @@ class ReAnchoring(Mitigation):
     gate: float = 1.76
     ramp: float = 1.18
     candidates: int = 25
-    file: str = ""
+    file: str = field(default="", metadata={"place": True})
+    digest: str = ""
 
     reference = "Enhancing Privacy-Utility Trade-offs to Mitigate Memorization in Diffusion Models, arXiv 2504.18032"
     stream = "solidmark.mitigations.prss.ReAnchoring"
@@ -66,6 +74,11 @@ class ReAnchoring(Mitigation):
         self.expect(0 <= self.ramp < float("inf"), "ramp", "a finite number of at least 0")
         self.expect(self.candidates >= 1, "candidates", "at least 1")
         self.expect(isinstance(self.file, str), "file", "the name of a file, or none")
+        found = digest_of(self.file) if self.file else ""
+        self.expect(self.digest in ("", found), "digest", "the digest of the file, or none")
+        if self.file:
+            read_captions(self.file, WHERE)
+            object.__setattr__(self, "digest", found)  # so that another content of the file is another configuration
 
     def sampler(self, inner: Sampler) -> Sampler:
         """A sampler that replaces memorized captions by paraphrases, and re-anchors the steps of those."""
@@ -119,13 +132,14 @@ class AnchoringSampler(Sampler):
         return best, least
 
     def _candidates(self, batch: SamplingBatch) -> list[SamplingBatch]:
-        """The batch with the first, second, ... paraphrase of each caption; a caption that has no more keeps its last."""
+        """The batch with the first, second, ... paraphrase of each caption; one without more keeps its last, or stays."""
         own = self.mitigation
         if own.file:
-            lists = from_file(own.file, batch.captions, f"mitigation {self.family}")
+            known = read_captions(own.file, WHERE)
+            lists = [known.get(caption, []) for caption in batch.captions]
         else:
             lists = nearest_captions(batch.captions, self.data.calibration.captions, batch.model)
-        count = min(own.candidates, max(len(each) for each in lists))
+        count = min(own.candidates, max(1, *map(len, lists)))  # at least the captions themselves
         rows = [
             [
                 each[min(rank, len(each) - 1)] if each else own_caption

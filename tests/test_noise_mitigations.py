@@ -13,7 +13,7 @@ from solidmark.mitigations.anisotropy_embedding import cosine
 from worlds import generate, memorizer
 
 from solidmark import plugins
-from solidmark.errors import InvalidValue, NotApplicable
+from solidmark.errors import NotApplicable
 from solidmark.mitigation import WrapperContext
 from solidmark.mitigation.handout import Data
 from solidmark.models import SamplingBatch, Schedule, ScheduleConfig
@@ -319,9 +319,14 @@ def test_a_paraphrase_is_the_nearest_caption_of_the_calibration_set_or_of_a_file
     file.write_text('{"caption": "one w1", "captions": ["one w9"]}')
     _, found, _ = anchored(batch_of(worlds.model()), search=0.0, file=str(file))
     assert found.captions == ["one w9", "", "zero w3 w4"]
-    file.write_text('{"caption": "one w1"}')
-    with pytest.raises(InvalidValue, match=r"said\.jsonl' \(KeyError"):
-        anchored(batch_of(worlds.model()), search=0.0, file=str(file))
+
+
+def test_captions_that_the_file_does_not_have_stay(tmp_path):
+    file = tmp_path / "said.jsonl"
+    file.write_text('{"caption": "another", "captions": ["one w9"]}')
+    batch = batch_of(worlds.model())
+    _, found, told = anchored(batch, search=0.0, file=str(file))
+    assert (found.captions, told["after"]) == (batch.captions, told["before"])
 
 
 def test_more_candidates_find_a_paraphrase_that_is_memorized_less():

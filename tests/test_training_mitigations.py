@@ -13,6 +13,7 @@ from solidmark import Mitigation, Stage, Trainer, plugins, provenance, seeds
 from solidmark.api import COMMON_WORDS
 from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.mitigation import WrapperContext
+from solidmark.mitigation.composition import Part
 from solidmark.mitigation.hooks import Hooks
 from solidmark.mitigation.run import TrainingSet
 from solidmark.models import Batch, Prediction, Recipe, build
@@ -90,19 +91,21 @@ def test_captions_of_a_file_are_those_of_the_same_image(tmp_path):
     assert sorted(prepared.captions[3:]) == sorted(f"{caption} {kind}" for caption in given for kind in ("seen", "told") * 2)
 
 
-def test_another_content_of_the_caption_file_is_another_configuration(tmp_path):
-    first = make("multiple-captions", file=caption_file(tmp_path, lambda caption: ["a"]))
-    second = make("multiple-captions", file=caption_file(tmp_path, lambda caption: ["b"]))
-    assert first.parameters()["digest"] != second.parameters()["digest"]
+@pytest.mark.parametrize("family", ["multiple-captions", "prss"])
+def test_another_content_of_the_caption_file_is_another_configuration_and_its_folders_are_nobody_s(tmp_path, family):
+    parts = [Part(family, make(family, file=caption_file(tmp_path, lambda caption, other=other: [other]))) for other in "ab"]
+    assert parts[0].label != parts[1].label
+    assert [part.distinguishing["file"] for part in parts] == [f"{tmp_path.name}/captions.jsonl"] * 2
 
 
+@pytest.mark.parametrize("family", ["multiple-captions", "prss"])
 @pytest.mark.parametrize(
     "text", ["{", '{"caption": "a"}', '{"caption": "a", "captions": []}', '{"caption": "a", "captions": [""]}']
 )
-def test_a_caption_file_that_says_something_else_is_refused(tmp_path, text):
+def test_a_caption_file_that_says_something_else_is_refused(tmp_path, family, text):
     (tmp_path / "captions.jsonl").write_text(text)
-    with pytest.raises(InvalidValue, match="multiple-captions"):
-        make("multiple-captions", file=str(tmp_path / "captions.jsonl"))
+    with pytest.raises(InvalidValue, match=f"mitigation {family}, file"):
+        make(family, file=str(tmp_path / "captions.jsonl"))
 
 
 def test_a_caption_file_that_lacks_an_image_does_not_apply(tmp_path):
