@@ -1,11 +1,13 @@
 """What acts at sampling, on a miniature Stable Diffusion: where latents, CLIP's null prompt and its padding matter."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from solidmark.mitigations import _chunks
+from solidmark.mitigations._guidance_vector import guidance_vector, norms, raw_guidance_vector
 from solidmark.mitigations.amg import AntiMemorization
 from solidmark.mitigations.attention_rescaling import AttentionRescaling
 from solidmark.mitigations.bright_ending import BrightEnding
@@ -22,11 +24,11 @@ from solidmark.mitigations.random_token import RandomTokens, TrainingRandomToken
 from solidmark.mitigations.rna import RandomNumbers, TrainingRandomNumbers
 from worlds import composed
 
-from solidmark import Mitigation, Stage
+from solidmark import Mitigation, Stage, plugins, seeds
 from solidmark.data import Captions
 from solidmark.mitigation import Needs
 from solidmark.mitigation.hooks import Hooks
-from solidmark.models import END, PADDING, START, WORD
+from solidmark.models import END, PADDING, START, WORD, build
 from solidmark.sampling import BaseSampler, Service, SolverConfig, noises
 from solidmark.testing.toys import ToySetup
 
@@ -123,6 +125,31 @@ def _base(asked):
 def _batch(asked):
     noise, observed = torch.randn(2, *asked.model.shape), torch.zeros(2, 1, 16, 16)
     return asked._batch(CAPTIONS, observed, torch.ones_like(observed, dtype=torch.bool), noise, SolverConfig(steps=3), None)
+
+
+def model_that_predicts(setup, prediction):
+    """A latent model of random weights in this parametrisation."""
+    model = build(replace(setup.testbed.recipe.network, prediction=prediction), seeds.torch_rng(0, prediction)).frozen()
+    model.space = setup.model.space
+    return SimpleNamespace(model=model, blind=setup.blind)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_what_a_latent_network_puts_out_is_eps_or_v_whose_difference_is_that_of_eps_by_alpha(setup, prediction):
+    asked = service(model_that_predicts(setup, prediction))
+    batch = _batch(asked)
+    raw, eps = (vector(batch, batch.noise, batch.times[0]) for vector in (raw_guidance_vector, guidance_vector))
+    alpha = float(asked.model.schedule.alpha(batch.times[0])) if prediction == "v_prediction" else 1.0
+    assert torch.allclose(eps, alpha * raw, atol=1e-5)
+    assert norms(raw).min() > 1e-3
+
+
+@pytest.mark.parametrize("expression", ["initial-noise-batch", "sail-code(target=0,iterations=2)",
+                                        "anisotropy-embedding(above=-9,iterations=2)"])  # fmt: skip
+def test_methods_that_follow_a_network_s_own_output_act_on_latents_of_one_that_predicts_v(setup, expression):
+    images, told = generate(model_that_predicts(setup, "v_prediction"), plugins.compose(expression).parts[0].mitigation)
+    assert told.get("acted_on", told.get("moved_share")) > 0
+    assert bool(images.isfinite().all())
 
 
 def test_noise_is_on_the_null_prompt_s_tokens(setup):
