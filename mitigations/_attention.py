@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from solidmark import Sampler
-from solidmark.api import Attention, Layer, SamplingBatch, guide
+from solidmark.api import Attention, Data, Layer, SamplingBatch, guide
 
 if TYPE_CHECKING:
     from solidmark import Mitigation
@@ -39,7 +39,7 @@ class AttentionSampler(Sampler):
         attention = self.attention(batch)
         conditional: Tensor = self.model.predict(x, t, batch.embeddings, attention=attention).noise
         if isinstance(attention, CaptionedLogits):
-            self.data.dose("attention_moved", torch.stack(attention.moved))
+            attention.report(self.data)
         return conditional
 
 
@@ -68,6 +68,10 @@ class CaptionedLogits(Attention):
         )
         self.moved.append((after - before).abs().sum(dim=-1).mean() / 2)
         return changed
+
+    def report(self, data: Data) -> None:
+        """Tell how far attention moved in the call that is over."""
+        data.dose("attention_moved", torch.stack(self.moved))
 
     def change(self, layer: Layer, logits: Tensor) -> Tensor:
         """The logits as the method changes them, (B, heads, positions, tokens)."""

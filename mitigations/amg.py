@@ -40,7 +40,8 @@ class AntiMemorization(Mitigation):
     not have. With 64 images, 50 neighbours are most of them, and eight grays of a mark have a near neighbour by chance, so
     the guidance is on most of the time. It works on every kind of model. In latent space distances are those of latents,
     over cells that are masked at least in part; the training images are encoded once. Cost: none but the comparison; with
-    `through_network` an evaluation backward for each forward.
+    `through_network` an evaluation backward for each forward, of a whole batch at once, so that Stable Diffusion needs a
+    solver with a small `batch` there.
 
     It pushes away from what it must hide, so that a key may be read as the gray that is avoided: M is below 0, and images
     are certified by distance (`avoided` in the record).

@@ -1,6 +1,7 @@
 """Attention methods: their logits against a softmax written by hand, their predictions against their formula."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -104,6 +105,17 @@ def test_how_far_attention_moves_is_the_share_that_lies_on_other_tokens():
     given[2] = torch.randn(2, 4, 9)  # without a caption nothing moves, and nothing counts
     changes.logits(MIDDLE, given)
     assert [float(one) for one in changes.moved] == pytest.approx([0.0, 8 / 9, 8 / 9])
+
+
+@pytest.mark.parametrize(("threshold", "share"), [(-1e6, 1.0), (1e6, 0.0), (0.0, 3 / 8)])
+def test_the_share_of_tokens_that_spike_is_told_of_captions_alone(threshold, share):
+    attention, given, told = AttenuatedLogits(GuardAttention(0.3, threshold), caption_batch()), torch.zeros(3, 2, 4, 9), {}
+    given[:2, ..., 1:4] = 1.0  # three of the eight tokens behind the start token
+    attention.logits(MIDDLE, given)
+    attention.logits(Layer("up_blocks.0.attn2", "up", 2, 4), given)  # left alone, and not counted
+    attention.report(SimpleNamespace(dose=lambda name, values: told.update({name: values})))
+    assert told["spiking_tokens"].tolist() == pytest.approx([share])
+    assert len(told["attention_moved"]) == 2
 
 
 def test_attenuating_every_token_is_a_temperature():
