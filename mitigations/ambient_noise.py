@@ -19,7 +19,8 @@ class AmbientNoise(Mitigation):
     y - level^2 / r n in the network's own parametrisation, and is computed in that form. Published: level 0.5 on images
     in [-1, 1], as here, noise fixed. Cost: none. Both ends of `level` are weak: near 0 the copy is the image, and far
     above 1 hardly a timestep uses it. A mark is one gray over many pixels, and noise hardly hides their mean. In latent
-    space the copy is a noisy latent, and levels are relative to latents of unit variance.
+    space the copy is a noisy latent, and levels are relative to latents of unit variance. The share of accesses that had a
+    copy is told as `on_copies`.
     """
 
     level: float = 0.5
@@ -55,6 +56,7 @@ class NoisyCopyTrainer(Trainer):
         copy = batch.clean + level * batch.fixed_noise("ambient noise")
         ratio = sigma / alpha
         high = ratio > level
+        self.data.dose("on_copies", high)
         rest = (ratio.square() - level**2).where(high, 1.0).sqrt()
         x = torch.where(high, alpha * (copy + rest * fresh), alpha * batch.clean + sigma * fresh)
         clean = torch.where(high, copy - level**2 / rest * fresh, batch.clean)

@@ -32,7 +32,8 @@ class TweedieConsistency(Mitigation):
     x (divided by alpha_n). The code draws t from n on alone, uniformly, and adds the term of consistency at the same
     accesses; here t is drawn as in the training, and an access at or below n has that term in place of the other. The code
     trains adapters of rank 4; what is trained here is the testbed's. In latent space the copy is a
-    noisy latent, as there. Cost: three evaluations forward and two backward for accesses below the level, one of each above.
+    noisy latent, as there. The share of accesses above the level is told as `on_copies`. Cost: three evaluations forward
+    and two backward for accesses below the level, one of each above.
     """
 
     level: float = 0.5
@@ -74,6 +75,7 @@ class ConsistentTrainer(Trainer):
     def losses(self, batch: Batch, t: Tensor) -> Tensor:
         """(B,) losses: of the copy where t is above n, of consistency elsewhere."""
         schedule, high = self.model.schedule, t > self.boundary
+        self.data.dose("on_copies", high)
         copy = schedule.add_noise(batch.clean, batch.fixed_noise("tweedie consistency"), self.boundary)
         losses = torch.zeros(len(t), device=batch.clean.device)
         for chosen, loss in ((high, self._of_the_copy), (~high, self._of_consistency)):

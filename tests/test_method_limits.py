@@ -175,8 +175,9 @@ def test_a_copy_is_taken_above_its_level_and_the_image_at_it():
     outer = SimpleNamespace(predict=lambda *_: prediction)
     for level in (0.5, 0.25):
         trainer = SimpleNamespace(mitigation=SimpleNamespace(level=level), model=SimpleNamespace(schedule=schedule))
-        trainer.rng, trainer.outer = RNG, outer
+        trainer.rng, trainer.outer, trainer.data = RNG, outer, Doses()
         assert bool(NoisyCopyTrainer.losses(trainer, batch, torch.tensor([5])).isfinite())
+        assert trainer.data.on_copies.item() is (level == 0.25)
     assert torch.equal(told[0], batch.clean)
     assert not torch.equal(told[1], batch.clean)
 
@@ -199,7 +200,7 @@ def test_the_step_of_the_copy_is_one_of_consistency_and_those_above_it_are_of_th
         trainer.mitigation = SimpleNamespace(level=level)
         ConsistentTrainer.prepare(trainer)
         assert trainer.boundary == boundary
-    trainer.boundary = 40
+    trainer.boundary, trainer.data = 40, Doses()
     trainer._of_the_copy, trainer._of_consistency = (
         lambda batch, copy, t, kind=kind: torch.full((len(t),), kind) for kind in (1.0, 2.0)
     )
@@ -207,6 +208,7 @@ def test_the_step_of_the_copy_is_one_of_consistency_and_those_above_it_are_of_th
 
     batch = Batch(torch.zeros(3, 1, 2, 2), torch.zeros(3, 2), torch.arange(3), (4, 5, 6), 0)
     assert ConsistentTrainer.losses(trainer, batch, torch.tensor([39, 40, 41])).tolist() == [2.0, 2.0, 1.0]
+    assert trainer.data.on_copies.tolist() == [False, False, True]
 
 
 def test_of_equal_logits_none_spikes():
@@ -266,7 +268,7 @@ def test_paraphrases_are_tried_until_one_is_at_the_threshold_and_the_least_is_ke
 
 
 def test_the_zone_has_its_lower_end_and_not_its_upper():
-    trainer = SimpleNamespace(model=MODEL, mitigation=SimpleNamespace(low=0.25, high=0.5, relief=0.75))
+    trainer = SimpleNamespace(model=MODEL, mitigation=SimpleNamespace(low=0.25, high=0.5, relief=0.75), data=Doses())
     trainer.inner = SimpleNamespace(losses=lambda batch, t: torch.ones(len(t)))
     assert WeightedTrainer.losses(trainer, None, torch.tensor([24, 25, 49, 50])).tolist() == [1.0, 0.25, 0.25, 1.0]
 

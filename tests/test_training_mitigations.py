@@ -14,6 +14,7 @@ from solidmark.api import COMMON_WORDS
 from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.mitigation import WrapperContext
 from solidmark.mitigation.composition import Part
+from solidmark.mitigation.handout import Data
 from solidmark.mitigation.hooks import Hooks
 from solidmark.mitigation.run import TrainingSet
 from solidmark.models import Batch, Prediction, Recipe, build
@@ -49,7 +50,8 @@ def same(first, second):
 def wrapper_of(mitigation, model=None, outer=None):
     """The mitigation's wrapper on its own, with `outer` in place of the chain."""
     model = model or worlds.model()
-    inner = SimpleNamespace(context=WrapperContext("test", torch.Generator().manual_seed(5), None), model=model, run=None)
+    context = WrapperContext("test", torch.Generator().manual_seed(5), Data(mitigation.needs, "test"))
+    inner = SimpleNamespace(context=context, model=model, run=None)
     inner.losses = lambda batch, t: torch.ones(len(t))
     wrapper = (mitigation.sampler if mitigation.stage is Stage.SAMPLING else mitigation.trainer)(inner)
     wrapper.outer = outer or wrapper
@@ -355,6 +357,7 @@ def test_timesteps_lie_within_the_width(width, share):
     assert (t < 1000 * width).float().mean().item() == pytest.approx(share, abs=0.01)
     assert t.min() >= 0
     assert t.max() < 1000
+    assert wrapper.data.doses["mean_timestep"] == pytest.approx(float(t.double().mean()) / 1000)
 
 
 def test_a_wide_distribution_of_timesteps_is_uniform():
@@ -366,6 +369,7 @@ def test_the_danger_zone_is_learnt_less():
     wrapper = wrapper_of(make("danger-zone", relief=0.75, low=0.4, high=0.6))
     losses = wrapper.losses(batch(), torch.tensor([0, 19, 20, 29, 30, 49]))
     assert losses.tolist() == [1, 1, 0.25, 0.25, 1, 1]
+    assert wrapper.data.doses == {"in_zone": pytest.approx(1 / 3)}
 
 
 @pytest.mark.parametrize(("name", "field"), REGULARISERS.items())

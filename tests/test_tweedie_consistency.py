@@ -8,7 +8,8 @@ import torch
 from solidmark.mitigations.tweedie_consistency import TweedieConsistency
 
 from solidmark import seeds
-from solidmark.mitigation import WrapperContext
+from solidmark.mitigation import Needs, WrapperContext
+from solidmark.mitigation.handout import Data
 from solidmark.models import Batch, Prediction, Schedule, ScheduleConfig
 
 SCHEDULE = Schedule(ScheduleConfig("linear", 50))
@@ -19,7 +20,9 @@ def trainer(slope, level=0.5, weight=1.0):
     """Of a denoiser that gives `slope` times the exact mean of N(0, 1) data, alpha x."""
     model = SimpleNamespace(schedule=SCHEDULE, device=torch.device("cpu"))
     run = SimpleNamespace()
-    inner = SimpleNamespace(context=WrapperContext("own", seeds.torch_rng(0, "test"), None), model=model, run=run)
+    inner = SimpleNamespace(
+        context=WrapperContext("own", seeds.torch_rng(0, "test"), Data(Needs.NOTHING, "own")), model=model, run=run
+    )
     inner.prepare = lambda: None
 
     def predict(x, t, batch):
