@@ -32,6 +32,24 @@ def test_methods_of_ours_keep_the_rules(name):
     assert checked.carried == TEXT
 
 
+REVIEWED = (
+    "bright-ending cads concept-ablation flipd-embedding iet-plus near-access padding-masking padding-replacement retrack "
+    "selective-amnesia spell time-frequency tweedie-consistency vdu"
+).split()
+"""The families that were added from papers alone or from code of others."""
+
+
+@pytest.mark.parametrize("name", REVIEWED)
+def test_so_do_those_that_were_added_last_with_few_updates(name):
+    published, few = (
+        plugins.published(name).mitigation,
+        {"updates": 2, "batch": 4, "samples": 1, "anchors": 1, "iterations": 2},
+    )
+    own = published.parameters()
+    checked = check(replace(published, **{field: least for field, least in few.items() if field in own}), TEXT)
+    assert checked.carried == TEXT
+
+
 def test_an_edit_that_needs_a_forget_list_is_given_one():
     published = plugins.published("finetune").mitigation
     assert check(replace(published, updates=2, batch=4), TEXT).carried == TEXT
