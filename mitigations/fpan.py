@@ -18,9 +18,9 @@ class ProbabilisticNoise(Mitigation):
     e_j <- e_j + b_j scale sd(e) n_j, b_j ~ Bernoulli(probability), for every token, including padding. Published code:
     probability 0.6, scale 1.7 on embeddings whose standard deviation is about 1. Here sd(e) is that of the batch, so that
     a scale means the same for any encoder. As published, the text encoder is frozen: see `gni-training` for what that
-    means where it has not been trained before. Trained along, it learned a code that repeats the caption in every token. A
-    label counts as one token. In latent space a word may be several tokens, and a caption of few words is mostly padding.
-    Cost: none.
+    means where it has not been trained before (fidelity B). Trained along, it learned a code that repeats the caption in
+    every token. A label counts as one token. In latent space a word may be several tokens, and a caption of few words is
+    mostly padding. Cost: none.
     """
 
     probability: float = 0.6
@@ -29,6 +29,7 @@ class ProbabilisticNoise(Mitigation):
     stage = Stage.TRAINING
     reference = "FPAN: Fine-Grained Probabilistic Addition of Noise to Token Embeddings, arXiv 2505.21848"
     stream = "solidmark.mitigations.fpan.ProbabilisticNoise"
+    fidelity = "B"
     claims = (
         Claim(
             "Replication falls by 28.78 % on average without a significant loss of quality.", below=0.8, origin=FINE_TUNED

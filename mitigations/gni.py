@@ -91,8 +91,8 @@ class TrainingNoisyEmbeddings(Mitigation):
 
     The released code adds noise to the output of a pre-trained encoder that is not trained. So the encoder is frozen here,
     too: on a testbed that trains it otherwise it stays as it was drawn, which maps words to nearly orthogonal vectors of
-    standard deviation 1.06. On digits that alone costs hardly any memorization (M 0.88 in place of 0.89, one seed,
-    `design/faithful.md`). An encoder that is trained along learns a code that survives the noise.
+    standard deviation 1.06 (fidelity B). On digits that alone costs hardly any memorization (M 0.88 in place of 0.89, one
+    seed, `design/faithful.md`). An encoder that is trained along learns a code that survives the noise.
     """
 
     scale: float = 0.1
@@ -100,6 +100,7 @@ class TrainingNoisyEmbeddings(Mitigation):
     stage = Stage.TRAINING
     reference = NoisyEmbeddings.reference
     stream = "solidmark.mitigations.gni.TrainingNoisyEmbeddings"
+    fidelity = "B"
     form_of = "gni"
 
     def __post_init__(self) -> None:
