@@ -44,23 +44,21 @@ def calibrate_guidance_norm(batch: SamplingBatch, calibration: Examples, rng: Ge
 
 @torch.no_grad()
 def normal_level(
-    batch: SamplingBatch, calibration: Examples, rng: Generator, measure: Callable[[SamplingBatch], Tensor]
+    batch: SamplingBatch,
+    calibration: Examples,
+    rng: Generator,
+    measure: Callable[[SamplingBatch], Tensor],
+    *,
+    by_runs: bool = False,
 ) -> Tensor:
     """The median of `measure(batch)`, (B,), over at least LEVEL_COUNT normal queries: the unit of an absolute dose.
 
-    Sources state norms, sharpness and similarity as numbers of one model. As multiples of what normal captions have, they
-    mean the same for another one: a memorized prompt starts above that level, whatever its size.
+    Where the measure takes a whole run of each (`by_runs`) it is over LEVEL_FEW or more. Sources state norms, sharpness and
+    similarity as numbers of one model. As multiples of what normal captions have, they mean the same for another one: a
+    memorized prompt starts above that level, whatever its size.
     """
-    batches = draw_normal_batches(batch, calibration, rng, LEVEL_COUNT, int(batch.conditional.sum()))
-    return torch.cat([measure(normal)[normal.conditional] for normal in batches]).median()
-
-
-@torch.no_grad()
-def normal_level_of_runs(
-    batch: SamplingBatch, calibration: Examples, rng: Generator, measure: Callable[[SamplingBatch], Tensor]
-) -> Tensor:
-    """The same over at least LEVEL_FEW normal queries, for a measure that takes a whole run of each."""
-    batches = draw_normal_batches(batch, calibration, rng, LEVEL_FEW, int(batch.conditional.sum()))
+    least = LEVEL_FEW if by_runs else LEVEL_COUNT
+    batches = draw_normal_batches(batch, calibration, rng, least, int(batch.conditional.sum()))
     return torch.cat([measure(normal)[normal.conditional] for normal in batches]).median()
 
 

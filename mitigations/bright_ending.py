@@ -8,7 +8,7 @@ from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.api import SamplingBatch
 
 from ._bright_ending import ending_map, local_norms
-from ._calibration import normal_level_of_runs
+from ._calibration import normal_level
 from ._chunks import by_chunks
 from ._embedding_search import optimize_embedding
 from ._guidance_vector import guidance_vector
@@ -77,7 +77,7 @@ class LocalSearchSampler(Sampler):
         batch = self.inner.prepare(batch)
         if not bool(batch.conditional.any()):
             return batch
-        level = normal_level_of_runs(batch, self.data.calibration, self.rng, self._local_norms)
+        level = normal_level(batch, self.data.calibration, self.rng, self._local_norms, by_runs=True)
         return by_chunks(batch, lambda part, weights: self._search(part, weights, level), ending_map(batch, self.rng))
 
     def _search(self, batch: SamplingBatch, weights: Tensor, level: Tensor) -> SamplingBatch:
