@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from solidmark import Mitigation
 from solidmark.api import InvalidValue
 
 EXPECTED = 'a JSON object a line, {"caption": the own one, "captions": [others that say the same]}'
@@ -21,6 +22,19 @@ def read_captions(file: str, where: str) -> dict[str, list[str]]:
         found_there = f"no other caption, or an empty one, beside {empty[0]!r}"
         raise InvalidValue(where, found_there, EXPECTED, "Give each one a caption of words.")
     return found
+
+
+def take_digest(mitigation: Mitigation, file: str, digest: str, where: str) -> None:
+    """Set a mitigation's `digest` to its file's, so that another content of the file is another configuration.
+
+    Raises InvalidValue for a `digest` of another content, and for what `read_captions` refuses.
+    """
+    mitigation.expect(isinstance(file, str), "file", "the name of a file, or none")
+    found = digest_of(file) if file else ""
+    mitigation.expect(digest in ("", found), "digest", "the digest of the file, or none")
+    if file:
+        read_captions(file, where)
+        object.__setattr__(mitigation, "digest", found)
 
 
 def digest_of(file: str) -> str:

@@ -8,7 +8,7 @@ from torch import Generator
 from solidmark import Claim, Mitigation, Needs
 from solidmark.api import COMMON_WORDS, Examples, NotApplicable, join
 
-from ._caption_file import digest_of, read_captions
+from ._caption_file import read_captions, take_digest
 from ._origins import FINE_TUNED
 
 WHERE = "mitigation multiple-captions, file"
@@ -49,12 +49,7 @@ class MultipleCaptions(Mitigation):
 
     def __post_init__(self) -> None:
         self.expect(isinstance(self.captions, int) and self.captions >= 1, "captions", "a whole number of at least 1")
-        self.expect(isinstance(self.file, str), "file", "the name of a file, or none")
-        found = digest_of(self.file) if self.file else ""
-        self.expect(self.digest in ("", found), "digest", "the digest of the file, or none")
-        if self.file:
-            read_captions(self.file, WHERE)
-            object.__setattr__(self, "digest", found)  # so that another content of the file is another configuration
+        take_digest(self, self.file, self.digest, WHERE)
 
     def prepare(self, examples: Examples, rng: Generator) -> Examples:
         """The examples, and as many again for each further caption, with the same ids.

@@ -9,7 +9,7 @@ from solidmark import Claim, Mitigation, Needs, Sampler
 from solidmark.api import NotApplicable, SamplingBatch, guide
 
 from ._calibration import normal_level, normal_levels
-from ._caption_file import digest_of, read_captions
+from ._caption_file import read_captions, take_digest
 from ._guidance_vector import guidance_norm, norms
 from ._origins import STABLE_DIFFUSION
 from ._paraphrases import nearest_captions
@@ -73,12 +73,7 @@ class ReAnchoring(Mitigation):
         self.expect(0 <= self.gate < float("inf"), "gate", "a finite number of at least 0")
         self.expect(0 <= self.ramp < float("inf"), "ramp", "a finite number of at least 0")
         self.expect(self.candidates >= 1, "candidates", "at least 1")
-        self.expect(isinstance(self.file, str), "file", "the name of a file, or none")
-        found = digest_of(self.file) if self.file else ""
-        self.expect(self.digest in ("", found), "digest", "the digest of the file, or none")
-        if self.file:
-            read_captions(self.file, WHERE)
-            object.__setattr__(self, "digest", found)  # so that another content of the file is another configuration
+        take_digest(self, self.file, self.digest, WHERE)
 
     def sampler(self, inner: Sampler) -> Sampler:
         """A sampler that replaces memorized captions by paraphrases, and re-anchors the steps of those."""
