@@ -41,10 +41,8 @@ REVIEWED = (
 
 @pytest.mark.parametrize("name", REVIEWED)
 def test_so_do_those_that_were_added_last_with_few_updates(name):
-    published, few = (
-        plugins.published(name).mitigation,
-        {"updates": 2, "batch": 4, "samples": 1, "anchors": 1, "iterations": 2},
-    )
+    few = {"updates": 2, "batch": 4, "samples": 1, "anchors": 1, "iterations": 2}
+    published = plugins.published(name).mitigation
     own = published.parameters()
     checked = check(replace(published, **{field: least for field, least in few.items() if field in own}), TEXT)
     assert checked.carried == TEXT
