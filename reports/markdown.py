@@ -14,6 +14,7 @@ from . import by_query, finding_cards, matched_prose, matched_table, prose, rank
 from .columns import solver_text, table
 from .finding_cards import Card, Suite
 from .table import Column, Table
+from .wrong import wrong
 
 DETECTOR_COLUMNS = ["detector", "AUROC of trained against held-out captions", "evaluations a prompt"]
 
@@ -196,11 +197,12 @@ def _card(card: Card) -> str:
 
 
 def _wrong(board: Leaderboard) -> list[str]:
-    if not board.incidents and not board.faults:
-        return ["## What went wrong", "Nothing: no case failed, none crashed, and no record was damaged."]
-    rows = [(i.slug, i.status, i.reason, i.worker, i.afterwards) for i in board.incidents]
+    found = wrong(board)
+    nothing = [] if found.count else ["Nothing: no case failed, none crashed, and no record was damaged."]
+    rows = [(i.slug, i.status, i.reason, i.worker, i.afterwards) for i in found.incidents]
     listed = [_tabulate(rows, ["case", "status", "reason", "worker", "afterwards"])] if rows else []
-    return ["## What went wrong", *listed, *_list(board.faults)]
+    apart = ["### Not applicable here", *_list([f"{n}: {why}" for n, why in found.unsupported])] if found.unsupported else []
+    return ["## What went wrong", *nothing, *listed, *_list(board.faults), *apart]
 
 
 def _notes(board: Leaderboard) -> list[str]:

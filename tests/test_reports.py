@@ -207,6 +207,14 @@ def test_markdown_lists_crashes_notes_and_provenance(board: Leaderboard) -> None
     assert "**profile**: quick" in text
 
 
+def test_markdown_tells_what_does_not_apply_apart_from_what_failed() -> None:
+    board = build_leaderboard([case(), *(failed("lora", seed, "unsupported", "no base") for seed in (0, 1))])
+    _, found = markdown.render(board, []).split("## What went wrong")
+    assert found.lstrip().startswith("Nothing: no case failed")
+    assert found.count("- lora: no base") == 1
+    assert "no base" not in "".join(line for line in found.split("\n") if line.startswith("|"))
+
+
 def test_csv_comes_back_through_pandas(board: Leaderboard) -> None:
     read = pd.read_csv(io.StringIO(as_csv.render(board, [])), keep_default_na=False)
     first = board.rows[0].lead
