@@ -47,20 +47,24 @@ def ask(model: Model, split: Split, count: int, solver: SolverConfig) -> Any:
 
 
 def query() -> list[Line]:
-    """How many times longer an image takes in the published way than in ours, and M of both."""
-    return [_against_published(name, goal) for name, goal in TESTBEDS.items()]
+    """How many times longer an image takes in the published way than in ours, and M of both.
+
+    The goal is one of `short`: ways of asking that remember equally are compared by the shortest of them.
+    """
+    lines = [[_against_published(name, "fast"), _against_published(name, "short", goal)] for name, goal in TESTBEDS.items()]
+    return [line for pair in lines for line in pair]
 
 
-def _against_published(name: str, goal: float) -> Line:
+def _against_published(name: str, solver: str, goal: float | None = None) -> Line:
     testbed, model = trained(name)
-    split, fast, paper = testbed.split(0), testbed.solvers["fast"], testbed.solvers["paper"]
+    split, ours, paper = testbed.split(0), testbed.solvers[solver], testbed.solvers["paper"]
     every, alone = len(split.trained), replace(paper, batch=1)
-    ratio = median_ratio(lambda: ask(model, split, ALONE, alone), lambda: ask(model, split, every, fast)) * every / ALONE
+    ratio = median_ratio(lambda: ask(model, split, ALONE, alone), lambda: ask(model, split, every, ours)) * every / ALONE
     remark = (
-        f"M {_memorization(model, split, fast)}, in the published way {_memorization(model, split, paper)}; "
-        f"{fast.steps} steps against {paper.steps}"
+        f"M {_memorization(model, split, ours)}, in the published way {_memorization(model, split, paper)}; "
+        f"{ours.steps} steps against {paper.steps}"
     )
-    return Line(f"{name}: an image in the published way, over ours", ratio, "x", goal, remark=remark)
+    return Line(f"{name}: an image in the published way, over `{solver}`", ratio, "x", goal, remark=remark)
 
 
 def _memorization(model: Model, split: Split, solver: SolverConfig) -> str:

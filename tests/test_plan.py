@@ -1,5 +1,7 @@
 """The plan: which rows and seeds the options mean, in which order, under which ids."""
 
+from dataclasses import replace
+
 import pytest
 import worlds
 
@@ -111,11 +113,20 @@ def test_identities_depend_on_all_that_decides_the_outcome():
 
 
 @pytest.mark.parametrize(
-    ("name", "steps", "eta"), [("fast", 25, 1.0), ("paper", 250, 1.0), ("ddim", 25, 0.0), ("published", 50, 0.0)]
+    ("name", "steps", "eta"),
+    [("fast", 25, 1.0), ("short", 12, 1.0), ("paper", 250, 1.0), ("ddim", 25, 0.0), ("published", 50, 0.0)],
 )
 def test_all_cases_have_the_solver_that_is_named(name, steps, eta):
     solvers = {planned.case.solver for planned in plan.cases(Options(solver=name))}
     assert {(solver.steps, solver.eta) for solver in solvers} == {(steps, eta)}
+
+
+@pytest.mark.parametrize("name", sorted(plugin.name for plugin in plugins.discover(plugins.GROUPS["testbed"])))
+def test_the_short_solver_differs_from_the_fast_one_by_its_steps_alone(name):
+    fast, short = (plugins.testbed(name)[1].solvers[solver] for solver in ("fast", "short"))
+    assert short.evaluations <= 0.6 * fast.evaluations
+    assert replace(short, name=fast.name, steps=fast.steps, reencode=fast.reencode) == fast
+    assert (short.reencode > 0) == (fast.reencode > 0)
 
 
 def test_a_setting_that_equals_the_default_has_the_same_identity():

@@ -175,7 +175,7 @@ def test_a_new_run_has_a_folder_of_its_own(tmp_path):
         ({"seeds": "1-x"}, InvalidValue, "whole numbers"),
         ({"profile": "qick"}, UnknownName, "Did you mean 'quick'"),
         ({"testbed": ["digit"]}, UnknownName, "Did you mean 'digits'"),
-        ({"solver": "quick"}, UnknownName, "--solver.*fast, paper"),
+        ({"solver": "quick"}, UnknownName, "--solver.*fast, .*paper"),
         ({"mitigation": ["rna(coun=1)"]}, UnknownName, "Did you mean 'count'"),
         ({"mitigation": ["rna(count=-1)"]}, InvalidValue, "RandomNumbers.count: found -1"),
         ({"queries": "outpiant"}, UnknownName, "Did you mean 'outpaint'"),

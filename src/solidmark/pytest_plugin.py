@@ -74,7 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("pipeline-call", "the function call(pipe, captions, **options) that asks it", metavar="FILE.py:FUNCTION")
     option("seeds", "seeds, as 0,1,2 or 0-7", metavar="LIST")
     option("queries", "queries to ask, as outpaint,average", metavar="LIST")
-    solver = "solver of the queries: fast (default), paper, ddim or published; its old name is --protocol"
+    solver = "solver of the queries: fast (default), short, paper, ddim or published; its old name is --protocol"
     option("solver", solver, metavar="NAME")
     option("run-dir", "folder of this run (default: runs/<time>-<id>)", metavar="DIR")
     resume = "go on with the last run, or with the one in DIR, by the options that it began with"

@@ -31,6 +31,8 @@ from .sampling import SolverConfig
 from .split import Split
 
 FAST = SolverConfig()
+SHORT = SolverConfig(name="short", steps=12)
+"""Half of the evaluations of `fast` at nearly the same M (design/short_solver.md): for many rows on few cores."""
 PAPER = SolverConfig(name="paper", steps=250)
 DDIM = SolverConfig(name="ddim", eta=0.0)
 """Without noise between the steps, as most services sample: what a mitigation does to x_T counts here alone."""
@@ -70,7 +72,13 @@ class Testbed:
 
     __test__: ClassVar[bool] = False  # not a pytest class
     version: ClassVar[int] = 1
-    solvers: ClassVar[dict[str, SolverConfig]] = {"fast": FAST, "paper": PAPER, "ddim": DDIM, "published": PUBLISHED}
+    solvers: ClassVar[dict[str, SolverConfig]] = {
+        "fast": FAST,
+        "short": SHORT,
+        "paper": PAPER,
+        "ddim": DDIM,
+        "published": PUBLISHED,
+    }
     expected: ClassVar[str] = ""
     known_as: ClassVar[str] = ""
     """What a verdict that holds here holds on, such as `digits`; empty for the name of the testbed."""
