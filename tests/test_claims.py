@@ -11,7 +11,7 @@ from solidmark.benchmark.claims.measuring import Recorded
 from solidmark.reports import finding_cards, markdown, page
 from worlds import digits
 
-from solidmark import Claim, Origin
+from solidmark import Claim, Origin, plugins
 from solidmark.errors import InvalidValue, NotApplicable
 from solidmark.findings import Step, Verdict, replicated
 from solidmark.leaderboard import build_leaderboard
@@ -251,6 +251,15 @@ def test_records_are_judged_as_models_are(row, strongest, shown, eta, verdict):
     claim = Claim("It takes eight tenths.", below=0.2, origin=Origin(("mnist", "digits")))
     found = StatedClaim("gni", 1, claim).judge(Recorded(recorded(row, 0.9, strongest, shown, eta)))
     assert (found.verdict, found.where) == (verdict, "digits")
+
+
+@pytest.mark.parametrize(("letter", "verdict"), [("A", FAILS), ("B", FAILS), ("C", NOT_SEEN), ("unverified", NOT_SEEN)])
+def test_a_method_that_does_not_follow_its_source_refutes_nothing(letter, verdict, monkeypatch):
+    monkeypatch.setattr(type(plugins.compose("gni").parts[0].mitigation), "fidelity", letter)
+    records = Recorded(recorded(0.8, 0.9, 0.1, (0.8, 0.95, 0.6)))
+    found = StatedClaim("gni", 1, Claim("It takes eight tenths.", below=0.2)).judge(records)
+    assert found.verdict is verdict
+    assert (f"of fidelity {letter} refutes nothing" in found.steps[1].found) == (verdict is NOT_SEEN)
 
 
 @pytest.mark.parametrize("told", [{"acted_on": 0.0}, {"no_op": True}])

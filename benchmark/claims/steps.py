@@ -2,7 +2,8 @@
 
 Who refutes must first have seen what was published. A method whose strongest setting moves nothing on a testbed cannot be
 judged there, nor one whose published dose finds nothing to act on; and where the source's own measure and solver do not show
-what the source saw, its claim is not seen here, whatever keys say.
+what the source saw, its claim is not seen here, whatever keys say. Nor does a method refute its paper where only the idea
+is kept, or where the source could not be read.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ LEAST = 0.1
 
 IDLE = 0.02
 """Who acts on fewer than one query in fifty, in each seed, and moves nothing, was given no dose that could be judged."""
+
+FOLLOWS = ("", "A", "B")
+"""Letters of methods that are what was published, but for stated parts; a control has none (see `Mitigation.fidelity`)."""
 
 BASELINE = Composition()
 
@@ -79,6 +83,12 @@ class Trial:
         keys = self.claim.origin.copies == ("keys",)
         return keys or self.drawn(self.methods.row, self.methods.against) in (None, self.published)
 
+    @property
+    def unfaithful(self) -> str:
+        """The letter of a method that is too far from its source to refute it; empty where both methods follow theirs."""
+        letters = (method.fidelity for method in (self.methods.row, self.methods.against))
+        return next((letter for letter in letters if letter not in FOLLOWS), "")
+
     def pictures(self, *methods: Composition) -> list[Mapping[str, list[float]]]:
         """By distance, how well pictures tell trained from held-out images, a number a seed; those of `drawn`."""
         solver = self.drawn(*methods)
@@ -108,7 +118,8 @@ def test(name: str, claim: Claim, methods: Methods, measuring: Measuring) -> Fin
     where, testbed = measuring.testbed(claim.origin.testbeds, (BASELINE, methods.row, methods.against))
     trial = Trial(claim, methods, measuring, where, testbed)
     reach, replication = _reach(trial), _replication(trial)
-    replicates = replication.seen if replication.seen is not True or trial.by_its_solver else None
+    refutes = trial.by_its_solver and not trial.unfaithful
+    replicates = replication.seen if replication.seen is not True or refutes else None
     keys, series = _keys(trial)
     content, note = _content(trial)
     applies = claim.premise is None or series.y[-1] < claim.premise
@@ -198,6 +209,8 @@ def _replication(trial: Trial) -> Step:
             told = (
                 f", in {solver.steps} steps under guidance {solver.guidance:g} (source: {source.steps}, {source.guidance:g})"
             )
+    if trial.unfaithful:
+        told += f"; a method of fidelity {trial.unfaithful} refutes nothing"
     verdict = decide(measured, above=direction.above, below=direction.below)
     seen = {Verdict.HOLDS: True, Verdict.FAILS: False}.get(verdict)
     return Step("replication", asks, seen, f"{name}, {direction.measure} {_interval(measured)}{told}")
