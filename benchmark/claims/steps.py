@@ -209,10 +209,10 @@ def _replication(trial: Trial) -> Step:
             told = (
                 f", in {solver.steps} steps under guidance {solver.guidance:g} (source: {source.steps}, {source.guidance:g})"
             )
-    if trial.unfaithful:
-        told += f"; a method of fidelity {trial.unfaithful} refutes nothing"
     verdict = decide(measured, above=direction.above, below=direction.below)
     seen = {Verdict.HOLDS: True, Verdict.FAILS: False}.get(verdict)
+    if seen and trial.unfaithful:
+        told += f"; a method of fidelity {trial.unfaithful} refutes nothing"
     return Step("replication", asks, seen, f"{name}, {direction.measure} {_interval(measured)}{told}")
 
 
