@@ -27,7 +27,8 @@ class NegGrad(Mitigation):
     needs = Needs.FORGET
     reference = "Data Unlearning in Diffusion Models, arXiv 2503.01034"
     stream = "solidmark.mitigations.neggrad.NegGrad"
-    claims = ("It ruins what is generated.", Claim("It unlearns.", below=0.2))
+    claims = ("It ruins what is generated.", Claim("It unlearns.", below=0.2, parameters={"rate": 0.1}))
+    fidelity = "B"
 
     def __post_init__(self) -> None:
         self.expect(self.updates >= 1, "updates", "at least 1")

@@ -1,13 +1,15 @@
 """Random token addition (RTA), at sampling and at training."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
-from solidmark import Mitigation, Stage
+from solidmark import Claim, Mitigation, Stage
 from solidmark.api import COMMON_WORDS, Captions
 
 from ._insertion import Fits, TrainingInsertion, insert
+from ._origins import STABLE_DIFFUSION
 
 
 def draw_words(count: int, rng: torch.Generator) -> list[str]:
@@ -31,6 +33,14 @@ class RandomTokens(Mitigation):
     stage = Stage.SAMPLING
     reference = "Understanding and Mitigating Copying in Diffusion Models, arXiv 2305.20086"
     stream = "solidmark.mitigations.random_token.RandomTokens"
+    claims: ClassVar[tuple[str | Claim, ...]] = (
+        Claim(
+            "Four random tokens take away nine tenths of verbatim memorization.",
+            below=0.2,
+            source="Finding NeMo: Localizing Neurons Responsible For Memorization in Diffusion Models, arXiv 2406.02366",
+            origin=STABLE_DIFFUSION,
+        ),
+    )
 
     def __post_init__(self) -> None:
         self.expect(isinstance(self.count, int) and self.count >= 0, "count", "a whole number of at least 0")

@@ -9,7 +9,7 @@ from solidmark import Claim, Mitigation, Stage
 from solidmark.api import Captions
 
 from ._insertion import Fits, TrainingInsertion, insert
-from ._origins import BY_KEYS, FINE_TUNED, STABLE_DIFFUSION
+from ._origins import BY_KEYS, FINE_TUNED
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,6 @@ class RandomNumbers(Mitigation):
             above=0.9,
             source="SolidMark: Evaluating Image Memorization in Generative Models, arXiv 2503.00592",
             origin=BY_KEYS,
-        ),
-        Claim(
-            "Four random tokens take away nine tenths of verbatim memorization.",
-            below=0.2,
-            source="Finding NeMo: Localizing Neurons Responsible For Memorization in Diffusion Models, arXiv 2406.02366",
-            origin=STABLE_DIFFUSION,
         ),
     )
 

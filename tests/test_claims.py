@@ -1,6 +1,6 @@
 """Claims: what may be stated, and that verdicts follow from numbers that are known, step by step."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +21,7 @@ from solidmark.records import Writer
 ROW, STRONGEST, NONE = "gni(scale=0.1)", "gni(scale=2.0)", "none"
 HOLDS, FAILS, UNDECIDED, NOT_SEEN, NOT_TESTABLE = Verdict
 NO_PICTURES = Origin(copies=())
+STATED = Origin(steps=25, guidance=3.0)
 
 
 @dataclass
@@ -90,7 +91,7 @@ def test_what_was_not_taken_away_cannot_come_back(left, verdict):
     ],
 )
 def test_who_refutes_has_first_seen_what_was_published(keys, shown, verdict):
-    claim = Claim("It takes nine tenths.", below=0.2, origin=Origin(copies=("features",)))
+    claim = Claim("It takes nine tenths.", below=0.2, origin=replace(STATED, copies=("features",)))
     found = judged(claim, {(ROW, "outpaint"): keys}, copies=pictures(shown))
     assert found.verdict is verdict
     assert [step.seen for step in found.steps[:2]] == [True, shown < 0.8]
@@ -159,6 +160,25 @@ def test_records_refute_by_pictures_of_the_source_s_steps_and_guidance_alone():
     assert "source" not in found[1].steps[1].found
 
 
+def test_a_source_that_states_no_solver_is_replicated_and_not_refuted():
+    records = Recorded(recorded(0.8, 0.9, 0.1, (0.8, 0.95, 0.6)))
+    found = StatedClaim("gni", 1, Claim("It takes eight tenths.", below=0.2)).judge(records)
+    assert (found.verdict, found.steps[1].seen) == (NOT_SEEN, True)
+    assert "in 25 steps under guidance 3 (source: not stated)" in found.steps[1].found
+
+
+def test_neither_a_control_nor_a_part_that_acted_on_nothing_refutes(monkeypatch):
+    claim = Claim("It takes eight tenths.", below=0.2, origin=STATED)
+    shown = recorded(0.7, 0.9, 0.1, (0.8, 0.95, 0.6))
+    skipped = {"training": {"gni": {"skipped_share": 0.004}}, "editing": {}, "sampling": {"doses": {}}}
+    records = [{**one, "reported": skipped} if one["mitigation"] == ROW else one for one in shown]
+    found = StatedClaim("gni", 1, claim).judge(Recorded(records))
+    assert (found.verdict, "acted on 0.4%" in found.steps[1].found) == (NOT_SEEN, True)
+    monkeypatch.setattr(type(plugins.compose("gni").parts[0].mitigation), "control", True)
+    found = StatedClaim("gni", 1, claim).judge(Recorded(shown))
+    assert (found.verdict, "a control refutes" in found.steps[1].found) == (NOT_SEEN, True)
+
+
 def test_pictures_of_two_methods_are_compared_under_one_solver():
     near = recorded(0.1, 0.9, 0.1, (0.6, 0.95, 0.6))
     other = [
@@ -172,7 +192,7 @@ def test_pictures_of_two_methods_are_compared_under_one_solver():
 
 
 def test_a_method_that_may_only_cut_captions_off_is_judged_by_the_query_that_finds_most_and_by_any_picture():
-    claim = Claim("Gone.", below=0.2, also=("by-content",))
+    claim = Claim("Gone.", below=0.2, also=("by-content",), origin=STATED)
     keys = {(ROW, "outpaint"): 0.0, (ROW, "by-content"): 0.6}
     found = judged(claim, keys)
     assert found.estimate.value == pytest.approx(0.6 / 0.9, abs=0.01)
@@ -248,7 +268,7 @@ def recorded(row, baseline, strongest, shown=None, eta=0.0):
     ],
 )
 def test_records_are_judged_as_models_are(row, strongest, shown, eta, verdict):
-    claim = Claim("It takes eight tenths.", below=0.2, origin=Origin(("mnist", "digits")))
+    claim = Claim("It takes eight tenths.", below=0.2, origin=replace(STATED, testbeds=("mnist", "digits")))
     found = StatedClaim("gni", 1, claim).judge(Recorded(recorded(row, 0.9, strongest, shown, eta)))
     assert (found.verdict, found.where) == (verdict, "digits")
 
@@ -257,7 +277,7 @@ def test_records_are_judged_as_models_are(row, strongest, shown, eta, verdict):
 def test_a_method_that_does_not_follow_its_source_refutes_nothing(letter, verdict, monkeypatch):
     monkeypatch.setattr(type(plugins.compose("gni").parts[0].mitigation), "fidelity", letter)
     records = Recorded(recorded(0.8, 0.9, 0.1, (0.8, 0.95, 0.6)))
-    found = StatedClaim("gni", 1, Claim("It takes eight tenths.", below=0.2)).judge(records)
+    found = StatedClaim("gni", 1, Claim("It takes eight tenths.", below=0.2, origin=STATED)).judge(records)
     assert found.verdict is verdict
     assert (f"of fidelity {letter} refutes nothing" in found.steps[1].found) == (verdict is NOT_SEEN)
 

@@ -128,12 +128,23 @@ def test_an_edit_is_told_by_how_far_it_moves_the_weights(factor):
     assert hooks.reported["Scaled"]["weights_moved"] == pytest.approx(factor - 1, abs=1e-6)
 
 
-def test_of_weights_that_were_watched_in_part_each_stands_for_as_many_as_it_was_drawn_from():
+def test_of_weights_that_were_watched_in_part_each_stands_for_as_many_as_it_was_drawn_from(monkeypatch):
+    monkeypatch.setattr("solidmark.mitigation.hooks.WATCHED", 1024)
     few, many = (SimpleNamespace(parameters=lambda n=n: [torch.zeros(4 * 1024), torch.full((4,), n)]) for n in (1.0, 3.0))
     more = SimpleNamespace(parameters=lambda: [torch.ones(4 * 1024), torch.full((4,), 1.0)])
     assert _moved_share(_some_weights(few), _some_weights(many)) == 2.0
     assert _moved_share(_some_weights(few), _some_weights(more)) == 32.0  # 4,096 ones to four
     assert _moved_share(_some_weights(few), [(1.0, torch.ones(3))]) is None
+
+
+def test_an_edit_of_one_weight_is_seen():
+    def network(number):
+        weights = torch.ones(100_003)
+        weights[77_777] = number
+        return SimpleNamespace(parameters=lambda: [weights])
+
+    moved = _moved_share(_some_weights(network(1.0)), _some_weights(network(0.0)))
+    assert moved == pytest.approx(1 / 100_003**0.5)
 
 
 @pytest.mark.parametrize("acts", [0, 4])

@@ -27,8 +27,8 @@ LEAST = 0.1
 IDLE = 0.02
 """Who acts on fewer than one query in fifty, in each seed, and moves nothing, was given no dose that could be judged."""
 
-FOLLOWS = ("", "A", "B")
-"""Letters of methods that are what was published, but for stated parts; a control has none (see `Mitigation.fidelity`)."""
+FOLLOWS = ("A", "B")
+"""Letters of methods that are what was published, but for stated parts (see `Mitigation.fidelity`)."""
 
 BASELINE = Composition()
 
@@ -79,15 +79,24 @@ class Trial:
 
     @property
     def by_its_solver(self) -> bool:
-        """Whether the row's pictures, if there are any, are of the source's number of steps and guidance."""
-        keys = self.claim.origin.copies == ("keys",)
-        return keys or self.drawn(self.methods.row, self.methods.against) in (None, self.published)
+        """Whether the row's pictures, if there are any, are of the steps and guidance that the source states."""
+        if self.claim.origin.copies == ("keys",):
+            return True
+        solver = self.drawn(self.methods.row, self.methods.against)
+        return solver is None or (self.claim.origin.states_solver and solver == self.published)
 
     @property
-    def unfaithful(self) -> str:
-        """The letter of a method that is too far from its source to refute it; empty where both methods follow theirs."""
-        letters = (method.fidelity for method in (self.methods.row, self.methods.against))
-        return next((letter for letter in letters if letter not in FOLLOWS), "")
+    def objection(self) -> str:
+        """Why the row refutes nothing, whatever it has: it is not what was published; empty where it is."""
+        row, against = self.methods.row.fidelity, self.methods.against.fidelity
+        shares = self.actions(self.methods.row)
+        if not row:
+            return "a control refutes nothing"
+        if unfaithful := next((letter for letter in (row, against or FOLLOWS[0]) if letter not in FOLLOWS), ""):
+            return f"a method of fidelity {unfaithful} refutes nothing"
+        if shares is not None and max(shares) < IDLE:
+            return f"a part of it acted on {sum(shares) / len(shares):.1%}, so it refutes nothing"
+        return ""
 
     def pictures(self, *methods: Composition) -> list[Mapping[str, list[float]]]:
         """By distance, how well pictures tell trained from held-out images, a number a seed; those of `drawn`."""
@@ -118,7 +127,7 @@ def test(name: str, claim: Claim, methods: Methods, measuring: Measuring) -> Fin
     where, testbed = measuring.testbed(claim.origin.testbeds, (BASELINE, methods.row, methods.against))
     trial = Trial(claim, methods, measuring, where, testbed)
     reach, replication = _reach(trial), _replication(trial)
-    refutes = trial.by_its_solver and not trial.unfaithful
+    refutes = trial.by_its_solver and not trial.objection
     replicates = replication.seen if replication.seen is not True or refutes else None
     keys, series = _keys(trial)
     content, note = _content(trial)
@@ -206,13 +215,12 @@ def _replication(trial: Trial) -> Step:
         name = f"2 AUROC - 1 of `{applying[0]}`"
         measured = trial.measured(row[applying[0]], against[applying[0]], direction)
         if not trial.by_its_solver:
-            told = (
-                f", in {solver.steps} steps under guidance {solver.guidance:g} (source: {source.steps}, {source.guidance:g})"
-            )
+            theirs = f"{source.steps}, {source.guidance:g}" if claim.origin.states_solver else "not stated"
+            told = f", in {solver.steps} steps under guidance {solver.guidance:g} (source: {theirs})"
     verdict = decide(measured, above=direction.above, below=direction.below)
     seen = {Verdict.HOLDS: True, Verdict.FAILS: False}.get(verdict)
-    if seen and trial.unfaithful:
-        told += f"; a method of fidelity {trial.unfaithful} refutes nothing"
+    if seen and trial.objection:
+        told += f"; {trial.objection}"
     return Step("replication", asks, seen, f"{name}, {direction.measure} {_interval(measured)}{told}")
 
 

@@ -14,8 +14,17 @@ def of_part(report: dict[str, Plain]) -> float | None:
     return float(share) if isinstance(share, int | float) else None
 
 
+def of_training(report: dict[str, Plain]) -> float | None:
+    """The share of samples that a part skipped in training; None where it does not say."""
+    share = report.get("skipped_share")
+    return float(share) if isinstance(share, int | float) else None
+
+
 def of_row(stages: Iterable[Reports], parts: Sequence[object]) -> float | None:
-    """The largest share that any of all `parts` tells, from what each stage reports; None where one does not say."""
-    found = [of_part(report) for reports in stages for report in reports.values()]
-    told = [share for share in found if share is not None]
+    """The largest share that any of all `parts` tells, from what each stage reports; None where one does not say.
+
+    A training that skips samples tells which share of them.
+    """
+    each = [(of_part(report), of_training(report)) for reports in stages for report in reports.values()]
+    told = [share for shares in each if (share := next((one for one in shares if one is not None), None)) is not None]
     return max(told) if 0 < len(told) == len(parts) else None

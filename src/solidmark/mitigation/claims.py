@@ -22,8 +22,9 @@ class Origin:
     `testbeds` come nearest to the source's model, the nearest first: a claim is read on the first of them that was
     measured. `copies` are the installed distances of pictures that stand for the source's own measure, the first that
     applies; `keys` where the source reads keys as we do, none where it is no measure of generated pictures. `steps` and
-    `guidance` are those of its solver, which adds no noise between the steps (eta 0); None is the testbed's. `solver` is
-    that of the last step, by keys, a name of the testbed's.
+    `guidance` are those of its solver, which adds no noise between the steps (eta 0). None is not known: the testbed's are
+    taken, by which a claim can be replicated and not refuted. `solver` is that of the last step, by keys, a name of the
+    testbed's.
     """
 
     testbeds: tuple[str, ...] = ("digits",)
@@ -35,6 +36,11 @@ class Origin:
     def __post_init__(self) -> None:
         if not self.testbeds:
             raise InvalidValue("Origin.testbeds", "none", "at least one testbed", "Name where the claim can be read.")
+
+    @property
+    def states_solver(self) -> bool:
+        """Whether steps and guidance of the source are known."""
+        return self.steps is not None and self.guidance is not None
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,9 @@ SEEDED = ("trainer", "edit")
 """Hooks for which the global generators are seeded and restored afterwards. The others may not touch those."""
 
 
-WATCHED = 1024
-"""Numbers of each tensor of weights by which an edit is measured: all of them would be in memory twice."""
+WATCHED = 2**17
+"""Numbers of each tensor of weights by which an edit is measured: all of a small network's, where an edit may be of few
+weights; all of a large network's would be in memory twice."""
 SAMPLING = "sampling"
 """The purpose of the hooks of a service: they act on many batches, and so give doses and no reports."""
 
