@@ -23,12 +23,15 @@ Rows = dict[str, dict[str, list[CaseRecord]]]
 
 
 def gathered(runs: Sequence[str], families: Sequence[str]) -> Rows:
-    """The sound records of these families, and of the baseline."""
+    """The sound records of these families, and of the baseline: of each row, testbed and seed the last one."""
+    last: dict[tuple[str, str, int], CaseRecord] = {}
+    found = [record for run in runs for record in read(Path(run)).records]
+    for record in sorted(found, key=lambda record: str(record.get("t", ""))):
+        if record["event"] == "case" and record["status"] == "ok" and record["family"] in ("none", *families):
+            last[record["mitigation"], record["testbed"], record["seed"]] = record
     rows: Rows = defaultdict(lambda: defaultdict(list))
-    for run in runs:
-        for record in read(Path(run)).records:
-            if record["event"] == "case" and record["status"] == "ok" and record["family"] in ("none", *families):
-                rows[record["mitigation"]][record["testbed"]].append(record)
+    for (mitigation, testbed, _), record in last.items():
+        rows[mitigation][testbed].append(record)
     return rows
 
 

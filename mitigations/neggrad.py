@@ -14,9 +14,11 @@ class NegGrad(Mitigation):
 
     Published (as a baseline of SISS): -c L_F with a "superfactor" c, which has no effect under AdamW, and no limit but
     the number of steps: 60 of 64 images at 5e-6 on CelebA-HQ, where there are no captions. Here the rate is a hundredth of
-    the training's (`rate`), so that the settings lie between no effect and a ruined model. Timesteps and dropped captions
-    are those of the training, and a text encoder that it trained is trained here, too. The released code draws t = 999 alone
-    and sums its loss over pixels, so that its clip makes every gradient one of norm 1 (see `siss`); here none is clipped.
+    the training's (`rate`), so that the settings lie between no effect and a ruined model (fidelity B). The source has one
+    rate for all of its losses, which in `siss` and `finetune` is a tenth of the training's: the claim is tested at that.
+    Timesteps and dropped captions are those of the training, and a text encoder that it trained is trained here, too. The
+    released code draws t = 999 alone and sums its loss over pixels, so that its clip makes every gradient one of norm 1 (see
+    `siss`); here none is clipped.
     Cost: `updates` batches forward and backward.
     """
 
