@@ -1,5 +1,6 @@
 """Claims: what may be stated, and that verdicts follow from numbers that are known, step by step."""
 
+import time
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
@@ -335,6 +336,18 @@ def test_the_strongest_setting_that_was_recorded_shows_reach():
     records = [one for one in recorded(0.8, 0.9, 0.1) if one["mitigation"] != STRONGEST]
     found = StatedClaim("gni", 1, Claim("Gone.", below=0.2)).judge(Recorded(records))
     assert f"`{ROW}` moves" in found.steps[0].found
+
+
+def test_the_same_records_give_the_same_findings_whenever_they_are_judged(tmp_path, monkeypatch):
+    for second, one in enumerate(recorded(0.8, 0.9, 0.1)):
+        Writer(tmp_path / "run").write({**one, "t": f"2026-01-01T00:00:{second:02}Z"})
+    lines = []
+    for year in (2030, 2031):
+        monkeypatch.setattr(time, "gmtime", lambda year=year: (year, *(1,) * 8))
+        judge([tmp_path / "run"], tmp_path / "claims")
+        lines.append([path.read_text() for path in (tmp_path / "claims" / "records").iterdir()])
+    assert lines[0] == lines[1]
+    assert load_leaderboard([tmp_path / "claims"]).measured == ("2026-01-01T00:00:08Z",) * 2
 
 
 def test_a_claim_whose_row_was_not_recorded_is_left_out_with_the_reason(tmp_path):

@@ -27,8 +27,14 @@ from .measuring import Recorded
 
 
 def judge(runs: Sequence[Path], into: Path) -> tuple[list[Finding], list[str]]:
-    """Write a finding a claim into a run folder of their own: all of them, and why others are left out."""
-    records: list[CaseRecord] = [one for run in runs for one in read(run).records if one["event"] == "case"]
+    """Write a finding a claim into a run folder of their own: all of them, and why others are left out.
+
+    A finding is as old as the latest record of the runs, so that the same records give the same lines whenever they are
+    judged.
+    """
+    every = [one for run in runs for one in read(run).records]
+    records: list[CaseRecord] = [one for one in every if one["event"] == "case"]
+    latest = max((str(one.get("t", "")) for one in every), default="")
     recorded, findings, missing = Recorded.by_solver(records), list[Finding](), list[str]()
     shutil.rmtree(into / "records", ignore_errors=True)
     writer = Writer(into)
@@ -40,7 +46,7 @@ def judge(runs: Sequence[Path], into: Path) -> tuple[list[Finding], list[str]]:
             continue
         digest = hashlib.sha256(repr((stated.name, [path.name for path in runs])).encode()).hexdigest()[:16]
         identity = {"event": "finding", "case_id": f"finding-{digest}", "slug": f"claims-{stated.name}", "order": order}
-        empty = {"testbed": "", "mitigation": "", "family": "", "benchmark_version": BENCHMARK_VERSION}
+        empty = {"t": latest, "testbed": "", "mitigation": "", "family": "", "benchmark_version": BENCHMARK_VERSION}
         writer.write({**finding.as_record(), **identity, **empty, "status": "ok"})
         findings.append(finding)
     return findings, missing
