@@ -21,7 +21,8 @@ SQUARE = Frame(520, 34, 300, 10, 276, 318, 15.5)
 ABOUT = (
     "What a family leaves at a loss of at most 5 % of the utility, on each testbed: by the worse of keys and content, or by "
     "keys where one testbed has no content. The rank correlation is Spearman's over the families that both rank; 0 is what "
-    "testbeds give that have nothing in common, 1 is the same order. Few seeds draw it towards 0."
+    "testbeds give that have nothing in common, 1 is the same order. Few seeds draw it towards 0, families that do "
+    "nothing on either up or down, as the others lie. References are left out."
 )
 
 
@@ -84,8 +85,19 @@ def _pair(number: int, agreement: Agreement) -> Pair:
     if agreement.correlation is None:
         return Pair(agreement, None, f"{where}: no rank correlation, {agreement.reason}; {same}.")
     rho = with_interval(agreement.correlation)
-    words = f"{where}: rank correlation {rho} over {len(agreement.left)} families, chance 0; {same}."
+    words = f"{where}: rank correlation {rho} over {len(agreement.left)} families, chance 0{_moving(agreement)}; {same}."
     return Pair(agreement, _figure(f"agreement-{number}", agreement, words), words)
+
+
+def _moving(agreement: Agreement) -> str:
+    """What the correlation is without families that do nothing on either testbed."""
+    if not agreement.idle:
+        return ""
+    others = len(agreement.left) - agreement.idle
+    told = f"; {agreement.idle} of them leave the whole memory on both"
+    if agreement.moving is None:
+        return f"{told}, and the other {others} are too few for one"
+    return f"{told}, and over the other {others} it is {with_interval(agreement.moving)}"
 
 
 def _figure(name: str, agreement: Agreement, words: str) -> Markup:

@@ -14,7 +14,7 @@ from solidmark.schema.numbers import Estimate
 
 def ranked(left):
     """A ranking of families by what is left; None of none."""
-    families = [SimpleNamespace(family=name, matched=Estimate(value)) for name, value in left.items()]
+    families = [SimpleNamespace(family=name, matched=Estimate(value), reference=name == "r") for name, value in left.items()]
     return SimpleNamespace(families=families) if left else None
 
 
@@ -45,9 +45,20 @@ def test_families_of_both_are_paired_in_the_order_of_the_first_and_verdicts_coun
     found = agreement.agreement("one", "two", first, second)
     left = (("a", 0.5, 0.6), ("b", 0.1, 0.2), ("c", 0.3, 0.9), ("d", 0.2, 0.1), ("e", 0.4, 0.3))
     expected = rank_correlation([0.5, 0.1, 0.3, 0.2, 0.4], [0.6, 0.2, 0.9, 0.1, 0.3])
-    assert found == Agreement("one", "two", left, expected, 2, 3, "")
+    assert found == Agreement("one", "two", left, expected, 2, 3, "", 0, expected)
     assert found.to_json()["reasons"] == {}
     assert (found.to_json()["correlation"]["value"], found.to_json()["judged"]) == (expected.value, 3)
+
+
+def test_families_that_do_nothing_on_either_are_counted_and_the_others_have_a_correlation_of_their_own():
+    idle = {"u": 1.0, "v": 0.995, "w": 1.0}
+    sides = (comparison({**left, **idle, "r": 0.0}) for left in (FIVE, OTHER))  # r is a reference
+    found = agreement.agreement("one", "two", *sides)
+    assert (len(found.left), found.idle) == (8, 3)
+    assert found.moving == rank_correlation([0.5, 0.1, 0.3, 0.2, 0.4], [0.6, 0.2, 0.9, 0.1, 0.3])
+    few = agreement.agreement("one", "two", *(comparison({"a": 0.5, **idle, "b": 1.0}) for _ in range(2)))
+    assert few.moving is None
+    assert few.to_json()["reasons"] == {"moving": "families that do something on either: 1, of at least 5"}
 
 
 @pytest.mark.parametrize(("one", "other", "values"), [(False, False, 0.1), (True, True, 0.1), (True, False, 0.9)])
@@ -71,7 +82,7 @@ def test_few_families_or_equal_ones_have_no_correlation_but_a_reason():
     assert found.reason == "4 families are ranked on both, of at least 5"
     equal = agreement.agreement("one", "two", comparison(FIVE), comparison(dict.fromkeys(FIVE, 0.5)))
     assert (equal.correlation, equal.reason) == (None, "on one of them all families are equal")
-    assert equal.to_json()["reasons"] == {"correlation": equal.reason}
+    assert equal.to_json()["reasons"]["correlation"] == equal.reason
     nothing = agreement.agreement("one", "two", comparison({}), comparison(FIVE))
     assert (nothing.left, nothing.reason[:10]) == ((), "0 families")
 

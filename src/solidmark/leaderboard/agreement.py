@@ -25,6 +25,9 @@ from .placing import hardest
 FEWEST_FAMILIES = 5
 """Families below which a rank correlation has no interval."""
 
+IDLE = 0.99
+"""Who leaves so much on both testbeds does nothing on either: many such families are tied, which says little."""
+
 PERFECT = 1 - 1e-9
 """A correlation of 1 has no interval on the scale of atanh: it is taken for a little less."""
 
@@ -33,8 +36,9 @@ PERFECT = 1 - 1e-9
 class Agreement:
     """Two testbeds: what is left of each family that both rank, `left`, in the order of the first; and the correlation.
 
-    Of `judged` families that both decide (`undecided` is no verdict), `same` have the same verdict. `correlation` is null
-    with a `reason`.
+    References are no competitors and are left out. `idle` families leave all on both (see IDLE), and `moving` is the
+    correlation over the others, null where they are too few. Of `judged` families that both decide (`undecided` is no
+    verdict), `same` have the same verdict. `correlation` is null with a `reason`.
     """
 
     one: str
@@ -44,10 +48,17 @@ class Agreement:
     same: int
     judged: int
     reason: str = ""
+    idle: int = 0
+    moving: Estimate | None = None
 
     def to_json(self) -> dict[str, object]:
         """The fields as plain JSON, null with a reason where unknown."""
-        return {**asdict(self), "reasons": {} if self.correlation is not None else {"correlation": self.reason}}
+        reasons = {} if self.correlation is not None else {"correlation": self.reason}
+        if self.moving is None:
+            reasons["moving"] = (
+                f"families that do something on either: {len(self.left) - self.idle}, of at least {FEWEST_FAMILIES}"
+            )
+        return {**asdict(self), "reasons": reasons}
 
 
 def agreements(titles: Sequence[str], comparisons: Sequence[MatchedComparison]) -> list[Agreement]:
@@ -66,8 +77,15 @@ def agreement(one: str, other: str, first: MatchedComparison, second: MatchedCom
     if len(left) < FEWEST_FAMILIES:
         reason = f"{len(left)} families are ranked on both, of at least {FEWEST_FAMILIES}"
         return Agreement(one, other, left, None, same, len(judged), reason)
-    rho = rank_correlation([a for _, a, _ in left], [b for _, _, b in left])
-    return Agreement(one, other, left, rho, same, len(judged), "" if rho else "on one of them all families are equal")
+    rho = _correlation(left)
+    acting = [point for point in left if min(point[1:]) < IDLE]
+    moving = _correlation(acting) if len(acting) >= FEWEST_FAMILIES else None
+    reason = "" if rho else "on one of them all families are equal"
+    return Agreement(one, other, left, rho, same, len(judged), reason, len(left) - len(acting), moving)
+
+
+def _correlation(left: Sequence[tuple[str, float, float]]) -> Estimate | None:
+    return rank_correlation([a for _, a, _ in left], [b for _, _, b in left])
 
 
 def _left(first: MatchedComparison, second: MatchedComparison) -> tuple[tuple[str, float, float], ...]:
@@ -80,7 +98,8 @@ def _left(first: MatchedComparison, second: MatchedComparison) -> tuple[tuple[st
 def _matched(comparison: MatchedComparison, *, leading: bool) -> Mapping[str, float]:
     axis = comparison.axis
     ranking = comparison.leading_ranking(axis) if leading else comparison.ranking_on(axis, KEYS.name)
-    return {family.family: family.matched.value for family in ranking.families} if ranking is not None else {}
+    families = ranking.families if ranking is not None else ()
+    return {family.family: family.matched.value for family in families if not family.reference}
 
 
 def rank_correlation(one: Sequence[float], other: Sequence[float]) -> Estimate | None:
