@@ -28,11 +28,12 @@ ABOUT = (
 
 @dataclass(frozen=True)
 class Found:
-    """What one testbed says of a family: its row for a link, its verdict, and its place in the ranking."""
+    """What one testbed says of a family: its row for a link, its verdict, its place in the ranking, else a `word`."""
 
     row: Row
     verdict: CurveVerdict | None
     ranked: RankedFamily | None
+    word: str = "measured"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def side_by_side(board: Leaderboard, answers: Sequence[Answer]) -> SideBySide | 
 
 
 def _of_testbed(board: Leaderboard, number: int, answer: Answer) -> dict[str, Found]:
-    """What one testbed says of each family that it judges, the real ones first."""
+    """What one testbed says of each family that it judges, the real ones first, then of those without numbers."""
     comparison, rows = board.matched[number], board.of(board.testbeds[number])
     ranking = comparison.leading_ranking(comparison.axis)
     ranked = {family.family: family for family in ranking.families} if ranking is not None else {}
@@ -74,7 +75,15 @@ def _of_testbed(board: Leaderboard, number: int, answer: Answer) -> dict[str, Fo
     first = {row.family: row for row in reversed(rows) if answer.places[row.mitigation].role is Role.FAMILY}
     names = [verdict.keys.family for verdict in answer.verdicts if verdict.keys.family in first]
     told = {name: verdicts[name].verdict if answer.decides else None for name in names}
-    return {name: Found(first[name], told[name], ranked.get(name)) for name in names}
+    found = {name: Found(first[name], told[name], ranked.get(name)) for name in names}
+    without = {name: _without(name, rows) for name in comparison.unmeasured if name in first}
+    return found | {name: Found(first[name], None, None, word) for name, word in without.items()}
+
+
+def _without(family: str, rows: Sequence[Row]) -> str:
+    """What stands for the verdict of a family without numbers."""
+    statuses = {row.status for row in rows if row.family == family}
+    return "not applicable here" if statuses == {"unsupported"} else "no numbers"
 
 
 def _pair(number: int, agreement: Agreement) -> Pair:

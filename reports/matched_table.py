@@ -41,14 +41,19 @@ class Line:
 
 
 def lines(comparison: MatchedComparison) -> list[Line]:
-    """Every family with each reference of its stages, the verdicts in the order real, equal, worse, undecided."""
+    """Every family with numbers and each reference of its stages, in the order real, equal, worse, undecided."""
     axis = comparison.axis
     seconds = {_pair(found.keys): found for a in AXES if a.name != axis for found in comparison.verdicts_on(a.name)}
     queries = {_pair(excess): excess for excess in comparison.excesses_on(axis, "lead")}
-    pairs = [(found, _pair(found.keys)) for found in comparison.verdicts_on(axis)]
+    pairs = [(found, _pair(found.keys)) for found in _judged(comparison)]
     table = [Line(found, seconds.get(pair), queries.get(pair)) for found, pair in pairs]
     order = list(CurveVerdict)
     return sorted(table, key=lambda line: (order.index(line.both.verdict), line.lead.stage, -_value(line.lead)))
+
+
+def _judged(comparison: MatchedComparison) -> list[JointVerdict]:
+    found = comparison.verdicts_on(comparison.axis)
+    return [joint for joint in found if joint.keys.family not in comparison.unmeasured]
 
 
 def _pair(excess: Excess) -> tuple[str, str | None]:
@@ -61,12 +66,14 @@ def _value(excess: Excess) -> float:
 
 def counts(comparison: MatchedComparison) -> str:
     """`compared with the reference of their stage, families are: 5 real, 3 equal, 1 worse, 20 undecided`, or empty."""
-    found = comparison.verdicts_on(comparison.axis)
+    found = _judged(comparison)
     if not found:
         return ""
     verdicts = [joint.verdict for joint in found]
     numbers = ", ".join(f"{verdicts.count(verdict)} {verdict.value}" for verdict in CurveVerdict)
     text = f"compared with the reference of their stage, families are: {numbers}"
+    if comparison.unmeasured:
+        text += f"; without numbers here: {', '.join(comparison.unmeasured)}"
     if comparison.keys_only:
         return text
     alone = sum(joint.keys.verdict is CurveVerdict.REAL and not joint.keys_only for joint in found)

@@ -80,7 +80,7 @@ def test_a_family_is_shown_at_its_useful_setting_that_is_furthest_below(settings
 def answered(monkeypatch, placed, judged):
     monkeypatch.setattr(answer, "places", lambda comparison, rows: placed)
     monkeypatch.setattr(answer, "hardest", lambda comparison: {found.keys.family: found for found in judged})
-    return answer.answer(None, [row(name) for name in placed])
+    return answer.answer(SimpleNamespace(unmeasured=()), [row(name) for name in placed])
 
 
 def test_an_answer_shows_families_by_what_they_leave_and_counts_the_seeds_of_what_was_compared(monkeypatch):

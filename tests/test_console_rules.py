@@ -217,6 +217,7 @@ def comparison(*verdicts, keys_only=True):
     return SimpleNamespace(
         axis="accuracy",
         keys_only=keys_only,
+        unmeasured=(),
         verdicts_on=lambda axis: [*verdicts] if axis == "accuracy" else [],
         excesses_on=lambda axis, measure="worst": [one.keys for one in verdicts] if measure == "worst" else [],
     )

@@ -274,7 +274,7 @@ def test_rows_stand_in_their_order(monkeypatch):
 
 
 def test_an_answer_has_every_family_once_and_all_places_by_name(monkeypatch):
-    comparison, none, gold = object(), row("none", "none"), row("gold(1)")
+    comparison, none, gold = SimpleNamespace(unmeasured=()), row("none", "none"), row("gold(1)")
     rows = [row("b(1)"), gold, row("b(2)"), row("a(1)"), none, row("c(1)"), row("gold(2)"), row("a(2)")]
     left = {"b(1)": 0.3, "b(2)": 0.4, "a(1)": 0.35, "a(2)": 0.1, "gold(1)": 0.0, "gold(2)": 0.0, "none": 0.9, "c(1)": None}
     roles = {"gold": Role.GOLD, "none": Role.BASELINE}

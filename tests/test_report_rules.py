@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import board_samples as boards
 import pytest
 from curve_samples import curve
-from record_samples import HOSTILE, case
+from record_samples import HOSTILE, case, failed
 from solidmark.reports import (
     agreement,
     anchors,
@@ -32,6 +32,7 @@ from solidmark.reports import (
     table,
     wrong,
 )
+from yardstick_samples import world
 
 from solidmark.findings import Step
 from solidmark.leaderboard import Incident, Row, Share, build_leaderboard
@@ -580,6 +581,22 @@ def test_points_of_two_testbeds_lie_across_and_up():
     assert f"M{x + 4:.1f} {y:.1f}L304 100.0H314" in told
     assert "<title>x: 0.25 and 0.50</title>" in told
     assert '<text x="318" y="104.0">x</text>' in told
+
+
+def test_a_family_without_numbers_is_neither_counted_nor_undecided():
+    lost = [failed("lost", seed, status="unsupported") for seed in (0, 1, 2)]
+    here = [*world("honest"), *lost]
+    there = [{**one, "testbed": "other", "case_id": f"other-{n}"} for n, one in enumerate([*here, failed("lost", 3)])]
+    board = build_leaderboard([*here, *there])
+    found = answer.answers(board)
+    first, _ = answer.first_screens(board, found)
+    assert first.headline.startswith("One of 1 mitigations")
+    assert "corrected for all 1." in first.sure
+    told = "0 undecided; without numbers here: lost; of those read by both yardsticks, keys alone would call 1 real"
+    assert matched_table.counts(board.matched[0]).endswith(told)
+    assert [line.lead.family for line in matched_table.lines(board.matched[0])] == ["honest"]
+    (beside,) = (each for name, each in agreement.side_by_side(board, found).lines if name == "lost")
+    assert [(one.verdict, one.word) for one in beside] == [(None, "not applicable here"), (None, "no numbers")]
 
 
 def test_one_testbed_has_none_beside_it():

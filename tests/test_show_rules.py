@@ -35,6 +35,7 @@ def standing(family=None, status="ok", **row):
 def comparison(*verdicts, ranking=None, curves=()):
     return SimpleNamespace(
         axis="frechet",
+        unmeasured=(),
         verdicts_on={"frechet": list(verdicts)}.get,
         leading_ranking={"frechet": ranking}.get,
         curves_on={"frechet": list(curves)}.get,

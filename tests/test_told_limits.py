@@ -94,7 +94,8 @@ def test_less_than_three_minutes_are_no_hours(monkeypatch, hours, told):
 
 
 def joint(word, keys="real", keys_only=False):
-    return SimpleNamespace(verdict=CurveVerdict(word), keys=SimpleNamespace(verdict=CurveVerdict(keys)), keys_only=keys_only)
+    by_keys = SimpleNamespace(verdict=CurveVerdict(keys), family="x")
+    return SimpleNamespace(verdict=CurveVerdict(word), keys=by_keys, keys_only=keys_only)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def joint(word, keys="real", keys_only=False):
     ],
 )
 def test_verdicts_are_counted_with_what_keys_alone_would_say(found, keys_only, words):
-    comparison = SimpleNamespace(axis="accuracy", verdicts_on=lambda axis: found, keys_only=keys_only)
+    comparison = SimpleNamespace(axis="accuracy", verdicts_on=lambda axis: found, keys_only=keys_only, unmeasured=())
     assert matched_table.counts(comparison).endswith(words)
 
 

@@ -28,7 +28,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one testbed answers. `verdicts` are those of all families that are judged; those that are real come first.
+    """What one testbed answers. `verdicts` are those of all families with numbers; those that are real come first.
 
     `families` and `gold` are what is shown of each; `seeds` are the fewest and the most seeds of any verdict.
     """
@@ -54,7 +54,8 @@ def answer(comparison: MatchedComparison, rows: Sequence[Row]) -> Answer:
     """What the rows of one testbed and solver answer."""
     placed = places(comparison, rows)
     shown = [Shown(row, placed[row.mitigation]) for row in rows if placed[row.mitigation].worst is not None]
-    judged = sorted(hardest(comparison).values(), key=_by_verdict)
+    hard = hardest(comparison)
+    judged = sorted((found for name, found in hard.items() if name not in comparison.unmeasured), key=_by_verdict)
     seeds = [len(found.keys.seeds) for found in judged if found.keys.estimate is not None]
     families: dict[str, list[Shown]] = {}
     for one in shown:

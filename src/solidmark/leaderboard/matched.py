@@ -18,7 +18,8 @@ from .yardsticks import JointVerdict, joint_verdicts, together
 class MatchedComparison:
     """One testbed and solver: every family on every axis of utility and measure of memorization.
 
-    `verdicts` are those by keys and content together; among `rankings` is one by the worse of both.
+    `verdicts` are those by keys and content together; among `rankings` is one by the worse of both. `unmeasured` are the
+    families of which no row has numbers, as where none applies to this testbed: they have no verdict, undecided neither.
     """
 
     testbed: str
@@ -27,6 +28,7 @@ class MatchedComparison:
     excesses: tuple[Excess, ...]
     rankings: tuple[Ranking, ...]
     verdicts: tuple[JointVerdict, ...] = ()
+    unmeasured: tuple[str, ...] = ()
 
     @property
     def axis(self) -> str:
@@ -91,8 +93,14 @@ def matched_comparison(testbed: str, solver: Mapping[str, object], rows: Sequenc
         tuple(curve for group in groups for curve in group),
         tuple(excess for group in groups for excess in excesses(group)),
         tuple(found for group in groups if (found := ranking(group)) is not None),
+        unmeasured=_unmeasured(rows),
     )
     return _with_both(each)
+
+
+def _unmeasured(rows: Sequence[Row]) -> tuple[str, ...]:
+    measured = {row.family for row in rows if row.ok or row.baseline}
+    return tuple(dict.fromkeys(row.family for row in rows if row.family not in measured))
 
 
 def _with_both(each: MatchedComparison) -> MatchedComparison:
