@@ -147,10 +147,9 @@ def escape(text: str) -> str:
 def _footnote(board: Leaderboard) -> str:
     sizes = "; ".join(f"{facts.title}: {prose.sizes(board, facts)}" for facts in board.testbeds)
     first, last = board.measured
-    commit = dict(prose.provenance(board))["commit"]
     return escape(
         f"{sizes}. Environment {prose.environments(board)}. Benchmark version {board.benchmark_version}, measured {first}"
-        f"{'' if first == last else f' to {last}'}, commit {commit}."
+        f"{'' if first == last else f' to {last}'}, {prose.commits(board)}."
     )
 
 
@@ -216,4 +215,9 @@ def _list(notes: Sequence[str]) -> list[str]:
 def _provenance(board: Leaderboard) -> list[str]:
     sources = prose.references(board.rows)
     listed = ["## Sources", _meanings(sources)] if sources else []
-    return [*listed, "## Provenance", _meanings(prose.provenance(board))]
+    runs = [section for name, facts in prose.each_run(board) if facts for section in _run(name, facts)]
+    return [*listed, "## Provenance", _meanings(prose.provenance(board)), *runs]
+
+
+def _run(name: str, facts: Sequence[tuple[str, str]]) -> list[str]:
+    return [f"### Run {escape(name)}", _meanings(facts)]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from solidmark.leaderboard import NO_CLASS, NO_POWER, Estimate, Leaderboard, Row, TestbedFacts, Utility
 from solidmark.leaderboard.disagreement import GLOSSARY
 from solidmark.leaderboard.hours import hours
 from solidmark.leaderboard.left_out import words
-from solidmark.schema.run import CodeBlock
+from solidmark.schema.run import CodeBlock, RunFile
 
 from . import finding_cards
 from .columns import spans
@@ -257,46 +257,85 @@ def _clip(found: Estimate, real: float | None) -> str:
 
 
 def provenance(board: Leaderboard) -> list[tuple[str, str]]:
-    """Name and value of what a result comes from; what is not recorded is said to be unknown."""
-    run = board.provenance
+    """Name and value of what a result comes from; what is not recorded is said to be unknown.
+
+    Of several runs what they have in common; `each_run` has the rest.
+    """
     first, last = board.measured
     facts = [
         ("benchmark version", str(board.benchmark_version or "unknown")),
-        ("measured", first if first == last else f"{first} to {last}"),
+        ("measured", (first if first == last else f"{first} to {last}") or "unknown"),
         ("environment", environments(board)),
+    ]
+    every = [_of_run(run) for _, run in _runs(board)]
+    return [*facts, *(fact for fact in every[0] if all(fact in one for one in every))]
+
+
+def each_run(board: Leaderboard) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The name of each run with that part of its provenance in which not all agree; empty where one run makes the page."""
+    every, common = _runs(board), provenance(board)
+    several = [(name, [fact for fact in _of_run(run) if fact not in common]) for name, run in every]
+    return several if len(every) > 1 else []
+
+
+def _runs(board: Leaderboard) -> Sequence[tuple[str, RunFile]]:
+    """Name and provenance of each run; the first one's alone where a board was made without its runs."""
+    return board.runs or [("", board.provenance)]
+
+
+def _of_run(run: RunFile) -> list[tuple[str, str]]:
+    facts = [
         ("commit", _commit(run.get("code"))),
         ("profile", str(run.get("profile") or "unknown")),
         ("command", " ".join(run.get("arguments") or []) or "unknown"),
         ("machine", ", ".join(f"{name} {value}" for name, value in (run.get("machine") or {}).items()) or "unknown"),
         ("packages", _packages(run.get("packages") or {})),
     ]
-    return [*((name, value or "unknown") for name, value in facts), *left_out(board)]
-
-
-def left_out(board: Leaderboard) -> list[tuple[str, str]]:
-    """Which families the profile of the run does not measure, and why; nothing where it leaves out none."""
-    told = words(board.provenance)
-    return [("left out", told)] if told else []
+    told = words(run)  # which families the profile of the run does not measure, and why
+    return [*((name, value or "unknown") for name, value in facts), *([("left out", told)] if told else [])]
 
 
 def head_line(board: Leaderboard) -> list[str]:
-    """What the first line says: version, date, commit, hours, command; what is not recorded is left out."""
-    run, commit = board.provenance, _full_commit(board)
-    version = (run.get("packages") or {}).get("solidmark")
-    time = hours(board.rows)
+    """What the first line says: version, date, commits, hours, command; what is not recorded is left out.
+
+    A command that not all runs share stands with the provenance of its run.
+    """
+    versions, time = _versions(board), hours(board.rows)
+    commands = {" ".join(run.get("arguments") or []) for _, run in _runs(board)}
     parts = [
-        f"solidmark {version}" if version else "solidmark",
+        f"solidmark {versions}" if versions else "solidmark",
         f"measured {_days(board)}" if board.measured[0] else "",
-        f"commit {commit[:7]}" if commit else "",
+        ", ".join([*_so_many_runs(board), *_named("commit", [commit[:7] for commit in _commits(board)])]),
         f"{time:.1f} hours of computing" if time >= 0.05 else "",
-        f"`{' '.join(run.get('arguments') or [])}`" if run.get("arguments") else "",
+        f"`{command}`" if len(commands) == 1 and (command := min(commands)) else "",
     ]
     return [part for part in parts if part]
 
 
-def _full_commit(board: Leaderboard) -> str:
-    code = board.provenance.get("code")
-    return (code.get("commit") or "") if code is not None else ""
+def _so_many_runs(board: Leaderboard) -> list[str]:
+    return [f"{len(board.runs)} runs"] if len(board.runs) > 1 else []
+
+
+def _named(name: str, values: Sequence[str], apart: str = ", ") -> list[str]:
+    """`commit a`, `commits a, b`; nothing without any."""
+    return [f"{name}{'s' if len(values) > 1 else ''} {apart.join(values)}"] if values else []
+
+
+def _commits(board: Leaderboard) -> list[str]:
+    """The commits of all runs, each once."""
+    codes = [run.get("code") for _, run in _runs(board)]
+    return list(dict.fromkeys(commit for code in codes if code is not None and (commit := code.get("commit"))))
+
+
+def _versions(board: Leaderboard) -> str:
+    versions = [(run.get("packages") or {}).get("solidmark") for _, run in _runs(board)]
+    return ", ".join(dict.fromkeys(version for version in versions if version))
+
+
+def commits(board: Leaderboard) -> str:
+    """`commit abc`, or `3 runs, commits abc; def, with changes that were not committed`."""
+    told = dict.fromkeys(_commit(run.get("code")) for _, run in _runs(board))
+    return ", ".join([*_so_many_runs(board), *_named("commit", [*told], "; ")])
 
 
 def _days(board: Leaderboard) -> str:
@@ -306,12 +345,11 @@ def _days(board: Leaderboard) -> str:
 
 def bibtex(board: Leaderboard) -> str:
     """How this board and the paper whose idea it builds on are cited."""
-    run, commit = board.provenance, _full_commit(board)
     names = " and ".join(facts.title for facts in board.testbeds)
     when = f"measured {_days(board)}" if board.measured[0] else ""
-    told = (f"leaderboard of {names}" if names else "", when, f"commit {commit}" if commit else "")
+    told = (f"leaderboard of {names}" if names else "", when, *_named("commit", _commits(board)))
     note = ", ".join(part for part in told if part)
-    version = (run.get("packages") or {}).get("solidmark")
+    version = _versions(board)
     fields = {
         "title": "{solidmark: which mitigations really stop an image diffusion model from memorizing its training images}",
         "author": "{{The solidmark developers}}",

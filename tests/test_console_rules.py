@@ -188,7 +188,9 @@ def test_a_curve_of_a_baseline_alone_says_why_and_one_of_a_setting_its_numbers()
 @pytest.mark.parametrize(("time", "told"), [(0.05, True), (0.0499, False), (12.34, True)])
 def test_hours_of_computing_are_told_from_three_minutes_on(monkeypatch, time, told):
     monkeypatch.setattr(prose, "hours", lambda rows: time)
-    board = SimpleNamespace(rows=(), provenance={"arguments": ["a", "b"]}, measured=("2026-01-02T1", "2026-01-03T1"))
+    board = SimpleNamespace(
+        rows=(), provenance={"arguments": ["a", "b"]}, runs=(), measured=("2026-01-02T1", "2026-01-03T1")
+    )
     line = prose.head_line(board)
     assert (f"{time:.1f} hours of computing" in line) is told
     assert (line[0], line[1], line[-1]) == ("solidmark", "measured 2026-01-02 to 2026-01-03", "`a b`")
@@ -196,14 +198,16 @@ def test_hours_of_computing_are_told_from_three_minutes_on(monkeypatch, time, to
 
 def test_how_to_cite_a_board_leaves_out_what_is_unknown():
     facts = [SimpleNamespace(title="a{b}"), SimpleNamespace(title="c")]
-    board = SimpleNamespace(testbeds=facts, provenance={}, measured=("", ""))
+    board = SimpleNamespace(testbeds=facts, provenance={}, runs=(), measured=("", ""))
     bare = prose.bibtex(board)
     assert "note = {leaderboard of ab and c}" in bare
     assert "version" not in bare.partition("@article")[0]
     assert "measured" not in bare
     assert "note" not in prose.bibtex(SimpleNamespace(**{**vars(board), "testbeds": []}))
     run = {"packages": {"solidmark": "1.2"}, "code": {"commit": "abcdef"}}
-    whole = prose.bibtex(SimpleNamespace(testbeds=facts[1:], provenance=run, measured=("2026-01-02T1", "2027-01-02T1")))
+    whole = prose.bibtex(
+        SimpleNamespace(testbeds=facts[1:], provenance=run, runs=(), measured=("2026-01-02T1", "2027-01-02T1"))
+    )
     assert "  version = {1.2},\n  year = {2027},\n" in whole
     assert "note = {leaderboard of c, measured 2026-01-02 to 2027-01-02, commit abcdef}" in whole
 

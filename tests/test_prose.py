@@ -12,7 +12,14 @@ from solidmark.leaderboard import build_leaderboard
 
 def toy(**facts):
     """A board without rows, of one day, without provenance."""
-    given = {"rows": (), "measured": ("2026-11-26T10:00:00Z",) * 2, "provenance": {}, "benchmark_version": 1, **facts}
+    given = {
+        "rows": (),
+        "measured": ("2026-11-26T10:00:00Z",) * 2,
+        "provenance": {},
+        "runs": (),
+        "benchmark_version": 1,
+        **facts,
+    }
     return SimpleNamespace(**given)
 
 

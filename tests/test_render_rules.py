@@ -5,13 +5,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from record_samples import case, crash
+from record_samples import case, crash, finding
+from solidmark.reports import prose
 
 from solidmark import plugins
 from solidmark.errors import DamagedFile, InvalidValue, PluginFault
 from solidmark.leaderboard import render
 from solidmark.leaderboard.detected import Detected, detected
-from solidmark.records import Reading
+from solidmark.records import Reading, Writer
 from solidmark.schema.numbers import Estimate
 
 
@@ -31,10 +32,10 @@ def pages(monkeypatch):
 
 @pytest.mark.parametrize("named", [True, False])
 def test_a_page_that_fails_keeps_no_other_from_being_written(tmp_path, monkeypatch, pages, named):
-    reading = render.Runs(["record"], ["a note"], ["damage"], ["NOT COMPARED: b", "a remark"])
+    reading = render.Runs(["record"], ["a note"], ["damage"], ["NOT COMPARED: b", "a remark"], [])
     runs, into = [tmp_path / "a", tmp_path / "b"], tmp_path / "into" if named else None
     monkeypatch.setattr(render, "read_runs", lambda given: reading if given is runs else None)
-    monkeypatch.setattr(render, "_board", lambda given, first: f"board of {first.name}" if given is reading else None)
+    monkeypatch.setattr(render, "_board", lambda given, every: f"board of {every[0].name}" if given is reading else None)
     found = render.render(runs, into)
     path = (into or runs[0]) / "leaderboard.good"
     assert path.read_text() == f"board of a {runs}"
@@ -68,6 +69,7 @@ def test_records_and_notes_of_all_runs_come_in_their_order_with_what_each_case_n
     assert found.records == [record for reading in each.values() for record in reading.records]
     assert found.damaged == ["set aside in in/a: records/x", "set aside in in/b: y"]
     assert found.notes == ["note of a", "store x was damaged", "note of c"]
+    assert found.homes == [Path("in/a"), Path("in/b"), Path("in/c")]
     assert found.remarks[0] == "noted"
     assert found.remarks[1].startswith("NOT COMPARED: b was measured on other, a on digits. Measure one of them with")
 
@@ -76,15 +78,31 @@ def test_a_board_gets_its_notes_once_without_folders_and_the_provenance_of_the_f
     monkeypatch.setattr(render, "build_leaderboard", lambda *words: words)
     (tmp_path / "run.json").write_text('{"profile": "quick"}')
     damaged = [f"set aside in {tmp_path}: records/a.jsonl, line 1: found x", "set aside in here: y", "b"]
-    reading = render.Runs([1], ["a", "b", "a"], damaged, ["c"])
-    records, notes, facts, remarks = render._board(reading, tmp_path)
+    reading = render.Runs([1], ["a", "b", "a"], damaged, ["c"], [])
+    records, notes, facts, remarks, _ = render._board(reading, [tmp_path])
     assert (records, facts, remarks) == ([1], {"profile": "quick"}, ["c"])
     assert notes == ["a", "b", "set aside: records/a.jsonl, line 1: found x", "set aside in here: y"]
     assert (reading.notes, reading.damaged) == (["a", "b", "a"], damaged)
     (tmp_path / "run.json").write_text("torn")
-    _, notes, facts, _ = render._board(render.Runs([], [], [], []), tmp_path)
+    _, notes, facts, *_ = render._board(render.Runs([], [], [], [], []), [tmp_path])
     assert (facts, len(notes)) == ({}, 1)
     assert notes[0].startswith("run.json: found ")
+
+
+def test_a_page_of_several_runs_tells_the_provenance_of_all_but_of_those_without_cases(tmp_path):
+    for number, name in enumerate(("a", "b", "c")):
+        Writer(tmp_path / name).write(case("x", seed=number) if name != "c" else finding("dose"))
+    for name, commit in (("a", "abcdefg1"), ("b", "bcdefgh2")):
+        facts = {"code": {"commit": commit}, "profile": "quick", "arguments": ["pytest", name]}
+        (tmp_path / name / "run.json").write_text(json.dumps(facts))
+    board = render.load_leaderboard([tmp_path / name for name in "abc"])
+    assert prose.head_line(board)[2:3] == ["2 runs, commits abcdefg, bcdefgh"]
+    assert "commits abcdefg1, bcdefgh2" in prose.bibtex(board)
+    assert ("profile", "quick") in prose.provenance(board)
+    each = [("a", "abcdefg1"), ("b", "bcdefgh2")]
+    assert prose.each_run(board) == [(name, [("commit", one), ("command", f"pytest {name}")]) for name, one in each]
+    assert [run["run"] for run in board.to_json()["runs"]] == ["a", "b"]
+    assert board.to_json()["provenance"]["arguments"] == ["pytest", "a"]
 
 
 def test_the_provenance_of_a_run_is_its_file_with_what_its_profile_left_out(tmp_path):

@@ -65,8 +65,9 @@ class TestbedFacts:
 class Leaderboard:
     """All rows with what is needed to read them, and what experiments found.
 
-    `provenance` is the run's `run.json`, `measured` the first and last record's time. `remarks` are those `notes` that are
-    worth knowing and say of nothing that it went wrong.
+    `provenance` is the first run's `run.json`, and `runs` has the name and the `run.json` of each run with cases.
+    `measured` is the first and last record's time. `remarks` are those `notes` that are worth knowing and say of nothing
+    that it went wrong.
     """
 
     rows: tuple[Row, ...]
@@ -80,6 +81,7 @@ class Leaderboard:
     findings: tuple[Outcome, ...]
     matched: tuple[MatchedComparison, ...]
     agreements: tuple[Agreement, ...]
+    runs: tuple[tuple[str, RunFile], ...] = ()
 
     def of(self, facts: TestbedFacts) -> tuple[Row, ...]:
         """The rows of one testbed and solver, those that failed before they had a solver included."""
@@ -114,15 +116,21 @@ class Leaderboard:
             "notes": list(self.notes),
             "remarks": list(self.remarks),
             "provenance": dict(self.provenance),
+            "runs": [{"run": name, **facts} for name, facts in self.runs],
         }
 
 
 def build_leaderboard(
-    records: Sequence[Record], notes: Iterable[str] = (), provenance: RunFile | None = None, remarks: Iterable[str] = ()
+    records: Sequence[Record],
+    notes: Iterable[str] = (),
+    provenance: RunFile | None = None,
+    remarks: Iterable[str] = (),
+    runs: Iterable[tuple[str, RunFile]] = (),
 ) -> Leaderboard:
     """The leaderboard of these records, of which each case's latest finished one counts.
 
-    `notes` are of what went wrong, `remarks` of what is worth knowing besides.
+    `notes` are of what went wrong, `remarks` of what is worth knowing besides; `provenance` is that of the first run, `runs`
+    the name and provenance of each.
 
     Raises InvalidValue where records of different benchmark versions are mixed.
     """
@@ -144,6 +152,7 @@ def build_leaderboard(
         findings=tuple(outcomes(record for record in records if record["event"] == "finding")),
         matched=tuple(matched),
         agreements=tuple(agreements([facts.title for facts in testbeds], matched)),
+        runs=tuple(runs),
     )
 
 

@@ -22,12 +22,16 @@ APART = "NOT COMPARED"
 
 
 class Runs(NamedTuple):
-    """What folders of runs hold: as a `Reading` of one, and `remarks`, which are worth knowing while nothing is wrong."""
+    """What folders of runs hold: as a `Reading` of one, and `remarks`, which are worth knowing while nothing is wrong.
+
+    `homes` are the folders that hold cases.
+    """
 
     records: list[Record]
     notes: list[str]
     damaged: list[str]
     remarks: list[str]
+    homes: list[Path]
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def render(runs: Sequence[Path], into: Path | None = None) -> Rendered:
     being written.
     """
     reading, folder = read_runs(runs), into or runs[0]
-    board = _board(reading, runs[0])
+    board = _board(reading, runs)
     written: list[Path] = []
     faults: list[str] = []
     for plugin in plugins.discover(plugins.REPORTS):
@@ -80,15 +84,16 @@ def _run_renderer(plugin: plugins.Plugin, board: Leaderboard, runs: Sequence[Pat
 
 def load_leaderboard(runs: Sequence[Path]) -> Leaderboard:
     """The leaderboard of all records of all runs."""
-    return _board(read_runs(runs), runs[0])
+    return _board(read_runs(runs), runs)
 
 
 def read_runs(runs: Sequence[Path]) -> Runs:
     """All records of all runs, with what was noted of them and while they were measured."""
-    found, testbeds = Runs([], [], [], []), list[tuple[str, set[str]]]()
+    found, testbeds = Runs([], [], [], [], []), list[tuple[str, set[str]]]()
     for run in runs:
         reading = read(run)
         testbeds.append((run.name, {record["testbed"] for record in reading.records if record["event"] == "case"}))
+        found.homes.extend([run] if testbeds[-1][1] else [])
         found.records.extend(reading.records)
         noted = [note for record in reading.records for note in _notes(record)]
         found.notes.extend([*reading.notes, *(note for note in noted if note.startswith(STORE))])
@@ -109,15 +114,18 @@ def _apart(testbeds: Sequence[tuple[str, set[str]]]) -> list[str]:
     ]
 
 
-def _board(reading: Runs, first: Path) -> Leaderboard:
+def _board(reading: Runs, runs: Sequence[Path]) -> Leaderboard:
     """The leaderboard with notes on all that was left out; whole folders of a machine are on no page."""
-    notes, facts = [*reading.notes], RunFile()
+    notes, facts = [*reading.notes], dict[Path, RunFile]()
     notes += [re.sub(r"^set aside in .*?: (?=records/)", "set aside: ", damage) for damage in reading.damaged]
-    try:
-        facts = provenance(first)
-    except DamagedFile as damage:
-        notes.append(f"{damage}")
-    return build_leaderboard(reading.records, list(dict.fromkeys(notes)), facts, reading.remarks)
+    for run in dict.fromkeys(runs):
+        try:
+            facts[run] = provenance(run)
+        except DamagedFile as damage:
+            facts[run] = RunFile()
+            notes.append(f"{damage}")
+    told = [(run.name, found) for run, found in facts.items() if found or run in reading.homes]
+    return build_leaderboard(reading.records, list(dict.fromkeys(notes)), facts[runs[0]], reading.remarks, told)
 
 
 def _notes(record: Record) -> list[str]:
