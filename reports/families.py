@@ -107,7 +107,7 @@ def _part(name: str, board: Leaderboard, facts: TestbedFacts, rows: list[Row], f
         verdicts,
         curves,
         _columns(rows, found.places, decides=found.decides),
-        [card for card in claims if _about(card, facts)],
+        [card for card in claims if _about(card, board, facts)],
         gallery.extremes(shown, runs) if shown.ok else None,
         "; ".join(reasons),
         lines,
@@ -120,10 +120,15 @@ def _references(curve: Curve, curves: Sequence[Curve]) -> list[Curve]:
     return [each for each in curves if each.reference and each.stage in stages and each is not curve and each.points]
 
 
-def _about(card: Card, facts: TestbedFacts) -> bool:
-    """Whether a claim was tested on this testbed, or does not say where."""
+def _about(card: Card, board: Leaderboard, facts: TestbedFacts) -> bool:
+    """Whether a claim was tested on what this testbed is known as, or does not say where.
+
+    What a testbed is known as is told by the claims that were read on it: a board knows it by its name alone.
+    """
+    found = (outcome.finding for outcome in board.findings if outcome.finding is not None)
+    known_as = {finding.where for finding in found if finding.testbed == facts.name}
     where = card.outcome.finding.where if card.outcome.finding is not None else ""
-    return where in ("", facts.name)
+    return where in ("", facts.name, *known_as)
 
 
 def _columns(rows: Sequence[Row], places: dict[str, Place], *, decides: bool) -> tuple[Column[Row], ...]:

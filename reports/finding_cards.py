@@ -56,9 +56,12 @@ class Card:
 
     @property
     def word(self) -> str:
-        """The verdict in the words of its suite: claims are `supported` or `refuted`, and say where."""
+        """The verdict in the words of its suite: claims are `supported` or `refuted`, and say where, by both names."""
         word, finding = WORDS.get(self.outcome.suite, {}).get(self.verdict, self.verdict), self.outcome.finding
-        return f"{word.removesuffix(' here')} on {finding.where}" if finding and finding.where else word
+        if finding is None or not finding.where:
+            return word
+        named = f" ({finding.testbed})" if finding.testbed not in ("", finding.where) else ""
+        return f"{word.removesuffix(' here')} on {finding.where}{named}"
 
     @property
     def sign(self) -> str:

@@ -9,7 +9,7 @@ from record_samples import SOLVER, case, content, finding
 from solidmark.benchmark.claims import StatedClaim, find_claims
 from solidmark.benchmark.claims.__main__ import counts, judge, judge_one
 from solidmark.benchmark.claims.measuring import Recorded
-from solidmark.reports import finding_cards, markdown, page
+from solidmark.reports import answer, families, finding_cards, markdown, page
 from worlds import digits
 
 from solidmark import Claim, Origin, plugins
@@ -248,6 +248,20 @@ def test_a_verdict_says_where_and_the_table_has_a_column_a_step():
     assert suite.cards[0].outcome.finding.steps[0] == Step(**steps[0])
 
 
+@pytest.mark.parametrize("told", [{"testbed": "pets-quick"}, {"reason": "on pets-quick, M: x 0.10"}])
+def test_a_claim_stands_with_its_family_on_what_the_testbed_is_known_as_and_names_the_testbed(told):
+    def of(name, where, **more):
+        record = finding(name, "holds", suite="claims", where=where, series=[], slug=f"claims-{name}")
+        return {**record, **more}
+
+    found = [of("x-1", "pets", **told), of("x-2", "pets", testbed="many-pets"), of("x-3", "cars", testbed="cars")]
+    rows = [{**case(name, 0.5), "testbed": "pets-quick"} for name in ("none", "x")]
+    board = build_leaderboard([*rows, *found])
+    (part,) = (one for one in families.parts(board, answer.answers(board), []) if one.first.family == "x")
+    assert [card.word for card in part.claims] == ["supported on pets (pets-quick)", "supported on pets (many-pets)"]
+    assert all(card.word in markdown.render(board, []) for card in part.claims)
+
+
 def recorded(row, baseline, strongest, shown=None, eta=0.0):
     """Records of three seeds with these M, and pictures of these AUROC where they are given."""
     solver = {**SOLVER, "eta": eta}
@@ -271,7 +285,7 @@ def recorded(row, baseline, strongest, shown=None, eta=0.0):
 def test_records_are_judged_as_models_are(row, strongest, shown, eta, verdict):
     claim = Claim("It takes eight tenths.", below=0.2, origin=replace(STATED, testbeds=("mnist", "digits")))
     found = StatedClaim("gni", 1, claim).judge(Recorded(recorded(row, 0.9, strongest, shown, eta)))
-    assert (found.verdict, found.where) == (verdict, "digits")
+    assert (found.verdict, found.where, found.testbed) == (verdict, "digits", "digits")
 
 
 @pytest.mark.parametrize(("letter", "verdict"), [("A", FAILS), ("B", FAILS), ("C", NOT_SEEN), ("unverified", NOT_SEEN)])

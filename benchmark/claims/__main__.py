@@ -46,7 +46,7 @@ def judge(runs: Sequence[Path], into: Path) -> tuple[list[Finding], list[str]]:
             continue
         digest = hashlib.sha256(repr((stated.name, [path.name for path in runs])).encode()).hexdigest()[:16]
         identity = {"event": "finding", "case_id": f"finding-{digest}", "slug": f"claims-{stated.name}", "order": order}
-        empty = {"t": latest, "testbed": "", "mitigation": "", "family": "", "benchmark_version": BENCHMARK_VERSION}
+        empty = {"t": latest, "mitigation": "", "family": "", "benchmark_version": BENCHMARK_VERSION}
         writer.write({**finding.as_record(), **identity, **empty, "status": "ok"})
         findings.append(finding)
     return findings, missing

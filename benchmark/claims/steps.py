@@ -155,6 +155,7 @@ def test(name: str, claim: Claim, methods: Methods, measuring: Measuring) -> Fin
         source=claim.source or methods.row.reference,
         where=testbed.known_as or where,
         steps=(reach, replication, last),
+        testbed=where,
     )
 
 

@@ -70,7 +70,7 @@ class Finding:
     `rule` was stated before the numbers; `statistic` is what the rule is about, and `estimate` its value with an interval
     over `seeds`; `reason` says in words what was found; `chance` is the y that chance gives; `source` is title and arXiv
     number of the claim, if somebody published it; `details` are further numbers, JSON only. A claim is tested in `steps`,
-    and its verdict is about `where` they were taken, no more.
+    and its verdict is about `where` they were taken, no more: what the `testbed`, named as it is registered, is known as.
     """
 
     suite: str
@@ -90,6 +90,7 @@ class Finding:
     details: Mapping[str, object] = field(default_factory=dict)
     where: str = ""
     steps: tuple[Step, ...] = ()
+    testbed: str = ""
 
     def as_record(self) -> dict[str, object]:
         """The fields as JSON, the verdict as its word."""

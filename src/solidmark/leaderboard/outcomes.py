@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
@@ -85,7 +86,14 @@ def _finding(record: FindingRecord) -> Finding:
         details=record.get("details", {}),
         where=record.get("where", ""),
         steps=tuple(Step(**step) for step in record.get("steps", [])),
+        testbed=record.get("testbed") or _read_on(record),
     )
+
+
+def _read_on(record: FindingRecord) -> str:
+    """The testbed of a claim, which older records name in their reason alone: `on latent-digits, M: ...`."""
+    found = re.match("on (.+?), M: ", record["reason"]) if record["suite"] == CLAIMS else None
+    return found[1] if found else ""
 
 
 def _verdict(record: FindingRecord) -> Verdict:
