@@ -43,9 +43,10 @@ class SISS(Mitigation):
 
     Timesteps are uniform from `start` on. The paper's expectation is over all of them; the released scripts for CelebA-HQ
     and Stable Diffusion draw t = 999 alone, for every method that they compare, and that for MNIST with T-shirts all.
-    Whether the paper's numbers are of t = 999 is not known. `siss(start=999)` is that code, by which the claim is tested. On pixels the
-    schedule leaves nothing of the image in x_t there, but the velocity that is predicted is then the image, which a caption
-    alone can give away: so it does unlearn (`design/faithful.md`). A network that predicts noise would learn nothing.
+    Whether the paper's numbers are of t = 999 is not known. `siss(start=999)` is that code, by which the claim is tested. On
+    pixels the schedule leaves nothing of the image in x_t there, but the velocity that is predicted is then the image, which
+    a caption alone can give away: so it does unlearn (`design/faithful.md`). A network that predicts noise would learn
+    nothing.
 
     Not as published: errors are in the network's own parametrisation, as in its training. With captions, m carries the
     caption of the image that it was made from, dropped as often as in the training; in the paper there is one prompt for
