@@ -60,7 +60,7 @@ class TrainingRandomNumbers(TrainingInsertion):
     tokens, as in Stable Diffusion. Where the encoder has no room for it, it is left out, and `words_added` says so.
     """
 
-    fidelity = "B"
+    fidelity = "unverified"
     reference = RandomNumbers.reference
     claims: ClassVar[tuple[str | Claim, ...]] = (Claim("At training it reduces replication.", below=0.9, origin=FINE_TUNED),)
     stream = "solidmark.mitigations.rna.TrainingRandomNumbers"

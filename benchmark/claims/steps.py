@@ -136,6 +136,8 @@ def test(name: str, claim: Claim, methods: Methods, measuring: Measuring) -> Fin
     row, against = (*(f"`{label}`" for label in series.x), "")[:2]
     premise = "" if applies else f"; the claim speaks of what is below {claim.premise:g} before"
     told = ", ".join(f"{label} {value:.2f}" for label, value in zip(series.x, series.y, strict=True))
+    if rule is Verdict.FAILS and replication.seen and trial.objection:
+        replication = replace(replication, found=f"{replication.found}; {trial.objection}")
     seen = {Verdict.HOLDS: True, Verdict.FAILS: False}.get(rule)
     found = f"{MEASURES[claim.measure].format(row=row, against=against)} {_interval(keys)}{note}{premise}"
     last = Step("keys and content", claim.rule, seen, found)
@@ -220,8 +222,6 @@ def _replication(trial: Trial) -> Step:
             told = f", in {solver.steps} steps under guidance {solver.guidance:g} (source: {theirs})"
     verdict = decide(measured, above=direction.above, below=direction.below)
     seen = {Verdict.HOLDS: True, Verdict.FAILS: False}.get(verdict)
-    if seen and trial.objection:
-        told += f"; {trial.objection}"
     return Step("replication", asks, seen, f"{name}, {direction.measure} {_interval(measured)}{told}")
 
 
