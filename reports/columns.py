@@ -57,8 +57,8 @@ def who(board: Leaderboard) -> list[Column[Row]]:
         Column(
             "mitigation",
             "mitigation",
-            "The technique with the parameters of this setting. Rows are sorted by baseline, stage, family and setting; "
-            "families are ranked by their curves, in groups.",
+            "The technique with the parameters of this setting. Markdown, CSV and JSON have rows by baseline, stage, family "
+            "and setting, the page by verdict and by what is left; families are ranked by their curves, in groups.",
             TEXT,
             lambda r: r.mitigation,
             main=True,

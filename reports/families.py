@@ -41,6 +41,16 @@ class Part:
     lines: list[by_query.Line] = field(default_factory=list)
 
     @property
+    def lost(self) -> list[tuple[str, str]]:
+        """The settings without numbers, those of one reason together, and what became of them."""
+        found: dict[str, list[str]] = {}
+        for row in self.rows:
+            if not row.ok:
+                told = f"{row.status.replace('_', ' ')}: {row.reason}"
+                found.setdefault(told, []).append(row.setting or row.mitigation)
+        return [(", ".join(settings), told) for told, settings in found.items()]
+
+    @property
     def word(self) -> str:
         """Its verdict against its hardest reference, or what it is instead; empty where too few seeds say nothing."""
         if self.role is not Role.FAMILY:
@@ -84,7 +94,8 @@ def _part(name: str, board: Leaderboard, facts: TestbedFacts, rows: list[Row], f
     comparison, first = board.comparison(facts), rows[0]
     place = found.places[first.mitigation]
     judgements = [each.family for row in rows if (each := found.places[row.mitigation]).family is not None]
-    verdicts = [each for each in comparison.verdicts_on(comparison.axis) if each.keys.family == first.family]
+    judged_here = [] if first.family in comparison.unmeasured else comparison.verdicts_on(comparison.axis)
+    verdicts = [each for each in judged_here if each.keys.family == first.family]
     own = [(measure, comparison.curves_on(comparison.axis, measure.name)) for measure in (KEYS, CONTENT)]
     table = {row.mitigation: row for row in board.of(facts)}
     curves = [

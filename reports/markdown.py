@@ -163,7 +163,7 @@ def _testbed(board: Leaderboard, facts: TestbedFacts) -> list[str]:
         f"Baseline: {prose.headline(board, facts).removeprefix('baseline: ')}.",
         *([f"Expected of the baseline: {facts.expected}."] if facts.expected else []),
         f"Size: {prose.sizes(board, facts)}. Solver {solver_text(facts.solver)}.",
-        *([f"Power and cost of marking are unknown: {facts.reason}."] if facts.reason else []),
+        *([f"Power and cost of marking are unknown: {prose.ended(facts.reason)}"] if facts.reason else []),
     ]
     return [
         f"## Testbed {escape(facts.title)}",

@@ -94,6 +94,7 @@ def _environment() -> Environment:
         "anchor": anchor,
         "code": code,
         "digits": digits,
+        "ended": prose.ended,
         "gray": gray,
         "inline": Markup,
         "interval": interval,

@@ -122,6 +122,11 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def ended(text: str) -> str:
+    """The text with one full stop at its end, whether or not it has one."""
+    return f"{text.rstrip('.')}."
+
+
 def lede(board: Leaderboard) -> str:
     """The page in a few sentences."""
     names = " and ".join(facts.title for facts in board.testbeds)

@@ -414,8 +414,18 @@ def test_a_row_is_incomplete_where_its_seeds_ended_otherwise():
     seeds = lambda *statuses: [SimpleNamespace(status=status) for status in statuses]  # noqa: E731 - words
     assert rows._status(seeds("error", "error")) == "error"
     assert rows._status(seeds("ok", "error")) == "incomplete"
-    assert rows._fault(SimpleNamespace(seed=None, reason="why")) == "why"
-    assert rows._fault(SimpleNamespace(seed=0, reason="why")) == "seed 0: why"
+
+
+@pytest.mark.parametrize(
+    ("faults", "text"),
+    [
+        ([(None, "why")], "why"),
+        ([(0, "why.")], "seed 0: why."),
+        ([(2, "why."), (0, "why."), (1, "then.")], "seeds 0, 2: why; seed 1: then."),
+    ],
+)
+def test_equal_reasons_of_seeds_are_one_reason(faults, text):
+    assert rows._faults([SimpleNamespace(seed=seed, reason=reason) for seed, reason in faults]) == text
 
 
 @pytest.mark.parametrize(

@@ -583,6 +583,16 @@ def test_points_of_two_testbeds_lie_across_and_up():
     assert '<text x="318" y="104.0">x</text>' in told
 
 
+def test_a_reason_that_all_settings_and_seeds_share_stands_once_where_they_are_listed():
+    names = ("lost(a=1)", "lost(a=2)")
+    lost = [failed(name, seed, reason="No base. Take another.") for name in names for seed in (0, 1, 2)]
+    board = build_leaderboard([*world("honest"), *lost])
+    (part,) = (one for one in families.parts(board, answer.answers(board), []) if one.first.family == "lost")
+    assert part.lost == [("a=1, a=2", "error: seeds 0, 1, 2: No base. Take another.")]
+    assert part.verdicts == []
+    assert "No curve: seeds 0, 1, 2: No base. Take another.</p>" in page.render(board, [])
+
+
 def test_a_family_without_numbers_is_neither_counted_nor_undecided():
     lost = [failed("lost", seed, status="unsupported") for seed in (0, 1, 2)]
     here = [*world("honest"), *lost]

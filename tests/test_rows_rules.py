@@ -84,7 +84,7 @@ def test_a_row_is_what_its_first_record_says_and_its_reasons_are_those_of_all_se
     attempts = tuple(Attempt(s, "error", "why", f"error-1-{s}", "", None) for s in (3, 3, 1))
     solver = {name: value for name, value in SOLVER.items() if name != "batch"}
     assert found == replace(
-        BARE, stage="training", needs=("a", "b"), solver=solver, reason="seed 3: why; seed 1: why", attempts=attempts,
+        BARE, stage="training", needs=("a", "b"), solver=solver, reason="seeds 1, 3: why", attempts=attempts,
         order=4, not_applicable={"q": "no", "r": "nor"}, fidelity="B",
     )  # fmt: skip
     assert rows._stage_of("z", elsewhere) == "unknown"

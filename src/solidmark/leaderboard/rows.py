@@ -104,7 +104,7 @@ def _row(group: Sequence[CaseRecord], everything: Sequence[CaseRecord]) -> Row:
         parameters=first.get("parameters") or {},
         solver=solver_of(first),
         status=_status(attempts),
-        reason="; ".join(dict.fromkeys(_fault(attempt) for attempt in failures)),
+        reason=_faults(failures),
         attempts=attempts,
         order=min(record.get("order", 0) for record in group),
         reference_curve=_is_reference(first),
@@ -200,8 +200,17 @@ def _is_reference(record: CaseRecord) -> bool:
     return bool(record.get("reference_curve", record.get("control"))) and record.get("stage") != "none"
 
 
-def _fault(attempt: Attempt) -> str:
-    return attempt.reason if attempt.seed is None else f"seed {attempt.seed}: {attempt.reason}"
+def _faults(failures: Sequence[Attempt]) -> str:
+    """Each reason once, with its seeds: `seeds 0, 1: no room; seed 2: no captions`; a full stop at the end alone."""
+    seeds: dict[str, list[int]] = {}
+    for attempt in failures:
+        seeds.setdefault(attempt.reason, []).extend([] if attempt.seed is None else [attempt.seed])
+    told = [_fault(reason, sorted({*at})) for reason, at in seeds.items()]
+    return "; ".join([*(fault.rstrip(".") for fault in told[:-1]), *told[-1:]])
+
+
+def _fault(reason: str, seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}: {reason}" if seeds else reason
 
 
 def _status(attempts: Sequence[Attempt]) -> str:
