@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from solidmark.leaderboard import Estimate, Row, Share
-from solidmark.leaderboard.measures import CONTENT, reach
+from solidmark.leaderboard.measures import CONTENT, content_of, reach
 
 
 def keys(row: Row) -> Estimate | None:
@@ -20,14 +20,9 @@ def certified(row: Row) -> Share | None:
 
 def content(row: Row) -> Estimate | None:
     """2 AUROC - 1 of the content score that finds most."""
-    if row.content is None:
-        return None
-    areas = [score.auroc for score in (row.content.own, row.content.any) if score is not None]
-    most = max(areas, key=lambda area: area.value)
-    low, high = most.limits
-    return Estimate(2 * most.value - 1, 2 * low - 1, 2 * high - 1, chance=0.0)
+    return content_of(row)
 
 
 def remembered(row: Row, measure: str) -> Estimate | None:
     """By the yardstick of a curve's measure."""
-    return content(row) if measure == CONTENT.name else keys(row)
+    return content_of(row) if measure == CONTENT.name else keys(row)

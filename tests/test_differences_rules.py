@@ -68,14 +68,17 @@ def test_from_three_common_seeds_on_all_numbers_are_paired_over_them(monkeypatch
         values = [
             {seed: dict(zip(names, each[:, place])) for place, seed in enumerate(mine)} for each, mine in zip(numbers, seeds)
         ]
-        reading = max(("own", "other"), key=lambda name: np.mean([one[name] for one in values[1].values()]))
+        worst = [
+            max(("own", "other"), key=lambda name, side=side: np.mean([one[name] for one in side.values()]))
+            for side in values
+        ]
         memory, content, accuracy = differences.differences(*sides)
         for found, title, name, scale in (
-            (memory, "M★", field, 1),
-            (content, "content", reading, 2),
-            (accuracy, "accuracy", "accuracy", 1),
+            (memory, "M★", [field] * 2, 1),
+            (content, "content", worst, 2),
+            (accuracy, "accuracy", ["accuracy"] * 2, 1),
         ):
-            ends = [[scale * side[seed][name] - (scale - 1) for seed in range(common)] for side in values]
+            ends = [[scale * side[seed][one] - (scale - 1) for seed in range(common)] for side, one in zip(values, name)]
             assert told(found) == pytest.approx(paired(*ends)), title
             assert (found.before, found.after) == pytest.approx(tuple(map(np.mean, ends)))
             assert (found.testbed, found.mitigation, found.measure, found.paired) == (
@@ -109,8 +112,8 @@ def around(value, error, count, freedom):
 
 
 def test_a_count_that_is_unknown_is_two():
-    one = row(attempt(0, worst=estimate(0.3, count=None)))
-    assert told(differences.differences(one, one)[0])[3:] == (pytest.approx(np.hypot(0.01, 0.01)), 2)
+    one, other = (row(attempt(0, m=m, worst=estimate(0.3, count=None))) for m in (0.1, 0.2))
+    assert told(differences.differences(one, other)[0])[3:] == (pytest.approx(np.hypot(0.01, 0.01)), 2)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +149,27 @@ def test_a_number_that_one_side_lacks_has_no_difference():
         assert [
             [one.measure for one in differences.differences(*pair)] for pair in ((without, whole), (whole, without))
         ] == [["M★"]] * 2
+
+
+# Which reading, and what is one measurement
+
+
+def test_each_row_is_read_by_its_own_caption_so_that_both_directions_mirror():
+    for seeds in (range(3), range(1)):
+        one = row(*(attempt(seed, own=0.6 + 0.01 * seed, other=0.75) for seed in seeds), name="a")
+        other = row(*(attempt(seed, own=0.9, other=0.55 - 0.02 * seed) for seed in seeds), name="b")
+        there, back = (differences.judged(differences.differences(*pair)) for pair in ((one, other), (other, one)))
+        assert (there[1].before, there[1].after) == (pytest.approx(0.5), pytest.approx(0.8))
+        for each, turned in zip(there, back, strict=True):
+            assert (each.before, each.after, each.p) == (turned.after, turned.before, turned.p)
+            assert told(each)[:3] == pytest.approx([-turned.estimate.value, -turned.estimate.high, -turned.estimate.low])
+
+
+def test_one_measurement_is_the_same_as_itself_and_takes_part_in_no_test():
+    one, other = (row(attempt(0, own=own, other=0.7)) for own in (0.9, 0.8))
+    found = differences.judged(differences.differences(one, one))
+    assert [(each.change, each.paired, each.p) for each in found] == [(Change.SAME, "identical records", None)] * 3
+    assert {each.change for each in differences.judged(differences.differences(one, other))} != {Change.SAME}
 
 
 # Over images

@@ -517,11 +517,17 @@ def score(value):
     return SimpleNamespace(auroc=Estimate(value, value - 0.1, value + 0.05, chance=0.5))
 
 
+def shown(own, other):
+    """A row of one seed with these scores."""
+    attempt = SimpleNamespace(seed=0, content_own=own and own.auroc, content_any=other.auroc)
+    return replace(BARE, content=SimpleNamespace(own=own, any=other), attempts=(attempt,))
+
+
 def test_content_is_the_area_that_finds_most_on_the_scale_of_memory():
-    row = replace(BARE, content=SimpleNamespace(own=score(0.6), any=score(0.8)))
+    row = shown(score(0.6), score(0.8))
     found = remembered.content(row)
     assert (found.value, found.low, found.high, found.chance) == pytest.approx((0.6, 0.4, 0.7, 0.0))
-    assert remembered.content(replace(BARE, content=SimpleNamespace(own=None, any=score(0.7)))).value == pytest.approx(0.4)
+    assert remembered.content(shown(None, score(0.7))).value == pytest.approx(0.4)
     assert remembered.remembered(row, "content") == found
     assert remembered.remembered(row, "worst") is None
 

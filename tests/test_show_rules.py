@@ -3,6 +3,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import board_samples as boards
 import pytest
 from test_report_rules import BARE
 
@@ -84,7 +85,7 @@ def scored(m, certified):
 
 
 def auroc(value):
-    return SimpleNamespace(auroc=Estimate(value))
+    return SimpleNamespace(auroc=Estimate(value, value - 0.1, value + 0.1, chance=0.5))
 
 
 @pytest.mark.parametrize(
@@ -95,9 +96,9 @@ def auroc(value):
             -0.5,
             (0.75, 0.5),
             True,
-            ["a=1", "–", "-0.500 [-0.600, -0.400]", "█████     ", "9 of 64", "0.75", "12 %"],
+            ["a=1", "–", "-0.500 [-0.600, -0.400]", "█████     ", "9 of 64", "0.50", "12 %"],
         ),
-        ("x(a=1)", 0.25, (None, 0.5), False, ["a=1", "–", "0.250 [0.150, 0.350]", "9 of 64", "0.50", "12 %"]),
+        ("x(a=1)", 0.25, (None, 0.5), False, ["a=1", "–", "0.250 [0.150, 0.350]", "9 of 64", "0.00", "12 %"]),
         ("x", None, None, True, ["default", "error", "", "", "", "–", "–"]),
         ("x", None, None, False, ["default", "error", "", "", "–", "–"]),
     ],
@@ -105,7 +106,8 @@ def auroc(value):
 def test_a_setting_has_its_numbers_in_their_places(mitigation, m, content, colours, cells):
     queries = None if m is None else {"outpaint": scored(m, 9)}
     of = None if content is None else SimpleNamespace(own=content[0] and auroc(content[0]), any=auroc(content[1]))
-    attempts = tuple(SimpleNamespace(seed=seed) for seed in (2, 0))
+    read = {} if of is None else {"content_own": of.own and of.own.auroc, "content_any": of.any.auroc}
+    attempts = tuple(SimpleNamespace(seed=seed, **read) for seed in (2, 0))
     one = standing(queries=queries, content=of, mitigation=mitigation, attempts=attempts, status="error")
     assert show._setting(one, {"x(a=1)": 0.123}, colours=colours) == [*cells, "–", "0, 2"]
 
@@ -113,14 +115,28 @@ def test_a_setting_has_its_numbers_in_their_places(mitigation, m, content, colou
 def test_settings_are_told_in_the_order_that_is_given_with_what_they_lose():
     points = [SimpleNamespace(mitigation="x(a=1)", loss=0.25), SimpleNamespace(mitigation="x(a=2)", loss=-0.01)]
     curves = [SimpleNamespace(points=points[:1]), SimpleNamespace(points=points[1:])]
-    shown = SimpleNamespace(own=None, any=auroc(0.5))
-    each = [standing(queries={"outpaint": scored(0.5, 9)}, mitigation=f"x(a={n})", content=shown) for n in (2, 1)]
+    shown = SimpleNamespace(own=None, any=auroc(0.75))
+    read = (SimpleNamespace(seed=0, content_own=None, content_any=shown.any.auroc),)
+    given = {"queries": {"outpaint": scored(0.5, 9)}, "content": shown, "attempts": read}
+    each = [standing(mitigation=f"x(a={n})", **given) for n in (2, 1)]
     lines = show._settings(each, comparison(curves=curves), colours=False).splitlines()
-    assert lines[0].split()[0] == "setting"
-    assert lines[0].split()[-6:] == ["certified", "content", "frechet", "lost", "cost", "seeds"]
+    assert lines[0].split()[:3] == ["setting", "verdict", "M★"]
+    assert lines[0].split()[-9:] == [*"certified content (0 is chance) frechet lost cost seeds".split()]
     assert [line.split()[0] for line in lines[2:]] == ["a=2", "a=1"]
     assert [line.split("%")[0].split()[-2:] for line in lines[2:]] == [["0.50", "-1"], ["0.50", "25"]]
     assert len(show._settings(each, comparison(curves=curves), colours=True).splitlines()[1].split()) == 9
+
+
+@pytest.mark.parametrize("colours", [False, True])
+def test_every_table_has_a_header_for_each_column(monkeypatch, colours):
+    tables = []
+    monkeypatch.setattr(show, "tabulate", lambda lines, headers, **_: tables.append((lines, headers)) or "")
+    for name in ("washer", "none", "gone"):
+        show.told(boards.both(), name, colours=colours)
+    show.told(boards.keys(), "lone", colours=colours)
+    assert len(tables) >= 4
+    for lines, headers in tables:
+        assert {len(line) for line in lines} == {len(headers)}, headers
 
 
 def test_a_family_is_told_on_each_testbed_where_it_was_measured(monkeypatch):

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ..leaderboard.standing import Standing
     from ..schema.row import Scored
 
+CONTENT = "content (0 is chance)"
+"""2 AUROC - 1 by the caption that finds most, as the page has it."""
+
 LATEST = Path("runs/latest")
 """The run that is read where none is named."""
 
@@ -126,10 +129,11 @@ def _settings(found: Sequence[Standing], comparison: MatchedComparison, *, colou
     lost = {p.mitigation: p.loss for curve in comparison.curves_on(comparison.axis) for p in curve.points}
     headers = [
         "setting",
+        "verdict",
         MEMORY,
         *([""] if colours else []),
         "certified",
-        "content",
+        CONTENT,
         f"{comparison.axis} lost",
         "cost",
         "seeds",
@@ -138,16 +142,18 @@ def _settings(found: Sequence[Standing], comparison: MatchedComparison, *, colou
 
 
 def _setting(standing: Standing, lost: dict[str, float], *, colours: bool) -> list[str]:
+    from ..leaderboard.measures import content_of
+
     row, memory, share = standing.row, standing.memory, standing.certified
     bars = [] if not colours else [bar(abs(memory.value)) if memory is not None else ""]
-    content = row.content.own or row.content.any if row.content is not None else None
+    content = content_of(row)
     return [
         row.setting or "default",
         standing.word,
         interval(memory) if memory is not None else "",
         *bars,
         f"{share.count} of {share.of}" if share is not None else "",
-        f"{content.auroc.value:.2f}" if content is not None else "–",
+        f"{content.value:.2f}" if content is not None else "–",
         f"{round(100 * lost[row.mitigation])} %" if row.mitigation in lost else "–",
         _cost(row),
         ", ".join(map(str, row.seeds)),

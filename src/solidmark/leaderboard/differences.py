@@ -5,7 +5,8 @@
     else                          after - before with the errors of both, as if they were independent, which is wider
 
 All differences of a comparison are corrected together by Holm's method. Memory is that of the worst case, as the row's stage
-is judged, and what is shown to avoid keys counts by its size; content is 2 AUROC - 1.
+is judged, and what is shown to avoid keys counts by its size; content is 2 AUROC - 1 of each row by the caption that finds
+most. What is one measurement on both sides is the same, whatever its errors.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ MARGIN = 0.05
 """So much of memory, content or accuracy is no difference that matters."""
 
 ACCURACY = "accuracy"
+IDENTICAL = "identical records"
+"""What is told in place of what a difference is paired over where both sides are one measurement."""
+
 TITLES = {KEYS.name: "M★", LEAD.name: "M", CONTENT.name: "content"}
 """What the measures are called in a comparison."""
 
@@ -117,7 +121,13 @@ def differences(before: Row, after: Row, runs: Sequence[Path] = (), others: Sequ
         _measured(before, after, CONTENT, seeds),
         _accuracy(before, after, seeds),
     ]
-    return [one for one in found if one is not None]
+    known = [one for one in found if one is not None]
+    return [_none(one) for one in known] if before.attempts == after.attempts else known
+
+
+def _none(one: Difference) -> Difference:
+    """No difference at all: both sides are the same cases with the same numbers, so that nothing is tested."""
+    return replace(one, estimate=replace(one.estimate, value=0.0, low=0.0, high=0.0, error=None), paired=IDENTICAL)
 
 
 def _memory(
@@ -135,6 +145,8 @@ def _over_images(
 ) -> Difference | None:
     """M of the leading query, paired over images; None where a file is missing, of other images, or of another query."""
     query = next(iter(before.queries or {}), "")
+    if query != next(iter(after.queries or {}), ""):
+        return None
     each: list[Estimate] = []
     for seed in seeds:
         one, other = answers(runs, before, seed, query), answers(others, after, seed, query)
@@ -154,19 +166,18 @@ def _over_images(
 
 
 def _measured(before: Row, after: Row, measure: Measure, seeds: Sequence[int]) -> Difference | None:
-    """One measure of memorization, by the same reading of both rows; None where one has none."""
-    readings = [
-        name
-        for name in measure.readings
-        if all(getattr(attempt, name) is not None for row in (before, after) for attempt in row.attempts)
-    ]
-    if not readings:
+    """One measure of memorization, of each row by the reading that finds most in it; None where one has none.
+
+    One reading for both would depend on which of them chose it, so that A against B were not B against A.
+    """
+    readings = [(row, measure.reading(row, row.seeds)) for row in (before, after)]
+    if not all(reading for _, reading in readings):
         return None
-    reading = max(readings, key=lambda name: fmean(recalled(getattr(attempt, name)) for attempt in after.attempts))
     name = TITLES[measure.name]
     if len(seeds) >= FEWEST:
-        return _over_seeds(after, name, each_seed(before, seeds, reading), each_seed(after, seeds, reading))
-    estimates = [[getattr(attempt, reading) for attempt in row.attempts] for row in (before, after)]
+        ends = [each_seed(row, seeds, reading) for row, reading in readings]
+        return _over_seeds(after, name, ends[0], ends[1])
+    estimates = [[getattr(attempt, reading) for attempt in row.attempts] for row, reading in readings]
     one, other = (fmean(map(recalled, side)) for side in estimates)
     error = hypot(*map(_error, estimates))
     count = min(estimate.count or 2 for side in estimates for estimate in side)

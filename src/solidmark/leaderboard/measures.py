@@ -82,8 +82,15 @@ class Measure:
 
     def over(self, row: Row, seeds: Sequence[int]) -> Array:
         """Memorization of each seed, by the one reading that finds most in their mean."""
-        values = [each_seed(row, seeds, reading) for reading in self.readings if self._has(row, reading)]
-        return max(values, key=np.mean)
+        return each_seed(row, seeds, self.reading(row, seeds))
+
+    def reading(self, row: Row, seeds: Sequence[int]) -> str:
+        """The field of a seed by which a row is read: of those that every seed has, that which finds most in the mean.
+
+        Empty where no reading has all seeds.
+        """
+        known = [name for name in self.readings if self._has(row, name)]
+        return max(known, key=lambda name: each_seed(row, seeds, name).mean(), default="")
 
     def _has(self, row: Row, reading: str) -> bool:
         return all(getattr(attempt, reading) is not None for attempt in row.attempts)
@@ -117,6 +124,21 @@ CONTENT = Measure("content", "2 AUROC − 1", ("content_own", "content_any"), NO
 """Whether images are emitted, from their own caption or from any."""
 
 MEASURES = (KEYS, LEAD, CONTENT)
+
+
+def content_of(row: Row) -> Estimate | None:
+    """Content by the reading that finds most in a row, 2 AUROC - 1 with its interval; None where it was not measured.
+
+    Pages, terminal and comparisons show it of each row by its own reading, as its curve has it.
+    """
+    if row.content is None:
+        return None
+    areas = {"content_own": row.content.own, "content_any": row.content.any}
+    score = areas.get(CONTENT.reading(row, row.seeds))
+    if score is None:
+        return None
+    low, high = score.auroc.limits
+    return Estimate(2 * score.auroc.value - 1, 2 * low - 1, 2 * high - 1, chance=0.0)
 
 
 def each_seed(row: Row, seeds: Sequence[int], field: str) -> Array:
