@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from record_samples import case, crash, finding
+from record_samples import case, crash, finding, utility
 from solidmark.reports import prose
 
 from solidmark import plugins
@@ -32,20 +32,21 @@ def pages(monkeypatch):
 
 @pytest.mark.parametrize("named", [True, False])
 def test_a_page_that_fails_keeps_no_other_from_being_written(tmp_path, monkeypatch, pages, named):
-    reading = render.Runs(["record"], ["a note"], ["damage"], ["NOT COMPARED: b", "a remark"], [])
+    reading = render.Runs(["record"], ["a note"], ["damage"], ["a remark"], [])
+    board = SimpleNamespace(remarks=("NOT COMPARED: b", "a remark"))
     runs, into = [tmp_path / "a", tmp_path / "b"], tmp_path / "into" if named else None
     monkeypatch.setattr(render, "read_runs", lambda given: reading if given is runs else None)
-    monkeypatch.setattr(render, "_board", lambda given, every: f"board of {every[0].name}" if given is reading else None)
+    monkeypatch.setattr(render, "_board", lambda *given: board if given == (reading, runs) else None)
     found = render.render(runs, into)
     path = (into or runs[0]) / "leaderboard.good"
-    assert path.read_text() == f"board of a {runs}"
-    assert (found.board, found.written, found.damaged, found.records) == ("board of a", [path], ["damage"], ["record"])
+    assert path.read_text() == f"{board} {runs}"
+    assert (found.board, found.written, found.damaged, found.records) == (board, [path], ["damage"], ["record"])
     assert found.apart == ["NOT COMPARED: b"]
     assert found.faults == [
         "page not written: report bad: found ZeroDivisionError: division by zero; expected a page. See origin of bad.",
         "page not written: report lost: found TypeError: no module; expected a page. See origin of lost.",
     ]
-    assert render.load_leaderboard(runs) == "board of a"
+    assert render.load_leaderboard(runs) is board
 
 
 def test_a_fault_of_a_report_has_its_cause(pages):
@@ -69,24 +70,48 @@ def test_records_and_notes_of_all_runs_come_in_their_order_with_what_each_case_n
     assert found.records == [record for reading in each.values() for record in reading.records]
     assert found.damaged == ["set aside in in/a: records/x", "set aside in in/b: y"]
     assert found.notes == ["note of a", "store x was damaged", "note of c"]
-    assert found.homes == [Path("in/a"), Path("in/b"), Path("in/c")]
-    assert found.remarks[0] == "noted"
-    assert found.remarks[1].startswith("NOT COMPARED: b was measured on other, a on digits. Measure one of them with")
+    assert found.homes == [(Path(f"in/{name}"), {home}) for name, home in (("a", "digits"), ("b", "other"), ("c", "digits"))]
+    assert {*found.remarks} == {"noted"}
 
 
 def test_a_board_gets_its_notes_once_without_folders_and_the_provenance_of_the_first_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(render, "build_leaderboard", lambda *words: words)
+    made = lambda *words: SimpleNamespace(words=words, testbeds=(), agreements=())  # noqa: E731 - a board
+    monkeypatch.setattr(render, "build_leaderboard", made)
     (tmp_path / "run.json").write_text('{"profile": "quick"}')
     damaged = [f"set aside in {tmp_path}: records/a.jsonl, line 1: found x", "set aside in here: y", "b"]
-    reading = render.Runs([1], ["a", "b", "a"], damaged, ["c"], [])
-    records, notes, facts, remarks, _ = render._board(reading, [tmp_path])
+    reading = render.Runs([1], ["a", "b", "a"], damaged, ["c"], [(tmp_path, set())])
+    records, notes, facts, remarks, _ = render._board(reading, [tmp_path]).words
     assert (records, facts, remarks) == ([1], {"profile": "quick"}, ["c"])
     assert notes == ["a", "b", "set aside: records/a.jsonl, line 1: found x", "set aside in here: y"]
     assert (reading.notes, reading.damaged) == (["a", "b", "a"], damaged)
     (tmp_path / "run.json").write_text("torn")
-    _, notes, facts, *_ = render._board(render.Runs([], [], [], [], []), [tmp_path])
+    _, notes, facts, *_ = render._board(render.Runs([], [], [], [], [(tmp_path, set())]), [tmp_path]).words
     assert (facts, len(notes)) == ({}, 1)
     assert notes[0].startswith("run.json: found ")
+
+
+@pytest.mark.parametrize("families", ["abc", "abcdefg"])
+def test_runs_are_told_apart_only_where_no_agreement_of_their_testbeds_is_shown(tmp_path, families):
+    for testbed in ("one", "two"):
+        writer = Writer(tmp_path / testbed)
+        for place, name in enumerate(["none", *families]):
+            stage = "training" if place else "none"
+            more = {"testbed": testbed, "case_id": f"{testbed}-{name}", "utility": utility(200)}
+            writer.write(case(name, 0.9 - 0.1 * place, stage=stage, **more))
+    board = render.load_leaderboard([tmp_path / "one", tmp_path / "two"])
+    shown = board.agreements[0].correlation is not None
+    assert shown is (families == "abcdefg")
+    assert [note[:12] for note in board.remarks] == ([] if shown else ["NOT COMPARED"])
+    assert board.remarks == board.notes
+
+
+def test_equal_notes_of_images_in_other_words_are_one_note():
+    words = ("1 images were left out, each", "1 image was left out,", "2 images were left out, each")
+    noted = [case(provenance={"notes": [f"testbed x: {each} nearly equal to another"]}) for each in words]
+    told = [note for record in noted for note in render._notes(record)]
+    assert told == [
+        f"testbed x: {left} left out, nearly equal to another" for left in ("1 image was",) * 2 + ("2 images were",)
+    ]
 
 
 def test_a_page_of_several_runs_tells_the_provenance_of_all_but_of_those_without_cases(tmp_path):

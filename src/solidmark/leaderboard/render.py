@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,9 @@ from ..schema.run import LEFT_OUT, RunFile
 from ..store import NOTE as STORE
 from .build import Leaderboard, build_leaderboard
 
+ALIKE = re.compile(r"(\d+) images? (?:was|were) left out, (?:each )?nearly equal to another")
+"""What records note of a testbed, in the words of any version."""
+
 APART = "NOT COMPARED"
 """How a note begins on a run that nothing compares with the first."""
 
@@ -24,14 +27,14 @@ APART = "NOT COMPARED"
 class Runs(NamedTuple):
     """What folders of runs hold: as a `Reading` of one, and `remarks`, which are worth knowing while nothing is wrong.
 
-    `homes` are the folders that hold cases.
+    `homes` are the folders with the testbeds of their cases, empty where one has no case.
     """
 
     records: list[Record]
     notes: list[str]
     damaged: list[str]
     remarks: list[str]
-    homes: list[Path]
+    homes: list[tuple[Path, set[str]]]
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Rendered:
     """A leaderboard and the pages that show it.
 
     `faults` says which pages could not be written, `damaged` which lines of records were set aside, `apart` which runs
-    have no testbed of the first one; `records` are all that could be read.
+    nothing compares with the first one; `records` are all that could be read.
     """
 
     board: Leaderboard
@@ -67,7 +70,7 @@ def render(runs: Sequence[Path], into: Path | None = None) -> Rendered:
             written.append(path)
         except SolidmarkError as fault:
             faults.append(f"page not written: {fault}")
-    apart = [note for note in reading.remarks if note.startswith(APART)]
+    apart = [note for note in board.remarks if note.startswith(APART)]
     return Rendered(board, written, faults, reading.damaged, reading.records, apart)
 
 
@@ -89,28 +92,29 @@ def load_leaderboard(runs: Sequence[Path]) -> Leaderboard:
 
 def read_runs(runs: Sequence[Path]) -> Runs:
     """All records of all runs, with what was noted of them and while they were measured."""
-    found, testbeds = Runs([], [], [], [], []), list[tuple[str, set[str]]]()
+    found = Runs([], [], [], [], [])
     for run in runs:
         reading = read(run)
-        testbeds.append((run.name, {record["testbed"] for record in reading.records if record["event"] == "case"}))
-        found.homes.extend([run] if testbeds[-1][1] else [])
+        found.homes.append((run, {record["testbed"] for record in reading.records if record["event"] == "case"}))
         found.records.extend(reading.records)
         noted = [note for record in reading.records for note in _notes(record)]
         found.notes.extend([*reading.notes, *(note for note in noted if note.startswith(STORE))])
         found.remarks.extend(note for note in noted if not note.startswith(STORE))
         found.damaged.extend(f"set aside in {run}: {damage}" for damage in reading.damaged)
-    found.remarks.extend(_apart(testbeds))
     return found
 
 
-def _apart(testbeds: Sequence[tuple[str, set[str]]]) -> list[str]:
-    """A note on each run that was measured on none of the testbeds of the first; `testbeds` are those of each run."""
+def _apart(testbeds: Sequence[tuple[str, set[str]]], compared: Collection[tuple[str, str]] = ()) -> list[str]:
+    """A note on each run that was measured on none of the testbeds of the first, and on none `compared` with one of them.
+
+    `testbeds` are those of each run.
+    """
     (start, first), *others = testbeds
     return [
         f"{APART}: {name} was measured on {', '.join(sorted(mine))}, {start} on {', '.join(sorted(first))}. Measure one of "
         "them with the --testbed of the other"
         for name, mine in others
-        if first and mine and not mine & first
+        if first and mine and not mine & first and not any((a, b) in compared for a in first for b in mine)
     ]
 
 
@@ -124,13 +128,27 @@ def _board(reading: Runs, runs: Sequence[Path]) -> Leaderboard:
         except DamagedFile as damage:
             facts[run] = RunFile()
             notes.append(f"{damage}")
-    told = [(run.name, found) for run, found in facts.items() if found or run in reading.homes]
-    return build_leaderboard(reading.records, list(dict.fromkeys(notes)), facts[runs[0]], reading.remarks, told)
+    told = [(run.name, facts[run]) for run, testbeds in dict(reading.homes).items() if facts[run] or testbeds]
+    board = build_leaderboard(reading.records, list(dict.fromkeys(notes)), facts[runs[0]], reading.remarks, told)
+    apart = _apart([(run.name, mine) for run, mine in reading.homes], _compared(board))
+    return replace(board, notes=(*board.notes, *apart), remarks=(*board.remarks, *apart)) if apart else board
+
+
+def _compared(board: Leaderboard) -> set[tuple[str, str]]:
+    """Each two testbeds, in either order, of which the board tells how well their rankings agree."""
+    names = {facts.title: facts.name for facts in board.testbeds}
+    pairs = [(names[one.one], names[one.other]) for one in board.agreements if one.correlation is not None]
+    return {*pairs, *((other, one) for one, other in pairs)}
 
 
 def _notes(record: Record) -> list[str]:
-    """What was noted while a case was measured."""
-    return [] if record["event"] == "crash" else (record.get("provenance") or {}).get("notes", [])
+    """What was noted while a case was measured, in today's words."""
+    noted = [] if record["event"] == "crash" else (record.get("provenance") or {}).get("notes", [])
+    return [ALIKE.sub(_alike, note) for note in noted]
+
+
+def _alike(found: re.Match[str]) -> str:
+    return f"{found[1]} image{' was' if found[1] == '1' else 's were'} left out, nearly equal to another"
 
 
 def provenance(run: Path) -> RunFile:
