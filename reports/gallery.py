@@ -123,12 +123,23 @@ def _wall(row: Row, runs: Sequence[Path], shown: Mapping[bool, int | None] = SHO
     candidates = [run / folder / f"{case}.parquet" for run in runs for folder in FOLDERS]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
-        return Wall(row, (), f"per_image/{case}.parquet is missing")
+        return Wall(row, (), _missing(row, runs))
     try:
         pictures = _pictures(path, next(iter(row.queries or {})), shown)
     except Exception as cause:  # whatever a damaged file makes its reader raise
         return Wall(row, (), f"per_image/{case}.parquet cannot be read ({type(cause).__name__})")
     return Wall(row, pictures, "" if pictures else f"per_image/{case}.parquet has no pictures")
+
+
+def _missing(row: Row, runs: Sequence[Path]) -> str:
+    """Why a row has no file of pictures, and how to have them where its records were published, which are packed."""
+    if not any(path.is_file() for run in runs for path in (run / "records").glob("*.jsonl.gz")):
+        return f"per_image/{row.attempts[0].case_id}.parquet is missing"
+    wanted = f'--testbed "{row.testbed}" --mitigation "{row.mitigation}" --seeds {row.attempts[0].seed or 0}'
+    return (
+        "these records were published without them. To have them, measure the row yourself and report that run: "
+        f"`pytest benchmark/test_memorization.py {wanted}`"
+    )
 
 
 def _pictures(path: Path, query: str, shown: Mapping[bool, int | None]) -> tuple[Picture, ...]:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from record_samples import case
-from solidmark.reports import gallery
+from solidmark.reports import gallery, page
 
 from solidmark.leaderboard import build_leaderboard
 
@@ -91,6 +91,18 @@ def test_a_row_without_pictures_says_why(board, tmp_path):
     assert gallery._wall(row, [tmp_path]).reason == f"per_image/{row.attempts[0].case_id}.parquet is missing"
     kept(tmp_path, row, leading="median")
     assert "has no pictures" in gallery._wall(row, [tmp_path]).reason
+
+
+def test_published_records_without_pictures_say_how_to_have_them(board, tmp_path):
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "part-01.jsonl.gz").write_bytes(b"")
+    row = board.rows[0]
+    reason = gallery._wall(row, [tmp_path]).reason
+    assert reason.startswith("these records were published without them.")
+    assert f'--testbed "{row.testbed}" --mitigation "{row.mitigation}" --seeds 0`' in reason
+    assert "<code>pytest benchmark/test_memorization.py --testbed" in page.render(board, [tmp_path])
+    kept(tmp_path, row)
+    assert gallery._wall(row, [tmp_path]).pictures
 
 
 def test_the_extremes_are_the_best_and_the_least_remembered_trained_image(board, tmp_path):
