@@ -76,6 +76,15 @@ def test_one_plugin_is_told_whole(capsys):
     assert "Did you mean 'weight-noise'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("words", "near"), [(["shw"], "show"), (["store", "verfy"], "verify"), (["zzzz"], None)])
+def test_a_misspelt_command_is_answered_by_the_nearest(words, near, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert (f"Did you mean {near!r}?" in (told := capsys.readouterr().err)) == bool(near)
+    assert "invalid choice" in told
+
+
 def test_plugins_are_listed_with_their_origin(capsys):
     assert main(["plugins", "--check", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)

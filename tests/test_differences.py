@@ -146,6 +146,18 @@ def test_the_command_compares_rows_of_a_run_and_speaks_json(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["differences"][0]["measure"] == "M★"
 
 
+def test_where_one_side_is_a_run_the_one_that_is_missing_is_named(tmp_path, capsys):
+    run = write(tmp_path / "quick", [case()])
+    (tmp_path / "empty").mkdir()
+    for sides in ((tmp_path / "quik", run), (run, tmp_path / "quik")):
+        assert main(["compare", *map(str, sides)]) == 2
+        told = capsys.readouterr().err
+        assert f"found '{tmp_path / 'quik'}', which is no folder; expected the folder of a run, as '{run}' is" in told
+        assert told.endswith(f"Did you mean '{run}'?\n")
+    assert main(["compare", run, str(tmp_path / "empty")]) == 2
+    assert "a folder without `records`" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("row", "told"), [("ccc", "Did you mean 'cc'"), ("a", "a, of several settings")])
 def test_a_row_that_is_not_there_or_several_is_a_mistake(tmp_path, capsys, row, told):
     run = write(

@@ -49,6 +49,23 @@ def test_an_unknown_name_where_nothing_exists_says_so():
     assert "one of (none)" in str(UnknownName.among("--mitigation", "gni", []))
 
 
+def test_of_a_long_list_a_near_name_is_told_alone_and_else_the_first_line_of_it():
+    names = [f"method-{number:03}" for number in range(83)]
+    near = str(UnknownName.among("show", "METHOD-0777", names, "`list`"))
+    assert near.partition("expected ")[2] == (
+        "one of 83 names. Did you mean 'method-077'? Else see `list`, which lists them all."
+    )
+    far = str(UnknownName.among("show", "zzzz", names, "`list`"))
+    assert "one of 83 names, such as method-000, method-001" in far
+    assert far.endswith("method-007. See `list`, which lists them all.")
+    assert "method-082" in str(UnknownName.among("show", "zzzz", names))  # which nothing else lists
+
+
+@pytest.mark.parametrize(("name", "found"), [("RNA", "rna"), ("rnaa", "rna"), ("cads", "CADS"), ("zzzz", "")])
+def test_the_nearest_name_is_found_whatever_its_case(name, found):
+    assert errors.nearest(name, ["rna", "CADS"]) == found
+
+
 def fails_here():
     raise ValueError("the plugin's own mistake")
 

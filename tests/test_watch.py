@@ -50,6 +50,12 @@ def test_a_torn_line_is_no_case_and_a_complete_run_is_over(run):
     assert {line.split()[0] for line in last} == {*PLAN}  # no worker, whose silence would look like a hang
 
 
+def test_a_run_without_a_plan_tells_its_records_by_status(run):
+    (run / "plan.json").unlink()
+    head = View.of(run).lines(0.0)[0]
+    assert head == "no plan.json, so that what is left is unknown: 2 records (1 ok, 1 error)"
+
+
 def test_the_command_tells_it_once_where_the_output_is_no_terminal(run, capsys):
     assert main(["watch", str(run)]) == 0
     assert capsys.readouterr().out.count("of 3 cases") == 1
@@ -77,7 +83,7 @@ def test_on_a_terminal_it_is_drawn_over_itself_until_the_run_is_over(run, monkey
         "\x1b[4F",
         "\x1b[2F",
     ]  # a head, a worker, two cases; then a head and a worker
-    assert ["2 of 3 cases" in parts[0], "0 cases" in parts[1], "1 of 1 cases" in parts[2]] == [True] * 3
+    assert ["2 of 3 cases" in parts[0], ": 0 records" in parts[1], "1 of 1 cases" in parts[2]] == [True] * 3
 
 
 def test_once_on_a_terminal_is_told_once(run, monkeypatch):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import NoReturn
 
 from .cli import collection, compare, plugin, show, stores, training, watch
 from .cli.paths import given_path
-from .errors import SolidmarkError
+from .errors import SolidmarkError, nearest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,9 +33,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that suggests the nearest of its choices, such as a command."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what was wrong, and end with 2."""
+        wrong = re.search(r"invalid choice: '(.+)' \(choose from (.+)\)$", message)
+        near = nearest(wrong[1], re.findall(r"[\w-]+", wrong[2])) if wrong else ""
+        super().error(f"{message}. Did you mean {near!r}?" if near else message)
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    parser = argparse.ArgumentParser(prog="solidmark", description="Measure which mitigations stop memorization.")
+    parser = Parser(prog="solidmark", description="Measure which mitigations stop memorization.")
     parser.add_argument("--version", action="version", version=f"solidmark {metadata.version('solidmark')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     report = commands.add_parser("report", help="rebuild the leaderboard from the records of one or more runs")

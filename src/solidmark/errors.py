@@ -140,16 +140,36 @@ class InvalidValue(SolidmarkError, ValueError):
     """A value out of its range, a wrong shape, or an empty input."""
 
 
+LONGEST_LIST = 100
+"""Letters of a list of names that is told whole, also where something else lists them."""
+
+
+def nearest(name: str, existing: Iterable[str]) -> str:
+    """The existing name that is most like `name`, whatever its case; empty where none is like it."""
+    folded = {one.casefold(): one for one in existing}
+    near = get_close_matches(name.casefold(), folded, n=1)
+    return folded[near[0]] if near else ""
+
+
 class UnknownName(InvalidValue):
-    """A name that nothing has; the message lists those that exist, and suggests the nearest."""
+    """A name that nothing has; the message suggests the nearest, and lists those that exist or says what does."""
 
     @classmethod
-    def among(cls, where: str, name: str, existing: Iterable[str]) -> "UnknownName":
-        """The error for `name` where these are the `existing` names."""
+    def among(cls, where: str, name: str, existing: Iterable[str], listed_by: str = "") -> "UnknownName":
+        """The error for `name` where these are the `existing` names, all of which the command `listed_by` lists.
+
+        Where there is such a command, of a long list the beginning is told, and none of it beside a near name.
+        """
         names = sorted(existing)
-        near = get_close_matches(name, names, n=1)
-        cure = f"Did you mean {near[0]!r}?" if near else "Use one of those."
-        return cls(where, repr(name), f"one of {', '.join(names) or '(none)'}", cure)
+        near = nearest(name, names)
+        whole = ", ".join(names) or "(none)"
+        cure = f"Did you mean {near!r}?" if near else "Use one of those."
+        if not listed_by or len(whole) <= LONGEST_LIST:
+            return cls(where, repr(name), f"one of {whole}", cure)
+        first = [one for place, one in enumerate(names, 1) if len(", ".join(names[:place])) <= LONGEST_LIST]
+        told = f"{len(names)} names" + (f", such as {', '.join(first)}" if first and not near else "")
+        cure = f"Did you mean {near!r}? Else see" if near else "See"
+        return cls(where, repr(name), f"one of {told}", f"{cure} {listed_by}, which lists them all.")
 
 
 class PluginFault(SolidmarkError):

@@ -181,7 +181,7 @@ def named(group: str, kind: str, name: str) -> Plugin:
         if twins:
             cure = f"Write {' or '.join(twins)}, or uninstall one of them."
             raise InvalidValue(kind, f"{name!r} from {len(twins)} distributions", "one distribution", cure)
-        raise UnknownName.among(kind, name, plugins)
+        raise UnknownName.among(kind, name, plugins, "`solidmark plugins`")
     return plugins[name]
 
 

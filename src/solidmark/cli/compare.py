@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from ..errors import InvalidValue, UnknownName
+from ..errors import InvalidValue, UnknownName, nearest
 from ..runner.board_table import interval
 from ..runner.colours import are_wanted, paint
 from .paths import given, given_path
-from .show import LATEST
+from .show import LATEST, LISTED
 
 if TYPE_CHECKING:
     from ..leaderboard import Leaderboard, Row
@@ -45,12 +46,30 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _compare(options: argparse.Namespace) -> int:
     if not 0 <= options.margin < 1:
         raise InvalidValue("--margin", f"{options.margin}", "a share of at least 0 and below 1", "Choose such a margin.")
-    comparison = _of_runs(options) if Path(options.before).is_dir() else _of_rows(options)
+    sides = [Path(options.before), Path(options.after)]
+    if any(map(_is_run, sides)):
+        _check_runs(sides)
+    comparison = _of_runs(options) if sides[0].is_dir() else _of_rows(options)
     if options.json:
         print(as_json(comparison))
     else:
         print(told(comparison, everything=options.all, colours=are_wanted(sys.stdout)))
     return 1 if comparison.worse else 0
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "records").is_dir()
+
+
+def _check_runs(sides: Sequence[Path]) -> None:
+    """Raises InvalidValue for the side that is no run where the other one is."""
+    for side, other in (sides, sides[::-1]):
+        if not _is_run(side):
+            beside = side.parent.iterdir() if side.parent.is_dir() else ()
+            near = nearest(side.name, [folder.name for folder in beside if _is_run(folder)])
+            found = f"{str(side)!r}, a folder without `records`" if side.is_dir() else f"{str(side)!r}, which is no folder"
+            cure = f"Did you mean {str(side.with_name(near))!r}?" if near else "Compare two rows of that run by --run."
+            raise InvalidValue("solidmark compare", found, f"the folder of a run, as {str(other)!r} is", cure)
 
 
 def _of_runs(options: argparse.Namespace) -> Comparison:
@@ -82,7 +101,7 @@ def _row(board: Leaderboard, name: str, beside: Row | None = None) -> Row:
     named = [row for row in rows if row.mitigation == name] or [row for row in rows if row.family == name]
     if not named:
         known = dict.fromkeys(label for row in rows for label in (row.mitigation, row.family))
-        raise UnknownName.among("solidmark compare", name, list(known))
+        raise UnknownName.among("solidmark compare", name, known, LISTED)
     if len({row.mitigation for row in named}) > 1:
         settings = ", ".join(row.mitigation for row in named)
         raise InvalidValue("solidmark compare", f"{name}, of several settings", f"one of {settings}", "Name a setting.")

@@ -63,7 +63,7 @@ def told(name: str) -> list[str]:
     found = [(kind, plugin) for kind, group in KINDS.items() for plugin in plugins.discover(group) if plugin.name == name]
     if not found:
         known = [plugin.name for group in KINDS.values() for plugin in plugins.discover(group)]
-        raise UnknownName.among("solidmark plugins", name, list(dict.fromkeys(known)))
+        raise UnknownName.among("solidmark plugins", name, dict.fromkeys(known), "`solidmark plugins`")
     return [_one(kind, plugin) for kind, plugin in found]
 
 

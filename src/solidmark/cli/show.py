@@ -26,6 +26,9 @@ CONTENT = "content (0 is chance)"
 LATEST = Path("runs/latest")
 """The run that is read where none is named."""
 
+LISTED = "the table of `solidmark report RUN --into DIR`"
+"""What lists the rows of a run."""
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
@@ -46,7 +49,7 @@ def told(board: Leaderboard, family: str, *, colours: bool = False) -> str:
     """What a leaderboard says of a family, testbed after testbed. Raises UnknownName for one that it does not have."""
     names = list(dict.fromkeys(row.family for row in board.rows))
     if family not in names:
-        raise UnknownName.among("solidmark show", family, names)
+        raise UnknownName.among("solidmark show", family, names, LISTED)
     parts = [_on(board, facts, family, colours=colours) for facts in board.testbeds]
     return "\n\n".join(part for part in parts if part)
 

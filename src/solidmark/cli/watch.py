@@ -83,7 +83,9 @@ class View:
         done, total = sum(weights[slug] for slug in self.finished), sum(weights.values())
         left = time_left(now - self.began, done, total) if not self.is_over else None
         head, *workers = summary(read_states(self.run), len(self.finished), len(self.plan), left, now).split(" | ")
-        drawn = f"[{bar(done / total if total else 0.0, 30)}] " if colours else ""
+        if not self.plan:
+            head = f"no plan.json, so that what is left is unknown: {len(self.ended)} records"
+        drawn = f"[{bar(done / total if total else 0.0, 30)}] " if colours and self.plan else ""
         statuses = Counter(one.status for one in self.ended)
         order = sorted(statuses, key=lambda status: (status != "ok", -statuses[status], status))
         counts = ", ".join(f"{statuses[status]} {status}" for status in order)
