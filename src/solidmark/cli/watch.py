@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InvalidValue, cleaned
+from ..errors import DamagedFile, InvalidValue, cleaned
+from ..records.reading import RECORDS, unpacked
 from ..runner.colours import are_wanted, bar, paint
 from ..runner.progress_report import read_states, summary, time_left
 from ..schema.run import PlanEntry
@@ -100,14 +101,22 @@ class View:
 def _ended(run: Path) -> list[Ended]:
     """The last record of each case, read plainly: a file may be growing."""
     found: dict[str, Ended] = {}
-    for path in sorted((run / "records").glob("*.jsonl")):
-        for line in path.read_bytes().split(b"\n")[:-1]:
+    for path in sorted(path for path in (run / "records").glob("*") if RECORDS.search(path.name)):
+        for line in _lines(path):
             with suppress(ValueError, KeyError, TypeError):
                 record = json.loads(line)
                 if record["event"] != "crash":
                     one = Ended(record["slug"], record["status"], str(record.get("t", "")), _m(record))
                     found[one.slug] = max(found.get(one.slug, one), one, key=lambda each: each.t)
     return list(found.values())
+
+
+def _lines(path: Path) -> list[bytes]:
+    """The whole lines of a file of records, none of one that is damaged."""
+    try:
+        return unpacked(path).split(b"\n")[:-1]
+    except DamagedFile:
+        return []
 
 
 def _m(record: dict[str, dict[str, dict[str, dict[str, float]]]]) -> float | None:

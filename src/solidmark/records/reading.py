@@ -55,7 +55,7 @@ def read(run: Path) -> Reading:
 def _read_file(path: Path, found: Reading, known: Collection[str] | None) -> None:
     """Add what a file holds: all its lines, or those alone whose digests are known."""
     try:
-        lines = _unpacked(path).split(b"\n")
+        lines = unpacked(path).split(b"\n")
     except DamagedFile as damage:
         found.damaged.append(str(damage))
         return
@@ -77,11 +77,11 @@ def lines_now(run: Path) -> dict[str, list[str]]:
     for path in folder.iterdir() if folder.is_dir() else ():
         if RECORDS.search(path.name) and announced.known(found, path.name) is None:
             with suppress(DamagedFile):
-                found[RECORDS.sub("", path.name)] = [*map(announced.digest, _unpacked(path).split(b"\n")[:-1])]
+                found[RECORDS.sub("", path.name)] = [*map(announced.digest, unpacked(path).split(b"\n")[:-1])]
     return found
 
 
-def _unpacked(path: Path) -> bytes:
+def unpacked(path: Path) -> bytes:
     """The bytes of a file of records, unpacked where it is compressed. Raises DamagedFile where they cannot be had."""
     try:
         if path.suffix != ".gz":
