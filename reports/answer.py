@@ -152,7 +152,8 @@ def _sure(found: Answer, keys_only: bool) -> str:
     others = [f"{len(of)} {verdict.value}" for verdict in STANDING[1:] if (of := found.of(verdict))]
     subject = "The others" if found.of(CurveVerdict.REAL) else "They are"
     rest = f" {subject}: {', '.join(others)}." if others else ""
+    corrected = f"{found.comparisons} comparison{'' if found.comparisons == 1 else 's'}"
     return (
         f"Less than {PLAIN} leaves, whichever acts at the same stage: by at least {EQUAL:g} of 1, {yardsticks}, with 95 % "
-        f"intervals over {seeds}, corrected for all {len(found.verdicts)}.{rest}"
+        f"intervals over {seeds}, corrected for all {corrected}.{rest}"
     )

@@ -27,7 +27,7 @@ def screen() -> answer.First:
 def test_the_headline_counts_the_families_that_leave_less(screen: answer.First) -> None:
     assert screen.headline == "One of 1 mitigations leaves less memory at equal utility on digits."
     assert "keys alone" in screen.sure
-    assert "over 3 seeds, corrected for all 1" in screen.sure
+    assert "over 3 seeds, corrected for all 1 comparison." in screen.sure
 
 
 def test_a_winner_has_its_excess_with_interval_its_seeds_and_its_setting(screen: answer.First) -> None:

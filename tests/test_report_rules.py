@@ -266,7 +266,7 @@ def test_a_step_is_told_with_what_was_found(verdict, word):
 
 def answered(verdicts, seeds):
     each = tuple(SimpleNamespace(verdict=kind) for kind in verdicts)
-    return Answer(each, (), (), None, {}, seeds)
+    return Answer(each, (), (), None, {}, seeds, 2 * len(each))
 
 
 FACTS = SimpleNamespace(title="digits")
@@ -295,8 +295,8 @@ def test_the_headline_counts_what_is_real(verdicts, seeds, words):
         ([], (0, 0), True, ""),
         ([UNDECIDED], (1, 2), True, "Verdicts need 3 seeds: `--profile standard`"),
         ([UNDECIDED], (1, 2), False, "by the worse of keys and content."),
-        ([REAL], (3, 3), True, "hold no content, with 95 % intervals over 3 seeds, corrected for all 1."),
-        ([REAL, EQUAL, WORSE, WORSE], (3, 5), False, "3 to 5 seeds, corrected for all 4. The others: 1 equal, 2 worse."),
+        ([REAL], (3, 3), True, "hold no content, with 95 % intervals over 3 seeds, corrected for all 2 comparisons."),
+        ([REAL, EQUAL, WORSE, WORSE], (3, 5), False, "to 5 seeds, corrected for all 8 comparisons. The others: 1 equal, 2"),
     ],
 )  # fmt: skip
 def test_how_sure_the_answer_is_is_told(verdicts, seeds, keys_only, words):
@@ -517,17 +517,17 @@ def score(value):
     return SimpleNamespace(auroc=Estimate(value, value - 0.1, value + 0.05, chance=0.5))
 
 
-def shown(own, other):
+def pictured(own, other):
     """A row of one seed with these scores."""
     attempt = SimpleNamespace(seed=0, content_own=own and own.auroc, content_any=other.auroc)
     return replace(BARE, content=SimpleNamespace(own=own, any=other), attempts=(attempt,))
 
 
 def test_content_is_the_area_that_finds_most_on_the_scale_of_memory():
-    row = shown(score(0.6), score(0.8))
+    row = pictured(score(0.6), score(0.8))
     found = remembered.content(row)
     assert (found.value, found.low, found.high, found.chance) == pytest.approx((0.6, 0.4, 0.7, 0.0))
-    assert remembered.content(shown(None, score(0.7))).value == pytest.approx(0.4)
+    assert remembered.content(pictured(None, score(0.7))).value == pytest.approx(0.4)
     assert remembered.remembered(row, "content") == found
     assert remembered.remembered(row, "worst") is None
 
@@ -607,7 +607,7 @@ def test_a_family_without_numbers_is_neither_counted_nor_undecided():
     found = answer.answers(board)
     first, _ = answer.first_screens(board, found)
     assert first.headline.startswith("One of 1 mitigations")
-    assert "corrected for all 1." in first.sure
+    assert "corrected for all 1 comparison." in first.sure
     told = "0 undecided; without numbers here: lost; of those read by both yardsticks, keys alone would call 1 real"
     assert matched_table.counts(board.matched[0]).endswith(told)
     assert [line.lead.family for line in matched_table.lines(board.matched[0])] == ["honest"]

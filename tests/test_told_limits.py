@@ -22,7 +22,8 @@ DIGITS = SimpleNamespace(title="digits")
 def judged(total, real=0, decides=True, seeds=(3, 3), others=0):
     """An answer of so many verdicts, of which so many are real and so many undecided."""
     of = {CurveVerdict.REAL: [SimpleNamespace()] * real, CurveVerdict.UNDECIDED: [SimpleNamespace()] * others}
-    return SimpleNamespace(verdicts=[None] * total, decides=decides, seeds=seeds, of=lambda verdict: of.get(verdict, []))
+    told = {"verdicts": [None] * total, "comparisons": total, "decides": decides, "seeds": seeds}
+    return SimpleNamespace(**told, of=lambda verdict: of.get(verdict, []))
 
 
 @pytest.mark.parametrize(
@@ -45,11 +46,11 @@ def test_the_headline_counts_in_words_up_to_twelve(found, words):
 @pytest.mark.parametrize(
     ("found", "keys_only", "part"),
     [
-        (judged(4, 4), False, "intervals over 3 seeds, corrected for all 4."),
+        (judged(4, 4), False, "intervals over 3 seeds, corrected for all 4 comparisons."),
         (
             judged(4, 1, seeds=(3, 6), others=3),
             False,
-            "intervals over 3 to 6 seeds, corrected for all 4. The others: 3 undecided.",
+            "intervals over 3 to 6 seeds, corrected for all 4 comparisons. The others: 3 undecided.",
         ),
         (judged(4, 4), True, "by at least 0.05 of 1, by keys alone, for these records hold no content, with 95 %"),
         (judged(4, decides=False), True, "single trainings, by keys alone, for these records hold no content."),
@@ -169,7 +170,7 @@ def test_what_lies_beyond_a_square_is_drawn_at_its_edge(value, x):
 )
 def test_two_testbeds_are_told_with_their_correlation_or_why_there_is_none(correlation, words):
     both = SimpleNamespace(
-        one="p", other="q", same=1, judged=2, correlation=correlation, reason="too few", left=[("a", 0.1, 0.2)]
+        one="p", other="q", same=1, judged=2, correlation=correlation, reason="too few", left=[("a", 0.1, 0.2)], idle=0
     )
     pair = agreement._pair(0, both)
     expected = (

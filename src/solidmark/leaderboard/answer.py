@@ -30,7 +30,8 @@ class Shown:
 class Answer:
     """What one testbed answers. `verdicts` are those of all families with numbers; those that are real come first.
 
-    `families` and `gold` are what is shown of each; `seeds` are the fewest and the most seeds of any verdict.
+    `families` and `gold` are what is shown of each; `seeds` are the fewest and the most seeds of any verdict. Verdicts are
+    corrected for so many `comparisons`: those with an interval, of which a family has one with each of its references.
     """
 
     verdicts: tuple[JointVerdict, ...]
@@ -39,6 +40,7 @@ class Answer:
     baseline: Shown | None
     places: dict[str, Place]
     seeds: tuple[int, int]
+    comparisons: int = 0
 
     def of(self, verdict: CurveVerdict) -> list[JointVerdict]:
         """The families with this verdict."""
@@ -68,6 +70,7 @@ def answer(comparison: MatchedComparison, rows: Sequence[Row]) -> Answer:
         next((one for one in shown if one.place.role is Role.BASELINE), None),
         placed,
         (min(seeds, default=0), max(seeds, default=0)),
+        max((found.keys.comparisons for found in judged), default=0),
     )
 
 
