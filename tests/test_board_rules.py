@@ -227,28 +227,28 @@ def test_shares_differ_by_agresti_and_caffo():
 
 def attempted(*seeds):
     attempts = tuple(SimpleNamespace(seed=seed, content_own=own, content_any=other) for seed, own, other in seeds)
-    return SimpleNamespace(testbed="digits", mitigation="x", attempts=attempts)
+    return SimpleNamespace(testbed="digits", mitigation="x", attempts=attempts, seeds=tuple(seed for seed, *_ in seeds))
 
 
 def area(value, count=64):
     return Estimate(value, value - 0.1, value + 0.1, 0.02, chance=0.5, count=count)
 
 
-def test_a_measure_is_compared_by_the_reading_that_finds_most_afterwards():
+def test_a_measure_is_compared_by_the_reading_that_finds_most_in_each_row():
     before, after = attempted((0, area(0.9), area(0.7, 16))), attempted((0, area(0.6), area(0.8, 32)))
     found = differences._measured(before, after, measures.CONTENT, [0])
     assert found is not None
-    assert (found.before, found.after, found.paired) == (pytest.approx(0.4), pytest.approx(0.6), "")
-    assert (found.estimate.value, found.estimate.error) == (pytest.approx(0.2), pytest.approx(0.04 * np.sqrt(2)))
-    assert found.estimate.count == 16
-    assert found.estimate.limits[1] == pytest.approx(0.2 + 2.0422725 * 0.04 * np.sqrt(2))  # of 30 degrees of freedom
+    assert (found.before, found.after, found.paired) == (pytest.approx(0.8), pytest.approx(0.6), "")
+    assert (found.estimate.value, found.estimate.error) == (pytest.approx(-0.2), pytest.approx(0.04 * np.sqrt(2)))
+    assert found.estimate.count == 32
+    assert found.estimate.limits[1] == pytest.approx(1.9989715 * 0.04 * np.sqrt(2) - 0.2)  # of 62 degrees of freedom
 
 
-def test_a_reading_that_one_side_lacks_is_none():
+def test_a_row_is_read_by_what_it_has_and_one_without_a_reading_is_not_compared():
     before, after = attempted((0, None, area(0.7))), attempted((0, area(0.99), area(0.8)))
     found = differences._measured(before, after, measures.CONTENT, [0])
     assert found is not None
-    assert found.after == pytest.approx(0.6)
+    assert (found.before, found.after) == (pytest.approx(0.4), pytest.approx(0.98))
     assert differences._measured(attempted((0, None, None)), after, measures.CONTENT, [0]) is None
 
 
