@@ -50,6 +50,19 @@ def test_report_of_a_folder_that_is_no_run_says_so_and_ends_with_2(tmp_path, cap
     assert "the folder of a run" in capsys.readouterr().err
 
 
+def test_a_part_that_measured_nothing_is_set_aside_with_a_note(tmp_path, capsys):
+    parts = [str(tmp_path / name) for name in ("empty", "whole")]
+    write_run(tmp_path / "whole", [case()])
+    (tmp_path / "empty").mkdir()
+    assert main(["report", *parts, "--into", str(tmp_path / "both")]) == 2  # it is no run at all
+    (tmp_path / "empty" / "run.json").write_text("{}")
+    assert main(["report", *parts, "--into", str(tmp_path / "both")]) == 0
+    note = "NO RECORDS: empty holds none, and was set aside"
+    assert note in capsys.readouterr().err
+    assert note in (tmp_path / "both" / "leaderboard.md").read_text()
+    assert main(["report", parts[0]]) == 2
+
+
 def test_runs_of_other_testbeds_are_merged_with_a_warning(tmp_path, capsys):
     write_run(tmp_path / "a", [case()])
     write_run(tmp_path / "b", [case("rna(share=0.5)", 0.6, stage="sampling", testbed="digits-quick")])

@@ -127,6 +127,15 @@ def test_settings_are_told_in_the_order_that_is_given_with_what_they_lose():
     assert len(show._settings(each, comparison(curves=curves), colours=True).splitlines()[1].split()) == 9
 
 
+def test_a_parameter_that_is_none_has_a_line_with_the_solver_that_it_may_leave_as_it_is():
+    solver = {"name": "fast", "steps": 25, "guidance": 3.0}
+    each = [standing(parameters={"scale": scale}, solver=solver) for scale in (0.0, None)]
+    assert show._unset(each) == [
+        "scale=None: `solidmark plugins x` says what that means; the solver here is fast: steps 25, guidance 3.0"
+    ]
+    assert show._unset(each[:1]) == []
+
+
 @pytest.mark.parametrize("colours", [False, True])
 def test_every_table_has_a_header_for_each_column(monkeypatch, colours):
     tables = []

@@ -1,7 +1,9 @@
 """Continuous integration: its files are YAML of the right form, and what will read their commands can read them."""
 
 import re
+import runpy
 import shlex
+import sys
 import tomllib
 from pathlib import Path
 
@@ -71,6 +73,23 @@ def test_the_pythons_that_are_tested_are_those_that_are_promised():
     tested = jobs(ROOT / ".github" / "workflows" / "ci.yml")["test"]["strategy"]["matrix"]["python"]
     assert project["requires-python"] == f">={tested[0]}"
     assert tested == ["3.11", "3.12", "3.13"]
+
+
+def test_the_page_is_tested_in_a_browser_that_must_be_there():
+    job = jobs(ROOT / ".github" / "workflows" / "ci.yml")["browser"]
+    assert job["env"] == {"SOLIDMARK_NEEDS_BROWSER": 1}
+    told = [step.get("run", "") for step in job["steps"]][-3:]
+    assert [
+        any(word in line for line in told) for word in ("[browser]", "install --with-deps chromium", "tests/test_browser.py")
+    ] == [True] * 3
+
+
+@pytest.mark.parametrize(("needed", "raised"), [("", pytest.skip.Exception), ("1", ImportError)])
+def test_where_a_browser_is_needed_its_tests_are_not_skipped_without_it(monkeypatch, needed, raised):
+    monkeypatch.setenv("SOLIDMARK_NEEDS_BROWSER", needed)
+    monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
+    with pytest.raises(raised):
+        runpy.run_path(str(ROOT / "tests" / "test_browser.py"))
 
 
 def test_the_weekly_board_measures_each_part_and_merges_them():

@@ -72,6 +72,7 @@ def _on(board: Leaderboard, facts: TestbedFacts, family: str, *, colours: bool) 
             "",
             _settings(mine, comparison, colours=colours),
             BOUND,
+            *_unset(mine),
             *_queries(mine),
             *_content(mine),
             *(f"{one.row.mitigation}: {one.row.status}: {one.row.reason}" for one in mine if not one.row.ok),
@@ -161,6 +162,17 @@ def _setting(standing: Standing, lost: dict[str, float], *, colours: bool) -> li
         _cost(row),
         ", ".join(map(str, row.seeds)),
     ]
+
+
+def _unset(found: Sequence[Standing]) -> list[str]:
+    """Where a parameter is None, what tells its meaning, and how images are sampled, which it may leave as it is."""
+    row = next((one.row for one in found if None in one.row.parameters.values()), None)
+    if row is None:
+        return []
+    names = ", ".join(name for name, value in row.parameters.items() if value is None)
+    solver = ", ".join(f"{name} {value}" for name, value in row.solver.items() if name != "name")
+    sampled = f"; the solver here is {row.solver.get('name')}: {solver}" if row.solver else ""
+    return [f"{names}=None: `solidmark plugins {row.family}` says what that means{sampled}"]
 
 
 def _cost(row: Row) -> str:

@@ -23,6 +23,9 @@ ALIKE = re.compile(r"(\d+) images? (?:was|were) left out, (?:each )?nearly equal
 APART = "NOT COMPARED"
 """How a note begins on a run that nothing compares with the first."""
 
+EMPTY = "NO RECORDS"
+"""How a note begins on one of several runs that was set aside because it left none."""
+
 
 class Runs(NamedTuple):
     """What folders of runs hold: as a `Reading` of one, and `remarks`, which are worth knowing while nothing is wrong.
@@ -42,7 +45,7 @@ class Rendered:
     """A leaderboard and the pages that show it.
 
     `faults` says which pages could not be written, `damaged` which lines of records were set aside, `apart` which runs
-    nothing compares with the first one; `records` are all that could be read.
+    nothing compares with the first one, or left no records; `records` are all that could be read.
     """
 
     board: Leaderboard
@@ -70,7 +73,7 @@ def render(runs: Sequence[Path], into: Path | None = None) -> Rendered:
             written.append(path)
         except SolidmarkError as fault:
             faults.append(f"page not written: {fault}")
-    apart = [note for note in board.remarks if note.startswith(APART)]
+    apart = [note for note in board.remarks if note.startswith((APART, EMPTY))]
     return Rendered(board, written, faults, reading.damaged, reading.records, apart)
 
 
@@ -91,8 +94,16 @@ def load_leaderboard(runs: Sequence[Path]) -> Leaderboard:
 
 
 def read_runs(runs: Sequence[Path]) -> Runs:
-    """All records of all runs, with what was noted of them and while they were measured."""
+    """All records of all runs, with what was noted of them and while they were measured.
+
+    Of several runs one without a folder of records is set aside, unless all are: a part of a run that measured nothing
+    comes from another machine without its empty folders.
+    """
     found = Runs([], [], [], [], [])
+    empty = [run for run in runs if (run / "run.json").is_file() and not (run / "records").is_dir()]
+    if len(empty) < len(runs):
+        found.remarks.extend(f"{EMPTY}: {run.name} holds none, and was set aside" for run in empty)
+        runs = [run for run in runs if run not in empty]
     for run in runs:
         reading = read(run)
         found.homes.append((run, {record["testbed"] for record in reading.records if record["event"] == "case"}))
