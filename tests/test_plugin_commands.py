@@ -2,10 +2,12 @@
 
 import json
 import sys
+import tomllib
 from argparse import Namespace
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from solidmark import plugins
 from solidmark.cli import new, plugin
@@ -134,6 +136,38 @@ def test_a_plugin_has_four_files_that_name_it_and_the_one_to_edit_is_second(tmp_
     (tmp_path / "file").touch()
     with pytest.raises(InvalidValue, match=r"solidmark new more-words: found .*expected a new folder"):
         new.write("more-words", tmp_path / "file")
+
+
+def installed(*urls, fetched=None):
+    """A distribution that states these project URLs, and that pip has had from somewhere."""
+    stated = SimpleNamespace(get_all=lambda name: list(urls) or None)
+    return lambda name: SimpleNamespace(metadata=stated, read_text=lambda file: fetched and json.dumps(fetched))
+
+
+GIT = "https://example.org/a/solidmark"
+
+
+@pytest.mark.parametrize(
+    ("made", "address"),
+    [
+        (installed("Homepage, https://example.org", f"Repository, {GIT}"), GIT),
+        (installed(fetched={"url": GIT, "vcs_info": {"vcs": "git"}}), GIT),
+        (installed(fetched={"url": "file:///srv/solidmark", "dir_info": {"editable": True}}), ""),
+        (installed("Source, https://me:secret@example.org/a"), ""),
+        (installed(), ""),
+    ],
+)
+def test_a_new_package_and_its_workflow_say_where_solidmark_is_from(tmp_path, monkeypatch, made, address):
+    monkeypatch.setattr(new, "_check", lambda *_: None)
+    monkeypatch.setattr(new.metadata, "distribution", made)
+    project, *_, workflow = (path.read_text() for path in new.write("quiet-words", tmp_path))
+    read, job = tomllib.loads(project), yaml.safe_load(workflow)["jobs"]["row"]
+    assert read["project"]["dependencies"] == ["solidmark"]
+    assert read["tool"].get("uv", {}) == ({"sources": {"solidmark": {"git": address}}} if address else {})
+    assert f'pip install "solidmark @ git+{address or "https://ADDRESS"}"' in project
+    default = f" || 'solidmark @ git+{address}'" if address else ""
+    assert job["env"]["SOLIDMARK"] == f"${{{{ vars.SOLIDMARK{default} }}}}"
+    assert 'pip install "${SOLIDMARK:?names nothing to install}"' in [step.get("run") for step in job["steps"]]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import keyword
 import re
 import sys
@@ -14,6 +15,12 @@ from ..errors import InvalidValue
 from .written import written
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", re.ASCII)
+
+STATED = {"repository", "source", "source code", "sourcecode"}
+"""What a package calls the address of its repository among its project URLs."""
+
+ADDRESS = re.compile(r"https://[\w.-]+(:\d+)?(/[\w.~-]+)+", re.ASCII)
+"""An address without a name or password in it."""
 
 
 def module_name(name: str) -> str:
@@ -39,10 +46,10 @@ def write(name: str, into: Path) -> list[Path]:
         f"tests/test_{module}.py": "test_module.py.j2",
         ".github/workflows/solidmark.yml": "workflow.yml.j2",
     }
-    paths = []
+    paths, address = [], repository()
     for target, template in files.items():
         path = into / name / target
-        text = written(template, name=name, module=module, method=class_name(name))
+        text = written(template, name=name, module=module, method=class_name(name), repository=address)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
@@ -51,6 +58,19 @@ def write(name: str, into: Path) -> list[Path]:
             raise InvalidValue(f"solidmark new {name}", f"{cause}", "a new folder", cure) from cause
         paths.append(path)
     return paths
+
+
+def repository() -> str:
+    """Where solidmark is from: the repository that the installed package states, or that pip has fetched it from.
+
+    Empty where neither is known, as in a checkout of a version that states none.
+    """
+    installed = metadata.distribution("solidmark")
+    urls = [line.partition(", ") for line in installed.metadata.get_all("Project-URL") or []]
+    addresses = [address for label, _, address in urls if label.casefold() in STATED]
+    fetched = json.loads(installed.read_text("direct_url.json") or "{}")
+    addresses += [fetched["url"]] if "vcs_info" in fetched else []
+    return next(filter(ADDRESS.fullmatch, addresses), "")
 
 
 def _check(name: str, into: Path) -> None:
