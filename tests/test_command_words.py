@@ -21,7 +21,7 @@ from record_samples import case, failed, finding, utility
 
 from solidmark import plugins
 from solidmark.__main__ import main
-from solidmark.cli import doctor, exports
+from solidmark.cli import doctor, exports, new
 from solidmark.records import Writer
 from solidmark.store import Store
 
@@ -133,7 +133,8 @@ def of_the_doctor() -> str:
 
 def of_new() -> str:
     """`new`: what it says, every file that it writes, and the names that it refuses."""
-    with tempfile.TemporaryDirectory() as name, chdir(name):
+    nowhere = mock.patch.object(new, "repository", return_value="")  # however solidmark is installed here
+    with tempfile.TemporaryDirectory() as name, chdir(name), nowhere:
         told = [said("new", "quiet-words")]
         told += [f"--- {path}\n{path.read_text()}" for path in sorted(Path().rglob("*")) if path.is_file()]
         for wrong in ("quiet-words", "QuietWords", "Über", "class", "rna", "torch", "pip", "9lives", "a--b"):
