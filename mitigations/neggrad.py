@@ -13,12 +13,13 @@ class NegGrad(Mitigation):
     """Raise the denoising loss of the forget list F: minimise -L_F(θ) for `updates` steps of AdamW.
 
     Published (as a baseline of SISS): -c L_F with a "superfactor" c, which has no effect under AdamW, and no limit but
-    the number of steps: 60 of 64 images at 5e-6 on CelebA-HQ, where there are no captions. Here the rate is a hundredth of
-    the training's (`rate`), so that the settings lie between no effect and a ruined model (fidelity B). The source has one
-    rate for all of its losses, which in `siss` and `finetune` is a tenth of the training's: the claim is tested at that.
-    Timesteps and dropped captions are those of the training, and a text encoder that it trained is trained here, too. The
-    released code draws t = 999 alone and sums its loss over pixels, so that its clip makes every gradient one of norm 1 (see
-    `siss`); here none is clipped.
+    the number of steps: 60 of 64 images at 5e-6 on CelebA-HQ, where there are no captions. Here the rate is a hundredth
+    of the training's (`rate`), so that the settings lie between no effect and a ruined model (fidelity B). The source
+    has one rate for all of its losses, which in `siss` and `finetune` is a tenth of the training's: at that the model no
+    longer draws marks on one of three seeds of digits, and no claim can be tested. Timesteps and dropped captions are
+    those of the training, and a text encoder that it trained is trained here, too. The released code draws t = 999 alone
+    and sums its loss over pixels, so that its clip makes every gradient one of norm 1 (see `siss`); here none is
+    clipped.
     Cost: `updates` batches forward and backward.
     """
 
@@ -29,7 +30,7 @@ class NegGrad(Mitigation):
     needs = Needs.FORGET
     reference = "Data Unlearning in Diffusion Models, arXiv 2503.01034"
     stream = "solidmark.mitigations.neggrad.NegGrad"
-    claims = ("It ruins what is generated.", Claim("It unlearns.", below=0.2, parameters={"rate": 0.1}))
+    claims = ("It ruins what is generated.", Claim("It unlearns.", below=0.2))
     fidelity = "B"
 
     def __post_init__(self) -> None:
