@@ -36,9 +36,9 @@ ABOUT = (
 ABOUT_CLAIMS = (
     "A claim is tested in three steps. Reach: the method's strongest setting moves something, else the claim is not "
     "testable here. Replication: by the source's own measure and solver the published direction is seen. Then the rule, by "
-    "keys and by content. Only a claim with reach and replication can be refuted, and by no method of fidelity C or "
-    "unverified; else it is not seen here. A verdict is about the testbed that it names and nothing else. Records that have "
-    "the last step alone refute nothing."
+    "keys and by content. Only a claim with reach and replication can be refuted, by a method of fidelity A or B that acts, "
+    "where the source's steps and guidance are known; else it is not seen here. A verdict is about the testbed that it "
+    "names and nothing else. Records that have the last step alone refute nothing."
 )
 
 
