@@ -12,6 +12,9 @@ from ._dori_claims import DORI
 from ._origins import EDITED
 from ._replay import generate_all, minimize_in_parts, noise_batch, reword
 
+MEMORIZED = {"prior": 0.2}
+"""The weight of the published script for memorized images, of which its claims are."""
+
 
 @dataclass(frozen=True)
 class ConceptAblation(Mitigation):
@@ -20,11 +23,11 @@ class ConceptAblation(Mitigation):
         L(θ) = ‖eps_θ(x_t, t, c) - sg eps_θ(x_t, t, c*)‖² + prior ‖eps_θ(x_t, t, c*) - eps‖²,    x generated from c*
 
     sg stops the gradient. The anchors of a memorized image are paraphrases of its caption whose images do not look like
-    it. Published, for memorized images of Stable Diffusion: all weights of the U-Net by AdamW, no average of them, 400 steps
-    of a pair a device at 5e-7 times devices and batch, errors in the network's own parametrisation. The second term has
-    weight 0.2 in the script for memorized images, 1 by default in that for diffusers, which is the default here, too; the
-    sweep has 0.2. 1,000 anchor images are of the ten paraphrases by a language model that are copied least, and have a
-    copy-detection similarity (SSCD) of at most 0.5.
+    it. Published, for memorized images of Stable Diffusion: all weights of the U-Net by AdamW, no average of them, 400
+    steps of a pair a device at 5e-7 times devices and batch, errors in the network's own parametrisation. The second
+    term has weight 0.2 in the script for memorized images, 1 by default in that for diffusers, which is the default
+    here, too; the sweep has 0.2, at which claims are tested. 1,000 anchor images are of the ten paraphrases by a
+    language model that are copied least, and have a copy-detection similarity (SSCD) of at most 0.5.
 
     Fidelity B: here an anchor has the first `kept` words of the caption, which name the class, and random ones after
     them. Of twice `anchors` such images a caption, those are used that are further from the forgotten image than the
@@ -51,11 +54,16 @@ class ConceptAblation(Mitigation):
         Claim(
             "Images above the threshold of similarity fall to 0.3 % of a memorized prompt's.",
             below=0.1,
+            parameters=MEMORIZED,
             source="Towards Memorization-Free Diffusion Models, arXiv 2404.00922",
             origin=EDITED,
         ),
         Claim(
-            "It leaves memorized images as they are: 97 % are replicated after it.", above=0.9, source=DORI, origin=EDITED
+            "It leaves memorized images as they are: 97 % are replicated after it.",
+            above=0.9,
+            parameters=MEMORIZED,
+            source=DORI,
+            origin=EDITED,
         ),
     )
 
