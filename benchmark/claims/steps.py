@@ -92,7 +92,7 @@ class Trial:
         shares = self.actions(self.methods.row)
         if not row:
             return "a control refutes nothing"
-        if unfaithful := next((letter for letter in (row, against or FOLLOWS[0]) if letter not in FOLLOWS), ""):
+        if unfaithful := next((letter for letter in (row, against) if letter not in ("", *FOLLOWS)), ""):
             return f"a method of fidelity {unfaithful} refutes nothing"
         if shares is not None and max(shares) < IDLE:
             return f"a part of it acted on {sum(shares) / len(shares):.1%}, so it refutes nothing"

@@ -14,17 +14,16 @@ def of_part(report: dict[str, Plain]) -> float | None:
     return float(share) if isinstance(share, int | float) else None
 
 
-def of_training(report: dict[str, Plain]) -> float | None:
-    """The share of samples that a part skipped in training; None where it does not say."""
-    share = report.get("skipped_share")
-    return float(share) if isinstance(share, int | float) else None
-
-
 def of_row(stages: Iterable[Reports], parts: Sequence[object]) -> float | None:
     """The largest share that any of all `parts` tells, from what each stage reports; None where one does not say.
 
     A training that skips samples tells which share of them.
     """
-    each = [(of_part(report), of_training(report)) for reports in stages for report in reports.values()]
-    told = [share for shares in each if (share := next((one for one in shares if one is not None), None)) is not None]
+    reported = [report for reports in stages for report in reports.values()]
+    told = [share for report in reported if (share := _of_any(report)) is not None]
     return max(told) if 0 < len(told) == len(parts) else None
+
+
+def _of_any(report: dict[str, Plain]) -> float | None:
+    acted, skipped = of_part(report), report.get("skipped_share")
+    return float(skipped) if acted is None and isinstance(skipped, int | float) else acted
