@@ -11,7 +11,7 @@ from markupsafe import Markup
 from solidmark.leaderboard import Curve, JointVerdict, Leaderboard, Row, TestbedFacts
 from solidmark.leaderboard.answer import Answer
 from solidmark.leaderboard.excess import CurveVerdict
-from solidmark.leaderboard.measures import CONTENT, KEYS, reach
+from solidmark.leaderboard.measures import CONTENT, KEYS, content_of, reach
 from solidmark.leaderboard.placing import Place, Role, order
 
 from . import by_query, cost_columns, gallery, remembered
@@ -155,7 +155,7 @@ def _columns(rows: Sequence[Row], places: dict[str, Place], *, decides: bool) ->
         ),
         Column("keys", "keys", "M*.", NUMBER, remembered.keys, note="M*, chance 0", better="lower"),
         Column("weights", "keys, with weights", "M* over all queries.", NUMBER, _weights, note="all queries, chance 0"),
-        Column("content", "content", CONTENT.title, NUMBER, remembered.content, note=f"{CONTENT.title}, chance 0"),
+        Column("content", "content", CONTENT.title, NUMBER, content_of, note=f"{CONTENT.title}, chance 0"),
         Column("kept", "utility kept", "", PLAIN, lambda r: _percent(places[r.mitigation].kept), form="{:.0f} %"),
         Column("below", "below reference", "", NUMBER, lambda r: places[r.mitigation].gap, note="at that utility"),
         Column("certified", "certified", "", COUNT, remembered.certified, note="chance 0"),

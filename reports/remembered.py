@@ -18,11 +18,6 @@ def certified(row: Row) -> Share | None:
     return scores.certified if scores is not None else None
 
 
-def content(row: Row) -> Estimate | None:
-    """2 AUROC - 1 of the content score that finds most."""
-    return content_of(row)
-
-
 def remembered(row: Row, measure: str) -> Estimate | None:
     """By the yardstick of a curve's measure."""
     return content_of(row) if measure == CONTENT.name else keys(row)

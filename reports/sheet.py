@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from solidmark.leaderboard import Leaderboard, Row
 from solidmark.leaderboard.answer import Answer
-from solidmark.leaderboard.measures import CONTENT
+from solidmark.leaderboard.measures import CONTENT, content_of
 from solidmark.leaderboard.placing import STANDING, Place, Role, order
 
 from . import (
@@ -121,7 +121,7 @@ def _in_view(board: Leaderboard, found: Mapping[int, Place]) -> list[Column[Row]
             f"{CONTENT.title} of trained against held-out images, from their own caption or from any, whichever shows more. "
             "Its scale is not that of M*.",
             NUMBER,
-            remembered.content,
+            content_of,
             note=f"{CONTENT.title}, chance 0",
             better="lower",
         ),

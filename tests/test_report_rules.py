@@ -38,6 +38,7 @@ from solidmark.findings import Step
 from solidmark.leaderboard import Incident, Row, Share, build_leaderboard
 from solidmark.leaderboard.answer import Answer, Shown
 from solidmark.leaderboard.excess import CurveVerdict
+from solidmark.leaderboard.measures import content_of
 from solidmark.leaderboard.placing import Place, Role
 from solidmark.schema.numbers import Estimate
 
@@ -525,9 +526,9 @@ def pictured(own, other):
 
 def test_content_is_the_area_that_finds_most_on_the_scale_of_memory():
     row = pictured(score(0.6), score(0.8))
-    found = remembered.content(row)
+    found = content_of(row)
     assert (found.value, found.low, found.high, found.chance) == pytest.approx((0.6, 0.4, 0.7, 0.0))
-    assert remembered.content(pictured(None, score(0.7))).value == pytest.approx(0.4)
+    assert content_of(pictured(None, score(0.7))).value == pytest.approx(0.4)
     assert remembered.remembered(row, "content") == found
     assert remembered.remembered(row, "worst") is None
 
