@@ -11,12 +11,14 @@ import pytest
 
 from solidmark import pipelines
 from solidmark.cli import collection as console
-from solidmark.cli import terminal, watch
+from solidmark.cli import show, terminal, watch
 from solidmark.cli.watch import Ended, View
 from solidmark.collection import ledger, loading, marking, measuring, questions, showing, unpacking
 from solidmark.collection.painting import Style
 from solidmark.collection.questions import Query
 from solidmark.errors import InvalidValue
+from solidmark.leaderboard.excess import CurveVerdict, Excess
+from solidmark.schema.numbers import Estimate
 
 
 def parsed(*words):
@@ -251,3 +253,15 @@ def test_a_plan_that_is_torn_or_missing_is_none_that_begins_now(tmp_path, monkey
     assert (View.of(tmp_path).plan, View.of(tmp_path).began) == ({}, 77.0)
     (tmp_path / "plan.json").write_text(json.dumps(PLAN))
     assert (View.of(tmp_path).plan, View.of(tmp_path).began) == (PLAN, (tmp_path / "plan.json").stat().st_mtime)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "reason", "end"),
+    [
+        ((0,), "1 seed: an interval needs 3", "+0.100, 1 seed: an interval needs 3"),
+        ((0, 1), "near", "+0.100, 2 seeds: near"),
+    ],
+)
+def test_an_excess_tells_its_seeds_once(seeds, reason, end):
+    found = Excess("a", "sampling", "b", "accuracy", "worst", seeds, Estimate(0.1), None, 1, CurveVerdict.UNDECIDED, reason)
+    assert show._excess("keys", found) == f"  by keys: undecided, excess {end}"

@@ -108,13 +108,14 @@ def _verdict(found: JointVerdict, axis: str, *, colours: bool) -> list[str]:
 
 
 def _excess(name: str, excess: Excess) -> str:
-    """`  by keys: real, excess +0.579 [+0.398, +0.759], p 0.0012 among 32, seeds 0, 1, 2: below its reference`."""
+    """`  by keys: real, excess +0.579 [+0.398, +0.759], p 0.0012 among 32, 6 seeds: below its reference`."""
     if excess.estimate is None:
         return f"  by {name}: {excess.verdict.value}: {excess.reason}"
     p = f", p {excess.p:.2g} among {excess.comparisons}" if excess.p is not None else ""
     seeds = f"{len(excess.seeds)} seed{'' if len(excess.seeds) == 1 else 's'}"
     number = interval(excess.estimate, sign=True)
-    return f"  by {name}: {excess.verdict.value}, excess {number}{p}, {seeds}: {excess.reason}"
+    why = excess.reason if excess.reason.startswith(seeds) else f"{seeds}: {excess.reason}"
+    return f"  by {name}: {excess.verdict.value}, excess {number}{p}, {why}"
 
 
 def _rank(comparison: MatchedComparison, family: str) -> list[str]:
