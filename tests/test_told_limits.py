@@ -7,11 +7,12 @@ from unittest import mock
 
 import pytest
 from record_samples import case, content
-from solidmark.reports import agreement, answer, matched_table, plot, prose, remembered, wrong
+from solidmark.reports import agreement, answer, matched_table, plot, prose, wrong
 
 from solidmark.cli import collection, terminal
 from solidmark.leaderboard import Estimate, build_leaderboard
 from solidmark.leaderboard.excess import CurveVerdict
+from solidmark.leaderboard.measures import content_of
 from solidmark.runner import step_summary
 from solidmark.runner.colours import are_wanted
 from solidmark.runner.ending import Ending
@@ -155,7 +156,7 @@ def test_what_does_not_apply_is_one_line_a_reason_and_no_fault(testbeds, where):
 @pytest.mark.parametrize(("own", "emitted", "value"), [(0.9, 0.8, 0.8), (0.7, 0.8, 0.6), (None, 0.6, 0.2)])
 def test_content_is_what_the_better_caption_finds_on_the_scale_of_m(own, emitted, value):
     (row,) = build_leaderboard([case(content=content(own, emitted, error=0.01))]).rows
-    found = remembered.content(row)
+    found = content_of(row)
     assert (found.value, *found.limits) == pytest.approx((value, value - 0.04, value + 0.04))
     assert found.chance == 0
 
