@@ -94,8 +94,7 @@ def _part(name: str, board: Leaderboard, facts: TestbedFacts, rows: list[Row], f
     comparison, first = board.comparison(facts), rows[0]
     place = found.places[first.mitigation]
     judgements = [each.family for row in rows if (each := found.places[row.mitigation]).family is not None]
-    judged_here = [] if first.family in comparison.unmeasured else comparison.verdicts_on(comparison.axis)
-    verdicts = [each for each in judged_here if each.keys.family == first.family]
+    verdicts = [each for each in comparison.verdicts_on(comparison.axis) if each.keys.family == first.family]
     own = [(measure, comparison.curves_on(comparison.axis, measure.name)) for measure in (KEYS, CONTENT)]
     table = {row.mitigation: row for row in board.of(facts)}
     curves = [

@@ -45,15 +45,10 @@ def lines(comparison: MatchedComparison) -> list[Line]:
     axis = comparison.axis
     seconds = {_pair(found.keys): found for a in AXES if a.name != axis for found in comparison.verdicts_on(a.name)}
     queries = {_pair(excess): excess for excess in comparison.excesses_on(axis, "lead")}
-    pairs = [(found, _pair(found.keys)) for found in _judged(comparison)]
+    pairs = [(found, _pair(found.keys)) for found in comparison.verdicts_on(axis)]
     table = [Line(found, seconds.get(pair), queries.get(pair)) for found, pair in pairs]
     order = list(CurveVerdict)
     return sorted(table, key=lambda line: (order.index(line.both.verdict), line.lead.stage, -_value(line.lead)))
-
-
-def _judged(comparison: MatchedComparison) -> list[JointVerdict]:
-    found = comparison.verdicts_on(comparison.axis)
-    return [joint for joint in found if joint.keys.family not in comparison.unmeasured]
 
 
 def _pair(excess: Excess) -> tuple[str, str | None]:
@@ -66,7 +61,7 @@ def _value(excess: Excess) -> float:
 
 def counts(comparison: MatchedComparison) -> str:
     """`compared with the reference of their stage, families are: 5 real, 3 equal, 1 worse, 20 undecided`, or empty."""
-    found = _judged(comparison)
+    found = comparison.verdicts_on(comparison.axis)
     if not found:
         return ""
     verdicts = [joint.verdict for joint in found]

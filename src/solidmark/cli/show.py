@@ -93,7 +93,7 @@ def _verdicts(standing: Standing, comparison: MatchedComparison, *, colours: boo
         (one for one in comparison.verdicts_on(comparison.axis) if one.keys.family == family),
         key=lambda one: one is not standing.place.family,
     )
-    if not found or family in comparison.unmeasured:
+    if not found:
         return [f"no verdict: it is the {standing.word}" if standing.row.ok else "no verdict: it has no numbers"]
     return [line for one in found for line in _verdict(one, comparison.axis, colours=colours)]
 

@@ -56,8 +56,7 @@ def answer(comparison: MatchedComparison, rows: Sequence[Row]) -> Answer:
     """What the rows of one testbed and solver answer."""
     placed = places(comparison, rows)
     shown = [Shown(row, placed[row.mitigation]) for row in rows if placed[row.mitigation].worst is not None]
-    hard = hardest(comparison)
-    judged = sorted((found for name, found in hard.items() if name not in comparison.unmeasured), key=_by_verdict)
+    judged = sorted(hardest(comparison).values(), key=_by_verdict)
     seeds = [len(found.keys.seeds) for found in judged if found.keys.estimate is not None]
     families: dict[str, list[Shown]] = {}
     for one in shown:

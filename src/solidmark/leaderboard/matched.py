@@ -124,7 +124,8 @@ def _joint_curves(each: MatchedComparison, axis: str) -> list[JointCurve]:
 
 def _verdicts(each: MatchedComparison, axis: str) -> tuple[list[Excess], list[JointVerdict]]:
     """On one axis: the excesses in both by the same settings, and the verdicts."""
-    keys, shown = each.excesses_on(axis), each.curves_on(axis, CONTENT.name)
+    keys = [excess for excess in each.excesses_on(axis) if excess.family not in each.unmeasured]
+    shown = each.curves_on(axis, CONTENT.name)
     measured = [curve.family for curve in shown if curve.points]
     same = together(each.curves_on(axis), shown, [excess for excess in keys if excess.family in measured])
     return same, joint_verdicts(keys, each.excesses_on(axis, CONTENT.name), same, measured)
