@@ -59,7 +59,7 @@ MORE = {
     "sail": ["target=0.7,prior=0.0", "prior=3.0,target=0.0"],
     "sail-code": ["target=0.7,prior=0.0"],
     "salun": ["density=0.1,keep=0.0"],
-    "selective-amnesia": ["replay=0.0,samples=1", "weight=0.0,samples=1"],
+    "selective-amnesia": ["replay=0.0"],
     "siss": ["mixture=0.2,superfactor=2.0", "mixture=0.8,start=500", "start=1000"],
     "spell": ["radius=3.0,strength=0.5"],
     "tweedie-consistency": ["weight=0.0", "level=20.0,weight=3.0"],
@@ -74,6 +74,9 @@ MAIN = {"ambient-mask-sampling": "masked", "selective-dampening": "label"}
 """Families whose settings act on another model than `text`. The keys of a text encoder have a bias whose gradient is
 rounding alone, by which selective dampening would choose."""
 
+SLOW = {"selective-amnesia": {"samples": 1}}
+"""Loops that are cut shorter still: one such sample is an evaluation of every timestep, with its gradient."""
+
 REFUSED = {
     "adversarial-finetune": ("none",),
     "concept-ablation": ("label",),
@@ -86,10 +89,11 @@ REFUSED = {
 """Models on which a training or an edit says that it does not act."""
 
 
-def shortened(mitigation: Mitigation) -> Mitigation:
+def shortened(family: str, mitigation: Mitigation) -> Mitigation:
     """The same with short loops."""
     values = {field.name: getattr(mitigation, field.name) for field in fields(mitigation)}
-    short = {n: min(values[n], most) for n, most in SHORT.items() if isinstance(values.get(n), int)}
+    longest = SHORT | SLOW.get(family, {})
+    short = {n: min(values[n], most) for n, most in longest.items() if isinstance(values.get(n), int)}
     return replace(mitigation, **short)
 
 
@@ -102,8 +106,8 @@ def kinds(family: str, usual: Mitigation) -> tuple[str, ...]:
 
 def cases(family: str) -> dict[str, tuple[Mitigation, str]]:
     """The default, the end of the sweep and `MORE` on the text model, the default on others, by what differs from it."""
-    usual, strongest = (shortened(one.mitigation) for one in (plugins.published(family), plugins.family(family)[-1]))
-    more = [shortened(plugins.compose(f"{family}({text})").parts[0].mitigation) for text in MORE.get(family, ())]
+    usual, strongest = (shortened(family, one.mitigation) for one in (plugins.published(family), plugins.family(family)[-1]))
+    more = [shortened(family, plugins.compose(f"{family}({text})").parts[0].mitigation) for text in MORE.get(family, ())]
     main = MAIN.get(family, "text")
     found = {f"{family} {main} {told(one, usual)}".strip(): (one, main) for one in (usual, strongest, *more)}
     return {**found, **{f"{family} {kind}": (usual, kind) for kind in kinds(family, usual)}}
