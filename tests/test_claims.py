@@ -98,6 +98,15 @@ def test_who_refutes_has_first_seen_what_was_published(keys, shown, verdict):
     assert [step.seen for step in found.steps[:2]] == [True, shown < 0.8]
 
 
+@pytest.mark.parametrize(("shown", "seen"), [(0.795, None), (0.765, None), (0.75, True)])
+def test_a_fall_by_next_to_nothing_is_no_replication_however_small_its_interval(shown, seen):
+    claim = Claim("It takes nine tenths.", below=0.2, origin=replace(STATED, copies=("features",)))
+    found = judged(claim, {(ROW, "outpaint"): 0.8}, copies=pictures(shown))
+    assert found.steps[1].seen is seen
+    assert ("a fall of less than 0.05 is none" in found.steps[1].found) is (seen is None)
+    assert found.verdict is (FAILS if seen else NOT_SEEN)
+
+
 @pytest.mark.parametrize(
     ("keys", "shown", "reaches"), [(0.88, 0.78, False), (0.5, 0.78, True), (0.88, 0.5, True), (1.1, 0.78, True)]
 )

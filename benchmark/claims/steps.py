@@ -27,6 +27,9 @@ LEAST = 0.1
 IDLE = 0.02
 """Who acts on fewer than one query in fifty, in each seed, and moves nothing, was given no dose that could be judged."""
 
+LITTLE = 0.05
+"""A fall by less of what there was is none, however small its interval: a difference that boards call none, too."""
+
 FOLLOWS = ("A", "B")
 """Letters of methods that are what was published, but for stated parts (see `Mitigation.fidelity`)."""
 
@@ -222,6 +225,8 @@ def _replication(trial: Trial) -> Step:
             told = f", in {solver.steps} steps under guidance {solver.guidance:g} (source: {theirs})"
     verdict = decide(measured, above=direction.above, below=direction.below)
     seen = {Verdict.HOLDS: True, Verdict.FAILS: False}.get(verdict)
+    if seen and direction.below == 1.0 and measured.value > 1 - LITTLE:
+        seen, told = None, f"{told}; a fall of less than {LITTLE:g} is none"
     return Step("replication", asks, seen, f"{name}, {direction.measure} {_interval(measured)}{told}")
 
 
