@@ -103,8 +103,16 @@ def test_a_fall_by_next_to_nothing_is_no_replication_however_small_its_interval(
     claim = Claim("It takes nine tenths.", below=0.2, origin=replace(STATED, copies=("features",)))
     found = judged(claim, {(ROW, "outpaint"): 0.8}, copies=pictures(shown))
     assert found.steps[1].seen is seen
-    assert ("a fall of less than 0.05 is none" in found.steps[1].found) is (seen is None)
+    assert ("a change of less than 0.05 is none" in found.steps[1].found) is (seen is None)
     assert found.verdict is (FAILS if seen else NOT_SEEN)
+
+
+@pytest.mark.parametrize(("shown", "seen"), [(0.67, None), (0.66, None), (0.64, True)])
+def test_nor_does_a_difference_of_next_to_nothing(shown, seen):
+    claim = Claim("Less.", "difference", below=0.0, against="gni(scale=0.5)", origin=replace(STATED, copies=("features",)))
+    copies = {**pictures(shown), "gni(scale=0.5)": {"features": 0.7}}
+    found = judged(claim, {(ROW, "outpaint"): 0.5, ("gni(scale=0.5)", "outpaint"): 0.6}, copies=copies)
+    assert found.steps[1].seen is seen
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ IDLE = 0.02
 """Who acts on fewer than one query in fifty, in each seed, and moves nothing, was given no dose that could be judged."""
 
 LITTLE = 0.05
-"""A fall by less of what there was is none, however small its interval: a difference that boards call none, too."""
+"""A change by less is none, however small its interval: of what there was, or of an AUROC on the scale of M."""
 
 FOLLOWS = ("A", "B")
 """Letters of methods that are what was published, but for stated parts (see `Mitigation.fidelity`)."""
@@ -225,8 +225,9 @@ def _replication(trial: Trial) -> Step:
             told = f", in {solver.steps} steps under guidance {solver.guidance:g} (source: {theirs})"
     verdict = decide(measured, above=direction.above, below=direction.below)
     seen = {Verdict.HOLDS: True, Verdict.FAILS: False}.get(verdict)
-    if seen and direction.below == 1.0 and measured.value > 1 - LITTLE:
-        seen, told = None, f"{told}; a fall of less than {LITTLE:g} is none"
+    same = {"ratio": 1.0, "difference": 0.0}.get(direction.measure)
+    if seen and same is not None and same in (direction.above, direction.below) and abs(measured.value - same) < LITTLE:
+        seen, told = None, f"{told}; a change of less than {LITTLE:g} is none"
     return Step("replication", asks, seen, f"{name}, {direction.measure} {_interval(measured)}{told}")
 
 
