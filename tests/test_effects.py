@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -59,7 +60,7 @@ MORE = {
     "sail": ["target=0.7,prior=0.0", "prior=3.0,target=0.0"],
     "sail-code": ["target=0.7,prior=0.0"],
     "salun": ["density=0.1,keep=0.0"],
-    "selective-amnesia": ["replay=0.0"],
+    "selective-amnesia": ["replay=0.0,samples=2", "weight=0.0,samples=2"],
     "siss": ["mixture=0.2,superfactor=2.0", "mixture=0.8,start=500", "start=1000"],
     "spell": ["radius=3.0,strength=0.5"],
     "tweedie-consistency": ["weight=0.0", "level=20.0,weight=3.0"],
@@ -75,7 +76,7 @@ MAIN = {"ambient-mask-sampling": "masked", "selective-dampening": "label"}
 rounding alone, by which selective dampening would choose."""
 
 SLOW = {"selective-amnesia": {"samples": 1}}
-"""Loops that are cut shorter still: one such sample is an evaluation of every timestep, with its gradient."""
+"""Loops that are cut shorter still in both ends of a sweep: one such sample is an evaluation of every timestep."""
 
 REFUSED = {
     "adversarial-finetune": ("none",),
@@ -89,10 +90,9 @@ REFUSED = {
 """Models on which a training or an edit says that it does not act."""
 
 
-def shortened(family: str, mitigation: Mitigation) -> Mitigation:
+def shortened(mitigation: Mitigation, longest: Mapping[str, int] = SHORT) -> Mitigation:
     """The same with short loops."""
     values = {field.name: getattr(mitigation, field.name) for field in fields(mitigation)}
-    longest = SHORT | SLOW.get(family, {})
     short = {n: min(values[n], most) for n, most in longest.items() if isinstance(values.get(n), int)}
     return replace(mitigation, **short)
 
@@ -106,8 +106,9 @@ def kinds(family: str, usual: Mitigation) -> tuple[str, ...]:
 
 def cases(family: str) -> dict[str, tuple[Mitigation, str]]:
     """The default, the end of the sweep and `MORE` on the text model, the default on others, by what differs from it."""
-    usual, strongest = (shortened(family, one.mitigation) for one in (plugins.published(family), plugins.family(family)[-1]))
-    more = [shortened(family, plugins.compose(f"{family}({text})").parts[0].mitigation) for text in MORE.get(family, ())]
+    ends, longest = (plugins.published(family), plugins.family(family)[-1]), SHORT | SLOW.get(family, {})
+    usual, strongest = (shortened(one.mitigation, longest) for one in ends)
+    more = [shortened(plugins.compose(f"{family}({text})").parts[0].mitigation) for text in MORE.get(family, ())]
     main = MAIN.get(family, "text")
     found = {f"{family} {main} {told(one, usual)}".strip(): (one, main) for one in (usual, strongest, *more)}
     return {**found, **{f"{family} {kind}": (usual, kind) for kind in kinds(family, usual)}}
