@@ -19,7 +19,7 @@ class MatchedComparison:
     """One testbed and solver: every family on every axis of utility and measure of memorization.
 
     `verdicts` are those by keys and content together; among `rankings` is one by the worse of both. `unmeasured` are the
-    families of which no row has numbers, as where none applies to this testbed: they have no verdict, undecided neither.
+    families of which no row has numbers, as where none applies to this testbed: they have no excess and no verdict.
     """
 
     testbed: str
@@ -87,13 +87,14 @@ def matched_comparison(testbed: str, solver: Mapping[str, object], rows: Sequenc
     shown = any(row.content is not None for row in rows)
     measures = [measure for measure in MEASURES if shown or measure is not CONTENT]
     groups = [curves(rows, axis, measure) for axis in AXES for measure in measures]
+    without = _unmeasured(rows)
     each = MatchedComparison(
         testbed,
         solver,
         tuple(curve for group in groups for curve in group),
-        tuple(excess for group in groups for excess in excesses(group)),
+        tuple(excess for group in groups for excess in excesses(group) if excess.family not in without),
         tuple(found for group in groups if (found := ranking(group)) is not None),
-        unmeasured=_unmeasured(rows),
+        unmeasured=without,
     )
     return _with_both(each)
 
@@ -124,8 +125,7 @@ def _joint_curves(each: MatchedComparison, axis: str) -> list[JointCurve]:
 
 def _verdicts(each: MatchedComparison, axis: str) -> tuple[list[Excess], list[JointVerdict]]:
     """On one axis: the excesses in both by the same settings, and the verdicts."""
-    keys = [excess for excess in each.excesses_on(axis) if excess.family not in each.unmeasured]
-    shown = each.curves_on(axis, CONTENT.name)
+    keys, shown = each.excesses_on(axis), each.curves_on(axis, CONTENT.name)
     measured = [curve.family for curve in shown if curve.points]
     same = together(each.curves_on(axis), shown, [excess for excess in keys if excess.family in measured])
     return same, joint_verdicts(keys, each.excesses_on(axis, CONTENT.name), same, measured)
