@@ -293,10 +293,10 @@ def test_a_setting_without_numbers_is_left_out_of_its_curve_with_its_reason() ->
     assert family.left_out == {"x(a=2)": "seed 0: no room"}
 
 
-def test_a_family_without_numbers_has_a_reason_and_no_curve() -> None:
+def test_a_family_without_numbers_has_a_reason_and_neither_curve_nor_excess() -> None:
     comparison = compared(case(), stop(0.4, 150), failed("x", reason="no room"))
     assert (of(comparison, "x").points, of(comparison, "x").reason) == ((), "seed 0: no room")
-    assert [excess.reason for excess in comparison.excesses_on("accuracy")] == ["seed 0: no room"]
+    assert (comparison.excesses_on("accuracy"), comparison.unmeasured) == ([], ("x",))
 
 
 def test_without_a_baseline_there_are_no_curves() -> None:
