@@ -1,11 +1,11 @@
-"""Rows of notes from the records of runs: M by the first query, content by own and by any caption, pictures
-that are read as the digit that was asked for (`right`), and what parts did.
+"""Rows of notes from the records of runs: M by the first query, content, and what parts did.
 
 python design/recorded_rows.py rna cwr salun -- results/quick results/latent-digits-quick
 python design/recorded_rows.py --each --solver published prss -- results/claims
 
-Means over seeds; with `--each` the number of every seed, in their order. `--solver` keeps rows under one solver. What parts
-did is counted over all queries, of trained and of held-out images.
+Means over seeds; with `--each` the number of every seed, in their order, and content of any caption and the pictures that
+are read as the digit that was asked for (`right`) as well. `--solver` keeps rows under one solver. What parts did is counted
+over all queries, of trained and of held-out images.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def _cell(records: Sequence[CaseRecord], each: bool) -> str:
     shown = (
         " ".join([name, *(_number(name, value) for value in (values if each else [float(np.mean(values))]))])
         for name, values in told(ordered)
+        if each or name not in MEASURED[2:]
     )
     return ", ".join(shown) + f" (seeds {', '.join(str(record['seed']) for record in ordered)})"
 
