@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -292,7 +293,7 @@ def _of_run(run: RunFile) -> list[tuple[str, str]]:
     facts = [
         ("commit", _commit(run.get("code"))),
         ("profile", str(run.get("profile") or "unknown")),
-        ("command", " ".join(run.get("arguments") or []) or "unknown"),
+        ("command", _command(run) or "unknown"),
         ("machine", ", ".join(f"{name} {value}" for name, value in (run.get("machine") or {}).items()) or "unknown"),
         ("packages", _packages(run.get("packages") or {})),
     ]
@@ -306,7 +307,7 @@ def head_line(board: Leaderboard) -> list[str]:
     A command that not all runs share stands with the provenance of its run.
     """
     versions, time = _versions(board), hours(board.rows)
-    commands = {" ".join(run.get("arguments") or []) for _, run in _runs(board)}
+    commands = {_command(run) for _, run in _runs(board)}
     parts = [
         f"solidmark {versions}" if versions else "solidmark",
         f"measured {_days(board)}" if board.measured[0] else "",
@@ -315,6 +316,11 @@ def head_line(board: Leaderboard) -> list[str]:
         f"`{command}`" if len(commands) == 1 and (command := min(commands)) else "",
     ]
     return [part for part in parts if part]
+
+
+def _command(run: RunFile) -> str:
+    """What a shell takes: `-m 'not training'` has its quotes."""
+    return shlex.join(run.get("arguments") or [])
 
 
 def _so_many_runs(board: Leaderboard) -> list[str]:

@@ -83,11 +83,12 @@ def test_names_that_do_not_collide_stay_where_they_belong() -> None:
 
 
 def test_the_first_line_has_version_date_commit_and_command() -> None:
-    run = {"packages": {"solidmark": "1.2"}, "code": {"commit": "abcdef012345"}, "arguments": ["pytest", "benchmark/"]}
+    arguments = ["pytest", "benchmark/", "-m", "not training"]
+    run = {"packages": {"solidmark": "1.2"}, "code": {"commit": "abcdef012345"}, "arguments": arguments}
     line = prose.head_line(build_leaderboard(records(), (), run))
     assert line[0] == "solidmark 1.2"
     assert "commit abcdef0" in line
-    assert line[-1] == "`pytest benchmark/`"
+    assert line[-1] == "`pytest benchmark/ -m 'not training'`"  # as a shell takes it
     assert prose.head_line(build_leaderboard([])) == ["solidmark"]
 
 
