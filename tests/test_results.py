@@ -11,12 +11,17 @@ import pytest
 from record_samples import case
 from solidmark.reports import as_csv
 
+from solidmark.leaderboard.excess import CurveVerdict
 from solidmark.leaderboard.render import load_leaderboard
 from solidmark.records import Writer, checked, read
 from solidmark.schema.record import SCHEMA
 
 RESULTS = Path(__file__).parents[1] / "results"
 FILES = sorted((RESULTS / "records").iterdir())
+
+
+COUNTED = re.findall(r"^\| `([\w-]+)/` \| (\d+) records", (RESULTS / "README.md").read_text(), re.MULTILINE)
+"""The folders that the document tells the records of, and how many."""
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +66,29 @@ def test_its_table_is_what_its_records_give(board, tmp_path):
     (tmp_path / "leaderboard.csv").write_text(as_csv.render(board, [RESULTS]), encoding="utf-8")
     rendered, table = (pd.read_csv(folder / "leaderboard.csv", keep_default_na=False) for folder in (tmp_path, RESULTS))
     pd.testing.assert_frame_equal(rendered, table, rtol=1e-9)  # the last bits are those of SciPy's version
+
+
+def test_every_folder_of_records_is_told():
+    assert {name for name, _ in COUNTED} == {path.parent.name for path in RESULTS.glob("*/records")}
+
+
+@pytest.mark.parametrize(("name", "count"), COUNTED)
+def test_a_folder_has_the_records_that_are_told_and_all_controls_pass_but_the_one_that_is_named(name, count):
+    records, notes, damaged = read(RESULTS / name)
+    assert (len(records), notes, damaged) == (int(count), [], [])
+    assert {record["status"] for record in records} <= {"ok", "unsupported", "failed_check"}
+    failed = [(record["mitigation"], record["seed"]) for record in records if record["status"] == "failed_check"]
+    assert failed == ([("wanda(share=1.0)", 2)] if name == "claims" else [])
+
+
+def test_the_first_verdicts_by_keys_and_content_are_those_that_are_told():
+    (comparison,) = load_leaderboard([RESULTS / "verdicts"]).matched
+    verdicts = {verdict.keys.family: verdict for verdict in comparison.verdicts_on("accuracy")}
+    by_keys = [family for family, verdict in verdicts.items() if verdict.keys.verdict is CurveVerdict.REAL]
+    assert (len(verdicts), len(by_keys)) == (8, 6)
+    assert [family for family, verdict in verdicts.items() if verdict.verdict is CurveVerdict.REAL] == ["concept-ablation"]
+    found = verdicts["concept-ablation"].content.estimate  # the worse of both
+    assert f"by {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]" in (RESULTS / "README.md").read_text()
 
 
 @pytest.mark.parametrize("document", sorted(RESULTS.rglob("*.md")), ids=lambda path: path.parent.name)
