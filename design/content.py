@@ -248,10 +248,12 @@ def _cell(score: exact.ContentScore | None) -> str:
 def _responses(path: Path) -> tuple[Responses, Responses]:
     """What was answered to outpainting and to plain generation."""
     found = dict(np.load(path))
-    return tuple(  # type: ignore[return-value]  # two of them
-        Responses(found[f"{kind}_keys"], TRAINED, Marks(0.0, 0.0, None), Evaluations(), 0.0, torch.from_numpy(found[kind]))
-        for kind in ("outpainted", "plain")
-    )
+
+    def responses(kind: str) -> Responses:
+        images = torch.from_numpy(found[kind])
+        return Responses(found[f"{kind}_keys"], TRAINED, Marks(0.0, 0.0, None), Evaluations(), 0.0, images)
+
+    return responses("outpainted"), responses("plain")
 
 
 FREED = ("none", "rna", "gni(scale=1.0)", "amg")

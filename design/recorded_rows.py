@@ -21,8 +21,10 @@ import numpy as np
 from solidmark.records import read
 from solidmark.schema.record import CaseRecord
 
-MEASURED = ("M", "content", "any", "right")
-"""What the suite measures; all else is what parts say of themselves."""
+MEASURED = {"M": ".2f", "content": ".2f", "any": ".2f", "right": ".0f"}
+"""What the suite measures, and how it is shown; all else is what parts say of themselves."""
+OF_EACH = ("any", "right")
+"""What is told of single seeds only."""
 
 Rows = dict[str, dict[str, list[CaseRecord]]]
 """By mitigation, by testbed: a record a seed."""
@@ -55,15 +57,15 @@ def told(records: Sequence[CaseRecord]) -> Iterator[tuple[str, list[float]]]:
 
 def _numbers(record: CaseRecord) -> Iterator[tuple[str, float]]:
     leading, queries = next(iter(record["queries"] or {})), record["queries"] or {}
-    yield MEASURED[0], queries[leading]["memorization"]["value"]
+    yield "M", queries[leading]["memorization"]["value"]
     content, reported = record.get("content"), record.get("reported")
     if content is not None and content["own"] is not None:
-        yield MEASURED[1], content["own"]["auroc"]["value"]
+        yield "content", content["own"]["auroc"]["value"]
     if content is not None and content["any"] is not None:
-        yield MEASURED[2], content["any"]["auroc"]["value"]
+        yield "any", content["any"]["auroc"]["value"]
     accuracy = (record.get("utility") or {}).get("accuracy")
     if accuracy is not None and accuracy["count"] is not None:
-        yield MEASURED[3], accuracy["count"]
+        yield "right", accuracy["count"]
     if reported is not None:
         doses = (reported["sampling"].get("doses") or {}).get(leading, {})
         parts = [part for stage in (reported["training"], reported["editing"], doses) for part in stage.values()]
@@ -83,16 +85,14 @@ def table(rows: Rows, *, each: bool = False) -> Iterator[str]:
 
 def _cell(records: Sequence[CaseRecord], each: bool) -> str:
     ordered = sorted(records, key=lambda record: record["seed"])
-    shown = (
-        " ".join([name, *(_number(name, value) for value in (values if each else [float(np.mean(values))]))])
-        for name, values in told(ordered)
-        if each or name not in MEASURED[2:]
-    )
+    shown = [
+        _shown(name, values if each else [np.mean(values)]) for name, values in told(ordered) if each or name not in OF_EACH
+    ]
     return ", ".join(shown) + f" (seeds {', '.join(str(record['seed']) for record in ordered)})"
 
 
-def _number(name: str, value: float) -> str:
-    return f"{value:.2f}" if name in MEASURED[:3] else f"{value:.0f}" if name in MEASURED else f"{value:.3g}"
+def _shown(name: str, values: Sequence[float]) -> str:
+    return " ".join([name, *(f"{value:{MEASURED.get(name, '.3g')}}" for value in values)])
 
 
 if __name__ == "__main__":
@@ -102,4 +102,7 @@ if __name__ == "__main__":
     parser.add_argument("--solver", help="only rows under this solver")
     split = sys.argv.index("--") if "--" in sys.argv else parser.error("expected families, then -- and the folders of runs")
     given = parser.parse_args(sys.argv[1:split])
-    print(*table(gathered(sys.argv[split + 1 :], given.families, given.solver), each=given.each), sep="\n")
+    rows = gathered(sys.argv[split + 1 :], given.families, given.solver)
+    if absent := set(given.families) - {row.partition("(")[0] for row in rows}:
+        parser.error(f"found no row of {', '.join(sorted(absent))} there; expected families as their rows begin")
+    print(*table(rows, each=given.each), sep="\n")
